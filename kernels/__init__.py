@@ -1,0 +1,1 @@
+"""Stateless functions on tensors: no parameters, files, models or ComfyUI."""

@@ -1,0 +1,27 @@
+"""Steps of samplers that know a diffusion model only as a denoiser.
+
+x is in the variance-exploding form: x = z + sigma * noise with z the clean image.
+"""
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def ancestral_step(x: Tensor, z0: Tensor, sigma: float, next_sigma: float, noise: Tensor) -> Tensor:
+    """From noise level sigma to next_sigma < sigma, as DDPM's reverse process does (Ho et al. 2020, eqs. 6, 7).
+
+    x, z0, noise  [B,C,h,w]: the noisy image, the denoiser's answer, fresh normal noise
+
+    The mean and variance of q(x_next | x, z0) in the variance-exploding form: with next_sigma 0 the result is z0.
+    """
+    ratio = (next_sigma / sigma) ** 2
+    return z0 + ratio * (x - z0) + next_sigma * (1 - ratio) ** 0.5 * noise
+
+
+def langevin_step(x: Tensor, z0: Tensor, sigma: float, size: float, noise: Tensor) -> Tensor:
+    """One step of Langevin dynamics at a fixed noise level (Song and Ermon 2019, algorithm 1).
+
+    The score is (z0 - x) / sigma^2 (Tweedie). size: step length relative to sigma^2, at most about 0.5.
+    """
+    return x + size * (z0 - x) + sigma * (2 * size) ** 0.5 * noise
+

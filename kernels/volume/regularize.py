@@ -1,0 +1,67 @@
+"""Regularisers of volume renderings: thin, decided, facing the camera.
+
+All are means (over pixels or over rays that hit something), while score distillation is a sum over the elements of
+each view: weights that go with one do not go with the other.
+"""
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..checks import check_shape
+
+
+def sparsity(opacity: Tensor, epsilon: float = 0.01) -> Tensor:
+    """Mean of sqrt(opacity^2 + epsilon): prefers empty rays (DreamFusion, app. A.2, opacity regularisation).
+
+    opacity  any shape, in [0,1]; epsilon > 0 keeps the slope finite, and is the square of the value at opacity 0 (0.1)
+
+    Returns a scalar between sqrt(epsilon) and sqrt(1 + epsilon); 0 for no pixel. Differentiable.
+    """
+    return _mean((opacity.square() + epsilon).sqrt())
+
+
+def opacity_entropy(opacity: Tensor, margin: float = 1e-3, unit: str = "nats") -> Tensor:
+    """Mean binary entropy -o ln o - (1-o) ln(1-o): prefers rays that are wholly empty or wholly opaque.
+
+    opacity  any shape, in [0,1], clamped to [margin, 1 - margin], outside of which the gradient is zero
+    unit     "nats", or "bits" (logarithm of base 2)
+
+    Returns a scalar between 0 and ln 2 nats = 1 bit; 0 for no pixel. Differentiable. The nats are threestudio's
+    "opaque" loss, the cross entropy of opacity with itself. Raises ValueError for another unit.
+    """
+    if unit not in ("nats", "bits"):
+        raise ValueError(f'unit must be "nats" or "bits", got "{unit}"')
+    o = opacity.clamp(margin, 1 - margin)
+    entropy = -_mean(o * o.log() + (1 - o) * (1 - o).log())
+    return entropy / math.log(2) if unit == "bits" else entropy
+
+
+def orientation(weights: Tensor, normal: Tensor, direction: Tensor, ray: Tensor, rays: int) -> Tensor:
+    """Penalty on normals that face away from the camera (Ref-NeRF, Verbin et al. 2022, eq. 11).
+
+    weights    [S]    volume-rendering weights; detached here, so that matter is turned and not removed
+    normal     [S,3]  unit, outward
+    direction  [S,3]  unit, from the camera into the scene
+    ray        [S]    int64: the ray of each sample
+    rays       number of rays R
+
+    Returns the scalar sum over samples of weight * max(0, n.d)^2, divided by the number of rays with opacity > 0;
+    0 when there is none. Differentiable in normal and direction. Raises ShapeError naming the argument.
+    """
+    check_shape("weights", weights, "S")
+    count = weights.shape[0]
+    check_shape("normal", normal, count, 3)
+    check_shape("direction", direction, count, 3)
+    check_shape("ray", ray, count)
+    weights = weights.detach()
+    hit = torch.zeros(rays, dtype=weights.dtype, device=weights.device).index_add(0, ray, weights) > 0
+    away = (normal * direction).sum(-1).clamp_min(0).square()
+    return (weights * away).sum() / hit.sum().clamp_min(1)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """The mean, 0 for no element."""
+    return values.sum() / max(values.numel(), 1)

@@ -1,0 +1,106 @@
+import math
+
+import pytest
+import torch
+
+from distill3d.kernels.checks import ShapeError
+from distill3d.kernels.volume.regularize import opacity_entropy, orientation, sparsity
+
+
+def test_sparsity_is_the_mean_of_the_published_root():
+    opacity = torch.tensor([0.0, 0.3, 1.0], dtype=torch.float64).reshape(1, 3, 1, 1)
+    expected = (0.1 + math.sqrt(0.1) + math.sqrt(1.01)) / 3
+    assert sparsity(opacity).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_sparsity_has_a_finite_slope_at_empty():
+    opacity = torch.zeros(4, requires_grad=True)
+    sparsity(opacity).backward()
+    assert torch.equal(opacity.grad, torch.zeros(4))
+
+
+def test_entropy_is_largest_at_half_and_symmetric():
+    half = torch.full((5,), 0.5, dtype=torch.float64)
+    assert opacity_entropy(half).item() == pytest.approx(math.log(2))
+    assert opacity_entropy(half, unit="bits").item() == pytest.approx(1.0)
+    low, high = torch.tensor([[0.2], [0.8]], dtype=torch.float64)
+    assert opacity_entropy(low).item() == pytest.approx(opacity_entropy(high).item())
+    assert opacity_entropy(low).item() == pytest.approx(-0.2 * math.log(0.2) - 0.8 * math.log(0.8))
+
+
+def test_entropy_equals_the_cross_entropy_of_opacity_with_itself():
+    opacity = torch.rand(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 0.99 + 0.005
+    expected = torch.nn.functional.binary_cross_entropy(opacity, opacity)
+    assert torch.allclose(opacity_entropy(opacity), expected)
+
+
+@pytest.mark.parametrize("edge", [0.0, 1.0])
+def test_entropy_is_finite_and_flat_beyond_the_margin(edge):
+    opacity = torch.full((3,), edge, requires_grad=True)
+    value = opacity_entropy(opacity)
+    value.backward()
+    expected = -(1e-3 * math.log(1e-3) + 0.999 * math.log(0.999))
+    assert value.item() == pytest.approx(expected, rel=1e-3)
+    assert torch.equal(opacity.grad, torch.zeros(3))
+
+
+def test_entropy_names_an_unknown_unit():
+    with pytest.raises(ValueError, match="hartleys"):
+        opacity_entropy(torch.rand(2), unit="hartleys")
+
+
+def _samples(dtype=torch.float64):
+    """Three rays along -z: the first has two samples, the second none, the third one without weight."""
+    direction = torch.tensor([[0.0, 0.0, -1.0]], dtype=dtype).expand(3, 3)
+    normal = torch.tensor([[0.0, 0.0, -1.0], [0.0, 0.8, -0.6], [0.0, 0.0, -1.0]], dtype=dtype)
+    return torch.tensor([0.5, 0.25, 0.0], dtype=dtype), normal, direction, torch.tensor([0, 0, 2]), 3
+
+
+def test_orientation_sums_over_samples_and_divides_by_rays_that_hit():
+    assert orientation(*_samples()).item() == pytest.approx(0.5 * 1.0 + 0.25 * 0.36)
+
+
+def test_orientation_divides_by_every_ray_that_hits():
+    weights, normal, direction, ray, rays = _samples()
+    weights = torch.tensor([0.5, 0.25, 1.0], dtype=torch.float64)
+    assert orientation(weights, normal, direction, ray, rays).item() == pytest.approx((0.59 + 1.0) / 2)
+
+
+def test_orientation_is_zero_for_normals_towards_the_camera():
+    weights, normal, direction, ray, rays = _samples()
+    assert orientation(weights, -normal, direction, ray, rays).item() == 0
+
+
+def test_orientation_turns_matter_and_does_not_remove_it():
+    weights, normal, direction, ray, rays = _samples()
+    weights, normal = weights.requires_grad_(), normal.requires_grad_()
+    orientation(weights, normal, direction, ray, rays).backward()
+    assert weights.grad is None
+    assert normal.grad.abs().sum() > 0
+
+
+def test_orientation_names_the_argument_with_the_wrong_shape():
+    weights, normal, direction, ray, rays = _samples()
+    with pytest.raises(ShapeError, match="normal"):
+        orientation(weights, normal[:2], direction, ray, rays)
+    with pytest.raises(ShapeError, match="ray"):
+        orientation(weights, normal, direction, ray[:1], rays)
+
+
+def test_empty_inputs_give_zero():
+    nothing = torch.zeros(0)
+    assert sparsity(nothing).item() == 0
+    assert opacity_entropy(nothing).item() == 0
+    assert orientation(nothing, torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), 4).item() == 0
+
+
+def test_gradients():
+    generator = torch.Generator().manual_seed(1)
+    opacity = (torch.rand(6, dtype=torch.float64, generator=generator) * 0.9 + 0.05).requires_grad_()
+    assert torch.autograd.gradcheck(sparsity, opacity)
+    assert torch.autograd.gradcheck(opacity_entropy, opacity)
+    assert torch.autograd.gradcheck(lambda o: opacity_entropy(o, unit="bits"), opacity)
+    weights, normal, direction, ray, rays = _samples()
+    normal = torch.randn(3, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    direction = torch.randn(3, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    assert torch.autograd.gradcheck(lambda n, d: orientation(weights, n, d, ray, rays), (normal, direction))
