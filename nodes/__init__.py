@@ -1,0 +1,64 @@
+"""The nodes of this pack, in menu order: one line each."""
+from __future__ import annotations
+
+
+def node_list() -> list[type]:
+    """Every node class, in menu order."""
+    from .cameras.dreamfusion_light import DreamFusionLightNode
+    from .cameras.fixed_orbit import FixedOrbitNode
+    from .cameras.headlight import CameraLightNode
+    from .cameras.magic3d_light import Magic3DLightNode
+    from .cameras.random_orbit_views import RandomOrbitViewsNode
+    from .evaluate.compare_geometry import CompareGeometryNode
+    from .evaluate.score_views import ScoreViewsNode
+    from .fields.hash_grid_volume import HashGridVolumeNode
+    from .fields.mlp_volume import MLPVolumeNode
+    from .fields.triplane_volume import TriplaneVolumeNode
+    from .fields.voxel_volume import VoxelVolumeNode
+    from .losses.distortion import DistortionLossNode
+    from .losses.opacity_entropy import OpacityEntropyLossNode
+    from .losses.orientation import OrientationLossNode
+    from .losses.sds import SDSLossNode
+    from .losses.sparsity import SparsityLossNode
+    from .materials.albedo import AlbedoNode
+    from .materials.environment_background import EnvironmentBackgroundNode
+    from .materials.lambertian import LambertianNode
+    from .materials.random_background import RandomBackgroundNode
+    from .materials.solid_background import SolidBackgroundNode
+    from .optimize.objective import ObjectiveNode
+    from .optimize.optimize import OptimizeNode
+    from .optimize.optimizer_settings import OptimizerSettingsNode
+    from .optimize.save_state import LoadStateNode, SaveStateNode
+    from .optimize.schedule import ScheduleNode
+    from .priors.builtin_prior import BuiltinPriorNode
+    from .priors.sample_prior import LangevinSampleNode, SamplePriorNode
+    from .priors.view_prompt import ViewPromptNode
+    from .renderers.volume_renderer import VolumeRendererNode
+
+    return [
+        HashGridVolumeNode, VoxelVolumeNode, TriplaneVolumeNode, MLPVolumeNode,
+        AlbedoNode, LambertianNode, SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
+        VolumeRendererNode,
+        RandomOrbitViewsNode, FixedOrbitNode, DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
+        BuiltinPriorNode, ViewPromptNode, SamplePriorNode, LangevinSampleNode,
+        SDSLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode, DistortionLossNode,
+        ScheduleNode, ObjectiveNode, OptimizerSettingsNode, OptimizeNode, SaveStateNode, LoadStateNode,
+        *_export_nodes(),
+        ScoreViewsNode, CompareGeometryNode,
+        *_train_nodes(),
+    ]
+
+
+def _export_nodes() -> list[type]:
+    from .export.bake_texture import BakeTextureNode
+    from .export.extract_mesh import ExtractMeshNode
+    from .export.save_animation import SaveAnimationNode
+    from .export.save_mesh import SaveMeshNode
+    from .export.turntable import TurntableNode
+    from .export.unwrap_uv import UnwrapUVNode
+
+    return [ExtractMeshNode, UnwrapUVNode, BakeTextureNode, SaveMeshNode, TurntableNode, SaveAnimationNode]
+
+
+def _train_nodes() -> list[type]:
+    return []

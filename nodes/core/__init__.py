@@ -1,0 +1,1 @@
+"""What every room knows: contracts, cameras, schedules, randomness, state and errors."""

@@ -1,0 +1,19 @@
+"""Errors that a person reads: what is wrong, where it came from, what to do."""
+from __future__ import annotations
+
+
+class DistillError(ValueError):
+    """A problem that the user can mend. The message is a whole sentence and needs no traceback."""
+
+
+class MissingPackage(DistillError, ImportError):
+    """An optional package is needed now and is not installed."""
+
+    def __init__(self, package: str, purpose: str, alternative: str = ""):
+        alternative = f" {alternative}" if alternative else ""
+        super().__init__(f'{purpose} needs the package "{package}", which is not installed.{alternative} '
+                         f"To install: pip install {package}")
+
+
+class Cancelled(Exception):
+    """The user cancelled the run: nothing is kept but what was already saved."""

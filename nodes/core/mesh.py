@@ -1,0 +1,64 @@
+"""A textured triangle mesh in the pack's own world. The wire between nodes is core's MESH; this is the value inside."""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ...kernels.surface.mesh import vertex_normals
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """One mesh, right-handed, z up, front = +x, like everything inside the pack.
+
+    vertices       [V,3] world units
+    faces          [F,3] int64, counter-clockwise seen from outside
+    uv             [V,2] in [0,1] or None. (0, 0) is the outer corner of the texture's first texel, v grows from row
+                   to row. A vertex whose faces need different UVs is there once for each: seams are split, nothing else
+    texture        [H,W,3] in [0,1] or None: base colour, display-referred (sRGB), as pictures are on wires
+    vertex_colors  [V,3] in [0,1] or None: base colour, display-referred. Never together with a texture
+    normals        [V,3] unit or None: for shading, the same on both sides of a seam
+    """
+
+    vertices: Tensor
+    faces: Tensor
+    uv: Tensor | None = None
+    texture: Tensor | None = None
+    vertex_colors: Tensor | None = None
+    normals: Tensor | None = None
+
+    def to(self, device) -> "Mesh":
+        return replace(self, **{name: value.to(device) for name, value in vars(self).items() if value is not None})
+
+
+def weld(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Joins vertices at exactly the same place.
+
+    vertices [V,3], faces [F,3]
+
+    Returns vertices [P,3], faces [F,3] and place [V] int64: the new index of each old vertex. Faces that lose a corner
+    by it (they had no area) stay, so that the order of faces is kept.
+    """
+    if len(vertices) == 0:
+        return vertices, faces, torch.zeros(0, dtype=torch.int64, device=vertices.device)
+    places, place = torch.unique(vertices, dim=0, return_inverse=True)
+    return places, place[faces], place
+
+
+def first_at(place: Tensor, count: int) -> Tensor:
+    """One of the vertices at each of `count` places, the lowest: place [V] of `weld` -> [count] int64."""
+    lowest = place.new_full((count,), len(place))
+    return lowest.scatter_reduce(0, place, torch.arange(len(place), device=place.device), "amin")
+
+
+def smooth_normals(vertices: Tensor, faces: Tensor) -> Tensor:
+    """Unit normals [V,3] for shading, the same for all vertices at one place, so that UV seams do not show.
+
+    Area-weighted means over the faces around the place; +z where there is none.
+    """
+    places, joined, place = weld(vertices, faces)
+    normals = vertex_normals(places, joined)
+    normals[normals.square().sum(1) < 0.5] = torch.tensor([0.0, 0.0, 1.0], dtype=normals.dtype, device=normals.device)
+    return normals[place]

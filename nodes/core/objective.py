@@ -1,0 +1,50 @@
+"""Objectives: where to look, what is rendered, and what should be true of it."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from .cameras import Cameras
+from .loss import Loss
+from .rendering import Light
+from .rng import Streams
+from .schedule import Schedule
+
+
+class Views(Protocol):
+    """What a VIEWS wire carries: a sampler of cameras."""
+
+    def sample(self, batch: int, height: int, width: int, step: int, total: int, streams: Streams) -> Cameras: ...
+
+
+class Lights(Protocol):
+    """What a LIGHT wire carries: a sampler of lights."""
+
+    def sample(self, cameras: Cameras, step: int, total: int, streams: Streams) -> Light: ...
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One entry of an OBJECTIVE wire (which carries a tuple of them).
+
+    batch, resolution  views per step and their height = width in pixels; schedules, rounded
+    every, start, end  active at steps start <= step < end (end 0: until the last) with (step - start) % every == 0
+    name               for logs and random streams
+    """
+
+    views: Views
+    losses: tuple[Loss, ...]
+    light: Lights | None = None
+    batch: Schedule = Schedule.of(4)
+    resolution: Schedule = Schedule.of(64)
+    every: int = 1
+    start: int = 0
+    end: int = 0
+    name: str = "objective"
+
+    def is_active(self, step: int) -> bool:
+        return step >= self.start and (not self.end or step < self.end) and (step - self.start) % self.every == 0
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        return frozenset({"rgb", "opacity"}).union(*(loss.wanted for loss in self.losses))

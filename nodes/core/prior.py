@@ -1,0 +1,93 @@
+"""A diffusion model as losses and samplers see it: one denoiser, whatever the model predicts."""
+from __future__ import annotations
+
+from typing import Any, Protocol, Sequence
+
+import torch
+from torch import Tensor
+
+from .cameras import Cameras
+
+
+class Condition(Protocol):
+    """An encoded text (or image) per view."""
+
+    def take(self, index: Tensor) -> "Condition":
+        """The rows at `index` [B]."""
+
+    def join(self, rows: Sequence["Condition"]) -> "Condition":
+        """The rows of several conditions, one after the other (self is not included unless listed)."""
+
+
+class TextCondition:
+    """Embeddings [B,L,C], as most text-to-image priors need them."""
+
+    def __init__(self, embedding: Tensor):
+        self.embedding = embedding
+
+    def take(self, index: Tensor) -> "TextCondition":
+        return TextCondition(self.embedding[index.to(self.embedding.device)])
+
+    def join(self, rows: Sequence["TextCondition"]) -> "TextCondition":
+        return TextCondition(torch.cat([row.embedding for row in rows]))
+
+
+class Prior(Protocol):
+    """A loaded prior. Everything here runs without gradients but for encode_image.
+
+    channels    C of the space it denoises (3 pixels, 4 latents)
+    size        h = w of that space
+    views       images it denoises jointly: 1, or a group size that divides the batch
+    timesteps   number of noise levels
+    device, dtype  of what it takes and gives (fp32 on the outside, whatever the network computes in)
+    """
+
+    channels: int
+    size: int
+    views: int
+    timesteps: int
+    device: torch.device
+
+    def encode_prompts(self, texts: Sequence[str]) -> Condition:
+        """One row per text."""
+
+    def encode_image(self, rgb: Tensor) -> Tensor:
+        """rgb [B,H,W,3] in [0,1] -> z [B,C,h,w]. Differentiable. Pixel priors resize and map to [-1,1]."""
+
+    def decode_image(self, z: Tensor) -> Tensor:
+        """z [B,C,h,w] -> rgb [B,H,W,3] in [0,1]."""
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """Noise level of timesteps t [B] (int64) relative to the signal: sqrt((1 - abar) / abar)  [B]."""
+
+    def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """z_t, in the scaling that `denoise` takes."""
+
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[Condition], cameras: Cameras | None) -> list[Tensor]:
+        """The predicted z0 [B,C,h,w] under each of the conditions, evaluated in one batch.
+
+        For every kind of model the residual (z - z0) / sigma(t) is eps_hat - noise: the direction of score
+        distillation. Raises DistillError for a batch that is no multiple of `views`.
+        """
+
+
+class PriorRecipe(Protocol):
+    """What a PRIOR wire carries: how to load a prior. Hashable, so that one model is loaded once per run."""
+
+    def load(self, device: torch.device) -> Prior: ...
+
+
+class LoadedPriors:
+    """Each recipe's prior, loaded once and shared by every loss of a run."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self._priors: dict[Any, Prior] = {}
+
+    def __call__(self, recipe: PriorRecipe) -> Prior:
+        if recipe not in self._priors:
+            self._priors[recipe] = recipe.load(self.device)
+        return self._priors[recipe]
+
+    def release(self) -> None:
+        self._priors.clear()

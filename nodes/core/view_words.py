@@ -1,0 +1,40 @@
+"""View words: how a camera direction is said in a prompt.
+
+Coarse words are the published ones ("front view", DreamFusion sec. 3.2). Fine words are two tokens,
+"az30 el-15", that only priors trained on them understand. Azimuth 0 is the front, degrees.
+"""
+
+from __future__ import annotations
+
+import math
+
+STEP = 15  # degrees between fine words
+AZIMUTH_WORDS = tuple(f"az{a}" for a in range(0, 360, STEP))
+ELEVATION_WORDS = tuple(f"el{e}" for e in range(-45, 76, STEP))
+COARSE_VIEWS = ("front view", "side view", "back view", "overhead view")
+VIEW_WORDS = ("front", "side", "back", "overhead", "view", *AZIMUTH_WORDS, *ELEVATION_WORDS)
+OVERHEAD = 60.0  # elevation above which a view is "overhead" (DreamFusion)
+
+
+def coarse_view(azimuth, elevation, overhead=OVERHEAD):
+    """The words "front view" (|azimuth| <= 45), "back view" (|azimuth| >= 135), "side view", or "overhead view".
+
+    azimuth, elevation  degrees, any range of azimuth
+    overhead            elevation above which azimuth is overridden, degrees
+    """
+    if elevation > overhead:
+        return "overhead view"
+    azimuth = abs((azimuth + 180.0) % 360.0 - 180.0)
+    if azimuth <= 45.0:
+        return "front view"
+    return "back view" if azimuth >= 135.0 else "side view"
+
+
+def fine_view(azimuth: float, elevation: float) -> str:
+    """Both angles to the nearest 15 degrees, as in "az30 el-15".
+
+    azimuth, elevation  degrees; azimuth wraps around, elevation is clamped to -45 .. 75.
+    """
+    azimuth = math.floor(azimuth / STEP + 0.5) * STEP % 360
+    elevation = min(max(math.floor(elevation / STEP + 0.5) * STEP, -45), 75)
+    return f"az{azimuth} el{elevation}"

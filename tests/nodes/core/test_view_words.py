@@ -1,0 +1,47 @@
+import pytest
+
+from distill3d.nodes.core.view_words import VIEW_WORDS, coarse_view, fine_view
+
+
+@pytest.mark.parametrize(
+    "azimuth, elevation, words",
+    [
+        (0, 0, "front view"),
+        (45, 0, "front view"),
+        (-45, 20, "front view"),
+        (315, 0, "front view"),
+        (46, 0, "side view"),
+        (270, 0, "side view"),
+        (135, 0, "back view"),
+        (180, 60, "back view"),
+        (-179, 0, "back view"),
+        (540, 0, "back view"),
+        (0, 61, "overhead view"),
+    ],
+)
+def test_coarse_view(azimuth, elevation, words):
+    assert coarse_view(azimuth, elevation) == words
+
+
+@pytest.mark.parametrize(
+    "azimuth, elevation, words",
+    [
+        (0, 0, "az0 el0"),
+        (29, -14, "az30 el-15"),
+        (352.4, 7.4, "az345 el0"),
+        (352.5, 7.5, "az0 el15"),
+        (-30, 70, "az330 el75"),
+        (360, -40, "az0 el-45"),
+        (725, -90, "az0 el-45"),
+        (10, 90, "az15 el75"),
+    ],
+)
+def test_fine_view(azimuth, elevation, words):
+    assert fine_view(azimuth, elevation) == words
+
+
+def test_every_direction_is_in_the_vocabulary():
+    for azimuth in range(-360, 361, 7):
+        for elevation in range(-90, 91, 9):
+            for words in (coarse_view(azimuth, elevation), fine_view(azimuth, elevation)):
+                assert set(words.split()) <= set(VIEW_WORDS)

@@ -1,0 +1,149 @@
+"""Who may import whom, read from the source: a layer that leaks is found before it is needed elsewhere."""
+from __future__ import annotations
+
+import ast
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOT_OURS = {"tests", "build", "dist"}
+LIGHT = {"torch", "numpy"}
+BACKENDS = {"warp", "gsplat", "nvdiffrast"}
+HOST = {"comfy", "comfy_api", "comfy_api_nodes", "comfy_execution", "comfy_extras", "execution", "folder_paths",
+        "nodes", "server"}
+DOOR = ("nodes", "comfy")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module: relative ones by their place in the tree, others by their top-level name."""
+
+    line: int
+    at_load: bool                     # runs when the file is imported, not when a function is called
+    outside: str | None               # "torch", or None for a module of the pack
+    inside: tuple[str, ...] | None    # ("kernels", "volume", "march"), or None
+
+
+def python_files() -> list[Path]:
+    relative = (path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+    return sorted(path for path in relative
+                  if path.parts[0] not in NOT_OURS and not any(part.startswith(".") for part in path.parts))
+
+
+def module_of(path: Path) -> tuple[str, ...]:
+    parts = path.with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def imports_of(path: Path, source: str) -> list[Import]:
+    found: list[Import] = []
+
+    def visit(node: ast.AST, at_load: bool) -> None:
+        if isinstance(node, ast.Import):
+            found.extend(Import(node.lineno, at_load, alias.name.split(".")[0], None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.append(Import(node.lineno, at_load, node.module.split(".")[0], None))
+        elif isinstance(node, ast.ImportFrom):
+            package = path.parts[:-1]
+            package = package[:len(package) - (node.level - 1)]
+            module = package + tuple((node.module or "").split(".")) if node.module else package
+            for alias in node.names:
+                # "from . import march" names a module, "from .march import march_rays" a thing in one.
+                full = ROOT.joinpath(*module, alias.name)
+                is_module = full.is_dir() or full.with_suffix(".py").is_file()
+                found.append(Import(node.lineno, at_load, None, module + (alias.name,) if is_module else module))
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            at_load = False
+        elif isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            for child in node.body:
+                visit(child, False)
+            for child in node.orelse:
+                visit(child, at_load)
+            return
+        for child in ast.iter_child_nodes(node):
+            visit(child, at_load)
+
+    visit(ast.parse(source, str(path)), True)
+    return found
+
+
+def complaint(module: tuple[str, ...], found: Import) -> str | None:
+    """What is wrong with `module` making this import, None when nothing is."""
+    in_kernels, in_core = module[:1] == ("kernels",), module[:2] == ("nodes", "core")
+    room = module[1] if module[:1] == ("nodes",) and len(module) > 1 and is_room(module[1]) else None
+    if found.outside is not None:
+        name = found.outside
+        if name in sys.stdlib_module_names:
+            return None
+        if name == "distill3d":
+            return "imports the pack by name; use a relative import, the folder may be called anything"
+        if name in HOST:
+            return None if module == DOOR else f"imports {name} of ComfyUI; only nodes/comfy.py may"
+        if in_kernels and name != "torch" and not (name in BACKENDS and not found.at_load):
+            return f"imports {name}; kernels use torch and the standard library"
+        if found.at_load and name not in LIGHT:
+            return f"imports {name} when it is loaded; import it inside the function that needs it"
+        return None
+    target = found.inside
+    if in_kernels and target[:1] != ("kernels",):
+        return f"imports {'.'.join(target)}; kernels import only kernels"
+    if in_core and target[:1] != ("kernels",) and target[:2] != ("nodes", "core"):
+        return f"imports {'.'.join(target)}; nodes/core imports kernels and nodes/core"
+    if room and target[:1] != ("kernels",) and target[:2] not in (("nodes", "core"), DOOR, ("nodes", room)):
+        return f"imports {'.'.join(target)}; a room imports kernels, nodes/core, nodes/comfy and itself"
+    return None
+
+
+def is_room(name: str) -> bool:
+    return name != "core" and (ROOT / "nodes" / name).is_dir()
+
+
+def complaints(path: Path, source: str) -> list[str]:
+    return [f"{path}:{found.line} {text}" for found in imports_of(path, source)
+            if (text := complaint(module_of(path), found))]
+
+
+def test_layers():
+    files = python_files()
+    assert {"kernels", "nodes", "workflows"} <= {path.parts[0] for path in files}
+    assert [text for path in files for text in complaints(path, (ROOT / path).read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize("path, source", [
+    ("kernels/volume/march.py", "import numpy"),
+    ("kernels/volume/march.py", "def f():\n    import scipy.spatial"),
+    ("kernels/volume/march.py", "import warp"),
+    ("kernels/volume/march.py", "from ...nodes.core import cameras"),
+    ("kernels/volume/march.py", "def f():\n    from ... import nodes"),
+    ("nodes/core/cameras.py", "from ..comfy import io"),
+    ("nodes/core/cameras.py", "from PIL import Image"),
+    ("nodes/losses/sds.py", "from ..fields.initial import InitialDensity"),
+    ("nodes/losses/sds.py", "def f():\n    from .. import fields"),
+    ("nodes/losses/sds.py", "from .. import node_list"),
+    ("nodes/losses/sds.py", "from ..standalone import io"),
+    ("nodes/losses/sds.py", "from comfy_api.latest import io"),
+    ("nodes/losses/sds.py", "try:\n    import diffusers\nexcept ImportError:\n    diffusers = None"),
+    ("nodes/losses/sds.py", "class A:\n    import trimesh"),
+    ("nodes/losses/sds.py", "from distill3d.kernels.checks import check_shape"),
+    ("workflows/run.py", "import tqdm"),
+    ("__init__.py", "def f():\n    import folder_paths"),
+])
+def test_the_rules_catch(path, source):
+    assert len(complaints(Path(path), source)) == 1
+
+
+@pytest.mark.parametrize("path, source", [
+    ("kernels/volume/march.py", "import math\nimport torch.nn\nfrom .box import intersect_box\nfrom .. import checks"),
+    ("kernels/backend.py", "def f():\n    import warp\n    from gsplat import rasterization"),
+    ("nodes/core/cameras.py", "import numpy\nfrom ...kernels import checks\nfrom .errors import DistillError"),
+    ("nodes/losses/sds.py", "from ..comfy import io\nfrom .. import comfy\nfrom ..core import rng\nfrom . import sjc"),
+    ("nodes/losses/sds.py", "def f():\n    import diffusers"),
+    ("nodes/losses/sds.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from diffusers import Pipeline"),
+    ("nodes/comfy.py", "import folder_paths\nfrom .core.errors import DistillError"),
+    ("nodes/__init__.py", "from .fields.initial import InitialDensity"),
+])
+def test_the_rules_allow(path, source):
+    assert complaints(Path(path), source) == []

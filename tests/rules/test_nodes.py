@@ -1,0 +1,167 @@
+"""Rules for every node: what a menu shows is complete, and what workflows name stays.
+
+`python tests/rules/test_nodes.py --write` writes node_ids.json anew; look at what it changed before keeping it.
+"""
+import importlib
+import inspect
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import distill3d.nodes as room_folder
+from distill3d.nodes import node_list
+from distill3d.nodes.comfy import Node
+
+FROZEN = Path(__file__).with_name("node_ids.json")
+ROOMS = Path(room_folder.__file__).resolve().parent
+NODES = node_list()
+PREFIX = "Distill3D_"
+
+every_node = pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
+
+
+def source(node):
+    return Path(inspect.getsourcefile(node)).resolve()
+
+
+def inputs(node):
+    return {widget.id: bool(widget.optional) for widget in node.define_schema().inputs}
+
+
+def is_number(widget):
+    return bool({"INT", "FLOAT"} & set(widget.get_io_type().split(",")))
+
+
+def test_there_are_nodes_and_each_stands_once_in_the_list():
+    ids = [node.define_schema().node_id for node in NODES]
+    assert ids and len(set(ids)) == len(ids)
+    names = [node.define_schema().display_name for node in NODES]
+    assert len(set(names)) == len(names)
+
+
+def test_no_node_is_forgotten_in_the_list():
+    forgotten = []
+    for path in sorted(ROOMS.rglob("*.py")):
+        if "(Node):" not in path.read_text(encoding="utf-8"):
+            continue
+        name = ".".join(("distill3d", "nodes", *path.relative_to(ROOMS).with_suffix("").parts))
+        classes = inspect.getmembers(importlib.import_module(name), inspect.isclass)
+        forgotten += [f"{name}.{cls.__name__}" for _, cls in classes
+                      if issubclass(cls, Node) and cls.__module__ == name and cls not in NODES]
+    assert not forgotten
+
+
+@every_node
+def test_names_agree(node):
+    """Distill3D_SDSLoss, SDSLossNode and "SDS Loss" are one name."""
+    schema = node.define_schema()
+    assert schema.node_id.startswith(PREFIX)
+    assert node.__name__ == schema.node_id.removeprefix(PREFIX) + "Node"
+    assert schema.display_name and schema.display_name == schema.display_name.strip()
+
+
+@every_node
+def test_the_menu_is_the_folder(node):
+    folder = source(node).parent
+    room = "" if folder == ROOMS else f"/{folder.name}"
+    assert node.define_schema().category == f"Distill3D{room}"
+
+
+@every_node
+def test_the_description_is_a_sentence(node):
+    description = node.define_schema().description
+    assert description.endswith(".") and description[0].isupper() and description == description.strip()
+
+
+@every_node
+def test_everything_has_a_tooltip(node):
+    schema = node.define_schema()
+    bare = [socket.id for socket in (*schema.inputs, *schema.outputs) if not (socket.tooltip or "").strip()]
+    assert not bare
+
+
+@every_node
+def test_numbers_have_limits_and_start_within_them(node):
+    for widget in filter(is_number, node.define_schema().inputs):
+        if widget.force_input:
+            continue
+        assert widget.min is not None and widget.max is not None, f"{widget.id} has no limits"
+        assert widget.default is not None and widget.min <= widget.default <= widget.max, f"{widget.id} starts outside"
+
+
+@every_node
+def test_menus_offer_what_they_start_with(node):
+    for widget in node.define_schema().inputs:
+        if widget.get_io_type() == "COMBO" and widget.default is not None:
+            assert widget.default in widget.options["options"], widget.id
+
+
+@every_node
+def test_execute_takes_every_input_and_needs_only_the_required(node):
+    parameters = inspect.signature(node.execute).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    own = inputs(node)
+    assert set(parameters) == set(own)
+    needed = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
+    assert not {name for name in needed if own[name]}
+
+
+@every_node
+def test_a_file_has_at_most_500_lines(node):
+    assert len(source(node).read_text(encoding="utf-8").splitlines()) <= 500
+
+
+def broken_promises(frozen, current):
+    """What saved workflows would trip over.
+
+    frozen   {node id: [input ids in order]}; current  {node id: {input id: is it optional}}, in order
+    """
+    found = []
+    for node_id, names in frozen.items():
+        if node_id not in current:
+            found.append(f"{node_id} is gone")
+            continue
+        own = list(current[node_id])
+        if own[:len(names)] != names:
+            found.append(f"{node_id}: inputs were {names} and are {own}")
+        found += [f"{node_id}: the new input {name} is not optional" for name in own
+                  if name not in names and not current[node_id][name]]
+    return found
+
+
+def test_no_promise_to_saved_workflows_is_broken():
+    frozen = json.loads(FROZEN.read_text(encoding="utf-8"))
+    assert not broken_promises(frozen, {node.define_schema().node_id: inputs(node) for node in NODES})
+
+
+def test_every_node_and_input_is_promised():
+    frozen = json.loads(FROZEN.read_text(encoding="utf-8"))
+    current = {node.define_schema().node_id: list(inputs(node)) for node in NODES}
+    fresh = [node_id for node_id in current if not set(current[node_id]) <= set(frozen.get(node_id, ())) or
+             node_id not in frozen]
+    assert not fresh, f"new: {fresh}. Run: python tests/rules/test_nodes.py --write"
+
+
+@pytest.mark.parametrize("current, words", [
+    ({}, "gone"),
+    ({"A": {"x": False}}, "inputs were"),
+    ({"A": {"y": False, "x": False}}, "inputs were"),
+    ({"A": {"new": True, "x": False, "y": False}}, "inputs were"),
+    ({"A": {"x": False, "y": False, "new": False}}, "not optional"),
+])
+def test_broken_promises_are_found(current, words):
+    found = broken_promises({"A": ["x", "y"]}, current)
+    assert len(found) == 1 and words in found[0]
+
+
+def test_appending_optional_inputs_and_nodes_breaks_nothing():
+    assert not broken_promises({"A": ["x"]}, {"A": {"x": False, "new": True}, "B": {"y": False}})
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["--write"]:
+    promises = {node.define_schema().node_id: list(inputs(node)) for node in sorted(NODES, key=lambda node: node.__name__)}
+    lines = [f"  {json.dumps(node_id)}: {json.dumps(names)}" for node_id, names in promises.items()]
+    FROZEN.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
