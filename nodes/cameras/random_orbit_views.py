@@ -1,0 +1,163 @@
+"""Random Orbit Views: cameras at random places around the object."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..comfy import VIEWS, Node, io
+from ..core.cameras import Cameras, look_at, orbit, wrap_angle
+from ..core.errors import DistillError
+from ..core.rng import Streams
+
+LENSES = ("field of view", "focal length")
+
+
+@dataclass(frozen=True)
+class RandomOrbitViews:
+    """Cameras at random places around the object. Angles in degrees; defaults are threestudio's.
+
+    min_distance .. max_distance    from the origin, world units
+    lens                  "field of view": vertical angle from min_fovy .. max_fovy; "focal length": min_focal ..
+                          max_focal in units of the image's width (DreamFusion: 0.7 .. 1.35)
+    min_elevation .. max_elevation, min_azimuth .. max_azimuth
+    by_angle              probability that a batch's elevations are uniform in the angle; otherwise they are uniform on
+                          the sphere (fewer views from high above). One coin for the whole batch
+    spread_azimuth        one view in each of B equal parts of the azimuth range, instead of B independent ones
+    position_jitter       each camera coordinate moves by U(-a, a); target_jitter, up_jitter: standard deviations of the
+                          point looked at and of the up direction. Must be 0 for the built-in prior, whose pictures
+                          have their object exactly in the middle
+    progressive_until     the ranges open from one view (start_elevation, azimuth 0) to their full width over this many
+                          steps; 0: open from the start
+
+    The azimuth, elevation and distance of the result are those before jitter (as published), azimuth in (-180, 180].
+    Raises DistillError for an empty range.
+    """
+
+    min_distance: float = 1.0
+    max_distance: float = 1.5
+    lens: str = LENSES[0]
+    min_fovy: float = 40.0
+    max_fovy: float = 70.0
+    min_focal: float = 0.7
+    max_focal: float = 1.35
+    min_elevation: float = -10.0
+    max_elevation: float = 90.0
+    by_angle: float = 0.5
+    min_azimuth: float = -180.0
+    max_azimuth: float = 180.0
+    spread_azimuth: bool = True
+    position_jitter: float = 0.1
+    target_jitter: float = 0.2
+    up_jitter: float = 0.02
+    progressive_until: int = 0
+    start_elevation: float = 15.0
+
+    def __post_init__(self):
+        for name in ("distance", "fovy", "focal", "elevation", "azimuth"):
+            low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
+            if not low <= high:
+                raise DistillError(f'Random Orbit Views: "min_{name}" ({low}) lies above "max_{name}" ({high}). Swap them.')
+        if self.lens not in LENSES:
+            raise DistillError(f'Random Orbit Views: lens must be one of {", ".join(LENSES)}, got "{self.lens}".')
+        if not (self.min_distance > 0 and self.min_fovy > 0 and self.max_fovy < 180 and self.min_focal > 0):
+            raise DistillError("Random Orbit Views: distance, field of view and focal length must be above 0 and the field "
+                               f"of view below 180 degrees, got {self.min_distance}, {self.min_fovy} .. {self.max_fovy} "
+                               f"and {self.min_focal}.")
+
+    def sample(self, batch: int, height: int, width: int, step: int, total: int, streams: Streams) -> Cameras:
+        """`batch` cameras for a step, drawn from the stream "cameras"."""
+        generator = streams("cameras")
+        elevation = self._elevation(batch, step, generator)
+        azimuth = self._azimuth(batch, step, generator)
+        distance = _lerp(self.min_distance, self.max_distance, torch.rand(batch, generator=generator))
+        cameras = orbit(azimuth, elevation, distance, self._fovy(batch, height / width, generator), height, width)
+        return self._jittered(cameras, generator)
+
+    def _openness(self, step: int) -> float:
+        """How far the ranges have opened, above 0 .. 1."""
+        # threestudio divides `step` itself, which leaves step 0 with a single view even when nothing is progressive.
+        return min(1.0, (step + 1) / (self.progressive_until + 1))
+
+    def _elevation(self, batch: int, step: int, generator: torch.Generator) -> Tensor:
+        low, high = (math.radians(_lerp(self.start_elevation, end, self._openness(step)))
+                     for end in (self.min_elevation, self.max_elevation))
+        is_by_angle = torch.rand((), generator=generator) < self.by_angle
+        u = torch.rand(batch, generator=generator)
+        if is_by_angle:
+            return _lerp(low, high, u)
+        return torch.asin(_lerp(math.sin(low), math.sin(high), u).clamp(-1, 1))
+
+    def _azimuth(self, batch: int, step: int, generator: torch.Generator) -> Tensor:
+        low, high = (math.radians(end) * self._openness(step) for end in (self.min_azimuth, self.max_azimuth))
+        u = torch.rand(batch, generator=generator)
+        if self.spread_azimuth:
+            u = (u + torch.arange(batch)) / max(batch, 1)
+        return wrap_angle(_lerp(low, high, u))
+
+    def _fovy(self, batch: int, aspect: float, generator: torch.Generator) -> Tensor:
+        u = torch.rand(batch, generator=generator)
+        if self.lens == "focal length":
+            return 2 * torch.atan(0.5 * aspect / _lerp(self.min_focal, self.max_focal, u))
+        return _lerp(math.radians(self.min_fovy), math.radians(self.max_fovy), u)
+
+    def _jittered(self, cameras: Cameras, generator: torch.Generator) -> Cameras:
+        shape = (len(cameras), 3)
+        move = (2 * torch.rand(shape, generator=generator) - 1) * self.position_jitter
+        target = torch.randn(shape, generator=generator) * self.target_jitter
+        tilt = torch.randn(shape, generator=generator) * self.up_jitter
+        if not (self.position_jitter or self.target_jitter or self.up_jitter):
+            return cameras
+        return replace(cameras, c2w=look_at(cameras.position + move, target, torch.tensor([0.0, 0.0, 1.0]) + tilt))
+
+
+def _lerp(low, high, share):
+    return low + (high - low) * share
+
+
+class RandomOrbitViewsNode(Node):
+    @classmethod
+    def define_schema(cls):
+        def number(id, default, tooltip, low, high, step=0.1):
+            return io.Float.Input(id, default=default, min=low, max=high, step=step, tooltip=tooltip)
+
+        return io.Schema(
+            node_id="Distill3D_RandomOrbitViews", display_name="Random Orbit Views", category="Distill3D/cameras",
+            description="Cameras at random places around the object.",
+            search_aliases=["random camera", "camera sampler", "dreamfusion camera", "orbit"],
+            inputs=[
+                number("min_distance", 1.0, "Smallest distance from the origin, world units.", 0.01, 100.0, 0.05),
+                number("max_distance", 1.5, "Largest distance from the origin, world units.", 0.01, 100.0, 0.05),
+                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], tooltip="Draw the vertical field of view "
+                               "in degrees, or the focal length in image widths as DreamFusion does."),
+                number("min_fovy", 40.0, "Narrowest vertical field of view, degrees.", 1.0, 170.0, 0.5),
+                number("max_fovy", 70.0, "Widest vertical field of view, degrees.", 1.0, 170.0, 0.5),
+                number("min_focal", 0.7, "Shortest focal length in image widths, for the lens focal length.", 0.01, 100.0, 0.05),
+                number("max_focal", 1.35, "Longest focal length in image widths, for the lens focal length.", 0.01, 100.0, 0.05),
+                number("min_elevation", -10.0, "Lowest elevation, degrees; below 0 looks up from underneath.", -90.0, 90.0, 1.0),
+                number("max_elevation", 90.0, "Highest elevation, degrees; 90 looks straight down.", -90.0, 90.0, 1.0),
+                number("by_angle", 0.5, "Probability that a batch's elevations are uniform in the angle; otherwise they "
+                       "are uniform on the sphere, which has fewer views from high above.", 0.0, 1.0, 0.05),
+                number("min_azimuth", -180.0, "Azimuth where the range begins, degrees; 0 is the front, 90 is +y.",
+                       -360.0, 360.0, 1.0),
+                number("max_azimuth", 180.0, "Azimuth where the range ends, degrees.", -360.0, 360.0, 1.0),
+                io.Boolean.Input("spread_azimuth", default=True, tooltip="One view in each of as many equal parts of the "
+                                 "azimuth range as there are views, instead of independent ones."),
+                number("position_jitter", 0.1, "Moves each camera coordinate by up to this much. Set 0 for the built-in "
+                       "prior, whose pictures have their object in the middle.", 0.0, 10.0, 0.01),
+                number("target_jitter", 0.2, "Standard deviation of the point that is looked at. Set 0 for the built-in "
+                       "prior.", 0.0, 10.0, 0.01),
+                number("up_jitter", 0.02, "Standard deviation of the up direction. Set 0 for the built-in prior.",
+                       0.0, 1.0, 0.01),
+                io.Int.Input("progressive_until", default=0, min=0, max=1_000_000, tooltip="The ranges open from one "
+                             "view to their full width over this many steps. 0: open from the start."),
+                number("start_elevation", 15.0, "Elevation from which progressive ranges open, degrees; their azimuth "
+                       "opens from the front.", -90.0, 90.0, 1.0),
+            ],
+            outputs=[VIEWS.Output("views", tooltip="A sampler of cameras for an Objective.")])
+
+    @classmethod
+    def execute(cls, **widgets) -> io.NodeOutput:
+        return io.NodeOutput(RandomOrbitViews(**widgets))

@@ -1,0 +1,55 @@
+"""Distortion: gathers the matter along each ray in one thin place (mip-NeRF 360)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ...kernels.volume.composite import distortion
+from ..comfy import LOSS, Node, io, scheduled
+from ..core.loss import Loss, RunContext
+from ..core.rendering import Rendering
+from ..core.schedule import Schedule
+from .weighted import WeightedMeasure, samples_of
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """Gathers the matter along each ray in one thin place: mip-NeRF 360's distortion, a mean over all rays.
+
+    Distances are world units along the ray, so the value grows with the scene. Volume renderers only.
+
+    weight  against a score loss that is a sum over the elements of each view
+    """
+
+    weight: Schedule = Schedule.of(1.0)
+    name: str = "distortion"
+    wanted: frozenset[str] = frozenset({"samples"})
+
+    def prepare(self, context: RunContext) -> WeightedMeasure:
+        return WeightedMeasure(_distortion, self.weight, context.total)
+
+
+def _distortion(rendering: Rendering) -> Tensor:
+    samples = samples_of(rendering, "Distortion Loss")
+    return distortion(samples.weights, samples.t, samples.delta, samples.ray, samples.rays).mean()
+
+
+class DistortionLossNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_DistortionLoss", display_name="Distortion Loss", category="Distill3D/losses",
+            description="Gathers the matter along each ray in one thin place: mip-NeRF 360's distortion, a mean over all "
+                        "rays.",
+            search_aliases=["mip-nerf 360", "floaters", "fog", "compact"],
+            inputs=[
+                scheduled("weight", 1.0, "Weight of this loss, a mean over all rays in world units. SDS is a sum over "
+                          "the elements of each view.", min=0.0, max=1e6, step=0.01),
+                LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
+            ],
+            outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
+
+    @classmethod
+    def execute(cls, weight=1.0, losses: tuple[Loss, ...] = ()) -> io.NodeOutput:
+        return io.NodeOutput((*losses, Distortion(Schedule.of(weight))))

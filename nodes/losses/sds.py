@@ -1,0 +1,139 @@
+"""Score distillation sampling (Poole et al. 2022, DreamFusion) with any prior."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...kernels.distill.guidance import guide, rescale
+from ...kernels.distill.sds import sds_gradient, surrogate
+from ...kernels.distill.weighting import WEIGHTINGS
+from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
+from ..core.errors import DistillError
+from ..core.loss import Loss, RunContext, Stateless, Term
+from ..core.prior import PriorRecipe
+from ..core.prompt import Prompt
+from ..core.schedule import Schedule
+
+RENDERED = ("rgb", "normal")
+
+
+@dataclass(frozen=True)
+class SDS:
+    """Pulls what is rendered towards what a prior would paint for the prompt.
+
+    guidance      classifier-free guidance scale, standard form (papers' s in "eps_c + s (eps_c - eps_u)" is s + 1)
+    weighting     w(t), one of WEIGHTINGS
+    t_min, t_max  range of timesteps as fractions of the prior's; drawn uniformly, both ends included
+    image         "rgb", or "normal" (world normals mapped to [0,1] over grey)
+    clamp         limits the predicted clean pixels to what pixels can be, as samplers of pixel models do
+    rescaling     0..1, see kernels.distill.guidance.rescale
+    weight        the term's weight. The loss is a sum over elements per view: about 3,000 of them for the built-in
+                  prior, 12,288 for DeepFloyd IF, 16,384 for Stable Diffusion
+    """
+
+    prior: PriorRecipe
+    prompt: Prompt
+    guidance: Schedule = Schedule.of(5.0)
+    weighting: str = "sds"
+    t_min: Schedule = Schedule.of(0.02)
+    t_max: Schedule = Schedule.of(0.98)
+    image: str = "rgb"
+    clamp: bool = False
+    rescaling: float = 0.0
+    weight: Schedule = Schedule.of(1.0)
+    name: str = "sds"
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        return frozenset({self.image, "opacity"})
+
+    def prepare(self, context: RunContext) -> "PreparedSDS":
+        return PreparedSDS(self, context)
+
+
+class PreparedSDS(Stateless):
+    def __init__(self, recipe: SDS, context: RunContext):
+        self.recipe, self.total = recipe, context.total
+        self.prior = context.priors(recipe.prior)
+        self._rows: dict[str, object] = {}
+
+    def __call__(self, rendering, cameras, step, streams) -> Term:
+        recipe, prior = self.recipe, self.prior
+        z = prior.encode_image(_picture(rendering, recipe.image))
+        t = self._timesteps(len(z), step, streams("timestep")).to(z.device)
+        noise = torch.randn(z.shape, generator=streams("noise")).to(z)
+        with torch.no_grad():
+            z_t = prior.add_noise(z.detach(), noise, t)
+            conditions = [self._encode([recipe.prompt.negative] * len(z)), self._encode(recipe.prompt.of_cameras(cameras))]
+            negative, positive = prior.denoise(z_t, t, conditions, cameras)
+            z0 = guide(negative, positive, recipe.guidance.at(step, self.total))
+            if recipe.rescaling:
+                z0 = rescale(z0, positive, recipe.rescaling, prior.views)
+            if recipe.clamp:
+                z0 = z0.clamp(-1, 1)
+            gradient = torch.nan_to_num(sds_gradient(z.detach(), z0, prior.sigma(t), recipe.weighting))
+        value = surrogate(z, gradient) * recipe.weight.at(step, self.total)
+        return Term(value, {"gradient": gradient.norm() / len(z) ** 0.5, "timestep": t.float().mean()})
+
+    def _timesteps(self, batch: int, step: int, generator: torch.Generator) -> Tensor:
+        """[B] int64; one draw per group for priors that see several views at once."""
+        last = self.prior.timesteps - 1
+        low = min(max(int(self.recipe.t_min.at(step, self.total) * self.prior.timesteps), 0), last)
+        high = min(int(self.recipe.t_max.at(step, self.total) * self.prior.timesteps), last)
+        if high < low:
+            raise DistillError(f"SDS Loss: at step {step} the largest timestep ({high}) lies below the smallest ({low}). "
+                               'Raise "t_max" or lower "t_min".')
+        groups = -(-batch // self.prior.views)
+        t = torch.randint(low, high + 1, (groups,), generator=generator)
+        return t.repeat_interleave(self.prior.views)[:batch]
+
+    def _encode(self, texts: list[str]):
+        """Each text is encoded once per run."""
+        fresh = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        if fresh:
+            encoded = self.prior.encode_prompts(fresh)
+            self._rows.update({text: encoded.take(torch.tensor([i])) for i, text in enumerate(fresh)})
+        return self._rows[texts[0]].join([self._rows[text] for text in texts])
+
+
+def _picture(rendering, image: str) -> Tensor:
+    if image == "rgb":
+        return rendering.rgb
+    return rendering.normal * 0.5 + 0.5
+
+
+class SDSLossNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_SDSLoss", display_name="SDS Loss", category="Distill3D/losses",
+            description="Pulls what is rendered towards what a prior would paint for the prompt.",
+            search_aliases=["sds", "score distillation", "dreamfusion", "text to 3d"],
+            inputs=[
+                PRIOR.Input("prior", tooltip="The diffusion model that is distilled."),
+                PROMPT.Input("prompt", tooltip="What the object should be, with view words."),
+                scheduled("guidance", 5.0, "Guidance scale in the standard form: uncond + scale (cond - uncond). "
+                          "DreamFusion's and threestudio's 100 is 101 here.", min=0.0, max=1000.0, step=0.5),
+                io.Combo.Input("weighting", options=list(WEIGHTINGS), default="sds", tooltip="How much each noise level "
+                               "counts: sds = 1 - abar (DreamFusion), uniform (Magic3D), fantasia3d, x0 (MVDream)."),
+                scheduled("t_min", 0.02, "Smallest timestep as a fraction of the prior's.", min=0.0, max=1.0, step=0.01),
+                scheduled("t_max", 0.98, "Largest timestep as a fraction of the prior's.", min=0.0, max=1.0, step=0.01),
+                io.Combo.Input("image", options=list(RENDERED), default="rgb", tooltip="What the prior is shown."),
+                io.Boolean.Input("clamp", default=False, tooltip="Limit predicted pixels to [-1, 1]: cleaner colours with "
+                                 "pixel priors; leave off for latent priors."),
+                io.Float.Input("rescaling", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="Against oversaturation: "
+                               "0 off, MVDream uses 0.5."),
+                scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "
+                          "losses are relative to that.", min=0.0, max=1e6, step=0.01),
+                LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
+            ],
+            outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
+
+    @classmethod
+    def execute(cls, prior, prompt, guidance=5.0, weighting="sds", t_min=0.02, t_max=0.98, image="rgb", clamp=False,
+                rescaling=0.0, weight=1.0, losses: tuple[Loss, ...] = ()) -> io.NodeOutput:
+        loss = SDS(prior, prompt, Schedule.of(guidance), weighting, Schedule.of(t_min), Schedule.of(t_max), image,
+                   clamp, rescaling, Schedule.of(weight))
+        return io.NodeOutput((*losses, loss))

@@ -1,0 +1,54 @@
+"""Noticing a run that goes wrong, and saying why."""
+from __future__ import annotations
+
+from typing import Callable, Iterable
+
+import torch
+from torch import nn
+
+
+class Health:
+    """Counts steps with non-finite gradients and watches the opacity.
+
+    limit  consecutive bad steps after which the run should stop (parameters are still the last good ones then,
+           because bad steps are skipped)
+    """
+
+    def __init__(self, warn: Callable[[str], None], limit: int = 10):
+        self.warn, self.limit = warn, limit
+        self.skipped, self._in_a_row = 0, 0
+        self.opacity: float | None = None
+        self._told: set[str] = set()
+
+    def is_finite(self, parameters: Iterable[nn.Parameter]) -> bool:
+        """Whether every gradient is. Counts the step if not."""
+        totals = [parameter.grad.sum() for parameter in parameters if parameter.grad is not None]
+        finite = not totals or bool(torch.isfinite(torch.stack(totals)).all())
+        self._in_a_row = 0 if finite else self._in_a_row + 1
+        self.skipped += not finite
+        return finite
+
+    def is_lost(self) -> bool:
+        """True when the run cannot recover by itself; says so once."""
+        if self._in_a_row < self.limit:
+            return False
+        self._tell("lost", f"Optimize: gradients were not finite for {self.limit} steps in a row, so the run stopped; the "
+                           "result is the state before them. Lower the learning rates or the guidance scale.")
+        return True
+
+    def see(self, opacity: float, step: int, total: int) -> None:
+        """opacity: mean over the step's pixels."""
+        self.opacity = opacity if self.opacity is None else 0.95 * self.opacity + 0.05 * opacity
+        if step < max(20, total // 10):
+            return
+        if self.opacity < 1e-3:
+            self._tell("empty", f"Optimize: the scene is empty (opacity {self.opacity:.5f} at step {step}). Lower the "
+                                "weight of the Sparsity Loss, or raise the blob density or the guidance weight.")
+        elif self.opacity > 0.995:
+            self._tell("opaque", f"Optimize: the scene fills every picture (opacity {self.opacity:.3f} at step {step}). "
+                                 "Raise the weight of the Sparsity Loss or move the cameras back.")
+
+    def _tell(self, name: str, text: str) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            self.warn(text)

@@ -1,0 +1,103 @@
+"""Optimizer settings: which optimiser, and a learning rate for each group of parameters."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ..comfy import OPTIMIZER, Node, io, scheduled
+from ..core.errors import DistillError
+from ..core.scene import GROUPS
+from ..core.schedule import Schedule
+
+KINDS = ("Adam", "AdamW", "Adamax", "SGD")
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """learning_rate holds for every group that `rates` does not name; `factor` multiplies all of them over time."""
+
+    kind: str = "Adam"
+    learning_rate: float = 0.01
+    rates: tuple[tuple[str, float], ...] = ()
+    factor: Schedule = Schedule.of(1.0)
+    beta1: float = 0.9
+    beta2: float = 0.99
+    epsilon: float = 1e-15
+    weight_decay: float = 0.0
+    clip: float = 0.0
+
+    def build(self, groups: dict[str, list[nn.Parameter]]) -> torch.optim.Optimizer:
+        """Raises DistillError when a rate is given for a group that the scene does not have."""
+        rates = dict(self.rates)
+        strangers = [name for name in rates if name not in groups]
+        if strangers:
+            raise DistillError(f'Optimizer Settings: this scene has no parameters "{strangers[0]}". '
+                               f'It has: {", ".join(sorted(groups))}.')
+        entries = [{"params": parameters, "lr": rates.get(name, self.learning_rate), "name": name}
+                   for name, parameters in sorted(groups.items()) if parameters]
+        if self.kind == "SGD":
+            return torch.optim.SGD(entries, momentum=self.beta1, weight_decay=self.weight_decay)
+        make = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW, "Adamax": torch.optim.Adamax}[self.kind]
+        return make(entries, betas=(self.beta1, self.beta2), eps=self.epsilon, weight_decay=self.weight_decay)
+
+    def set_rates(self, optimizer: torch.optim.Optimizer, step: int, total: int) -> None:
+        factor, rates = self.factor.at(step, total), dict(self.rates)
+        for entry in optimizer.param_groups:
+            entry["lr"] = rates.get(entry["name"], self.learning_rate) * factor
+
+
+def parse_rates(text: str) -> tuple[tuple[str, float], ...]:
+    """"density: 0.3, color: 0.1" -> (("density", 0.3), ("color", 0.1)). Raises DistillError naming the wrong piece."""
+    rates = []
+    for piece in text.replace("\n", ",").split(","):
+        if not piece.strip():
+            continue
+        name, _, number = (part.strip() for part in piece.partition(":"))
+        try:
+            rate = float(number)
+        except ValueError:
+            raise DistillError(f'Optimizer Settings: cannot read "{piece.strip()}". Write "group: rate, ..."') from None
+        if name not in GROUPS:
+            raise DistillError(f'Optimizer Settings: there is no group "{name}". Groups: {", ".join(GROUPS)}.')
+        if not 0 <= rate < float("inf"):
+            raise DistillError(f'Optimizer Settings: the rate of "{name}" is {number}; it must be a number >= 0.')
+        rates.append((name, rate))
+    return tuple(rates)
+
+
+class OptimizerSettingsNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_OptimizerSettings", display_name="Optimizer Settings", category="Distill3D/optimize",
+            description="Which optimiser, and a learning rate for each group of parameters.",
+            search_aliases=["learning rate", "adam"],
+            inputs=[
+                io.Combo.Input("kind", options=list(KINDS), default="Adam", tooltip="The optimiser; SGD takes beta1 as "
+                               "its momentum."),
+                io.Float.Input("learning_rate", default=0.01, min=0.0, max=10.0, step=0.0001, round=False,
+                               tooltip="For every group that is not listed below."),
+                io.String.Input("rates", default="", multiline=True, tooltip="Rates of single groups, for example "
+                                f'"density: 0.3, color: 0.1". Groups: {", ".join(GROUPS)}.'),
+                scheduled("factor", 1.0, "Multiplies all rates; wire a Schedule for warm-up or decay.", min=0.0,
+                          max=100.0, step=0.01),
+                io.Float.Input("beta1", default=0.9, min=0.0, max=0.9999, step=0.001, round=False,
+                               tooltip="Decay of the gradient's average."),
+                io.Float.Input("beta2", default=0.99, min=0.0, max=0.99999, step=0.001, round=False,
+                               tooltip="Decay of the squared gradient's average."),
+                io.Float.Input("epsilon", default=1e-15, min=0.0, max=1.0, step=1e-15, round=False,
+                               tooltip="Added to the denominator; hash grids need a tiny one."),
+                io.Float.Input("weight_decay", default=0.0, min=0.0, max=10.0, step=0.0001, round=False,
+                               tooltip="L2 penalty (Adam) or decoupled decay (AdamW)."),
+                io.Float.Input("clip", default=0.0, min=0.0, max=1e6, step=0.1,
+                               tooltip="Largest norm of the whole gradient; 0 does not clip."),
+            ],
+            outputs=[OPTIMIZER.Output("optimizer", tooltip="For Optimize.")])
+
+    @classmethod
+    def execute(cls, kind="Adam", learning_rate=0.01, rates="", factor=1.0, beta1=0.9, beta2=0.99, epsilon=1e-15,
+                weight_decay=0.0, clip=0.0) -> io.NodeOutput:
+        return io.NodeOutput(OptimizerSettings(kind, learning_rate, parse_rates(rates), Schedule.of(factor), beta1, beta2,
+                                               epsilon, weight_decay, clip))

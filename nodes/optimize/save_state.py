@@ -1,0 +1,63 @@
+"""Save State and Load State: a trained scene as a file."""
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..comfy import SCENE, Node, host, io
+from ..core.errors import DistillError
+from ..core.scene import SceneRecipe
+from ..core.state import read_state, save_state
+
+
+def save_scene(scene: SceneRecipe, prefix: str):
+    """Writes the trained tensors below the output folder and returns the path. Raises DistillError for an untrained scene."""
+    if scene.state is None:
+        raise DistillError("Save State: this scene was not trained yet. Wire the output of an Optimize node.")
+    return save_state(host().save_path(prefix, "safetensors"), scene.state, {"kind": "scene", "seed": scene.seed})
+
+
+def load_scene(scene: SceneRecipe, file: str) -> SceneRecipe:
+    """`scene` with the tensors of a saved state. Raises DistillError when they belong to another kind of scene."""
+    root = host().output_directory.resolve()
+    path = (root / file).resolve()
+    if root not in path.parents:
+        raise DistillError(f'Load State: "{file}" leads out of the output folder {root}.')
+    tensors, facts = read_state(path)
+    if "finished" in facts:  # the state of a run: the scene is a part of it
+        tensors = {name[len("scene."):]: tensor for name, tensor in tensors.items() if name.startswith("scene.")}
+    loaded = replace(scene, state=tensors, notes=facts)
+    loaded.build()  # raises now, where the wiring can still be seen, not in a later node
+    return loaded
+
+
+class SaveStateNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_SaveState", display_name="Save State", category="Distill3D/optimize",
+            description="Writes a trained scene to a file that Load State reads.", search_aliases=["checkpoint"],
+            inputs=[SCENE.Input("scene", tooltip="From Optimize."),
+                    io.String.Input("filename_prefix", default="distill3d/state", tooltip="Name below the output folder; a "
+                                    "counter is added.")],
+            outputs=[io.String.Output("file", tooltip="Name of the file below the output folder.")], is_output_node=True)
+
+    @classmethod
+    def execute(cls, scene, filename_prefix="distill3d/state") -> io.NodeOutput:
+        entry = host().saved(save_scene(scene, filename_prefix))
+        name = f'{entry["subfolder"]}/{entry["filename"]}'.lstrip("/")
+        return io.NodeOutput(name, ui={"text": [name]})
+
+
+class LoadStateNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_LoadState", display_name="Load State", category="Distill3D/optimize",
+            description="Fills a scene with the parameters of a saved state.", search_aliases=["checkpoint", "resume"],
+            inputs=[SCENE.Input("scene", tooltip="A scene wired like the one that was saved."),
+                    io.String.Input("file", default="", tooltip="Name of the file below the output folder.")],
+            outputs=[SCENE.Output("scene", tooltip="The scene as it was saved.")])
+
+    @classmethod
+    def execute(cls, scene, file) -> io.NodeOutput:
+        return io.NodeOutput(load_scene(scene, file))

@@ -1,0 +1,71 @@
+"""The prior that the pack ships: a small text-to-image model of simple shapes, for a machine without model weights."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Sequence
+
+import torch
+
+from ..comfy import PRIOR, Node, host, io
+from ..core.errors import DistillError
+from ..core.shapes import KNOWN_WORDS
+from .deepfloyd_if import IFPrior, vocabulary
+
+FOLDER = Path(__file__).parent / "builtin"
+
+
+@dataclass(frozen=True)
+class BuiltinPrior:
+    """A recipe: the shipped weights, or another folder written by Train Prior."""
+
+    folder: str = ""
+
+    def load(self, device: torch.device) -> "ShapePrior":
+        return ShapePrior(self.folder or FOLDER, device)
+
+
+class ShapePrior(IFPrior):
+    """An IF-layout prior over a closed vocabulary: it says which words of a prompt it does not know."""
+
+    def __init__(self, folder, device: torch.device):
+        super().__init__(folder, device)
+        self._known = vocabulary(folder)
+
+    def encode_prompts(self, texts: Sequence[str]):
+        import re
+
+        words = dict.fromkeys(word for text in texts for word in re.findall(r"[a-z0-9+\-]+", text.lower()))
+        unknown = [word for word in words if word not in self._known]
+        if unknown:
+            host().warn(f'Built-in Prior: it does not know {", ".join(repr(word) for word in unknown)}. It was trained on '
+                        f'simple shapes only: {", ".join(KNOWN_WORDS)}. Use one of the other priors for anything else.')
+        return super().encode_prompts(texts)
+
+
+class BuiltinPriorNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_BuiltinPrior", display_name="Built-in Prior", category="Distill3D/priors",
+            description="The small prior that comes with the pack: it paints coloured shapes such as "
+                        "\"a blue sphere on top of a green cylinder\" and needs no download.",
+            search_aliases=["tiny prior", "text to 3d"],
+            inputs=[io.String.Input("folder", default="", optional=True, tooltip="Folder of a prior that Train Prior "
+                                    "wrote, inside the output or models folder. Empty: the one that comes with the pack.")],
+            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior. 32x32 pixels, front = azimuth 0; "
+                                  "cameras at distance 3.2, field of view 40 degrees, elevation -40 to 70.")])
+
+    @classmethod
+    def execute(cls, folder: str = "") -> io.NodeOutput:
+        return io.NodeOutput(BuiltinPrior(str(_inside(folder)) if folder else ""))
+
+
+def _inside(folder: str) -> Path:
+    """The folder below the output or a models folder. Raises DistillError for any other place."""
+    roots = [host().output_directory, *host().model_folders("diffusers")]
+    for root in roots:
+        path = (root / folder).resolve()
+        if root.resolve() in path.parents and path.is_dir():
+            return path
+    raise DistillError(f'Built-in Prior: "{folder}" is no folder below {" or ".join(str(root) for root in roots)}.')

@@ -1,0 +1,140 @@
+"""Sample Prior and Langevin Sample: what a prior paints by itself, to see what it knows."""
+from __future__ import annotations
+
+from typing import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...kernels.distill.guidance import guide
+from ...kernels.distill.sampling import ancestral_step, langevin_step
+from ..comfy import PRIOR, PROMPT, Node, host, io, seed_input
+from ..core.prior import Prior
+from ..core.rng import stream
+
+
+def sample(prior: Prior, texts: list[str], negative: str = "", steps: int = 50, guidance: float = 4.0, seed: int = 0,
+           clamp: bool = True) -> Iterator[Tensor]:
+    """Ancestral (DDPM) sampling: yields the images [B,H,W,3] as the prior sees them after each of `steps` steps.
+
+    clamp  limits the denoiser's answers to [-1,1], right for priors of pixels
+    """
+    levels = torch.linspace(prior.timesteps - 1, 0, steps).round().long()
+    denoise = _Denoiser(prior, texts, negative, guidance, clamp)
+    noise = torch.randn(denoise.shape, generator=stream(seed, 0, "noise")).to(prior.device)
+    x = noise * float(prior.sigma(levels[:1].to(prior.device)))
+    for step, t in enumerate(levels.tolist()):
+        z0, sigma = denoise(x, t)
+        following = levels[step + 1:step + 2]
+        lower = float(prior.sigma(following.to(prior.device))) if len(following) else 0.0
+        noise = torch.randn(denoise.shape, generator=stream(seed, step + 1, "noise")).to(x)
+        x = ancestral_step(x, z0, sigma, lower, noise)
+        yield prior.decode_image(z0)
+
+
+def langevin(prior: Prior, texts: list[str], negative: str = "", levels: int = 20, steps: int = 5, size: float = 0.1,
+             guidance: float = 4.0, seed: int = 0, clamp: bool = True) -> Iterator[Tensor]:
+    """Annealed Langevin dynamics: `steps` steps at each of `levels` falling noise levels; yields as `sample` does."""
+    denoise = _Denoiser(prior, texts, negative, guidance, clamp)
+    times = torch.linspace(prior.timesteps - 1, 0, levels).round().long()
+    x = None
+    for level, t in enumerate(times.tolist()):
+        for step in range(steps):
+            noise = torch.randn(denoise.shape, generator=stream(seed, level * steps + step, "noise")).to(prior.device)
+            sigma = float(prior.sigma(torch.tensor([t], device=prior.device)))
+            if x is None:
+                x = noise * sigma
+            z0, sigma = denoise(x, t)
+            x = langevin_step(x, z0, sigma, size, noise)
+        yield prior.decode_image(z0)
+
+
+class _Denoiser:
+    def __init__(self, prior: Prior, texts: list[str], negative: str, guidance: float, clamp: bool):
+        self.prior, self.guidance, self.clamp = prior, guidance, clamp
+        self.conditions = [prior.encode_prompts([negative] * len(texts)), prior.encode_prompts(texts)]
+        self.shape = (len(texts), prior.channels, prior.size, prior.size)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, t: int) -> tuple[Tensor, float]:
+        """The guided clean image of x = z + sigma noise, and sigma."""
+        times = torch.full((len(x),), t, dtype=torch.long, device=x.device)
+        # Without noise of its own, add_noise brings x into the scaling that the prior takes.
+        z_t = self.prior.add_noise(x, torch.zeros_like(x), times)
+        negative, positive = self.prior.denoise(z_t, times, self.conditions, None)
+        z0 = guide(negative, positive, self.guidance)
+        return (z0.clamp(-1, 1) if self.clamp else z0), float(self.prior.sigma(times[:1]))
+
+
+def _inputs() -> list:
+    return [
+        PRIOR.Input("prior", tooltip="The prior to look at."),
+        PROMPT.Input("prompt", tooltip="What it is asked for."),
+        io.Int.Input("images", default=4, min=1, max=64, tooltip="How many pictures."),
+        io.Float.Input("guidance", default=4.0, min=0.0, max=1000.0, step=0.5, tooltip="Guidance scale, standard form."),
+        io.Float.Input("azimuth", default=30.0, min=-180.0, max=180.0, step=15.0, tooltip="View of the first picture in "
+                       "degrees; 0 is the front."),
+        io.Float.Input("azimuth_step", default=0.0, min=-180.0, max=180.0, step=15.0, tooltip="Added for each further "
+                       "picture, to walk around the object."),
+        io.Float.Input("elevation", default=15.0, min=-90.0, max=90.0, step=15.0, tooltip="View in degrees above the horizon."),
+        io.Boolean.Input("clamp", default=True, tooltip="Limit predictions to [-1,1]; on for priors of pixels."),
+        io.Int.Input("enlarge", default=4, min=1, max=32, tooltip="Each pixel becomes a square of this size."),
+        seed_input(),
+    ]
+
+
+def _run(cls, title: str, prior, total: int, enlarge: int, make) -> io.NodeOutput:
+    progress = host().progress(cls.hidden.unique_id, title, total)
+    images = None
+    with torch.inference_mode(False):
+        for step, images in enumerate(make(prior.load(host().device()))):
+            host().check()
+            progress.update(step + 1, f"{step + 1}/{total}", torch.cat(list(images), 1) if progress.is_due() else None)
+    progress.close()
+    enlarged = F.interpolate(images.permute(0, 3, 1, 2), scale_factor=enlarge, mode="nearest").permute(0, 2, 3, 1)
+    return io.NodeOutput(enlarged.cpu().contiguous())
+
+
+def _views(prompt, images: int, azimuth: float, azimuth_step: float, elevation: float) -> list[str]:
+    return [prompt.of_view((azimuth + i * azimuth_step + 180) % 360 - 180, elevation) for i in range(images)]
+
+
+class SamplePriorNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_SamplePrior", display_name="Sample Prior", category="Distill3D/priors",
+            description="Pictures that a prior paints by itself, by ancestral (DDPM) sampling: to see what it knows.",
+            search_aliases=["ddpm", "sampler", "text to image"],
+            inputs=[*_inputs(), io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Denoising steps.")],
+            outputs=[io.Image.Output("images", tooltip="The pictures.")], hidden=[io.Hidden.unique_id])
+
+    @classmethod
+    def execute(cls, prior, prompt, images=4, guidance=4.0, azimuth=30.0, azimuth_step=0.0, elevation=15.0, clamp=True,
+                enlarge=4, seed=0, steps=50) -> io.NodeOutput:
+        texts = _views(prompt, images, azimuth, azimuth_step, elevation)
+        return _run(cls, "Sample Prior", prior, steps, enlarge,
+                    lambda loaded: sample(loaded, texts, prompt.negative, steps, guidance, seed, clamp))
+
+
+class LangevinSampleNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_LangevinSample", display_name="Langevin Sample", category="Distill3D/priors",
+            description="Pictures from annealed Langevin dynamics on a prior's score: the sampler that score matching came "
+                        "from.", search_aliases=["score matching", "ncsn", "mcmc"],
+            inputs=[*_inputs(),
+                    io.Int.Input("levels", default=20, min=1, max=1000, tooltip="Noise levels, from pure noise to none."),
+                    io.Int.Input("steps", default=5, min=1, max=1000, tooltip="Langevin steps at each level."),
+                    io.Float.Input("step_size", default=0.1, min=0.0001, max=0.5, step=0.01, round=False,
+                                   tooltip="Length of a step relative to the squared noise level.")],
+            outputs=[io.Image.Output("images", tooltip="The pictures.")], hidden=[io.Hidden.unique_id])
+
+    @classmethod
+    def execute(cls, prior, prompt, images=4, guidance=4.0, azimuth=30.0, azimuth_step=0.0, elevation=15.0, clamp=True,
+                enlarge=4, seed=0, levels=20, steps=5, step_size=0.1) -> io.NodeOutput:
+        texts = _views(prompt, images, azimuth, azimuth_step, elevation)
+        return _run(cls, "Langevin Sample", prior, levels, enlarge,
+                    lambda loaded: langevin(loaded, texts, prompt.negative, levels, steps, step_size, guidance, seed, clamp))

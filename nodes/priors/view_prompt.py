@@ -1,0 +1,33 @@
+"""View Prompt: what the object is, with words for the side that is seen."""
+from __future__ import annotations
+
+from ..comfy import PROMPT, Node, io
+from ..core.errors import DistillError
+from ..core.prompt import VIEW_WORDS, Prompt
+
+
+class ViewPromptNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_ViewPrompt", display_name="View Prompt", category="Distill3D/priors",
+            description="What the object is, with words for the side that is seen.",
+            search_aliases=["text", "prompt", "front view", "view dependent prompt"],
+            inputs=[
+                io.String.Input("text", default="", multiline=True, tooltip="The object, e.g. \"a red cube on top of a blue "
+                                "sphere\". View words are added by the node."),
+                io.String.Input("negative", default="", multiline=True, tooltip="What to steer away from. No view words "
+                                "are added."),
+                io.Combo.Input("views", options=list(VIEW_WORDS), default=VIEW_WORDS[0], tooltip="Words added for each "
+                               "view: the published four; degrees, which only the built-in prior knows; or none."),
+                io.Float.Input("overhead", default=60.0, min=-90.0, max=90.0, step=1.0, tooltip="Elevation in degrees above "
+                               "which a view is an overhead view. ProlificDreamer and MVDream use 30."),
+            ],
+            outputs=[PROMPT.Output("prompt", tooltip="A prompt for losses and evaluation.")])
+
+    @classmethod
+    def execute(cls, text, negative="", views=VIEW_WORDS[0], overhead=60.0) -> io.NodeOutput:
+        text = text.strip()
+        if not text:
+            raise DistillError('View Prompt: "text" is empty. Say what the object is, e.g. "a red cube".')
+        return io.NodeOutput(Prompt(text, negative.strip(), views, overhead))

@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from distill3d.kernels.distill.sampling import ancestral_step, langevin_step
+from distill3d.nodes.core.prompt import Prompt
+from distill3d.nodes.priors.sample_prior import LangevinSampleNode, SamplePriorNode, langevin, sample
+from gaussian_prior import GaussianPrior
+
+PRIOR = GaussianPrior((("red", 0.5),), deviation=0.2)
+LOADED = PRIOR.load(torch.device("cpu"))
+
+
+def last(images):
+    for image in images:
+        pass
+    return image
+
+
+def test_ancestral_step_is_the_posterior():
+    """q(x_s | x_t, z0) in the usual DDPM form, brought to the variance-exploding one."""
+    torch.manual_seed(0)
+    x, z0, noise = torch.randn(3, 2, 3, 4, 4, dtype=torch.float64)
+    abar_t, abar_s = 0.3, 0.7
+    sigma, lower = ((1 - abar_t) / abar_t) ** 0.5, ((1 - abar_s) / abar_s) ** 0.5
+    alpha, beta = abar_t / abar_s, 1 - abar_t / abar_s
+    x_t = x * abar_t**0.5
+    mean = abar_s**0.5 * beta / (1 - abar_t) * z0 + alpha**0.5 * (1 - abar_s) / (1 - abar_t) * x_t
+    variance = (1 - abar_s) / (1 - abar_t) * beta
+    expected = (mean + variance**0.5 * noise) / abar_s**0.5
+    assert torch.allclose(ancestral_step(x, z0, sigma, lower, noise), expected)
+    assert torch.allclose(ancestral_step(x, z0, sigma, 0.0, noise), z0)
+
+
+def test_langevin_keeps_a_gaussian_where_it_is():
+    torch.manual_seed(0)
+    deviation, sigma = 0.5, 0.3
+    whole = (deviation**2 + sigma**2) ** 0.5
+    x = torch.randn(200_000, dtype=torch.float64) * whole
+    for _ in range(50):
+        z0 = x * deviation**2 / whole**2
+        x = langevin_step(x, z0, sigma, 0.05, torch.randn_like(x))
+    assert abs(x.std() - whole) < 0.01
+
+
+def test_samples_have_the_distribution_of_the_prior():
+    images = last(sample(LOADED, ["red"] * 200, steps=200, guidance=1.0, clamp=False)) * 2 - 1
+    assert abs(images.mean() - 0.5) < 0.01 and abs(images.std() - 0.2) < 0.02
+
+
+def test_langevin_finds_the_mean():
+    images = last(langevin(LOADED, ["red"] * 50, levels=25, steps=8, guidance=1.0, clamp=False)) * 2 - 1
+    assert abs(images.mean() - 0.5) < 0.05
+
+
+@pytest.mark.parametrize("node", [SamplePriorNode, LangevinSampleNode])
+def test_nodes_return_enlarged_pictures_repeatably(node):
+    def images(seed):
+        return node.execute(PRIOR, Prompt("red", views="none"), images=2, steps=3, enlarge=2, seed=seed).args[0]
+
+    assert images(0).shape == (2, 16, 16, 3)
+    assert torch.equal(images(0), images(0)) and not torch.equal(images(0), images(1))

@@ -1,0 +1,4 @@
+import pytest
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
