@@ -94,8 +94,8 @@ def _pixel_boxes(points: torch.Tensor, faces: torch.Tensor, height: int,
     """
     size = torch.tensor([[width], [height]], device=points.device)
     ahead = points[:, 2] + points[:, 3] >= 0
-    front = ahead & (points[:, 3] > 0)
-    # Corners behind the camera become NaN, which minimum and maximum hand on to the faces that need care.
+    front = ahead & (points[:, 3] > 0) & points.isfinite().all(1)
+    # Corners behind the camera (or nowhere) become NaN, which minimum and maximum hand on to the faces that need care.
     pixel = torch.where(front, _to_pixels(points, size), torch.nan)
     a, b, c = (pixel.index_select(1, corner) for corner in faces.T)
     low, high = torch.minimum(torch.minimum(a, b), c), torch.maximum(torch.maximum(a, b), c)

@@ -31,7 +31,7 @@ class History:
         self.strips.append((step, strip.detach().cpu()))
 
     def picture(self, width: int = 1024, chart_height: int = 150) -> Tensor:
-        """[H,width,3] in [0,1]: the pictures side by side, below them one chart for each number."""
+        """[H,width,3] in [0,1]: the pictures side by side, below them one chart for each number that changed."""
         from PIL import Image, ImageDraw
 
         rows = []
@@ -42,7 +42,7 @@ class History:
             row = torch.ones(tiles[0].shape[0], width, 3)
             row[:, :tile * len(tiles)] = torch.cat(tiles, 1)
             rows.append(row)
-        names = [name for name, points in self.values.items() if len(points) > 1]
+        names = [name for name, points in self.values.items() if len({value for _, value in points}) > 1]
         if names:
             canvas = Image.new("RGB", (width, chart_height * -(-len(names) // 2)), "white")
             pen = ImageDraw.Draw(canvas)

@@ -125,7 +125,7 @@ def test_neighbours_and_open_sheets_hide_nothing():
     kept, kept_faces = outer_shell(vertices, many)
     assert torch.equal(kept, vertices) and torch.equal(kept_faces, many)
     # One missing triangle is enough to make a large ball around a small one a sheet.
-    vertices, many = torch.cat([2 * ball, ball]), torch.cat([faces[:-1], faces + len(ball)])
+    vertices, many = torch.cat([2 * ball, ball]), torch.cat([faces[1:], faces + len(ball)])
     assert torch.equal(outer_shell(vertices, many)[1], many)
     # Turned inside out the outer ball still hides the inner one.
     kept, _ = outer_shell(torch.cat([2 * ball, ball]), torch.cat([faces.flip(1), faces + len(ball)]))
