@@ -1,0 +1,96 @@
+"""The table of an evaluation: one row per prompt, and what it says in one line."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import mean, median
+from typing import Any, Callable, Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured for one prompt; None where nothing could be.
+
+    iou, color_error   0..1; psnr dB; normal_error degrees; chamfer: share of the true bounding diagonal
+    color_right, textureless_right      prompt precision, and which prompt's truth was nearest
+    seconds            of the whole workflow, with everything that it saves, without measuring
+    optimize_seconds   of its Optimize nodes
+    peak_memory_mb     highest memory of the process until then, so it never falls from row to row
+    error              why there is no result, or no mesh
+    """
+
+    caption: str
+    seed: int
+    iou: float | None = None
+    psnr: float | None = None
+    color_error: float | None = None
+    normal_error: float | None = None
+    chamfer: float | None = None
+    color_right: bool = False
+    textureless_right: bool = False
+    color_nearest: str | None = None
+    textureless_nearest: str | None = None
+    seconds: float | None = None
+    optimize_seconds: float | None = None
+    peak_memory_mb: float | None = None
+    error: str | None = None
+
+
+def summarize(rows: Sequence[Row]) -> dict[str, Any]:
+    """Means over what was measured; an object without a result counts as a miss in both precisions."""
+    def over(function: Callable, name: str) -> float | None:
+        values = [value for row in rows if (value := getattr(row, name)) is not None]
+        return float(function(values)) if values else None
+
+    return {
+        "objects": len(rows), "failed": sum(row.iou is None for row in rows),
+        "without_mesh": sum(row.iou is not None and row.chamfer is None for row in rows),
+        "iou_mean": over(mean, "iou"), "iou_min": over(min, "iou"), "psnr_mean": over(mean, "psnr"),
+        "color_error_mean": over(mean, "color_error"), "normal_error_mean": over(mean, "normal_error"),
+        "chamfer_mean": over(mean, "chamfer"), "color_right": sum(row.color_right for row in rows),
+        "textureless_right": sum(row.textureless_right for row in rows),
+        "seconds_median": over(median, "seconds"),
+        "optimize_seconds_median": over(median, "optimize_seconds"), "peak_memory_mb": over(max, "peak_memory_mb"),
+    }
+
+
+def summary_line(rows: Sequence[Row]) -> str:
+    """The table in one sentence."""
+    facts = summarize(rows)
+    objects = facts["objects"]
+    parts = [f"{objects} object{'s' if objects != 1 else ''}", f"IoU mean {_show(facts['iou_mean'], 3)}, min "
+             f"{_show(facts['iou_min'], 3)}", f"PSNR mean {_show(facts['psnr_mean'], 1)} dB",
+             f"precision colour {facts['color_right']}/{objects}, textureless {facts['textureless_right']}/{objects}",
+             f"Chamfer mean {_show(facts['chamfer_mean'], 4)}", f"median {_show(facts['seconds_median'], 1)} s, of it "
+             f"{_show(facts['optimize_seconds_median'], 1)} s optimising"]
+    if facts["failed"]:
+        parts.append(f"{facts['failed']} FAILED")
+    if facts["without_mesh"]:
+        parts.append(f"{facts['without_mesh']} without a mesh")
+    return "; ".join(parts)
+
+
+def markdown(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
+    """The table as Markdown, with `facts` (settings and versions) below it."""
+    lines = ["# Results against the truth", "", summary_line(rows), "",
+             "| prompt | IoU | PSNR dB | colour error | normal error ° | Chamfer | colour | textureless | s | "
+             "optimising s | peak MB | seed |", "|---|" + "---:|" * 11]
+    for row in rows:
+        lines.append("| " + " | ".join([
+            row.caption, _show(row.iou, 3), _show(row.psnr, 1), _show(row.color_error, 3), _show(row.normal_error, 1),
+            _show(row.chamfer, 4), _verdict(row.color_right, row.color_nearest),
+            _verdict(row.textureless_right, row.textureless_nearest), _show(row.seconds, 1),
+            _show(row.optimize_seconds, 1), _show(row.peak_memory_mb, 0), str(row.seed)]) + " |")
+    failures = [f"* {row.caption}: {row.error}" for row in rows if row.error]
+    lines += ["", "IoU, PSNR and errors: 16 views, unlit, over white. Chamfer: symmetric, share of the true diagonal. "
+              "Precision: is the true object of the own prompt nearest to the result, of all in the list; textureless "
+              "compares gray pictures of the geometry, where prompts that differ in colour only count as one.", ""]
+    lines += ["Failures:", "", *failures, ""] if failures else []
+    return "\n".join(lines + [f"* {name}: {value}" for name, value in facts.items()]) + "\n"
+
+
+def _show(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _verdict(is_right: bool, nearest: str | None) -> str:
+    return "yes" if is_right else f"no: {nearest}" if nearest else "-"

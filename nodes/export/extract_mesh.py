@@ -1,0 +1,185 @@
+"""Extract Mesh: the surface of a volume as a watertight triangle mesh that looks like the volume."""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...kernels.surface.components import component_labels, keep_largest
+from ...kernels.surface.isosurface import isosurface
+from ...kernels.surface.mesh import is_watertight
+from ...kernels.surface.shell import fill_interior
+from ...kernels.surface.smooth import taubin_smooth
+from ..comfy import SCENE, Node, host, io
+from ..core.errors import DistillError
+from ..core.mesh import Mesh, smooth_normals
+from ..core.scene import SceneRecipe
+from .core_mesh import to_core
+from .render_mesh import render_mesh
+from .surface_color import POINTS_AT_ONCE, check_volume, surface_color
+from .threshold import Views, best_threshold, highest_along_rays, scene_views, silhouette_iou
+from .tick import Tick, host_tick, no_tick
+
+NAME = "Extract Mesh"
+PREVIEW_ZOOM = 3
+LOST_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """mesh on the CPU; threshold used, 1/length; overlap: IoU of its silhouettes with the scene's; found, kept: number
+    of components before and after small ones were dropped; comparison [8,H,W,3]: scene, mesh, difference side by side
+    """
+
+    mesh: Mesh
+    threshold: float
+    overlap: float
+    found: int
+    kept: int
+    comparison: Tensor
+
+    def __str__(self) -> str:
+        closed = "watertight" if is_watertight(self.mesh.faces) else "not watertight"
+        return (f"threshold {self.threshold:.4g}, silhouettes agree {100 * self.overlap:.1f} % (IoU), kept {self.kept} "
+                f"of {self.found} components, {len(self.mesh.faces)} faces, {closed}")
+
+
+def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 0.0, smallest: float = 0.05,
+                 smoothing: int = 10, colors: bool = True, device: str | torch.device = "cpu",
+                 tick: Tick = no_tick) -> Extraction:
+    """The surface density = threshold of a volume scene.
+
+    resolution  samples along the longest side of the bounds; memory about 40 bytes * resolution^3
+    threshold   density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures
+    smallest    components with less than this share of the largest one's area are dropped
+    smoothing   Taubin iterations against the steps of the grid; volume and watertightness are kept
+    colors      fill vertex_colors with the colours that the volume shows there
+
+    What cannot be seen from outside is filled. Raises DistillError when the scene is no volume, the density is not
+    finite, or there is no surface.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        scene = recipe.build(device)
+        check_volume(scene, NAME)
+        bounds = scene.bounds.float()
+        values = sample_density(scene.field, bounds, resolution, lambda share: tick(0.4 * share))
+        views = scene_views(scene, tick=lambda share: tick(0.4 + 0.3 * share))
+        promised = None
+        if threshold == 0:
+            threshold, promised = _automatic(values, bounds, views, recipe)
+        if not float(values.amin()) < threshold < float(values.amax()):
+            raise DistillError(_no_surface(values, threshold, recipe))
+        tick(0.7)
+        vertices, faces = isosurface(fill_interior(values, threshold), threshold, bounds)
+        found = int(component_labels(faces, len(vertices)).max()) + 1
+        vertices, faces = keep_largest(vertices, faces, smallest)
+        kept = int(component_labels(faces, len(vertices)).max()) + 1
+        vertices = taubin_smooth(vertices, faces, smoothing)
+        mesh = Mesh(vertices, faces, normals=smooth_normals(vertices, faces))
+        if colors:
+            mesh = replace(mesh, vertex_colors=surface_color(scene, vertices, mesh.normals,
+                                                             tick=lambda share: tick(0.75 + 0.15 * share)))
+        tick(0.9)
+        rgb, opacity = render_mesh(mesh, views.cameras, supersample=1)
+        drawn = opacity[..., 0] > 0.5
+        overlap = silhouette_iou(drawn, views.opaque)
+        if promised is not None and overlap < promised - LOST_SHARE:
+            host().warn(f"{NAME}: the mesh covers less of the scene's silhouettes (IoU {overlap:.2f}) than the surface "
+                        f"before small components were dropped ({promised:.2f}). Lower smallest_component.")
+        return Extraction(mesh.to("cpu"), threshold, overlap, found, kept, _comparison(views, rgb, drawn).cpu())
+
+
+@torch.no_grad()
+def sample_density(field: nn.Module, bounds: Tensor, resolution: int, tick: Tick = no_tick) -> Tensor:
+    """Density on a grid with cubic cells [X,Y,Z], the longest side `resolution` samples, ends on bounds [2,3].
+
+    Raises DistillError when a value is not finite.
+    """
+    extent = bounds[1] - bounds[0]
+    shape = [max(2, round(1 + (resolution - 1) * float(side / extent.amax()))) for side in extent]
+    lines = [torch.linspace(float(low), float(high), size, device=bounds.device)
+             for low, high, size in zip(bounds[0], bounds[1], shape)]
+    values = torch.empty(shape[0] * shape[1] * shape[2], device=bounds.device)
+    for start in range(0, len(values), POINTS_AT_ONCE):
+        tick(start / len(values))
+        index = torch.arange(start, min(start + POINTS_AT_ONCE, len(values)), device=bounds.device)
+        x = torch.stack([lines[0][index // (shape[1] * shape[2])], lines[1][index // shape[2] % shape[1]],
+                         lines[2][index % shape[2]]], -1)
+        values[start:start + len(index)] = field.density(x).float()
+    broken = int((~values.isfinite()).sum())
+    if broken:
+        raise DistillError(f"{NAME}: the density is not finite at {broken} of {len(values)} points. The training "
+                           "diverged: use an earlier state or a lower learning rate.")
+    return values.view(shape)
+
+
+def _automatic(values: Tensor, bounds: Tensor, views: Views, recipe: SceneRecipe) -> tuple[float, float]:
+    """The best threshold and its overlap. Raises DistillError when the scene shows nothing."""
+    if bool(views.opaque.any()):
+        threshold, overlap = best_threshold(highest_along_rays(values, bounds, views.cameras), views.opaque)
+        if threshold > 0:
+            return threshold, overlap
+    raise DistillError(f"{NAME}: the scene is empty: no pixel of {len(views.cameras)} views is more than half opaque "
+                       f"({_range(values)}).{_advice(values, recipe)}")
+
+
+def _no_surface(values: Tensor, threshold: float, recipe: SceneRecipe) -> str:
+    return f"{NAME}: the field has no surface at threshold {threshold:.4g} ({_range(values)}).{_advice(values, recipe)}"
+
+
+def _range(values: Tensor) -> str:
+    return f"density ranges from {float(values.amin()):.3g} to {float(values.amax()):.3g}"
+
+
+def _advice(values: Tensor, recipe: SceneRecipe) -> str:
+    low, high = float(values.amin()), float(values.amax())
+    advice = f' Set "threshold" between {low:.3g} and {high:.3g} or train longer' if high > low else " Train longer"
+    opacity = (recipe.notes or {}).get("opacity")
+    return advice + (f": opacity was {float(opacity):.2g} at the last step." if opacity is not None else ".")
+
+
+def _comparison(views: Views, rgb: Tensor, drawn: Tensor) -> Tensor:
+    """Scene, mesh and silhouettes (white both, red only the scene, blue only the mesh), side by side."""
+    difference = torch.stack([views.opaque, views.opaque & drawn, drawn], -1).to(rgb.dtype)
+    row = torch.cat([views.rgb, rgb, difference], 2).clamp(0, 1)
+    return F.interpolate(row.movedim(-1, 1), scale_factor=PREVIEW_ZOOM, mode="nearest").movedim(1, -1)
+
+
+class ExtractMeshNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_ExtractMesh", display_name=NAME, category="Distill3D/export",
+            description="The surface of a volume as a watertight triangle mesh that looks like the volume. Goes on to "
+                        "Unwrap UV and Bake Texture, or straight to Save Mesh with vertex colours.",
+            search_aliases=["marching cubes", "isosurface", "nerf to mesh"],
+            inputs=[
+                SCENE.Input("scene", tooltip="A trained volume scene."),
+                io.Int.Input("resolution", default=128, min=16, max=512, step=8,
+                             tooltip="Samples of the density along the longest side of the bounds."),
+                io.Float.Input("threshold", default=0.0, min=0.0, max=1e6, step=0.1,
+                               tooltip="Density at the surface. 0 chooses the one whose silhouettes agree best with "
+                                       "the scene's own pictures."),
+                io.Float.Input("smallest_component", default=0.05, min=0.0, max=1.0, step=0.01,
+                               tooltip="Loose parts with a smaller share of the largest part's area are dropped."),
+                io.Int.Input("smoothing", default=10, min=0, max=100,
+                             tooltip="Smoothing steps against the steps of the grid. They keep the volume."),
+                io.Boolean.Input("vertex_colors", default=True,
+                                 tooltip="Colour the vertices as the volume looks there.")],
+            outputs=[io.Mesh.Output("mesh", tooltip="The surface, a core mesh, Y up."),
+                     io.Float.Output("threshold", tooltip="The threshold that was used."),
+                     io.Image.Output("comparison", tooltip="Eight views: the scene, the mesh, and where their "
+                                                           "silhouettes differ (red: only scene, blue: only mesh)."),
+                     io.String.Output("report", tooltip="Agreement, components, faces and closedness in one line.")],
+            hidden=[io.Hidden.unique_id])
+
+    @classmethod
+    def execute(cls, scene, resolution=128, threshold=0.0, smallest_component=0.05, smoothing=10,
+                vertex_colors=True) -> io.NodeOutput:
+        tick = host_tick(cls.hidden.unique_id, NAME)
+        found = extract_mesh(scene, resolution, threshold, smallest_component, smoothing, vertex_colors,
+                             host().device(), tick)
+        tick(1.0)
+        return io.NodeOutput(to_core(found.mesh), found.threshold, found.comparison, str(found))

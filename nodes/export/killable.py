@@ -1,0 +1,63 @@
+"""Work in another process that can be stopped at any moment."""
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import DistillError
+from .tick import Tick, no_tick
+
+POLL = 0.1
+
+
+class TimeLimit(DistillError):
+    """The work took longer than it was given. Its process is gone."""
+
+
+def run_killable(script: Path, task: str, arrays: dict[str, Any], options: dict[str, Any], limit: float,
+                 tick: Tick = no_tick) -> dict[str, Any]:
+    """Runs `python script task folder` on numpy arrays and waits for it at most `limit` seconds.
+
+    The script reads arrays and options (JSON) from input.npz in the folder and leaves output.npz there. No pickles, no
+    fork, and the host needs no guarded main module.
+
+    Returns the arrays of output.npz. Raises TimeLimit, or DistillError with the script's last words when it fails;
+    passes on whatever `tick` raises. In every case the process has ended when this returns.
+    """
+    import numpy
+
+    with tempfile.TemporaryDirectory(prefix="distill3d_") as folder:
+        numpy.savez(Path(folder) / "input.npz", options=json.dumps(options), **arrays)
+        with open(Path(folder) / "words.txt", "w+b") as words:
+            process = subprocess.Popen([sys.executable, str(script), task, folder], stdin=subprocess.DEVNULL,
+                                       stdout=words, stderr=subprocess.STDOUT, cwd=folder)
+            try:
+                _wait(process, task, limit, tick)
+            finally:
+                process.kill()
+                process.wait()
+            words.seek(0)
+            said = words.read().decode(errors="replace").strip().splitlines()
+        if process.returncode != 0 or not (Path(folder) / "output.npz").exists():
+            raise DistillError(f"The process for {task} failed with code {process.returncode}"
+                               f"{': ' + said[-1] if said else ''}.")
+        with numpy.load(Path(folder) / "output.npz", allow_pickle=False) as file:
+            return dict(file)
+
+
+def _wait(process: subprocess.Popen, task: str, limit: float, tick: Tick) -> None:
+    start = time.monotonic()
+    while True:
+        try:
+            process.wait(POLL)
+            return
+        except subprocess.TimeoutExpired:
+            passed = time.monotonic() - start
+        if passed > limit:
+            raise TimeLimit(f"The process for {task} was stopped after its time limit of {limit:g} s.")
+        tick(passed / limit)

@@ -1,0 +1,130 @@
+"""Unwrap UV: texture coordinates for a mesh, in bounded time."""
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...kernels.uv.box_atlas import box_atlas
+from ..comfy import Node, host, io
+from ..core.errors import DistillError, MissingPackage
+from ..core.mesh import Mesh, smooth_normals, weld
+from .core_mesh import from_core, to_core
+from .killable import TimeLimit, run_killable
+from .tick import Tick, host_tick, no_tick
+
+NAME = "Unwrap UV"
+WORKER = Path(__file__).with_name("unwrap_worker.py")
+# Above this the exact atlas takes minutes to hours.
+LARGEST_BUDGET = 200_000
+
+
+def unwrap_uv(mesh: Mesh, face_budget: int = 40_000, size: int = 1024, padding: int = 4, time_limit: float = 300.0,
+              atlas: str = "xatlas", tick: Tick = no_tick) -> Mesh:
+    """The mesh with a UV atlas in which no two faces overlap.
+
+    face_budget  a mesh with more faces is decimated to about this many first (pymeshlab)
+    size         of the texture that will be baked, pixels: what padding refers to
+    padding      pixels between charts
+    time_limit   seconds that decimation and xatlas may take, each. Their processes are killed then
+    atlas        "xatlas" (few, low-distortion charts) or "boxes" (`box_atlas`: at once, more charts)
+
+    Vertices at one place are joined first and split again only where their UVs differ. Texture coordinates and texture
+    of the input are dropped. When xatlas is missing, fails or is too slow, boxes take its place, with a warning.
+    Raises MissingPackage when decimation is needed and pymeshlab is not installed, TimeLimit when it is too slow.
+    """
+    if mesh.texture is not None:
+        host().warn(f"{NAME}: the mesh's texture is dropped, it belongs to other texture coordinates.")
+    vertices, faces, colors = joined(mesh)
+    if len(faces) > face_budget:
+        vertices, faces, colors = decimate(vertices, faces, colors, face_budget, time_limit,
+                                           lambda share: tick(0.5 * share))
+    uv, faces_uv, source = _atlas(vertices, faces, size, padding, time_limit, atlas,
+                                  lambda share: tick(0.5 + 0.5 * share))
+    normals = smooth_normals(vertices, faces)
+    return Mesh(vertices[source], faces_uv, uv, None, None if colors is None else colors[source], normals[source])
+
+
+def joined(mesh: Mesh) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Vertices [P,3] that no two share a place, faces [F',3] that use three different ones, colours [P,3] or None."""
+    vertices, faces, place = weld(mesh.vertices, mesh.faces)
+    real = (faces != faces.roll(1, 1)).all(1)
+    if not bool(real.any()):
+        raise DistillError(f"{NAME}: none of the {len(faces)} faces of the mesh has an area.")
+    colors = mesh.vertex_colors
+    if colors is not None:
+        colors = torch.zeros_like(vertices).index_copy(0, place, colors.to(vertices))
+    return vertices, faces[real], colors
+
+
+def decimate(vertices: Tensor, faces: Tensor, colors: Tensor | None, face_budget: int, time_limit: float,
+             tick: Tick = no_tick) -> tuple[Tensor, Tensor, Tensor | None]:
+    """About `face_budget` faces by quadric edge collapse; watertight stays watertight. Errors: see unwrap_uv."""
+    if find_spec("pymeshlab") is None:
+        raise MissingPackage("pymeshlab", f"{NAME}: reducing {len(faces)} faces to face_budget = {face_budget}",
+                             f"Without it, extract the mesh at a lower resolution or raise face_budget to {len(faces)}"
+                             + (", which may be too slow for xatlas: the boxes atlas takes any number."
+                                if len(faces) > LARGEST_BUDGET else "."))
+    arrays = {"vertices": vertices.numpy(), "faces": faces.numpy(),
+              "colors": torch.zeros_like(vertices).numpy() if colors is None else colors.numpy()}
+    try:
+        found = run_killable(WORKER, "decimate", arrays, {"faces": face_budget}, time_limit, tick)
+    except TimeLimit as limit:
+        raise TimeLimit(f"{NAME}: reducing {len(faces)} faces to {face_budget} took longer than time_limit = "
+                        f"{time_limit:g} s. Raise it or extract the mesh at a lower resolution.") from limit
+    vertices, faces = torch.from_numpy(found["vertices"]), torch.from_numpy(found["faces"])
+    return vertices, faces, None if colors is None else torch.from_numpy(found["colors"])
+
+
+def _atlas(vertices: Tensor, faces: Tensor, size: int, padding: int, time_limit: float, atlas: str,
+           tick: Tick) -> tuple[Tensor, Tensor, Tensor]:
+    """uv [V',2], faces_uv [F,3], source [V'] into the vertices."""
+    if atlas == "xatlas":
+        try:
+            if find_spec("xatlas") is None:
+                raise MissingPackage("xatlas", "The xatlas atlas")
+            found = run_killable(WORKER, "unwrap", {"vertices": vertices.numpy(), "faces": faces.numpy()},
+                                 {"size": size, "padding": padding}, time_limit, tick)
+            if len(found["faces"]) != len(faces):
+                raise DistillError(f"xatlas gave {len(found['faces'])} of {len(faces)} faces.")
+            return tuple(torch.from_numpy(found[name]) for name in ("uv", "faces", "source"))
+        except DistillError as error:
+            host().warn(f"{NAME}: the boxes atlas was used instead of xatlas. {error}")
+    elif atlas != "boxes":
+        raise DistillError(f'{NAME}: atlas must be "xatlas" or "boxes", got "{atlas}".')
+    return box_atlas(vertices, faces, padding / size)
+
+
+class UnwrapUVNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_UnwrapUV", display_name=NAME, category="Distill3D/export",
+            description="Texture coordinates for a mesh, in bounded time: it is decimated to a face budget first, and "
+                        "xatlas runs in a process that is stopped at a time limit. Goes on to Bake Texture.",
+            search_aliases=["xatlas", "uv atlas", "decimate", "texture coordinates"],
+            inputs=[
+                io.Mesh.Input("mesh", tooltip="A core mesh, e.g. of Extract Mesh."),
+                io.Int.Input("face_budget", default=40_000, min=100, max=LARGEST_BUDGET, step=1000,
+                             tooltip="A mesh with more triangles is decimated to about this many first."),
+                io.Int.Input("texture_size", default=1024, min=256, max=4096, step=256,
+                             tooltip="Size of the texture that will be baked, pixels: what padding refers to."),
+                io.Int.Input("padding", default=4, min=1, max=64, tooltip="Pixels between charts."),
+                io.Float.Input("time_limit", default=300.0, min=1.0, max=7200.0, step=1.0,
+                               tooltip="Seconds for decimation and for xatlas, each. After it, boxes take over."),
+                io.Combo.Input("atlas", options=["xatlas", "boxes"], default="xatlas",
+                               tooltip="xatlas: few charts with little distortion. boxes: projections along the "
+                                       "axes, at once and always.")],
+            outputs=[io.Mesh.Output("mesh", tooltip="The mesh with UVs; seams are split only where UVs differ.")],
+            hidden=[io.Hidden.unique_id])
+
+    @classmethod
+    def execute(cls, mesh, face_budget=40_000, texture_size=1024, padding=4, time_limit=300.0,
+                atlas="xatlas") -> io.NodeOutput:
+        tick = host_tick(cls.hidden.unique_id, NAME)
+        result = unwrap_uv(from_core(mesh, NAME), face_budget, texture_size, padding, time_limit, atlas, tick)
+        tick(1.0)
+        return io.NodeOutput(to_core(result))

@@ -1,0 +1,104 @@
+"""Hash Grid Volume: a multiresolution hash encoding and two small networks (Instant-NGP)."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ...kernels.encode.hash_grid import HashGrid, encode_hash_grid
+from ..comfy import FIELD, Node, io, scheduled
+from ..core.errors import DistillError
+from ..core.schedule import Schedule
+from .encoded_volume import EncodedVolume, VolumeSettings, head, settings_inputs, settings_of
+
+
+@dataclass(frozen=True)
+class HashGridVolume:
+    """Recipe of a hash grid over the bounds with bias-free heads of one hidden layer. Defaults as published.
+
+    levels, features, log2_size, base  see kernels.encode.hash_grid.HashGrid
+    finest         vertices per axis of the finest level
+    width          of the heads' hidden layers
+    active_levels  how many levels count, rounded down; the finer ones join later. Never falls within a run. The
+                   published progressive grid is the straight line from 8 at step 2000 to 16 at step 6000
+    """
+
+    settings: VolumeSettings = field(default_factory=VolumeSettings)
+    levels: int = 16
+    features: int = 2
+    log2_size: int = 19
+    base: int = 16
+    finest: int = 4096
+    width: int = 64
+    active_levels: Schedule = Schedule.of(32)
+
+    def __post_init__(self):
+        if self.finest < self.base:
+            raise DistillError(f'Hash Grid Volume: "finest" ({self.finest}) lies below "base" ({self.base}). Raise it.')
+
+    @property
+    def layout(self) -> HashGrid:
+        growth = (self.finest / self.base) ** (1 / max(self.levels - 1, 1))
+        # Rounded down, or the last bit would add one vertex to the finest level.
+        return HashGrid(self.levels, self.features, self.log2_size, self.base, math.floor(growth * 1e10) / 1e10)
+
+    def build(self, channels: int) -> "HashGridVolumeModule":
+        return HashGridVolumeModule(self, channels)
+
+
+class HashGridVolumeModule(EncodedVolume):
+    """See HashGridVolume. The table is of the group "encoding", the heads of "network"."""
+
+    def __init__(self, recipe: HashGridVolume, channels: int):
+        super().__init__(recipe.settings)
+        self.recipe, self.layout = recipe, recipe.layout
+        self.table = nn.Parameter(torch.empty(self.layout.entries, recipe.features).uniform_(-1e-4, 1e-4))
+        self.density_head = head(self.layout.channels, recipe.width, 1)
+        self.feature_head = head(self.layout.channels, recipe.width, channels)
+        # In the state, so that a trained scene keeps its levels when it is rendered or trained further.
+        self.register_buffer("active", torch.zeros(()))
+        self.update(0, 1)
+
+    def encode(self, x: Tensor, variance: Tensor | None) -> Tensor:
+        radius = self.settings.radius
+        return encode_hash_grid((x + radius) / (2 * radius), self.table, self.layout, float(self.active))
+
+    def update(self, step: int, total: int) -> None:
+        wanted = int(self.recipe.active_levels.at(step, total) + 1e-6)
+        self.active.clamp_(min=float(min(max(wanted, 1), self.recipe.levels)))
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {"encoding": [self.table],
+                "network": [*self.density_head.parameters(), *self.feature_head.parameters()]}
+
+
+class HashGridVolumeNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_HashGridVolume", display_name="Hash Grid Volume", category="Distill3D/fields",
+            description="A multiresolution hash encoding and two small networks (Instant-NGP).",
+            search_aliases=["instant ngp", "nerf", "implicit volume"],
+            inputs=[
+                *settings_inputs(),
+                io.Int.Input("levels", default=16, min=1, max=32, tooltip="How many grids, from coarse to fine."),
+                io.Int.Input("features", default=2, min=1, max=8, tooltip="Numbers per vertex."),
+                io.Int.Input("log2_size", default=19, min=3, max=24, tooltip="A level stores at most 2 to the power of "
+                             "this many vertices. 19 is published; 14 is quick on a CPU."),
+                io.Int.Input("base", default=16, min=2, max=1024, tooltip="Vertices per axis of the coarsest level."),
+                io.Int.Input("finest", default=4096, min=2, max=1_048_576, tooltip="Vertices per axis of the finest level."),
+                io.Int.Input("width", default=64, min=1, max=1024, tooltip="Width of the networks' hidden layer."),
+                scheduled("active_levels", 32.0, "How many levels count, rounded down. Wire a Schedule for a progressive "
+                          'grid; published: "2000: 8, 6000: 16", straight.', min=1.0, max=32.0, step=1.0),
+            ],
+            outputs=[FIELD.Output("field", tooltip="For a Volume Renderer.")])
+
+    @classmethod
+    def execute(cls, radius=1.15, normals="analytic", epsilon=0.01, activation="softplus", blob="magic3d blob",
+                blob_strength=10.0, blob_spread=0.5, levels=16, features=2, log2_size=19, base=16, finest=4096, width=64,
+                active_levels=32.0) -> io.NodeOutput:
+        settings = settings_of(radius, normals, epsilon, activation, blob, blob_strength, blob_spread)
+        return io.NodeOutput(HashGridVolume(settings, levels, features, log2_size, base, finest, width,
+                                            Schedule.of(active_levels)))

@@ -1,0 +1,67 @@
+"""Albedo: every point shows its own colour, whatever the light."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ..comfy import MATERIAL, Node, io
+from ..core.rendering import Light
+from ..core.rng import Streams
+from .color import COLOR_ACTIVATIONS, activate_color, check_activation
+
+
+@dataclass(frozen=True)
+class Albedo:
+    """Recipe. activation: see `activate_color`."""
+
+    activation: str = "sigmoid"
+    channels = 3
+
+    def __post_init__(self):
+        check_activation(self.activation)
+
+    def build(self) -> "AlbedoModule":
+        return AlbedoModule(self.activation)
+
+
+class AlbedoModule(nn.Module):
+    """Has no parameters and ignores normal, light and mode."""
+
+    channels = 3
+
+    def __init__(self, activation: str):
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, features: Tensor, normal: Tensor | None, position: Tensor, light: Light | None,
+                mode: str) -> tuple[Tensor, Tensor]:
+        albedo = activate_color(features, self.activation)
+        return albedo, albedo
+
+    def draw_mode(self, step: int, total: int, streams: Streams) -> str:
+        return "albedo"
+
+    def needs_normal(self, mode: str) -> bool:
+        return False
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {}
+
+
+class AlbedoNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_Albedo", display_name="Albedo", category="Distill3D/materials",
+            description="Every point shows its own colour, whatever the light.",
+            search_aliases=["unlit", "no material", "diffuse color"],
+            inputs=[
+                io.Combo.Input("activation", options=list(COLOR_ACTIVATIONS), default="sigmoid",
+                               tooltip='How features become colours. "scaled" is unbounded, as published with DeepFloyd IF.'),
+            ],
+            outputs=[MATERIAL.Output("material", tooltip="For a renderer.")])
+
+    @classmethod
+    def execute(cls, activation="sigmoid") -> io.NodeOutput:
+        return io.NodeOutput(Albedo(activation))

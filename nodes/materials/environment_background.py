@@ -1,0 +1,87 @@
+"""Environment Background: a small network paints what lies in each direction."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...kernels.encode.spherical_harmonics import encode_spherical_harmonics
+from ..comfy import BACKGROUND, Node, io
+from ..core.rng import Streams
+from .color import COLOR_ACTIVATIONS, activate_color, check_activation
+
+_ORDERS = 2  # orders 0..2: the nine harmonics that tiny-cuda-nn calls degree 3
+
+
+@dataclass(frozen=True)
+class EnvironmentBackground:
+    """Colour of a direction: spherical harmonics, bias-free MLP with ReLU, activation (threestudio's neural map).
+
+    width, layers  of the hidden layers; published: two of 16
+    random_share   how often a view's background is a uniformly random colour instead in training; published 0, or
+                   0.5 in ProlificDreamer and MVDream
+    per_view       that draw is made for each view (ProlificDreamer), otherwise once a step (MVDream)
+    """
+
+    width: int = 16
+    layers: int = 2
+    activation: str = "sigmoid"
+    random_share: float = 0.0
+    per_view: bool = True
+
+    def __post_init__(self):
+        check_activation(self.activation)
+
+    def build(self) -> "EnvironmentBackgroundModule":
+        return EnvironmentBackgroundModule(self)
+
+
+class EnvironmentBackgroundModule(nn.Module):
+    """directions [B,H,W,3] unit -> rgb [B,H,W,3]. Parameters are of the group "background"."""
+
+    def __init__(self, recipe: EnvironmentBackground):
+        super().__init__()
+        self.recipe = recipe
+        sizes = [(_ORDERS + 1) ** 2, *[recipe.width] * recipe.layers, 3]
+        layers: list[nn.Module] = []
+        for before, after in zip(sizes, sizes[1:]):
+            layers += [nn.Linear(before, after, bias=False), nn.ReLU()]
+        self.network = nn.Sequential(*layers[:-1])
+
+    def forward(self, directions: Tensor, streams: Streams | None = None) -> Tensor:
+        encoded = encode_spherical_harmonics(directions.reshape(-1, 3), _ORDERS)
+        rgb = activate_color(self.network(encoded), self.recipe.activation).view_as(directions)
+        if streams is None or self.recipe.random_share <= 0:
+            return rgb
+        count, generator = (len(directions) if self.recipe.per_view else 1), streams("background")
+        replaced = torch.rand(count, 1, 1, 1, generator=generator) < self.recipe.random_share
+        color = torch.rand(count, 1, 1, 3, generator=generator)
+        return torch.where(replaced.to(rgb.device), color.to(rgb), rgb)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {"background": list(self.network.parameters())}
+
+
+class EnvironmentBackgroundNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_EnvironmentBackground", display_name="Environment Background",
+            category="Distill3D/materials", description="A small network paints what lies in each direction.",
+            search_aliases=["environment map", "neural background", "sky"],
+            inputs=[
+                io.Int.Input("width", default=16, min=1, max=1024, tooltip="Width of the network's hidden layers."),
+                io.Int.Input("layers", default=2, min=0, max=16, tooltip="How many hidden layers the network has."),
+                io.Combo.Input("activation", options=list(COLOR_ACTIVATIONS), default="sigmoid",
+                               tooltip='How numbers become colours. "scaled" is unbounded, as published with DeepFloyd IF.'),
+                io.Float.Input("random_share", default=0.0, min=0.0, max=1.0, step=0.01,
+                               tooltip="How often a random plain colour takes the place of the network in training."),
+                io.Boolean.Input("per_view", default=True,
+                                 tooltip="Draw that for each view; otherwise once for all views of a step."),
+            ],
+            outputs=[BACKGROUND.Output("background", tooltip="For a renderer.")])
+
+    @classmethod
+    def execute(cls, width=16, layers=2, activation="sigmoid", random_share=0.0, per_view=True) -> io.NodeOutput:
+        return io.NodeOutput(EnvironmentBackground(width, layers, activation, random_share, per_view))

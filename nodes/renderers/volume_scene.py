@@ -1,0 +1,210 @@
+"""The scene of a Volume Renderer: march, evaluate, shade, composite."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from ...kernels.encode.integrated import frustum_gaussian
+from ...kernels.volume.composite import accumulate, composite
+from ...kernels.volume.march import RaySamples, march_rays, sample_points
+from ...kernels.volume.occupancy import OccupancyGrid, new_occupancy, update_occupancy
+from ..core.cameras import Cameras
+from ..core.errors import DistillError
+from ..core.field import FieldOutput
+from ..core.rendering import Light, Rendering, Samples
+from ..core.rng import Streams
+from ..core.scene import gather_groups
+
+if TYPE_CHECKING:
+    from .volume_renderer import VolumeRenderer
+
+_CHUNK = 2**18  # samples evaluated at a time where nothing is recorded
+_OCCUPANCY_EVERY = 16  # steps
+
+
+@dataclass
+class _Ray:
+    """Rays of a rendering, or some of them: origin, direction [R,3], view [R], spread [R] (cone radius at distance 1)."""
+
+    origin: Tensor
+    direction: Tensor
+    view: Tensor
+    spread: Tensor
+
+    def part(self, piece: slice) -> "_Ray":
+        return _Ray(self.origin[piece], self.direction[piece], self.view[piece], self.spread[piece])
+
+
+class VolumeScene(nn.Module):
+    """A Scene (see nodes.core.scene) of a field, a material and a background.
+
+    Without recorded gradients the picture is drawn in pieces of bounded memory. Samples carry normals only where
+    `wanted` names "normal" as well. Any resolution, whatever the training's.
+    """
+
+    def __init__(self, recipe: "VolumeRenderer", field: nn.Module, material: nn.Module, background: nn.Module):
+        super().__init__()
+        self.recipe, self.field, self.material, self.background = recipe, field, material, background
+        self.total = 1
+        if recipe.occupancy:
+            grid = new_occupancy(field.bounds, recipe.occupancy)
+            self.register_buffer("occupancy_value", grid.value)
+            self.register_buffer("occupancy_binary", grid.binary)
+
+    @property
+    def bounds(self) -> Tensor:
+        return self.field.bounds
+
+    @property
+    def step_length(self) -> float:
+        """World length of one step: the diagonal of the bounds over the number of samples."""
+        size = (self.bounds[1] - self.bounds[0]).tolist()
+        return math.sqrt(sum(side * side for side in size)) / self.recipe.samples
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return gather_groups(self.field, self.material, self.background)
+
+    def update(self, step: int, total: int, streams: Streams) -> bool:
+        self.total = total
+        self.field.update(step, total)
+        if self.recipe.occupancy and step % _OCCUPANCY_EVERY == 0:
+            with torch.no_grad():
+                grid = update_occupancy(self._occupancy(), self.field.density, self.step_length, step,
+                                        streams("occupancy"), threshold=self.recipe.threshold)
+                self.occupancy_value.copy_(grid.value)
+                self.occupancy_binary.copy_(grid.binary)
+        return False
+
+    def render(self, cameras: Cameras, light: Light | None = None, wanted: Iterable[str] = ("rgb", "opacity"), *,
+               step: int = 0, streams: Streams | None = None, shading: str | None = None) -> Rendering:
+        """See Scene.render. A still picture (streams None) without `shading` is shaded where a light is given, and
+        without gradients its rgb is clamped to [0,1]; in training without a light the material shows its albedo."""
+        wanted, recording = frozenset(wanted), torch.is_grad_enabled()
+        mode = self._mode(light, step, streams, shading) if "rgb" in wanted else "albedo"
+        # The host runs nodes in inference mode, whose tensors cannot be differentiated: analytic normals need that.
+        with torch.inference_mode(False), torch.set_grad_enabled(recording):
+            cameras = replace(cameras, c2w=_usable(cameras.c2w), fovy=_usable(cameras.fovy))
+            if light is not None:
+                light = Light(_usable(light.position), _usable(light.ambient), _usable(light.diffuse))
+            return self._render(cameras, light, wanted, mode, streams, recording)
+
+    def _mode(self, light: Light | None, step: int, streams: Streams | None, shading: str | None) -> str:
+        if shading is not None:
+            if light is None and self.material.needs_normal(shading):
+                raise DistillError(f'Volume Renderer: shading "{shading}" needs a light and none was given. '
+                                   'Wire a light, or ask for "albedo".')
+            return shading
+        if light is None:
+            return "albedo"
+        return "shaded" if streams is None else self.material.draw_mode(step, self.total, streams)
+
+    def _render(self, cameras, light, wanted, mode, streams, recording) -> Rendering:
+        batch, height, width = len(cameras), cameras.height, cameras.width
+        origins, directions = cameras.rays()
+        view = torch.arange(batch, device=directions.device).repeat_interleave(height * width)
+        # A pixel's cone has 2 / sqrt(12) of its width as radius (Barron et al. 2021, mip-NeRF).
+        spread = 2 / math.sqrt(12) * 2 * torch.tan(0.5 * cameras.fovy) / height
+        rays = _Ray(origins.reshape(-1, 3), directions.reshape(-1, 3), view, spread[view])
+        generator = streams("jitter") if streams is not None else None
+        pieces = [self._draw(rays.part(piece), light, wanted, mode, generator, recording)
+                  for piece in self._pieces(len(view), recording)]
+        found = {name: torch.cat([piece[0][name] for piece in pieces]).view(batch, height, width, -1)
+                 for name in pieces[0][0]} if pieces else {}
+        if "rgb" in wanted:
+            found["rgb"] = found["rgb"] + (1 - found["opacity"]) * self.background(directions, streams)
+            if streams is None and not recording:
+                found["rgb"] = found["rgb"].clamp(0, 1)
+        rendering = Rendering(**{name: image for name, image in found.items() if name in wanted})
+        if "samples" in wanted:
+            rendering.samples = _joined([piece[1] for piece in pieces])
+        return rendering
+
+    def _pieces(self, count: int, recording: bool) -> Iterator[slice]:
+        """All rays at once where gradients are recorded, otherwise as many as _CHUNK samples allow."""
+        size = max(count, 1) if recording else max(_CHUNK // self.recipe.samples, 1)
+        return (slice(start, start + size) for start in range(0, max(count, 1), size))
+
+    def _draw(self, rays: _Ray, light, wanted, mode, generator, recording) -> tuple[dict[str, Tensor], Samples | None]:
+        """Images [R,C] by name (rgb without background; opacity always) and samples of some rays."""
+        samples = self._march(rays, generator, recording)
+        ray, count = samples.ray, samples.rays
+        colored = bool(wanted & {"rgb", "albedo"})
+        shaded = colored and self.material.needs_normal(mode)
+        position, found = self._evaluate(rays, samples, colored, "normal" in wanted or shaded)
+        weights, opacity = composite(found.density, samples.delta, ray, count)
+        images = {"opacity": opacity[:, None].clamp(max=1)}
+        if colored:
+            lit = _rows(light, rays.view[ray]) if shaded else None
+            rgb, albedo = self.material(found.features, found.normal, position, lit, mode)
+            images["rgb"] = accumulate(weights, rgb, ray, count)
+            if "albedo" in wanted:
+                images["albedo"] = images["rgb"] if albedo is rgb else accumulate(weights, albedo, ray, count)
+        if "depth" in wanted:
+            images["depth"] = accumulate(weights, samples.t[:, None], ray, count)
+        if "normal" in wanted:
+            images["normal"] = accumulate(weights, found.normal, ray, count)
+        kept = None
+        if "samples" in wanted:
+            kept = Samples(ray, count, samples.t, samples.delta, weights, found.density,
+                           found.normal if "normal" in wanted else None, rays.direction[ray])
+        return images, kept
+
+    def _march(self, rays: _Ray, generator, recording: bool) -> RaySamples:
+        length, most = self.step_length, self.recipe.max_samples
+        occupancy = self._occupancy() if self.recipe.occupancy else None
+        bounds = self.bounds if occupancy is None else _occupied_bounds(occupancy)
+        options = dict(occupancy=occupancy, generator=generator)
+        samples = march_rays(rays.origin, rays.direction, bounds, step=length, **options)
+        if recording and len(samples.t) > most:
+            samples = march_rays(rays.origin, rays.direction, bounds, step=length * 1.05 * len(samples.t) / most, **options)
+        return samples
+
+    def _evaluate(self, rays: _Ray, samples: RaySamples, colored: bool, normals: bool) -> tuple[Tensor, FieldOutput]:
+        position, variance = sample_points(rays.origin, rays.direction, samples), None
+        if not (colored or normals):
+            return position, FieldOutput(self.field.density(position), position)
+        if self.field.wants_variance:
+            half, ray = 0.5 * samples.delta, samples.ray
+            position, variance = frustum_gaussian(rays.origin[ray], rays.direction[ray], (samples.t - half).clamp(min=0),
+                                                  samples.t + half, rays.spread[ray])
+        return position, self.field(position, variance, normals=normals)
+
+    def _occupancy(self) -> OccupancyGrid:
+        return OccupancyGrid(self.occupancy_value, self.occupancy_binary, self.bounds)
+
+
+def _occupied_bounds(grid: OccupancyGrid) -> Tensor:
+    """Corners [2,3] of the smallest box around all occupied cells: marching only there is several times quicker. The
+    whole box where no cell is occupied."""
+    low, high = [], []
+    for axis in range(3):
+        cells = grid.binary.movedim(axis, 0).flatten(1).any(1).nonzero()[:, 0].tolist()
+        low.append(cells[0] if cells else 0)
+        high.append(cells[-1] + 1 if cells else grid.resolution)
+    cell = (grid.bounds[1] - grid.bounds[0]) / grid.resolution
+    return grid.bounds[0] + torch.tensor([low, high]).to(cell) * cell
+
+
+def _usable(tensor: Tensor) -> Tensor:
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
+def _rows(light: Light, view: Tensor) -> Light:
+    """The light of each sample, by its view [S]."""
+    return Light(light.position[view], light.ambient[view], light.diffuse[view])
+
+
+def _joined(parts: list[Samples]) -> Samples:
+    """One Samples of those of consecutive rays."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = [0]
+    for part in parts:
+        starts.append(starts[-1] + part.rays)
+    columns = {name: None if getattr(parts[0], name) is None else torch.cat([getattr(part, name) for part in parts])
+               for name in ("t", "delta", "weights", "density", "normal", "direction")}
+    return Samples(torch.cat([part.ray + start for part, start in zip(parts, starts)]), starts[-1], **columns)

@@ -1,0 +1,136 @@
+import sys
+import time
+
+import pytest
+import torch
+
+from distill3d.kernels.surface.isosurface import isosurface
+from distill3d.kernels.surface.mesh import is_watertight, signed_volume
+from distill3d.kernels.uv.bake import texel_positions
+from distill3d.nodes.core.errors import Cancelled, DistillError, MissingPackage
+from distill3d.nodes.core.mesh import Mesh, smooth_normals, weld
+from distill3d.nodes.export import unwrap_uv as module
+from distill3d.nodes.export.core_mesh import from_core, to_core
+from distill3d.nodes.export.killable import TimeLimit, run_killable
+from distill3d.nodes.export.unwrap_uv import UnwrapUVNode, unwrap_uv
+
+
+@pytest.fixture(scope="module")
+def ball():
+    line = torch.linspace(-1, 1, 17)
+    x = torch.stack(torch.meshgrid(line, line, line, indexing="ij"), -1)
+    vertices, faces = isosurface(0.7 - x.norm(dim=-1), 0.0, [[-1] * 3, [1] * 3])
+    return Mesh(vertices, faces, vertex_colors=(vertices + 1) / 2, normals=smooth_normals(vertices, faces))
+
+
+def missing(monkeypatch, *names):
+    find = module.find_spec
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name in names else find(name))
+
+
+def check_atlas(mesh, size=256):
+    """UVs in range, no overlap, seams split only where UVs differ, attributes follow their vertices."""
+    assert float(mesh.uv.min()) >= 0 and float(mesh.uv.max()) <= 1
+    a, b, c = mesh.uv[mesh.faces].unbind(1)
+    areas = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).abs() / 2
+    _, covered, _ = texel_positions(mesh.uv, mesh.faces, mesh.vertices, mesh.faces, size)
+    assert float(areas.sum()) > 0.2
+    assert float(covered.float().mean()) == pytest.approx(float(areas.sum()), rel=0.02)
+    assert len(torch.unique(torch.cat([mesh.vertices, mesh.uv], 1), dim=0)) == len(mesh.vertices)
+    torch.testing.assert_close(mesh.normals.norm(dim=1), torch.ones(len(mesh.vertices)))
+    torch.testing.assert_close(mesh.vertex_colors, (mesh.vertices + 1) / 2, atol=0.1, rtol=0)
+
+
+def test_xatlas(ball, output_host):
+    pytest.importorskip("xatlas")
+    mesh = unwrap_uv(ball, atlas="xatlas")
+    check_atlas(mesh)
+    assert is_watertight(weld(mesh.vertices, mesh.faces)[1])
+    assert output_host.warnings == []
+
+
+def test_boxes(ball, output_host):
+    mesh = unwrap_uv(ball, atlas="boxes")
+    check_atlas(mesh)
+    assert len(mesh.faces) == len(ball.faces)
+
+
+def test_a_split_mesh_is_joined_first(ball):
+    # Every face with corners of its own, as some programs write meshes: charts must still hang together.
+    split = Mesh(ball.vertices[ball.faces].view(-1, 3), torch.arange(3 * len(ball.faces)).view(-1, 3))
+    assert len(unwrap_uv(split, atlas="boxes").vertices) < 1.5 * len(ball.vertices)
+
+
+def test_face_budget(ball, output_host):
+    pytest.importorskip("pymeshlab")
+    mesh = unwrap_uv(ball, face_budget=500, atlas="boxes")
+    check_atlas(mesh)
+    vertices, faces, _ = weld(mesh.vertices, mesh.faces)
+    assert len(faces) <= 500 and is_watertight(faces)
+    assert float(signed_volume(vertices, faces)) == pytest.approx(float(signed_volume(ball.vertices, ball.faces)), rel=0.03)
+
+
+def test_without_pymeshlab_the_budget_is_named(ball, monkeypatch):
+    missing(monkeypatch, "pymeshlab")
+    with pytest.raises(MissingPackage, match=rf"reducing {len(ball.faces)} faces to face_budget = 500 .*"
+                                             rf"raise face_budget to {len(ball.faces)}.*pip install pymeshlab"):
+        unwrap_uv(ball, face_budget=500)
+
+
+def test_without_xatlas_boxes_take_over(ball, monkeypatch, output_host):
+    missing(monkeypatch, "xatlas")
+    check_atlas(unwrap_uv(ball))
+    assert len(output_host.warnings) == 1
+    assert "boxes" in output_host.warnings[0] and "pip install xatlas" in output_host.warnings[0]
+
+
+def test_at_the_time_limit_boxes_take_over(ball, monkeypatch, output_host, tmp_path):
+    pytest.importorskip("xatlas")
+    sleeper = tmp_path / "sleeper.py"
+    sleeper.write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setattr(module, "WORKER", sleeper)
+    start = time.monotonic()
+    check_atlas(unwrap_uv(ball, time_limit=0.3))
+    assert time.monotonic() - start < 60
+    assert "time limit of 0.3 s" in output_host.warnings[0]
+    with pytest.raises(TimeLimit, match="took longer than time_limit = 0.3 s. Raise it"):
+        pytest.importorskip("pymeshlab")
+        unwrap_uv(ball, face_budget=500, time_limit=0.3)
+
+
+def test_a_failing_worker_hands_on_its_last_words(tmp_path):
+    worker = tmp_path / "worker.py"
+    worker.write_text("import sys\nsys.exit('the atlas is on fire')\n")
+    with pytest.raises(DistillError, match="unwrap failed with code 1: the atlas is on fire"):
+        run_killable(worker, "unwrap", {}, {}, 60)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signal 0 asks whether a process lives only on POSIX")
+def test_cancelling_ends_the_process(tmp_path):
+    import os
+
+    worker = tmp_path / "worker.py"
+    worker.write_text(f"import os, time\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n")
+
+    def cancel(share):
+        if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
+            raise Cancelled("Cancelled by the user.")
+
+    with pytest.raises(Cancelled):
+        run_killable(worker, "unwrap", {}, {}, 60, cancel)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_mesh_without_area_is_refused():
+    with pytest.raises(DistillError, match="none of the 1 faces"):
+        unwrap_uv(Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]])))
+    with pytest.raises(DistillError, match='atlas must be "xatlas" or "boxes"'):
+        unwrap_uv(Mesh(torch.eye(3), torch.tensor([[0, 1, 2]])), atlas="spheres")
+
+
+def test_node(ball, output_host):
+    with torch.inference_mode():
+        core = UnwrapUVNode.execute(to_core(ball), atlas="boxes").args[0]
+    assert core.uvs.shape == (1, core.vertices.shape[1], 2)
+    check_atlas(from_core(core, "Test"))

@@ -1,0 +1,117 @@
+"""Everything that can be said against a graph before anything runs: one clear error, the first that is found."""
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..nodes.core.errors import DistillError
+from . import schema
+from .graph import Graph, GraphNode, Link
+from .schema import Registry
+
+
+def class_of(node: GraphNode, registry: Registry) -> type:
+    """The class of a node. Raises DistillError naming near matches when there is none."""
+    if node.type in registry:
+        return registry[node.type]
+    names = {one: key for key, entry in registry.items() for one in (key, schema.display_name(entry))}
+    raise DistillError(f'{node.label(registry)}: no node of type "{node.type}" is known here'
+                       f"{schema.close_to(node.type, names)}. It may belong to another pack, which runs in ComfyUI "
+                       'only: mute or remove it. "distill3d list" shows every node.')
+
+
+def checked(graph: Graph, registry: Registry) -> Graph:
+    """The graph with every value in its widget's type and missing values filled with defaults.
+
+    Raises DistillError for an unknown node type, an unknown or missing input, a wire from nowhere or of the wrong
+    type, a value that its widget would not accept, and wires in a circle.
+    """
+    nodes = {node_id: replace(node, inputs=_inputs(node, graph, registry)) for node_id, node in graph.nodes.items()}
+    result = replace(graph, nodes=nodes)
+    needed_order(result, registry, list(nodes))
+    return result
+
+
+def _inputs(node: GraphNode, graph: Graph, registry: Registry) -> Mapping[str, Any]:
+    node_class, label = class_of(node, registry), node.label(registry)
+    known = schema.inputs_of(node_class)
+    values = {}
+    for name, value in node.inputs.items():
+        if name not in known:
+            if schema.is_lenient(node_class):
+                continue
+            raise DistillError(f'{label}: there is no input "{name}"{schema.close_to(name, known)}. '
+                               f"Inputs are: {', '.join(known) or 'none'}.")
+        if isinstance(value, Link):
+            _check_link(label, known[name], value, graph, registry)
+            values[name] = value
+        elif schema.widget_type(known[name]) is None:
+            raise DistillError(f'{label}: "{name}" needs a wire of type {known[name].get_io_type()}, '
+                               f"but the file gives a value. Connect it.")
+        else:
+            values[name] = _value(label, known[name], value)
+    for name, entry in known.items():
+        if name in values or entry.optional:
+            continue
+        if schema.widget_type(entry) is None or (entry.default is None and schema.widget_type(entry) != "COMBO"):
+            raise DistillError(f'{label}: the required input "{name}" ({entry.get_io_type()}) is missing. '
+                               + ("Connect it." if schema.widget_type(entry) is None else "Give it a value."))
+        values[name] = _value(label, entry, schema.default_of(entry))
+    return values
+
+
+def _value(label: str, entry: Any, value: Any) -> Any:
+    try:
+        return schema.plain_value(entry, value)
+    except DistillError as error:
+        raise DistillError(f"{label}: {error}") from None
+
+
+def _check_link(label: str, entry: Any, link: Link, graph: Graph, registry: Registry) -> None:
+    if link.node not in graph.nodes:
+        raise DistillError(f'{label}: "{entry.id}" is wired to node #{link.node}, which does not exist. '
+                           "Connect it again.")
+    source = graph.nodes[link.node]
+    outputs = schema.outputs_of(class_of(source, registry))
+    if not 0 <= link.slot < len(outputs):
+        raise DistillError(f'{label}: "{entry.id}" is wired to output {link.slot} of {source.label(registry)}, '
+                           f"which has {len(outputs)}. Connect it again.")
+    if not schema.may_connect(outputs[link.slot], entry):
+        raise DistillError(f'{label}: "{entry.id}" takes {entry.get_io_type()}, but {source.label(registry)} gives '
+                           f"{outputs[link.slot].get_io_type()}.")
+
+
+def needed_order(graph: Graph, registry: Registry, targets: list[str]) -> list[str]:
+    """Ids of the nodes that `targets` need, each after what feeds it. Raises DistillError naming a circle.
+
+    Of those that could run next the quick ones come first, so that a missing picture stops the run before hours of
+    optimisation and a finished stage is saved before the next one begins.
+    """
+    needed: dict[str, set[str]] = {}
+    waiting = list(targets)
+    while waiting:
+        node_id = waiting.pop()
+        if node_id not in needed:
+            needed[node_id] = {link.node for _, link in graph.nodes[node_id].links()}
+            waiting.extend(needed[node_id])
+    sorter = graphlib.TopologicalSorter(needed)
+    try:
+        sorter.prepare()
+    except graphlib.CycleError as error:
+        circle = " -> ".join(graph.nodes[node_id].label(registry) for node_id in error.args[1])
+        raise DistillError(f"The wires run in a circle: {circle}. A node cannot wait for its own result.") from None
+    place = {node_id: number for number, node_id in enumerate(graph.nodes)}
+    ready, order = list(sorter.get_ready()), []
+    while ready:
+        ready.sort(key=lambda node_id: (_is_long(registry[graph.nodes[node_id].type]), place[node_id]))
+        order.append(ready.pop(0))
+        sorter.done(order[-1])
+        ready.extend(sorter.get_ready())
+    return order
+
+
+def _is_long(node_class: type) -> bool:
+    entry = schema.schema_of(node_class)
+    return bool(entry.not_idempotent or entry.has_intermediate_output)

@@ -1,0 +1,153 @@
+"""The command line: distill3d run | list | doctor | train | evaluate.
+
+Exit codes: 0 fine; 1 something the user can mend, in one line on stderr; 130 cancelled.
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+
+from ..nodes.core.errors import Cancelled, DistillError
+from . import listing, schema
+
+TRAINING = "train_builtin_prior"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise DistillError(f'{message[:1].upper()}{message[1:]}. See "{self.prog} --help".')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv  # before parsing, which may fail itself
+    try:
+        parser = _parser()
+        arguments, rest = parser.parse_known_args(argv)
+        if arguments.command == "evaluate":
+            return _evaluate(rest)
+        if rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        return {"run": _run, "list": _list, "doctor": _doctor, "train": _train}[arguments.command](arguments)
+    except (Cancelled, KeyboardInterrupt):
+        sys.stderr.write("distill3d: cancelled\n")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read the output is gone: say nothing more
+        return 0
+    except DistillError as error:
+        if debug:
+            traceback.print_exc()
+        sys.stderr.write(f"distill3d: error: {' '.join(str(error).split())}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="distill3d", description="Text or an image to a textured 3D asset, by distilling diffusion "
+                     "models. Runs the pack's workflow files without ComfyUI.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run a workflow file", description="Runs a workflow: a JSON file saved from "
+                              "ComfyUI (either format), or the name of one that comes with the pack.")
+    run.add_argument("workflow", metavar="WORKFLOW", help='path of a JSON file, or a name from "distill3d list workflows"')
+    run.add_argument("--resume", action="store_true", help="go on from the last saved state of each stage")
+    _add_run_options(run)
+
+    train = commands.add_parser("train", help="train the built-in prior anew", description="Runs the workflow "
+                                f"{TRAINING}.")
+    train.add_argument("--minutes", type=float, help="time to train")
+    train.add_argument("--steps", type=int, help="steps to train, instead of minutes")
+    _add_run_options(train)
+
+    lists = commands.add_parser("list", help="nodes, one node, or workflows", description="Lists every node by room; "
+                                "with a node's name its inputs; with \"workflows\" the files that come with the pack.")
+    lists.add_argument("what", nargs="*", metavar="NODE | workflows", help="a node's name or id, or \"workflows\"")
+
+    doctor = commands.add_parser("doctor", help="what is installed and what is missing")
+    doctor.add_argument("--output", default="output", metavar="DIR", help="output folder to look at")
+    doctor.add_argument("--device", help="device to look at")
+
+    commands.add_parser("evaluate", help="score results against known shapes (--help for its options)", add_help=False)
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
+                        help='change a value: prompt="a red cube", steps=100, Optimize.steps=100, 12.steps=100')
+    parser.add_argument("--seed", type=int, help="for every seed in the workflow")
+    parser.add_argument("--output", default="output", metavar="DIR", help="where files go (default: ./output)")
+    parser.add_argument("--input", default="input", metavar="DIR", help="where Load Image looks (default: ./input)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
+    parser.add_argument("--quiet", action="store_true", help="no progress; the written files only")
+    parser.add_argument("--debug", action="store_true", help="show where an error happened")
+
+
+def parse_sets(pairs: Sequence[str]) -> dict[str, str]:
+    """["a=1", ...] -> {"a": "1"}. Raises DistillError for one without a key or "="."""
+    sets = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise DistillError(f'--set takes KEY=VALUE, got "{pair}". For example: --set steps=100')
+        sets[key.strip()] = value
+    return sets
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    return _execute(arguments, arguments.workflow, parse_sets(arguments.sets), arguments.resume)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    short = {name: value for name, value in (("minutes", arguments.minutes), ("steps", arguments.steps))
+             if value is not None}
+    return _execute(arguments, TRAINING, {**short, **parse_sets(arguments.sets)}, False)
+
+
+def _execute(arguments: argparse.Namespace, workflow: str, sets: dict, resume: bool) -> int:
+    from .console import Console
+    from .run import run_workflow
+
+    path = listing.find_workflow(workflow)
+    host = Console(arguments.output, arguments.device, arguments.input, arguments.quiet)
+    began = time.monotonic()
+    with host.listening(), host.writable_output():
+        try:
+            run_workflow(path, sets, arguments.seed, host, resume)
+        except (Cancelled, DistillError):
+            if host.written and not arguments.quiet:
+                host.say("Written before that:\n" + host.listing(time.monotonic() - began).rstrip())
+            raise
+    sys.stdout.write(host.listing(time.monotonic() - began))
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    what = " ".join(arguments.what)
+    if what == "workflows":
+        text = listing.list_workflows()
+    else:
+        registry = schema.default_registry()
+        text = listing.list_node(what, registry) if what else listing.list_nodes(registry)
+    sys.stdout.write(text)
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from .console import Console
+    from .doctor import examine, report
+
+    findings = examine(Console(arguments.output, arguments.device))
+    sys.stdout.write(report(findings))
+    return 1 if any(one.status == "wrong" for one in findings) else 0
+
+
+def _evaluate(rest: Sequence[str]) -> int:
+    from . import evaluate
+
+    parser = _Parser(prog="distill3d evaluate", description=(evaluate.__doc__ or "").strip().split("\n")[0])
+    evaluate.add_arguments(parser)
+    return evaluate.main(parser.parse_args(rest))

@@ -1,0 +1,217 @@
+"""The host in a terminal: a progress bar, Ctrl-C, warnings and the list of files."""
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import Tensor
+
+from ..nodes.comfy import Host, Progress
+from ..nodes.core.errors import DistillError
+
+
+class Console(Host):
+    """Progress and warnings go to `stream` (stderr), so that stdout holds results only.
+
+    quiet  no progress; warnings stay
+    """
+
+    def __init__(self, output: str | os.PathLike = "output", device: str | None = None,
+                 input: str | os.PathLike = "input", quiet: bool = False, stream: TextIO | None = None):
+        super().__init__(output, _checked_device(device))
+        self.quiet, self.stream = quiet, stream or sys.stderr
+        self._input = Path(input)
+        self._presses = 0
+        self._bar: ConsoleProgress | None = None
+
+    @property
+    def input_directory(self) -> Path:
+        return self._input
+
+    def progress(self, node_id: str | None, title: str, total: int) -> Progress:
+        if "None" not in self.finishing and not self.cancelled:
+            self._presses = 0  # what was asked of an earlier stage is done: Ctrl-C means this one now
+        if self.quiet:
+            return QuietProgress(node_id, title, total)
+        self._bar = ConsoleProgress(node_id, title, total, self.stream)
+        return self._bar
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.say(f"warning: {text}")
+        super().warn(text)
+
+    def say(self, text: str) -> None:
+        """A line on the stream, above the bar if one is shown."""
+        if self._bar is not None:
+            self._bar.clear()
+        self.stream.write(text + "\n")
+        self.stream.flush()
+
+    def interrupt(self, signum: int | None = None, frame: Any = None) -> None:
+        """The answer to Ctrl-C: once, the stage that runs ends and its result is kept; twice, the run is cancelled.
+
+        A third time breaks off at once, for code that asks nobody.
+        """
+        self._presses += 1
+        if self._presses > 2:
+            raise KeyboardInterrupt
+        if self._presses == 1:
+            self.finish_now(None)
+        else:
+            self.cancelled = True
+        with contextlib.suppress(RuntimeError):  # the signal came in the middle of another line being written
+            self.say("Finishing this stage and keeping its result. Press Ctrl-C again to cancel."
+                     if self._presses == 1 else "Cancelling.")
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["Console"]:
+        """While inside, Ctrl-C reaches `interrupt`. Threads other than the main one cannot listen and do not."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        previous = signal.signal(signal.SIGINT, self.interrupt)
+        try:
+            yield self
+        finally:
+            signal.signal(signal.SIGINT, previous)
+            if self._bar is not None:
+                self._bar.close()
+
+    @contextlib.contextmanager
+    def writable_output(self) -> Iterator[Path]:
+        """Makes sure, before any work, that the output folder takes files; a folder that stays empty is not left.
+
+        Raises DistillError when it does not.
+        """
+        folder = self.output_directory
+        made = [one for one in (folder, *folder.parents) if not one.exists()]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / f".distill3d_{os.getpid()}"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise DistillError(f"Cannot write to the output folder {folder}: {error.strerror or error}. Choose another "
+                               "with --output.") from None
+        try:
+            yield folder
+        finally:
+            for one in made:
+                with contextlib.suppress(OSError):
+                    one.rmdir()
+
+    def listing(self, seconds: float) -> str:
+        """What was written, with sizes, and how long it took."""
+        lines = [f"{path}  {size_text(path.stat().st_size)}" for path in dict.fromkeys(self.written) if path.exists()]
+        if self.quiet:
+            return "".join(f"{path}\n" for path in dict.fromkeys(self.written))
+        lines.append(f"{len(lines)} {'file' if len(lines) == 1 else 'files'} in {time_text(seconds)}.")
+        return "\n".join(lines) + "\n"
+
+
+class QuietProgress(Progress):
+    """Shows nothing, so that nobody draws a preview for it."""
+
+    def is_due(self) -> bool:
+        return False
+
+    def update(self, step: int, text: str = "", image: Tensor | None = None, facts: dict | None = None) -> None: ...
+
+
+class ConsoleProgress(Progress):
+    """A tqdm bar on a terminal; elsewhere, or without tqdm, a line now and then."""
+
+    def __init__(self, node_id: str | None, title: str, total: int, stream: TextIO):
+        super().__init__(node_id, title, total)
+        self._stream, self._began, self._before = stream, time.monotonic(), None
+        self._bar = _tqdm(stream, title, total) if stream.isatty() else None
+        self.interval = 10.0 if self._bar is None else 0.5
+        self._last = float("-inf")
+
+    def update(self, step: int, text: str = "", image: Tensor | None = None, facts: dict | None = None) -> None:
+        if self._before is None:  # a resumed run begins in the middle, which says nothing of its speed
+            self._before = max(step - 1, 0)
+            if self._bar is not None:
+                self._bar.initial = self._before
+        super().update(step, text, image, facts)
+
+    def show(self, step: int, text: str, image: Tensor | None, facts: dict) -> None:
+        text = ", ".join(f"{name} {number:.3g}" for name, number in list(facts.items())[:3]) or text
+        if text.startswith(f"{self.title}: "):  # the share done, which the bar says already
+            text = ""
+        if self._bar is not None:
+            self._bar.n = step
+            self._bar.set_postfix_str(text, refresh=True)
+        else:
+            self._stream.write(self.line(step, time.monotonic() - self._began, text) + "\n")
+            self._stream.flush()
+
+    def line(self, step: int, seconds: float, text: str = "") -> str:
+        """"Optimize 250/1000, 12.5 it/s, 1:00 left, opacity 0.2" after `seconds`."""
+        done = step - (self._before or 0)
+        parts = [f"{self.title} {step}/{self.total}"]
+        if done > 0 and seconds > 0:
+            rate = done / seconds
+            parts.append(f"{rate:.3g} it/s" if rate >= 1 else f"{1 / rate:.3g} s/it")
+            if step < self.total:
+                parts.append(f"{time_text((self.total - step) / rate)} left")
+        return ", ".join([*parts, text] if text else parts)
+
+    def clear(self) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _tqdm(stream: TextIO, title: str, total: int) -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=total, desc=title, file=stream, dynamic_ncols=True, mininterval=0, leave=True)
+
+
+def _checked_device(name: str | None) -> str | None:
+    """The name of a device that this machine has. Raises DistillError for any other."""
+    if name is None:
+        return None
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise DistillError(f'Device "{name}" cannot be used here: {reason}. Leave --device out to let the program '
+                           'choose, or use "cpu".') from None
+    return str(device)
+
+
+def size_text(size: int) -> str:
+    """Bytes for people: "340 B", "1.2 MB"."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            break
+        size /= 1000
+    else:
+        unit = "GB"
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def time_text(seconds: float) -> str:
+    """Seconds for people: "4.2 s", "12:30", "2:05:00"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

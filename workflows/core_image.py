@@ -1,0 +1,153 @@
+"""Core's picture nodes without ComfyUI: LoadImage, PreviewImage, SaveImage, SaveAnimatedWEBP."""
+from __future__ import annotations
+
+import json
+import re
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..nodes.comfy import host, io
+from ..nodes.core.errors import DistillError
+from ..nodes.core.state import write_atomically
+from .core_nodes import CoreNode
+
+
+def load_picture(path: Path) -> tuple[Tensor, Tensor]:
+    """Image [B,H,W,3] and mask [B,H,W] (1 where transparent; [B,64,64] of zeros without alpha) of a picture file.
+
+    B is the number of frames. Raises DistillError when the file is no picture.
+    """
+    import numpy
+    from PIL import Image, ImageOps, ImageSequence
+
+    images, masks = [], []
+    try:
+        with Image.open(path) as file:
+            for frame in ImageSequence.Iterator(file):
+                frame = ImageOps.exif_transpose(frame)
+                if frame.mode == "P" and "transparency" in frame.info:
+                    frame = frame.convert("RGBA")
+                image = torch.from_numpy(numpy.array(frame.convert("RGB"), dtype=numpy.float32) / 255.0)
+                if images and image.shape != images[0].shape:
+                    continue
+                images.append(image)
+                masks.append(1.0 - torch.from_numpy(numpy.array(frame.getchannel("A"), dtype=numpy.float32) / 255.0)
+                             if "A" in frame.getbands() else torch.zeros(64, 64))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or "it is damaged or of an unknown kind"
+        raise DistillError(f"{path} cannot be read as a picture: {reason}. Save it again as PNG or JPEG.") from None
+    return torch.stack(images), torch.stack(masks)
+
+
+def input_path(name: str) -> Path:
+    """The file that a LoadImage widget names: below the input folder, or the output folder for "name [output]".
+
+    Raises DistillError when it does not exist or lies outside.
+    """
+    match = re.fullmatch(r"(.*?)\s*\[(input|output)\]", name)
+    name, kind = match.groups() if match else (name, "input")
+    root = (host().output_directory if kind == "output" else host().input_directory).resolve()
+    path = (root / name).resolve()
+    if root not in path.parents:
+        raise DistillError(f'"{name}" leads out of the {kind} folder {root}. Put the file there and use its plain '
+                           "name.")
+    if not path.is_file():
+        raise DistillError(f'There is no file "{name}" in the {kind} folder {root}. Put it there, or choose another '
+                           "folder with --input.")
+    return path
+
+
+def pixels(images: Tensor) -> Any:
+    """images [B,H,W,3|4] in [0,1] as uint8 numpy of the same shape; values outside are clipped, NaN is black.
+
+    Raises DistillError for another shape or an empty batch.
+    """
+    if images.ndim != 4 or images.shape[-1] not in (3, 4) or 0 in images.shape:
+        raise DistillError(f"A batch of pictures [B,H,W,3] is needed, got {list(images.shape)}.")
+    return (images.detach().float().nan_to_num(0.0).clamp(0, 1) * 255).to("cpu", torch.uint8).numpy()
+
+
+class LoadImage(CoreNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="LoadImage", display_name="Load Image", category="image",
+            description="A picture from the input folder.",
+            inputs=[io.Combo.Input("image", tooltip="File name below the input folder.")],
+            outputs=[io.Image.Output("IMAGE"), io.Mask.Output("MASK")])
+
+    @classmethod
+    def execute(cls, image):
+        return io.NodeOutput(*load_picture(input_path(str(image))))
+
+
+class PreviewImage(CoreNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="PreviewImage", display_name="Preview Image", category="image", is_output_node=True,
+            description="Shows pictures in the editor; nothing happens without it.",
+            inputs=[io.Image.Input("images", tooltip="The pictures.")], outputs=[io.Image.Output("images")])
+
+    @classmethod
+    def execute(cls, images):
+        return io.NodeOutput(images)
+
+
+class SaveImage(CoreNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SaveImage", display_name="Save Image", category="image", is_output_node=True,
+            description="Writes each picture of a batch to a PNG file in the output folder.",
+            inputs=[io.Image.Input("images", tooltip="The pictures."),
+                    io.String.Input("filename_prefix", default="ComfyUI", tooltip="Start of the file names; may name "
+                                    "a subfolder.")],
+            outputs=[io.Image.Output("images")], hidden=[io.Hidden.prompt])
+
+    @classmethod
+    def execute(cls, images, filename_prefix="ComfyUI"):
+        from PIL import Image
+        from PIL.PngImagePlugin import PngInfo
+
+        facts = PngInfo()
+        if cls.hidden.prompt is not None:
+            facts.add_text("prompt", json.dumps(cls.hidden.prompt))
+        saved = []
+        for picture in pixels(images):
+            data = BytesIO()
+            Image.fromarray(picture).save(data, "PNG", pnginfo=facts, compress_level=4)
+            saved.append(host().saved(write_atomically(host().save_path(filename_prefix, "png"), data.getvalue())))
+        return io.NodeOutput(images, ui={"images": saved})
+
+
+class SaveAnimatedWEBP(CoreNode):
+    METHODS = {"default": 4, "fastest": 0, "slowest": 6}
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SaveAnimatedWEBP", display_name="Save Animated WEBP", category="image", is_output_node=True,
+            description="Writes a batch of pictures to one moving WEBP file in the output folder.",
+            inputs=[io.Image.Input("images", tooltip="The frames."),
+                    io.String.Input("filename_prefix", default="ComfyUI", tooltip="Start of the file name."),
+                    io.Float.Input("fps", default=6.0, min=0.01, max=1000.0, tooltip="Frames per second."),
+                    io.Boolean.Input("lossless", default=True, tooltip="Keeps every pixel exactly."),
+                    io.Int.Input("quality", default=80, min=0, max=100, tooltip="Higher is better and larger."),
+                    io.Combo.Input("method", options=list(cls.METHODS), tooltip="Time spent on a smaller file.")],
+            outputs=[io.Image.Output("images")])
+
+    @classmethod
+    def execute(cls, images, filename_prefix="ComfyUI", fps=6.0, lossless=True, quality=80, method="default"):
+        from PIL import Image
+
+        first, *others = (Image.fromarray(picture) for picture in pixels(images))
+        data = BytesIO()
+        first.save(data, "WEBP", save_all=True, append_images=others, duration=max(1, round(1000 / fps)), loop=0,
+                   lossless=lossless, quality=quality, method=cls.METHODS[method])
+        path = write_atomically(host().save_path(filename_prefix, "webp"), data.getvalue())
+        return io.NodeOutput(images, ui={"images": [host().saved(path)], "animated": (True,)})

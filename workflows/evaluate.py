@@ -1,0 +1,65 @@
+"""Evaluate: runs a workflow on prompts whose true shape is known, and measures what comes out."""
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from ..nodes.core.errors import DistillError
+from ..nodes.evaluate.prompts import STANDARD, read_prompts
+from ..nodes.evaluate.table import summary_line
+from .cli import parse_sets
+from .console import Console
+from .evaluation import Evaluation
+from .graph import read_graph
+from .listing import find_workflow
+from .product import WorkflowProducer
+
+DEFAULT_WORKFLOW = "dreamfusion"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `distill3d evaluate`."""
+    parser.add_argument("--workflow", default=DEFAULT_WORKFLOW,
+                        help=f"a workflow file, or the name of a shipped one (default {DEFAULT_WORKFLOW})")
+    parser.add_argument("--prompts", default=STANDARD, metavar="FILE",
+                        help="captions of shapes, one per line (default: the standard list of 24)")
+    parser.add_argument("--only", type=int, default=0, metavar="N", help="only the first N prompts of the list")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
+                        help="change a value, as in run: steps=100")
+    parser.add_argument("--seed", type=int, default=0, help="of every run (default 0)")
+    parser.add_argument("--output", default="output/evaluation", metavar="DIR",
+                        help="for table.md, table.json, contact_sheet.png and what the workflow saves")
+    parser.add_argument("--resume", action="store_true", help="keep the rows that an earlier, equal call has "
+                        "measured; not after a change of code or weights")
+    parser.add_argument("--quick", action="store_true",
+                        help="run only what is measured, the scene and its bare mesh: no texture, no files")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="prompts at once (default 1)")
+    parser.add_argument("--device", default=None, help="cpu, cuda, ... (default: the fastest there is)")
+    parser.add_argument("--quiet", action="store_true", help="no progress of single runs; a line for each prompt stays")
+    parser.add_argument("--debug", action="store_true", help="show where an error happened")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Runs `distill3d evaluate`; 0 when every prompt has a result, else 1.
+
+    Raises DistillError before anything runs when the list, the workflow or a setting is wrong.
+    """
+    if arguments.only < 0 or arguments.jobs < 1:
+        raise DistillError(f"--only is {arguments.only} and --jobs is {arguments.jobs}. "
+                           "Give --only 0 (all) or more, and --jobs 1 or more.")
+    prompts, sets = read_prompts(arguments.prompts), parse_sets(arguments.sets)
+    graph = read_graph(find_workflow(arguments.workflow))
+    host = Console(arguments.output, arguments.device)
+    produce = WorkflowProducer(graph, sets, Path(arguments.output) / "files", str(host.device()),
+                               quiet=arguments.quiet or arguments.jobs > 1, quick=arguments.quick)
+    produce.prepared(prompts[0], arguments.seed)
+    content = hashlib.sha256(json.dumps(graph.to_api(), sort_keys=True).encode()).hexdigest()[:16]
+    evaluation = Evaluation(tuple(prompts), produce, arguments.seed, device=str(host.device()), facts={
+        "workflow": f"{graph.name} ({content})", "set": sets, "quick": arguments.quick, "device": str(host.device())})
+    with host.writable_output():
+        rows = evaluation.run(arguments.output, arguments.only, arguments.resume, arguments.jobs, host.say)
+    sys.stdout.write(f"{summary_line(rows)}\n{Path(arguments.output) / 'table.md'}\n")
+    return 1 if any(row.iou is None for row in rows) else 0

@@ -1,0 +1,178 @@
+"""Laying a graph out on the editor's sheet: a plain description becomes a workflow file in UI format 0.4.
+
+Columns run from left to right, each node as close to its consumers as it can be. Each group is a band of its own below
+the one before, so that its frame holds its own nodes only and nothing overlaps. Notes stand in a column on the left.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..nodes.core.errors import DistillError
+from . import schema
+from .check import checked
+from .graph import Graph, GraphNode, Link, read_graph
+from .schema import Registry
+
+COLUMN_GAP, ROW_GAP, TITLE, SLOT, WIDGET, TEXT_BOX = 60, 40, 30, 20, 24, 110
+NARROW, WIDE, NOTE_WIDTH = 290, 420, 420
+# Pictures, charts and viewers below the widgets, by node type.
+SHOWN = {"LoadImage": 300, "PreviewImage": 260, "SaveImage": 260, "SaveAnimatedWEBP": 260, "SaveVideo": 260,
+         "SaveGLB": 320, "Preview3D": 400, "Distill3D_Optimize": 420}
+
+
+@dataclass
+class _Box:
+    node: GraphNode
+    number: int
+    column: int
+    size: tuple[int, int]
+    at: tuple[int, int] = (0, 0)
+
+
+def to_ui(api: Mapping[str, Any], registry: Registry | None = None, titles: Mapping[str, str] | None = None,
+          groups: Mapping[str, Sequence[str]] | None = None, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """A graph in API format as a workflow in UI format.
+
+    api     {id: {"class_type": ..., "inputs": {name: value or [id, slot]}}}; ids that are no numbers are numbered
+    titles  {id: title} of nodes that are not to show their display name
+    groups  {title: [ids]}, from top to bottom; nodes in no group come last, without a frame
+    notes   texts (Markdown)
+
+    The same description gives the same file. Raises DistillError for a graph that could not run, an unknown id, or a
+    node in two groups.
+    """
+    registry = schema.default_registry() if registry is None else registry
+    graph = checked(read_graph(api, registry), registry)
+    bands = _bands(graph, groups or {})
+    boxes = _boxes(graph, registry)
+    _check_ids(titles or {}, graph)
+    _place(boxes, bands)
+    links: list[list[Any]] = []
+    nodes = [_ui_node(box, order, boxes, registry, (titles or {}).get(box.node.id) or box.node.title, links)
+             for order, box in enumerate(boxes.values())]
+    first = max((box.number for box in boxes.values()), default=0) + 1
+    nodes += _notes(notes, first)
+    _fill_outputs(nodes, links)
+    return {"last_node_id": first + len(notes) - 1, "last_link_id": len(links), "nodes": nodes, "links": links,
+            "groups": [_frame(title, [boxes[one] for one in members], number)
+                       for number, (title, members) in enumerate(bands, 1) if title and members],
+            "config": {}, "extra": {}, "version": 0.4}
+
+
+def _check_ids(ids: Any, graph: Graph) -> None:
+    for one in ids:
+        if str(one) not in graph.nodes:
+            raise DistillError(f'Layout: there is no node "{one}"{schema.close_to(str(one), graph.nodes)}.')
+
+
+def _bands(graph: Graph, groups: Mapping[str, Sequence[str]]) -> list[tuple[str, list[str]]]:
+    bands = [(title, [str(one) for one in members]) for title, members in groups.items()]
+    grouped = [one for _, members in bands for one in members]
+    _check_ids(grouped, graph)
+    twice = {one for one in grouped if grouped.count(one) > 1}
+    if twice:
+        raise DistillError(f'Layout: node "{min(twice)}" is in two groups.')
+    return [*bands, ("", [one for one in graph.nodes if one not in grouped])]
+
+
+def _boxes(graph: Graph, registry: Registry) -> dict[str, _Box]:
+    consumers: dict[str, list[str]] = {one: [] for one in graph.nodes}
+    for node in graph.nodes.values():
+        for _, link in node.links():
+            consumers[link.node].append(node.id)
+    steps: dict[str, int] = {}  # nodes between here and the end; a checked graph has no circle
+
+    def steps_to_end(one: str) -> int:
+        if one not in steps:
+            steps[one] = max((steps_to_end(other) + 1 for other in consumers[one]), default=0)
+        return steps[one]
+
+    longest = max(map(steps_to_end, graph.nodes), default=0)
+    numeric = all(one.isdecimal() for one in graph.nodes)
+    return {one: _Box(node, int(one) if numeric else number, longest - steps[one],
+                      _size(registry[node.type], node.type))
+            for number, (one, node) in enumerate(graph.nodes.items(), 1)}
+
+
+def _size(node_class: type, kind: str) -> tuple[int, int]:
+    widgets = schema.widgets_of(node_class)
+    texts = sum(bool(entry.multiline) for entry in widgets)
+    rows = len(widgets) - texts + sum(map(schema.has_control, widgets))
+    slots = max(len(schema.inputs_of(node_class)) - len(widgets), len(schema.outputs_of(node_class)))
+    return (WIDE if texts or kind in SHOWN else NARROW,
+            SLOT * slots + WIDGET * rows + TEXT_BOX * texts + SHOWN.get(kind, 0) + 16)
+
+
+def _place(boxes: dict[str, _Box], bands: list[tuple[str, list[str]]]) -> None:
+    columns = max((box.column for box in boxes.values()), default=-1) + 1
+    widths = [max(box.size[0] for box in boxes.values() if box.column == column) for column in range(columns)]
+    lefts = [sum(widths[:column]) + COLUMN_GAP * column for column in range(columns)]
+    top = 0
+    for _, members in bands:
+        bottom = top
+        for column in range(columns):
+            y = top + TITLE
+            for box in (boxes[one] for one in members if boxes[one].column == column):
+                box.at = (lefts[column], y)
+                y += box.size[1] + ROW_GAP + TITLE
+                bottom = max(bottom, y)
+        top = bottom + (ROW_GAP + TITLE if members else 0)
+
+
+def _ui_node(box: _Box, order: int, boxes: dict[str, _Box], registry: Registry, title: str,
+             links: list[list[Any]]) -> dict[str, Any]:
+    node, node_class = box.node, registry[box.node.type]
+    known, widgets = schema.inputs_of(node_class), schema.widgets_of(node_class)
+    # Sockets come first and inputs that are widgets too after them, as the editor saves them.
+    entries = [entry for entry in known.values() if entry not in widgets] + widgets
+    inputs = []
+    for slot, entry in enumerate(entries):
+        value, number = node.inputs.get(entry.id), None
+        if isinstance(value, Link):
+            number, source = len(links) + 1, boxes[value.node]
+            kind = schema.outputs_of(registry[source.node.type])[value.slot].get_io_type()
+            links.append([number, source.number, value.slot, box.number, slot, kind])
+        inputs.append({"name": entry.id, "type": entry.get_io_type(), "link": number,
+                       **({"shape": 7} if entry.optional else {}),
+                       **({"widget": {"name": entry.id}} if entry in widgets else {})})
+    values: list[Any] = []
+    for entry in widgets:
+        value = node.inputs.get(entry.id, schema.default_of(entry))
+        values.append(schema.default_of(entry) if isinstance(value, Link) else value)
+        values += ["fixed"] if schema.has_control(entry) else []
+    outputs = [{"name": slot.display_name or slot.id or slot.get_io_type(), "type": slot.get_io_type(), "links": []}
+               for slot in schema.outputs_of(node_class)]
+    pack = "comfy-core" if schema.is_lenient(node_class) else "distill3d"
+    return {"id": box.number, "type": node.type, "pos": list(box.at), "size": list(box.size), "flags": {},
+            "order": order, "mode": 0, "inputs": inputs, "outputs": outputs, **({"title": title} if title else {}),
+            "properties": {"cnr_id": pack, "Node name for S&R": node.type}, "widgets_values": values}
+
+
+def _fill_outputs(nodes: list[dict[str, Any]], links: list[list[Any]]) -> None:
+    by_number = {node["id"]: node for node in nodes}
+    for number, source, slot, *_ in links:
+        by_number[source]["outputs"][slot]["links"].append(number)
+
+
+def _notes(texts: Sequence[str], first: int) -> list[dict[str, Any]]:
+    notes, top = [], TITLE
+    for number, text in enumerate(texts, first):
+        lines = sum(1 + len(line) // 55 for line in text.splitlines())
+        size = [NOTE_WIDTH, max(90, 40 + 20 * lines)]
+        notes.append({"id": number, "type": "MarkdownNote", "pos": [-NOTE_WIDTH - 2 * COLUMN_GAP, top], "size": size,
+                      "flags": {}, "order": number, "mode": 0, "inputs": [], "outputs": [], "properties": {},
+                      "widgets_values": [text]})
+        top += size[1] + ROW_GAP + TITLE
+    return notes
+
+
+def _frame(title: str, boxes: list[_Box], number: int) -> dict[str, Any]:
+    left, top = min(box.at[0] for box in boxes), min(box.at[1] for box in boxes)
+    right = max(box.at[0] + box.size[0] for box in boxes)
+    bottom = max(box.at[1] + box.size[1] for box in boxes)
+    # The node's own title stands above its place, the frame's title above that.
+    return {"id": number, "title": title, "bounding": [left - 15, top - 2 * TITLE - 5, right - left + 30,
+                                                       bottom - top + 2 * TITLE + 20],
+            "color": "#3f789e", "font_size": 22, "flags": {}}

@@ -1,0 +1,135 @@
+"""What a workflow makes of a prompt: the scene of its last stage, and its mesh."""
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..nodes.comfy import Node, io
+from ..nodes.core.errors import DistillError
+from ..nodes.core.scene import SceneRecipe
+from . import schema
+from .check import checked, needed_order
+from .console import Console
+from .graph import Graph, GraphNode, Link
+from .run import RunResult, run_workflow
+from .schema import Registry
+from .setting import STAGE_NODE, with_settings
+
+
+class Product(NamedTuple):
+    """mesh: a core MESH, or None when the workflow makes none. seconds: of the whole run; of its Optimize nodes."""
+
+    scene: SceneRecipe
+    mesh: Any | None
+    seconds: float
+    optimize_seconds: float
+
+
+@dataclass(frozen=True)
+class WorkflowProducer:
+    """A workflow as a function of prompt and seed.
+
+    graph     the workflow
+    sets      further values to change, see setting.py
+    output    folder for the files that the workflow saves, one folder in it for each prompt
+    device    None: the host's choice; quiet: no progress
+    quick     runs only what is measured: no texture, no files
+    registry  node classes by id; None: this pack's and the stand-ins for core's
+    """
+
+    graph: Graph
+    sets: Mapping[str, Any] = field(default_factory=dict)
+    output: str | os.PathLike = "output"
+    device: str | None = None
+    quiet: bool = True
+    quick: bool = False
+    registry: Registry | None = None
+
+    def __call__(self, prompt: str, seed: int, name: str) -> Product:
+        """Runs the workflow; name: of the folder for its files. Raises DistillError, which names the node."""
+        graph, registry = self.prepared(prompt, seed)
+        began = time.perf_counter()
+        result = run_workflow(graph, host=Console(Path(self.output) / name, self.device, quiet=self.quiet),
+                              registry=registry)
+        seconds = time.perf_counter() - began
+        stages = sum(result.seconds[key] for key in result.seconds if graph.nodes[key].type == STAGE_NODE)
+        return Product(last_scene(graph, registry, result), last_mesh(graph, registry, result), seconds, stages)
+
+    def prepared(self, prompt: str, seed: int) -> tuple[Graph, Registry]:
+        """The graph as it will run. Raises DistillError when it could not run, or makes no scene."""
+        registry = schema.default_registry() if self.registry is None else self.registry
+        graph = checked(with_settings(self.graph, registry, {**self.sets, "prompt": prompt}, seed), registry)
+        if not _makers(graph, registry, "DISTILL3D_SCENE"):
+            raise DistillError(f'The workflow "{graph.name}" makes no scene, so there is nothing to compare.')
+        return measured_part(graph, registry) if self.quick else (graph, registry)
+
+
+class Keep(Node):
+    """An end for what a run is to make although nothing saves or shows it."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(node_id="Keep", display_name="Keep", is_output_node=True,
+                         inputs=[io.Custom("*").Input("value")])
+
+    @classmethod
+    def execute(cls, value):
+        return io.NodeOutput()
+
+
+def measured_part(graph: Graph, registry: Registry) -> tuple[Graph, Registry]:
+    """The nodes that the last scene and the last mesh need, and nothing behind them.
+
+    A node that takes a mesh changes its looks only, so the mesh is taken from the last node that makes one from
+    something else.
+    """
+    scenes, meshes = (_makers(graph, registry, kind) for kind in ("DISTILL3D_SCENE", "MESH"))
+    staged = [link for link in scenes if graph.nodes[link.node].type == STAGE_NODE]
+    ends = [(staged or scenes)[-1], *meshes[-1:]]
+    nodes = {key: graph.nodes[key] for key in needed_order(graph, registry, [link.node for link in ends])}
+    for number, link in enumerate(ends):
+        nodes[f"keep {number}"] = GraphNode(f"keep {number}", "Keep", {"value": link})
+    return replace(graph, nodes=nodes), {**registry, "Keep": Keep}
+
+
+def _makers(graph: Graph, registry: Registry, io_type: str) -> list[Link]:
+    """Outputs of a socket type in running order, of nodes that an output node needs; for meshes, of nodes that take
+    none."""
+    targets = [key for key, node in graph.nodes.items() if schema.is_output(registry[node.type])]
+    found = []
+    for key in needed_order(graph, registry, targets):
+        node = registry[graph.nodes[key].type]
+        taken = set().union(*map(schema.socket_types, schema.inputs_of(node).values()))
+        if io_type == "MESH" and io_type in taken:
+            continue
+        found += [Link(key, slot) for slot, output in enumerate(schema.outputs_of(node))
+                  if output.get_io_type() == io_type]
+    return found
+
+
+def last_scene(graph: Graph, registry: Registry, result: RunResult) -> SceneRecipe:
+    """The scene of the Optimize that ran last; of the last node that gives one where there is no Optimize."""
+    scenes = list(_given(graph, registry, result, "DISTILL3D_SCENE"))
+    staged = [value for node_id, value in scenes if graph.nodes[node_id].type == STAGE_NODE]
+    if not scenes:
+        raise DistillError(f'The workflow "{graph.name}" made no scene, so there is nothing to compare. '
+                           "Its output nodes must need one.")
+    return staged[-1] if staged else scenes[-1][1]
+
+
+def last_mesh(graph: Graph, registry: Registry, result: RunResult) -> Any | None:
+    """The mesh that was made last, with the texture if one was baked; None if there is none."""
+    meshes = list(_given(graph, registry, result, "MESH"))
+    return meshes[-1][1] if meshes else None
+
+
+def _given(graph: Graph, registry: Registry, result: RunResult, io_type: str):
+    """(node id, value) of every output of a socket type, in the order in which the nodes ran."""
+    for node_id, values in result.outputs.items():
+        for slot, value in zip(schema.outputs_of(registry[graph.nodes[node_id].type]), values):
+            if slot.get_io_type() == io_type and value is not None:
+                yield node_id, value
