@@ -57,6 +57,7 @@ class Progress:
     """Reports one node's work to whoever runs it, a few times a second however often it is called."""
 
     interval = 0.3
+    shows_pictures = False  # whether a preview would be seen at all
 
     def __init__(self, node_id: str | None, title: str, total: int):
         self.node_id, self.title, self.total = node_id, title, total
@@ -151,6 +152,8 @@ class Host:
 
 
 class _ComfyProgress(Progress):
+    shows_pictures = True
+
     def __init__(self, node_id, title, total):
         super().__init__(node_id, title, total)
         import comfy.utils

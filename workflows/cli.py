@@ -53,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run a workflow file", description="Runs a workflow: a JSON file saved from "
                               "ComfyUI (either format), or the name of one that comes with the pack.")
-    run.add_argument("workflow", metavar="WORKFLOW", help='path of a JSON file, or a name from "distill3d list workflows"')
+    run.add_argument("workflow", metavar="WORKFLOW",
+                     help='path of a JSON file, or a name from "distill3d list workflows"')
     run.add_argument("--resume", action="store_true", help="go on from the last saved state of each stage")
     _add_run_options(run)
 

@@ -29,7 +29,7 @@ class Console(Host):
         super().__init__(output, _checked_device(device))
         self.quiet, self.stream = quiet, stream or sys.stderr
         self._input = Path(input)
-        self._presses = 0
+        self._presses, self._finished_node = 0, None
         self._bar: ConsoleProgress | None = None
 
     @property
@@ -37,12 +37,18 @@ class Console(Host):
         return self._input
 
     def progress(self, node_id: str | None, title: str, total: int) -> Progress:
-        if "None" not in self.finishing and not self.cancelled:
-            self._presses = 0  # what was asked of an earlier stage is done: Ctrl-C means this one now
         if self.quiet:
             return QuietProgress(node_id, title, total)
         self._bar = ConsoleProgress(node_id, title, total, self.stream)
         return self._bar
+
+    def should_finish(self, node_id: str | None) -> bool:
+        asked = super().should_finish(node_id)
+        if asked:
+            self._finished_node = node_id
+        elif self._presses == 1 and self._finished_node not in (None, node_id):
+            self._presses = 0  # another stage runs that can be finished: Ctrl-C means this one now
+        return asked
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:
@@ -199,13 +205,10 @@ def _checked_device(name: str | None) -> str | None:
 
 def size_text(size: int) -> str:
     """Bytes for people: "340 B", "1.2 MB"."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            break
-        size /= 1000
-    else:
-        unit = "GB"
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+    if size < 1000:
+        return f"{size} B"
+    unit, name = next((unit, name) for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if size >= unit)
+    return f"{size / unit:.1f} {name}"
 
 
 def time_text(seconds: float) -> str:

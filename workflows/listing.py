@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,4 +97,6 @@ def _note(path: Path) -> str:
 
 
 def first_sentence(text: str) -> str:
-    return text.strip().split("\n")[0].split(". ")[0].rstrip(".") if text else ""
+    """Up to the first full stop before a capital, without the addresses of Markdown links."""
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text or "").strip()
+    return re.split(r"\.\s+(?=[A-Z])", plain.split("\n")[0])[0].rstrip(".")

@@ -42,7 +42,7 @@ class ScoreViewsNode(Node):
                     "64.")),
             ],
             outputs=[
-                io.Float.Output("iou", tooltip="Silhouette intersection over union, mean over the views. 1 is perfect."),
+                io.Float.Output("iou", tooltip="Silhouette intersection over union, mean over the views; at best 1."),
                 io.Float.Output("psnr", tooltip="Colour against the truth over white, in dB. Higher is better."),
                 io.Image.Output("comparison", tooltip="True colours, the scene's colours, the scene's normals."),
             ])

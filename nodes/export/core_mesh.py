@@ -47,9 +47,10 @@ def from_core(core: Any, node: str) -> Mesh:
     class, shapes that do not fit, faces that name no vertex, an empty mesh or positions that are not finite.
     """
     if not all(hasattr(core, name) for name in ("vertices", "faces", "uvs", "texture")):
-        raise DistillError(f"{node}: the mesh input holds a {type(core).__module__}.{type(core).__name__}, not the MESH "
-                           "of ComfyUI itself. Some packs give their own class the same name: connect a node that "
-                           "gives a core MESH, e.g. Extract Mesh.")
+        name = f"{type(core).__module__}.{type(core).__name__}"
+        raise DistillError(f"{node}: the mesh input holds a {name}, not the MESH of ComfyUI itself. Some packs "
+                           "give their own class the same name: connect a node that gives a core MESH, e.g. "
+                           "Extract Mesh.")
     if len(core.vertices) == 0:
         raise DistillError(f"{node}: the mesh input is an empty batch. Connect a node that gives a mesh.")
     if len(core.vertices) > 1:

@@ -35,7 +35,8 @@ def run_killable(script: Path, task: str, arrays: dict[str, Any], options: dict[
         numpy.savez(Path(folder) / "input.npz", options=json.dumps(options), **arrays)
         with open(Path(folder) / "words.txt", "w+b") as words:
             process = subprocess.Popen([sys.executable, str(script), task, folder], stdin=subprocess.DEVNULL,
-                                       stdout=words, stderr=subprocess.STDOUT, cwd=folder)
+                                       stdout=words, stderr=subprocess.STDOUT, cwd=folder,
+                                       creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))
             try:
                 _wait(process, task, limit, tick)
             finally:

@@ -18,13 +18,13 @@ from .tick import Tick, host_tick, no_tick
 
 NAME = "Unwrap UV"
 WORKER = Path(__file__).with_name("unwrap_worker.py")
-# Above this the exact atlas takes minutes to hours.
-LARGEST_BUDGET = 200_000
+# Above this xatlas takes minutes to hours.
+MANY_FACES = 200_000
 
 
 def unwrap_uv(mesh: Mesh, face_budget: int = 40_000, size: int = 1024, padding: int = 4, time_limit: float = 300.0,
               atlas: str = "xatlas", tick: Tick = no_tick) -> Mesh:
-    """The mesh with a UV atlas in which no two faces overlap.
+    """The mesh with a UV atlas in which faces do not overlap (boxes: save where a chart winds over itself).
 
     face_budget  a mesh with more faces is decimated to about this many first (pymeshlab)
     size         of the texture that will be baked, pixels: what padding refers to
@@ -67,7 +67,7 @@ def decimate(vertices: Tensor, faces: Tensor, colors: Tensor | None, face_budget
         raise MissingPackage("pymeshlab", f"{NAME}: reducing {len(faces)} faces to face_budget = {face_budget}",
                              f"Without it, extract the mesh at a lower resolution or raise face_budget to {len(faces)}"
                              + (", which may be too slow for xatlas: the boxes atlas takes any number."
-                                if len(faces) > LARGEST_BUDGET else "."))
+                                if len(faces) > MANY_FACES else "."))
     arrays = {"vertices": vertices.numpy(), "faces": faces.numpy(),
               "colors": torch.zeros_like(vertices).numpy() if colors is None else colors.numpy()}
     try:
@@ -83,6 +83,9 @@ def _atlas(vertices: Tensor, faces: Tensor, size: int, padding: int, time_limit:
            tick: Tick) -> tuple[Tensor, Tensor, Tensor]:
     """uv [V',2], faces_uv [F,3], source [V'] into the vertices."""
     if atlas == "xatlas":
+        if len(faces) > MANY_FACES:
+            host().warn(f"{NAME}: {len(faces)} faces may take xatlas longer than time_limit = {time_limit:g} s. "
+                        "Lower face_budget or choose the boxes atlas.")
         try:
             if find_spec("xatlas") is None:
                 raise MissingPackage("xatlas", "The xatlas atlas")
@@ -108,7 +111,7 @@ class UnwrapUVNode(Node):
             search_aliases=["xatlas", "uv atlas", "decimate", "texture coordinates"],
             inputs=[
                 io.Mesh.Input("mesh", tooltip="A core mesh, e.g. of Extract Mesh."),
-                io.Int.Input("face_budget", default=40_000, min=100, max=LARGEST_BUDGET, step=1000,
+                io.Int.Input("face_budget", default=40_000, min=100, max=5_000_000, step=1000,
                              tooltip="A mesh with more triangles is decimated to about this many first."),
                 io.Int.Input("texture_size", default=1024, min=256, max=4096, step=256,
                              tooltip="Size of the texture that will be baked, pixels: what padding refers to."),

@@ -62,7 +62,8 @@ class EncodedVolume(nn.Module):
     def forward(self, x: Tensor, variance: Tensor | None = None, normals: bool = False) -> FieldOutput:
         if not normals or not len(x):
             encoded = self.encode(x, variance)
-            return FieldOutput(self._density(encoded, x), self.feature_head(encoded), torch.zeros_like(x) if normals else None)
+            normal = torch.zeros_like(x) if normals else None
+            return FieldOutput(self._density(encoded, x), self.feature_head(encoded), normal)
         if self.settings.normals == "finite difference":
             encoded = self.encode(x, variance)
             density = self._density(encoded, x)

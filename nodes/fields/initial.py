@@ -73,9 +73,11 @@ def initial_inputs() -> list:
     """The widgets that every volume field shares; `InitialDensity` takes their values."""
     return [
         io.Combo.Input("activation", options=list(ACTIVATIONS), default=ACTIVATIONS[0],
-                       tooltip="How raw numbers become density. softplus goes with the Magic3D blob, exp with DreamFusion's."),
+                       tooltip="How raw numbers become density. softplus goes with the Magic3D blob, exp with "
+                               "DreamFusion's."),
         io.Combo.Input("blob", options=list(BLOBS), default=BLOBS[0],
-                       tooltip="The shape that training starts from: a soft ball at the origin keeps the object in the middle."),
+                       tooltip="The shape that training starts from: a soft ball at the origin keeps the object in the "
+                               "middle."),
         io.Float.Input("blob_strength", default=10.0, min=-100.0, max=100.0, step=0.1,
                        tooltip="Raw density of the blob at its centre. Published: 10 for Magic3D, 5 for DreamFusion."),
         io.Float.Input("blob_spread", default=0.5, min=0.01, max=10.0, step=0.01,

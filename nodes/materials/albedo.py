@@ -58,7 +58,8 @@ class AlbedoNode(Node):
             search_aliases=["unlit", "no material", "diffuse color"],
             inputs=[
                 io.Combo.Input("activation", options=list(COLOR_ACTIVATIONS), default="sigmoid",
-                               tooltip='How features become colours. "scaled" is unbounded, as published with DeepFloyd IF.'),
+                               tooltip='How features become colours. "scaled" is unbounded, as published with '
+                                       "DeepFloyd IF."),
             ],
             outputs=[MATERIAL.Output("material", tooltip="For a renderer.")])
 

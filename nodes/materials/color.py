@@ -38,5 +38,6 @@ def parse_color(text: str) -> tuple[float, float, float]:
     except ValueError:
         color = ()
     if len(color) != 3 or not all(0 <= value <= 1 for value in color):
-        raise DistillError(f'Cannot read the colour "{text}". Write "#ff8000", or red, green, blue from 0 to 1: "1, 0.5, 0".')
+        raise DistillError(f'Cannot read the colour "{text}". Write "#ff8000", or red, green, blue from 0 to 1: '
+                           '"1, 0.5, 0".')
     return color

@@ -83,11 +83,13 @@ class LambertianNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_Lambertian", display_name="Lambertian", category="Distill3D/materials",
-            description="Colour under a light, now and then without texture, so that shape cannot hide in paint (DreamFusion).",
+            description="Colour under a light, now and then without texture, so that shape cannot hide in paint "
+                        "(DreamFusion).",
             search_aliases=["diffuse", "shading", "textureless"],
             inputs=[
                 io.Combo.Input("activation", options=list(COLOR_ACTIVATIONS), default="sigmoid",
-                               tooltip='How features become colours. "scaled" is unbounded, as published with DeepFloyd IF.'),
+                               tooltip='How features become colours. "scaled" is unbounded, as published with '
+                                       "DeepFloyd IF."),
                 io.Float.Input("albedo_share", default=0.25, min=0.0, max=1.0, step=0.005,
                                tooltip="How often a step shows colours without light, relative to the other two shares."),
                 io.Float.Input("textureless_share", default=0.375, min=0.0, max=1.0, step=0.005,
@@ -97,7 +99,8 @@ class LambertianNode(Node):
                 io.Int.Input("albedo_steps", default=0, min=0, max=1_000_000,
                              tooltip="Albedo only before this step. Published: 1000 to 2001."),
                 io.Float.Input("albedo_fraction", default=0.25, min=0.0, max=1.0, step=0.01,
-                               tooltip="Albedo only before this part of the run; the later of this and albedo_steps counts."),
+                               tooltip="Albedo only before this part of the run; the later of this and albedo_steps "
+                                       "counts."),
             ],
             outputs=[MATERIAL.Output("material", tooltip="For a renderer.")])
 

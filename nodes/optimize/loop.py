@@ -160,7 +160,7 @@ class Run:
             return
         strip = None
         now = time.monotonic()
-        if kept or now >= getattr(self, "_next_picture", 0.0):
+        if kept or (progress.shows_pictures and now >= getattr(self, "_next_picture", 0.0)):
             strip = preview(self.scene, self.objectives[0], self.settings)
             # Pictures take at most about a twentieth of the time.
             self._next_picture = time.monotonic() + max(0.3, 20 * (time.monotonic() - now))
@@ -172,11 +172,11 @@ class Run:
         progress.update(done, text, None if strip is None else _side_by_side(strip), facts)
 
     def _facts(self, finished: bool) -> dict:
-        return {"fingerprint": self.path.stem, "step": self.step, "seconds": self.seconds, "finished": finished,
-                "skipped": self.health.skipped}
+        return {"fingerprint": self.path.stem, "step": self.step, "finished": finished, "skipped": self.health.skipped}
 
     def _save(self) -> None:
-        save_state(self.path, gather(self.scene, self.optimizer, self.losses), self._facts(False))
+        save_state(self.path, gather(self.scene, self.optimizer, self.losses),
+                   {**self._facts(False), "seconds": self.seconds})
 
     def _resume(self) -> None:
         if not (self.settings.resume and self.path.is_file()):
@@ -194,13 +194,14 @@ class Run:
         if not facts["finished"]:
             return None
         state = {name[len("scene."):]: tensor for name, tensor in tensors.items() if name.startswith("scene.")}
-        return RunResult(replace(self.recipe, state=state, notes=facts), self.history, facts["step"], facts["seconds"])
+        return RunResult(replace(self.recipe, state=state, notes=facts), self.history, facts["step"], 0.0)
 
     def _result(self) -> RunResult:
         notes = {**self._facts(True), "opacity": self.health.opacity}
         scene = self.recipe.trained(self.scene, notes)
         if self.settings.save_every:
             # Later stages resume without repeating this one, so its result stays; the optimiser's tensors need not.
+            # No times in it: equal runs leave equal bytes.
             save_state(self.path, {f"scene.{name}": tensor for name, tensor in scene.state.items()}, self._facts(True))
         return RunResult(scene, self.history, self.step, self.seconds)
 

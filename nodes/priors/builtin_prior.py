@@ -1,6 +1,7 @@
 """The prior that the pack ships: a small text-to-image model of simple shapes, for a machine without model weights."""
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
@@ -10,7 +11,8 @@ import torch
 from ..comfy import PRIOR, Node, host, io
 from ..core.errors import DistillError
 from ..core.shapes import KNOWN_WORDS
-from .deepfloyd_if import IFPrior, vocabulary
+from .deepfloyd_if import IFPrior
+from .if_folder import read_vocabulary
 
 FOLDER = Path(__file__).parent / "builtin"
 
@@ -26,19 +28,21 @@ class BuiltinPrior:
 
 
 class ShapePrior(IFPrior):
-    """An IF-layout prior over a closed vocabulary: it says which words of a prompt it does not know."""
+    """An IF-layout prior over a closed vocabulary: it says which words of a prompt it does not know, each once."""
 
-    def __init__(self, folder, device: torch.device):
+    name = "Built-in Prior"
+
+    def __init__(self, folder: str | Path, device: torch.device):
+        self._known = read_vocabulary(Path(folder), self.name)
         super().__init__(folder, device)
-        self._known = vocabulary(folder)
 
     def encode_prompts(self, texts: Sequence[str]):
-        import re
-
-        words = dict.fromkeys(word for text in texts for word in re.findall(r"[a-z0-9+\-]+", text.lower()))
+        # Signs part words, as they do for the tokenizer, but "+" and "-" are parts of them.
+        words = dict.fromkeys(word for text in texts for word in re.findall(r"(?:[^\W_]|[+-])+", text.lower()))
         unknown = [word for word in words if word not in self._known]
+        self._known.update(unknown)  # a run encodes its prompt again for every new view
         if unknown:
-            host().warn(f'Built-in Prior: it does not know {", ".join(repr(word) for word in unknown)}. It was trained on '
+            host().warn(f'{self.name}: it does not know {", ".join(repr(word) for word in unknown)}. It was trained on '
                         f'simple shapes only: {", ".join(KNOWN_WORDS)}. Use one of the other priors for anything else.')
         return super().encode_prompts(texts)
 

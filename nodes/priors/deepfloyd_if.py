@@ -1,7 +1,6 @@
 """DeepFloyd IF stage I: a text-to-image model of pixels, as published in the diffusers layout."""
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
@@ -11,11 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.cameras import Cameras
-from ..core.errors import DistillError, MissingPackage
+from ..core.errors import MissingPackage
 from ..core.prior import TextCondition
-
-PARTS = ("unet/config.json", "text_encoder/config.json", "tokenizer/tokenizer_config.json",
-         "scheduler/scheduler_config.json")
+from ..core.silence import silence
+from .if_folder import SCHEDULER, TEXT_ENCODER, TOKENIZER, UNET, check_if_folder, load_network, reading
 
 
 @dataclass(frozen=True)
@@ -36,28 +34,25 @@ class IFPrior:
     mask is used in encoding and not given to the UNet, as in the published pipeline.
     """
 
+    name = "DeepFloyd IF Prior"
     views = 1
 
     def __init__(self, folder: str | Path, device: torch.device):
         folder = Path(folder)
-        for part in PARTS:
-            if not (folder / part).is_file():
-                raise DistillError(f"DeepFloyd IF Prior: {folder} has no {part}. Choose the folder of an IF stage I "
-                                   "model in the diffusers layout (unet, text_encoder, tokenizer, scheduler).")
-        try:
-            from diffusers import DDPMScheduler, UNet2DConditionModel
-            from transformers import AutoTokenizer, T5EncoderModel
-        except ImportError as error:
-            raise MissingPackage(error.name or "diffusers", "DeepFloyd IF Prior") from error
-        with torch.inference_mode(False):
-            quiet = {"local_files_only": True, "use_safetensors": True, "torch_dtype": torch.float32}
-            self.unet = UNet2DConditionModel.from_pretrained(folder / "unet", **quiet)
-            self.unet.requires_grad_(False).eval().to(device)
-            self.text_encoder = T5EncoderModel.from_pretrained(
-                folder / "text_encoder", local_files_only=True, dtype=torch.float32).requires_grad_(False).eval().to(device)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        scheduler = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-        self.abar = scheduler.alphas_cumprod.to(device)
+        check_if_folder(folder, self.name)
+        with torch.inference_mode(False), silence():
+            try:
+                from diffusers import DDPMScheduler, UNet2DConditionModel
+                from transformers import AutoTokenizer, T5EncoderModel
+            except ImportError as error:
+                raise MissingPackage(error.name or "diffusers", self.name) from error
+            self.unet = load_network(UNet2DConditionModel, folder / UNET, self.name).to(device)
+            self.text_encoder = load_network(T5EncoderModel, folder / TEXT_ENCODER, self.name).to(device)
+            with reading(folder / TOKENIZER, self.name):
+                self.tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True,
+                                                               trust_remote_code=False)
+            with reading(folder / SCHEDULER, self.name):
+                self.abar = DDPMScheduler.from_pretrained(folder / SCHEDULER, local_files_only=True).alphas_cumprod.to(device)
         self.device = device
         self.channels, self.size = self.unet.config.in_channels, self.unet.config.sample_size
         self.timesteps = len(self.abar)
@@ -92,9 +87,3 @@ class IFPrior:
                           torch.cat([condition.embedding for condition in conditions])).sample[:, :self.channels]
         abar = self.abar[t].view(-1, 1, 1, 1)
         return [(z_t - (1 - abar).sqrt() * predicted) / abar.sqrt() for predicted in noise.chunk(rows)]
-
-
-def vocabulary(folder: str | Path) -> set[str]:
-    """The words of a word-level tokenizer in `folder`/tokenizer."""
-    with open(Path(folder) / "tokenizer" / "tokenizer.json", encoding="utf-8") as file:
-        return set(json.load(file)["model"]["vocab"])

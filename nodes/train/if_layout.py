@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+from collections.abc import Sequence
 
 from ..core.errors import DistillError, MissingPackage
 from ..core.shapes import KNOWN_WORDS
+from ..core.silence import silence
 from ..core.view_words import VIEW_WORDS
 
 TOKENS = 77  # prompts are padded to this length, as IFPipeline does
@@ -27,12 +29,8 @@ def build_unet(channels=(32, 64, 96), resolution=32, text_width=64):
     """
     import torch
 
-    if any(width % 16 for width in channels) or channels[-1] % 32:
-        raise DistillError(
-            f"Train Prior: channels are {tuple(channels)}. "
-            "Use multiples of 16, and of 32 for the last, e.g. (32, 64, 96)."
-        )
-    UNet2DConditionModel = _diffusers().UNet2DConditionModel
+    check_channels(channels)
+    UNet2DConditionModel = import_diffusers().UNet2DConditionModel
     levels = len(channels)
     unet = UNet2DConditionModel(
         sample_size=resolution,
@@ -61,7 +59,17 @@ def build_unet(channels=(32, 64, 96), resolution=32, text_width=64):
     return unet
 
 
-def _diffusers():
+def check_channels(channels: Sequence[int]) -> None:
+    """Raises DistillError for channels that the layout's groups and heads do not divide."""
+    if len(channels) < 2 or any(width < 16 or width % 16 for width in channels) or channels[-1] % 32:
+        raise DistillError(
+            f"Train Prior: channels are {tuple(channels)}. "
+            "Use two or more multiples of 16, the last a multiple of 32, e.g. (32, 64, 96)."
+        )
+
+
+def import_diffusers():
+    """The package diffusers. Raises MissingPackage where it, or transformers, is not installed."""
     try:
         import diffusers
         import transformers  # noqa: F401  diffusers has no IFPipeline without it
@@ -120,24 +128,27 @@ def save_if_folder(path, unet, text_encoder, tokenizer):
     """
     import torch
 
-    diffusers = _diffusers()
-    pipeline = diffusers.IFPipeline(
-        tokenizer=tokenizer,
-        text_encoder=copy.deepcopy(text_encoder).to("cpu", torch.float16),
-        unet=copy.deepcopy(unet).to("cpu", torch.float16),
-        scheduler=diffusers.DDPMScheduler(
-            1000, beta_schedule="squaredcos_cap_v2", variance_type="learned_range", clip_sample=True
-        ),
-        safety_checker=None,
-        feature_extractor=None,
-        watermarker=None,
-        requires_safety_checker=False,
-    )
+    diffusers = import_diffusers()
     path = os.path.abspath(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     fresh, stale = f"{path}.writing", f"{path}.old"
     shutil.rmtree(fresh, ignore_errors=True)
-    pipeline.save_pretrained(fresh, safe_serialization=True)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with silence():
+        diffusers.IFPipeline(
+            tokenizer=tokenizer,
+            text_encoder=copy.deepcopy(text_encoder).to("cpu", torch.float16),
+            unet=copy.deepcopy(unet).to("cpu", torch.float16),
+            scheduler=diffusers.DDPMScheduler(
+                1000, beta_schedule="squaredcos_cap_v2", variance_type="learned_range", clip_sample=True
+            ),
+            safety_checker=None,
+            feature_extractor=None,
+            watermarker=None,
+            requires_safety_checker=False,
+        ).save_pretrained(fresh, safe_serialization=True)
+    for parent, _, names in os.walk(fresh):
+        for name in names:
+            os.chmod(os.path.join(parent, name), 0o644)  # safetensors lets only the owner read
     shutil.rmtree(stale, ignore_errors=True)
     if os.path.exists(path):
         os.replace(path, stale)

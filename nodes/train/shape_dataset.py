@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ...kernels.shapes.render import render_shapes
+from ..comfy import DATASET, Node, io, seed_input
 from ..core.cameras import on_sphere, orbit
 from ..core.errors import DistillError
 from ..core.shapes import sample_shape, shape_parts
+from ..core.state import write_atomically
 
 _CHUNK = 32  # images per random stream; part of the recipe, as another size gives other images
 
@@ -41,6 +45,9 @@ class ShapeDataset:
     fovy            degrees
     scale_jitter    relative, +-
     albedo_share    share of images without shading; the others have ambient light in [0.4, 1)
+    supersample     rays per pixel along each axis
+
+    Raises DistillError for numbers that make no picture.
     """
 
     size: int = 60_000
@@ -55,10 +62,25 @@ class ShapeDataset:
     albedo_share: float = 0.3
     supersample: int = 3
 
+    def __post_init__(self):
+        if min(self.size, self.resolution, self.supersample) < 1:
+            raise DistillError(
+                f"Shape Dataset: size is {self.size}, resolution {self.resolution}, supersample {self.supersample}. "
+                "Each must be at least 1."
+            )
+        if not -90 <= self.min_elevation <= self.max_elevation <= 90:
+            raise DistillError(
+                f'Shape Dataset: "min_elevation" ({self.min_elevation}) and "max_elevation" ({self.max_elevation}) '
+                "must lie within -90 .. 90 and in this order."
+            )
+        if not (self.distance > self.distance_jitter >= 0 and 0 < self.fovy < 180):
+            raise DistillError(
+                f"Shape Dataset: distance is {self.distance} +- {self.distance_jitter} and fovy {self.fovy}. The distance "
+                "must stay above 0 and the field of view between 0 and 180 degrees."
+            )
+
     def render(self, progress: Callable[[int, int], None] | None = None, device="cpu") -> ShapeImages:
-        """Render the dataset; progress(done, size) is called now and then."""
-        if self.size < 1:
-            raise DistillError(f"Shape Dataset: size is {self.size}. It must be at least 1.")
+        """Render the dataset; progress(done, size) is called now and then, and what it raises ends the work."""
         chunks = []
         for start in range(0, self.size, _CHUNK):
             count = min(_CHUNK, self.size - start)
@@ -126,13 +148,45 @@ def load_or_render(
 ) -> ShapeImages:
     """Read a dataset back from the npz at `path` when that holds the same recipe, else render and write it."""
     recipe = repr(dataset)
-    if os.path.exists(path):
+    try:
         with np.load(path) as stored:
             if str(stored["recipe"]) == recipe:
                 return ShapeImages(*(stored[name] for name in ShapeImages._fields))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # there is none, or none that can be read: it only saves time
     images = dataset.render(progress, device)
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(f"{path}.writing", "wb") as file:
-        np.savez(file, recipe=recipe, **images._asdict())
-    os.replace(f"{path}.writing", path)
+    file = BytesIO()
+    np.savez(file, recipe=recipe, **images._asdict())
+    write_atomically(path, file.getbuffer())
     return images
+
+
+class ShapeDatasetNode(Node):
+    @classmethod
+    def define_schema(cls):
+        def number(id, default, low, high, step, tooltip):
+            return io.Float.Input(id, default=default, min=low, max=high, step=step, round=False, tooltip=tooltip)
+
+        return io.Schema(
+            node_id="Distill3D_ShapeDataset", display_name="Shape Dataset", category="Distill3D/train",
+            description="Captioned pictures of random shapes from random views, drawn anew whenever they are needed.",
+            search_aliases=["training images", "procedural", "captions"],
+            inputs=[
+                io.Int.Input("size", default=60_000, min=1, max=10_000_000, tooltip="Number of pictures. The built-in prior "
+                             "was trained on 60000."),
+                io.Int.Input("resolution", default=32, min=8, max=256, step=8, tooltip="Width and height, pixels."),
+                seed_input("Of every random choice. Same seed, same pictures."),
+                number("min_elevation", -40.0, -90.0, 90.0, 1.0, "Lowest view, degrees; below 0 looks up from underneath."),
+                number("max_elevation", 70.0, -90.0, 90.0, 1.0, "Highest view, degrees."),
+                number("distance", 3.2, 1.5, 100.0, 0.1, "Of the camera from the centre; shapes have a radius of about 1."),
+                number("distance_jitter", 0.15, 0.0, 1.0, 0.05, "The distance varies by up to this much."),
+                number("fovy", 40.0, 1.0, 120.0, 1.0, "Vertical field of view, degrees."),
+                number("scale_jitter", 0.04, 0.0, 0.5, 0.01, "The size of shapes varies by up to this share."),
+                number("albedo_share", 0.3, 0.0, 1.0, 0.05, "Share of pictures without shading."),
+                io.Int.Input("supersample", default=3, min=1, max=8, tooltip="Rays per pixel along each axis, for smooth edges."),
+            ],
+            outputs=[DATASET.Output("dataset", tooltip="For Train Prior and Dataset Preview.")])
+
+    @classmethod
+    def execute(cls, **widgets) -> io.NodeOutput:
+        return io.NodeOutput(ShapeDataset(**widgets))

@@ -2,85 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from pathlib import Path
 
-import numpy as np
 import torch
+from torch import Tensor
 
+from ..comfy import DATASET, Node, host, io, seed_input
 from ..core.errors import DistillError
-from ..core.view_words import coarse_view, fine_view
-from .if_layout import build_text_encoder, build_tokenizer, build_unet, encode_text, save_if_folder
-from .sample_prior import contact_sheet, noise_schedule, sample_prior
-from .shape_dataset import ShapeImages
-
-SHEET_PROMPTS = (
-    "a red cube, az0 el15",
-    "a red cube, az45 el30",
-    "a yellow cone, side view",
-    "a green torus, az30 el45",
-    "a purple torus, az0 el0",
-    "a blue sphere on top of a green cylinder, az30 el15",
-    "a cyan cone on top of a pink cube, az0 el15",
-    "an orange cone on top of a purple cube, az90 el-15",
-    "an orange sphere with a blue nose, az0 el15",
-    "an orange sphere with a blue nose, az90 el15",
-    "a striped red cube, az30 el15",
-    "a dotted blue sphere, front view",
-)
-
-
-@dataclass(frozen=True)
-class PriorRecipe:
-    """Numbers of a training run.
-
-    steps, minutes  the budget: steps where given, else minutes of training time
-    lr              AdamW's, warmed up, flat until `decay_from` of the budget, then cosine to `lr_floor` of it
-    snr_limit       min-SNR weighting (Hang et al. 2023, eq. 7)
-    ema             decay of the average that is kept; `early_ema` in the first 2000 steps
-    bf16            autocast, for CUDA
-    """
-
-    steps: int | None = None
-    minutes: float = 90.0
-    batch: int = 32
-    channels: tuple = (32, 64, 96)
-    lr: float = 1e-3
-    betas: tuple = (0.9, 0.99)
-    weight_decay: float = 1e-3
-    warmup: int = 100
-    decay_from: float = 0.6
-    lr_floor: float = 0.02
-    clip: float = 1.0
-    snr_limit: float = 5.0
-    ema: float = 0.999
-    early_ema: float = 0.998
-    seed: int = 0
-    bf16: bool = False
-    checkpoint_minutes: float = 5.0
-
-    def progress(self, step: int, seconds: float) -> float:
-        """Fraction of the budget used, from 0 to 1 and beyond."""
-        return step / self.steps if self.steps else seconds / (60.0 * self.minutes)
-
-    def learning_rate(self, step: int, fraction: float) -> float:
-        """The learning rate of a step at a fraction of the budget."""
-        decay = min(1.0, max(0.0, fraction - self.decay_from) / (1.0 - self.decay_from))
-        cosine = max(self.lr_floor, 0.5 * (1.0 + math.cos(math.pi * decay)))
-        return self.lr * min(1.0, (step + 1) / self.warmup) * cosine
-
-
-class TrainedPrior(NamedTuple):
-    """The averaged model: unet, text_encoder, tokenizer; `save_if_folder(path, *prior)` writes it."""
-
-    unet: torch.nn.Module
-    text_encoder: torch.nn.Module
-    tokenizer: object
+from .if_layout import check_channels, import_diffusers
+from .prior_trainer import PIPELINE, STATE, PriorRecipe, PriorTrainer, TrainedPrior
+from .shape_dataset import ShapeDataset, ShapeImages, load_or_render
 
 
 @torch.inference_mode(False)  # the host calls nodes inside inference mode, where nothing can be trained
@@ -105,7 +40,7 @@ def train_prior(
     Returns TrainedPrior, on `device`. Every random choice comes from (seed, step).
     """
     trainer = PriorTrainer(data, recipe, device)
-    state = folder and os.path.join(folder, "state.pt")
+    state = folder and os.path.join(folder, STATE)
     if state and os.path.exists(state):
         trainer.load(state)
     budget = budget or recipe.progress
@@ -128,122 +63,111 @@ def train_prior(
     return trainer.prior()
 
 
-class PriorTrainer:
-    """Model, average, optimiser and counters of one run: what a checkpoint holds."""
+def train_below_output(dataset: ShapeDataset, recipe: PriorRecipe, folder: str, resume: bool = True,
+                       node_id: str | None = None) -> tuple[str, Tensor]:
+    """`train_prior` as a node runs it: in a folder of the output folder, shown to the host and ended by it.
 
-    def __init__(self, data: ShapeImages, recipe: PriorRecipe, device="cpu"):
-        if not len(data.images):
-            raise DistillError("Train Prior: the dataset has no images. Raise its size.")
-        self.data, self.recipe, self.device = data, recipe, torch.device(device)
-        self.step, self.seconds = 0, 0.0
-        self.tokenizer = build_tokenizer()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(recipe.seed)
-            unet, text_encoder = build_unet(recipe.channels, data.images.shape[1]), build_text_encoder()
-        self.model = torch.nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}).to(self.device).train()
-        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        # Without decay, the untrained variance channels of conv_out stay exactly where they start.
-        last = list(unet.conv_out.parameters())
-        others = [p for p in self.model.parameters() if all(p is not q for q in last)]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": others}, {"params": last, "weight_decay": 0.0}],
-            lr=recipe.lr,
-            betas=recipe.betas,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
-        alphas = noise_schedule().alphas_cumprod.to(self.device)
-        self.signal, self.noise = alphas.sqrt(), (1.0 - alphas).sqrt()
-        snr = alphas / (1.0 - alphas)
-        self.weight = snr.clamp(max=recipe.snr_limit) / snr
+    folder  name below the output folder. Pictures, states and sample sheets are kept in it
+    resume  go on with the run that the folder holds; otherwise a folder that holds one is refused
 
-    def train_step(self, fraction: float) -> float:
-        """One optimiser step at a fraction of the budget; returns the weighted loss."""
-        recipe = self.recipe
-        rng = np.random.default_rng((recipe.seed, self.step))
-        rows = rng.integers(len(self.data.images), size=recipe.batch)
-        prompts = [self._prompt(rng, row) for row in rows]
-        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
-        x = torch.from_numpy(self.data.images[rows]).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        t = torch.randint(len(self.weight), (recipe.batch,), generator=generator, device=self.device)
-        noise = torch.randn(x.shape, generator=generator, device=self.device)
-        noisy = self.signal[t].view(-1, 1, 1, 1) * x + self.noise[t].view(-1, 1, 1, 1) * noise
+    Returns the pipeline's folder, as Built-in Prior takes it, and its sample sheet [H,W,3].
+    Raises DistillError before any work for a folder or channels that cannot be used.
+    """
+    path = _run_folder(folder, resume)
+    check_channels(recipe.channels)
+    import_diffusers()
+    watch = _Watch(recipe, node_id)
+    try:
+        data = load_or_render(dataset, str(path / "dataset.npz"), watch.rendered, host().device())
+        train_prior(data, recipe, str(path), host().device(), watch, watch.budget)
+    finally:
+        watch.progress.close()
+    host().saved(path / PIPELINE / "model_index.json")
+    root = host().output_directory.resolve()
+    return (path / PIPELINE).relative_to(root).as_posix(), watch.sheet
 
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate(self.step, fraction)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
-            hidden = encode_text(self.model["text_encoder"], self.tokenizer, prompts)
-            predicted = self.model["unet"](noisy, t, hidden).sample[:, :3]
-        loss = ((predicted.float() - noise).square().mean((1, 2, 3)) * self.weight[t]).mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
-        self.optimizer.step()
-        self.step += 1
-        self._update_average()
-        return loss.item()
 
-    def _prompt(self, rng, row):
-        """10 % empty, 10 % caption alone, 30 % with coarse and 50 % with fine view words."""
-        kind = rng.random()
-        if kind < 0.1:
-            return ""
-        caption = str(self.data.captions[row])
-        if kind < 0.2:
-            return caption
-        view = coarse_view if kind < 0.5 else fine_view
-        return f"{caption}, {view(float(self.data.azimuth[row]), float(self.data.elevation[row]))}"
+class _Watch:
+    """Shows a run to the host, stops it where the user cancels, ends it where the user wants what there is."""
 
-    @torch.no_grad()
-    def _update_average(self):
-        limit = self.recipe.early_ema if self.step < 2000 else self.recipe.ema
-        decay = min(limit, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1.0 - decay)
+    def __init__(self, recipe: PriorRecipe, node_id: str | None):
+        self.recipe, self.node_id = recipe, node_id
+        self.progress = host().progress(node_id, "Train Prior", 1000)
+        self.is_finishing, self.sheet = False, None
 
-    def prior(self) -> TrainedPrior:
-        """The averaged model."""
-        return TrainedPrior(self.average["unet"], self.average["text_encoder"], self.tokenizer)
+    def rendered(self, done: int, size: int) -> None:
+        host().check()
+        self.progress.update(0, f"{done}/{size} pictures drawn")
 
-    def sample_sheet(self) -> torch.Tensor:
-        """Samples of SHEET_PROMPTS, [H', W', 3] on the CPU."""
-        return contact_sheet(sample_prior(*self.prior(), SHEET_PROMPTS), zoom=4)
+    def budget(self, step: int, seconds: float) -> float:
+        # Not before the first step of all: there would be nothing to keep.
+        self.is_finishing = self.is_finishing or bool(step) and host().should_finish(self.node_id)
+        return 1.0 if self.is_finishing else self.recipe.progress(step, seconds)
 
-    def checkpoint(self, folder: str) -> torch.Tensor:
-        """Write state.pt, the pipeline folder "builtin" and a sample sheet; returns the sheet."""
-        from PIL import Image
+    def __call__(self, step: int, total: int, loss: float, image: Tensor | None = None) -> None:
+        host().check()
+        self.sheet = image
+        facts = {"loss": loss} if math.isfinite(loss) else {}
+        self.progress.update(1000 * step // total, f"{step}/{total}  loss {loss:.4f}", image, facts)
 
-        os.makedirs(folder, exist_ok=True)
-        self.save(os.path.join(folder, "state.pt"))
-        save_if_folder(os.path.join(folder, "builtin"), *self.prior())
-        sheet = self.sample_sheet()
-        pixels = (sheet * 255.0 + 0.5).byte().numpy()
-        Image.fromarray(pixels).save(os.path.join(folder, f"samples_{self.step:06d}.png"))
-        return sheet
 
-    def save(self, path: str) -> None:
-        """Write the state; the file at `path` is the old one or the new one at any moment."""
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "recipe": asdict(self.recipe),
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        torch.save(state, f"{path}.writing")
-        os.replace(f"{path}.writing", path)
+def _run_folder(folder: str, resume: bool) -> Path:
+    """The folder below the output folder. Raises DistillError when it lies elsewhere or holds what would be lost."""
+    root = host().output_directory.resolve()
+    path = (root / folder).resolve()
+    if root not in path.parents:
+        raise DistillError(f'Train Prior: "{folder}" is no folder below the output folder {root}. Use a plain name.')
+    if (path / STATE).is_file():
+        if not resume:
+            raise DistillError(f'Train Prior: "{folder}" holds a run already. Switch "resume" on to go on with it, or give '
+                               "another name.")
+    elif (path / PIPELINE).exists():
+        raise DistillError(f'Train Prior: "{folder}" holds a "{PIPELINE}" that is not from here, and it would be replaced. '
+                           "Give another name.")
+    return path
 
-    def load(self, path: str) -> None:
-        """Continue from a state. Raises DistillError when it belongs to another network or seed."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        for name in ("channels", "seed", "batch"):
-            found, wanted = state["recipe"][name], getattr(self.recipe, name)
-            if found != wanted:
-                raise DistillError(
-                    f"Train Prior: the checkpoint {path} was trained with {name} = {found}, the recipe says {wanted}. "
-                    f"Use the same {name} or another folder."
-                )
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds = state["step"], state["seconds"]
+
+def parse_channels(text: str) -> tuple[int, ...]:
+    """"32, 64, 96" -> (32, 64, 96). Raises DistillError for what is no list of usable widths."""
+    try:
+        channels = tuple(int(piece) for piece in text.replace(",", " ").split())
+    except ValueError:
+        raise DistillError(f'Train Prior: cannot read channels "{text}". Write whole numbers, e.g. "32, 64, 96".') from None
+    check_channels(channels)
+    return channels
+
+
+class TrainPriorNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_TrainPrior", display_name="Train Prior", category="Distill3D/train",
+            description="Teaches a small text-to-image diffusion model from captioned pictures: the way the built-in prior was "
+                        "made.", search_aliases=["ddpm", "denoising score matching", "tiny prior"],
+            inputs=[
+                DATASET.Input("dataset", tooltip="What it learns from."),
+                io.Float.Input("minutes", default=90.0, min=0.1, max=100_000.0, step=1.0, tooltip="Training time. More "
+                               "minutes with resume on go on where an earlier run ended."),
+                io.Int.Input("steps", default=0, min=0, max=10_000_000, tooltip="Training steps instead of minutes; 0 trains "
+                             "by the clock. Only a run of steps gives the same result every time."),
+                io.String.Input("channels", default="32, 64, 96", tooltip="Width of the network at each of its resolutions: "
+                                "multiples of 16, the last of 32."),
+                io.Float.Input("learning_rate", default=1e-3, min=1e-7, max=1.0, step=1e-4, round=False, tooltip="AdamW's, "
+                               "falling over the last 40 percent of the run."),
+                io.Int.Input("batch", default=32, min=1, max=4096, tooltip="Pictures per step."),
+                seed_input(),
+                io.String.Input("folder", default="distill3d/prior", tooltip="Name below the output folder, where the prior, "
+                                "its dataset, states to resume from and sample sheets are kept."),
+                io.Boolean.Input("resume", default=True, tooltip="Go on with the run that the folder holds, if there is one. "
+                                 "Off: a folder that holds one is refused."),
+            ],
+            outputs=[io.String.Output("folder", tooltip="The trained prior, for the folder of Built-in Prior."),
+                     io.Image.Output("samples", tooltip="What the prior paints for some prompts.")],
+            hidden=[io.Hidden.unique_id], is_output_node=True, not_idempotent=True)
+
+    @classmethod
+    def execute(cls, dataset, minutes=90.0, steps=0, channels="32, 64, 96", learning_rate=1e-3, batch=32, seed=0,
+                folder="distill3d/prior", resume=True) -> io.NodeOutput:
+        recipe = PriorRecipe(steps or None, minutes, batch, parse_channels(channels), learning_rate, seed=seed)
+        name, sheet = train_below_output(dataset, recipe, folder, resume, cls.hidden.unique_id)
+        return io.NodeOutput(name, sheet[None], ui={"text": [name]})

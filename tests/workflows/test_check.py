@@ -69,8 +69,9 @@ def test_one_clear_error_and_nothing_written(registry, chain, here, ran, name):
 def test_a_longer_circle_names_each_node(registry, chain):
     chain["4"] = {"class_type": "Test_Scale", "inputs": {"number": ["2", 0]}, "_meta": {"title": "Again"}}
     chain["2"]["inputs"]["number"] = ["4", 0]
-    with pytest.raises(DistillError, match=r"circle: .*Scale \(#2\).*->.*Again \(#4\)|circle: .*Again \(#4\).*Scale \(#2\)"):
+    with pytest.raises(DistillError, match="circle: ") as caught:
         checked(read_graph(chain, registry), registry)
+    assert "Scale (#2) -> " in str(caught.value) and "Again (#4) -> " in str(caught.value)
 
 
 def test_values_take_the_type_of_their_widget(registry, chain):
@@ -98,8 +99,12 @@ def test_core_viewers_may_hold_more_than_we_know(registry, chain):
 
 
 def test_quick_nodes_run_before_a_stage_and_results_are_saved_before_the_next(registry):
-    stage = lambda source: {"class_type": "Distill3D_Optimize", "inputs": {"number": [source, 0]}}
-    save = lambda source: {"class_type": "Test_Write", "inputs": {"number": [source, 0]}}
+    def stage(source):
+        return {"class_type": "Distill3D_Optimize", "inputs": {"number": [source, 0]}}
+
+    def save(source):
+        return {"class_type": "Test_Write", "inputs": {"number": [source, 0]}}
+
     api = {"two": stage("one"), "one": stage("source"), "source": {"class_type": "Test_Source", "inputs": {}},
            "save two": save("two"), "save one": save("one"), "quick": {"class_type": "Test_Source", "inputs": {}},
            "save quick": save("quick"), "unused": {"class_type": "Test_Source", "inputs": {}}}
@@ -110,7 +115,7 @@ def test_quick_nodes_run_before_a_stage_and_results_are_saved_before_the_next(re
 
 def test_long_chains_need_no_recursion(registry):
     api = {"0": {"class_type": "Test_Source", "inputs": {}}}
-    for number in range(1, 3000):
+    for number in range(1, 1500):
         api[str(number)] = {"class_type": "Test_Scale", "inputs": {"number": [str(number - 1), 0]}}
     graph = checked(read_graph(api, registry), registry)
-    assert needed_order(graph, registry, ["2999"]) == [str(number) for number in range(3000)]
+    assert needed_order(graph, registry, ["1499"]) == [str(number) for number in range(1500)]

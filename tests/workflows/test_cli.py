@@ -98,9 +98,9 @@ def test_cancelling_is_130(files, chain, capsys, monkeypatch):
 def test_finishing_keeps_the_result(files, chain, monkeypatch, capsys):
     chain["2"] = {"class_type": "Distill3D_Optimize", "inputs": {"number": ["1", 0], "steps": 50}}
     (files / "w.json").write_text(json.dumps(chain))
-    check = Console.check
+    check, seen = Console.check, []
 
-    def press_at_the_third_check(self, seen=[]):
+    def press_at_the_third_check(self):
         seen.append(0)
         if len(seen) == 3:
             signal.raise_signal(signal.SIGINT)
@@ -115,14 +115,15 @@ def test_finishing_keeps_the_result(files, chain, monkeypatch, capsys):
 def test_shipped_workflows_are_found_by_name(files, monkeypatch, capsys, chain):
     folder = files / "shipped"
     folder.mkdir()
-    note = {"id": 9, "type": "MarkdownNote", "widgets_values": ["# Dream\n\nText to shape. Then more."]}
+    note = {"id": 9, "type": "MarkdownNote", "widgets_values": ["# Dream\n\nText to shape ([Poole et al. 2022](https://a.b)). Then more."]}
     (folder / "dream.json").write_text(json.dumps({"nodes": [note], "links": []}))
     monkeypatch.setattr(listing, "FOLDER", folder)
-    assert listing.find_workflow("dream", folder) == listing.find_workflow("dream.json", folder) == folder / "dream.json"
+    for name in ("dream", "dream.json"):
+        assert listing.find_workflow(name, folder) == folder / "dream.json"
     assert listing.find_workflow("w.json", folder).name == "w.json"
     with pytest.raises(DistillError, match='did you mean "dream"'):
         listing.find_workflow("draem", folder)
-    assert listing.list_workflows(folder) == "dream  Text to shape\n"
+    assert listing.list_workflows(folder) == "dream  Text to shape (Poole et al. 2022)\n"
 
 
 def test_train_runs_its_workflow_with_short_options(files, monkeypatch):
@@ -167,7 +168,7 @@ def test_as_a_program():
     """python -m distill3d answers, and needs neither diffusers nor transformers to do so."""
     code = ("import sys, runpy; sys.argv = ['distill3d', 'list', 'workflows']\n"
             "try:\n    runpy.run_module('distill3d', run_name='__main__')\nexcept SystemExit as end:\n    code = end.code\n"
-            "heavy = {'diffusers', 'transformers', 'trimesh', 'PIL', 'av', 'tqdm', 'scipy'} & set(sys.modules)\n"
+            "heavy = {'diffusers', 'transformers', 'trimesh', 'PIL', 'av', 'tqdm'} & set(sys.modules)\n"
             "sys.exit(f'{code} {heavy}' if code or heavy else 0)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

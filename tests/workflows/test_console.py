@@ -35,9 +35,19 @@ def test_a_later_stage_can_be_finished_by_itself(console):
     console.interrupt()
     assert console.should_finish("1")
     console.progress("2", "Optimize", 10)
+    assert not console.should_finish("2")
     console.interrupt()
     console.check()
     assert console.should_finish("2")
+
+
+def test_work_that_cannot_be_finished_early_is_cancelled_by_the_second_press(console):
+    console.interrupt()
+    assert console.should_finish("1") and not console.should_finish("1")
+    console.progress("2", "Unwrap UV", 10)
+    console.interrupt()
+    with pytest.raises(Cancelled):
+        console.check()
 
 
 def test_a_press_that_no_stage_has_answered_yet_counts(console):

@@ -75,7 +75,7 @@ def test_nothing_overlaps_and_wires_run_to_the_right(sheet):
 def test_a_frame_holds_its_own_nodes_only(sheet):
     assert [group["title"] for group in sheet["groups"]] == ["Scene", "Guidance"]
     members = [{10, 11, 12}, {13, 16}]
-    for group, own in zip(sheet["groups"], members):
+    for group, own in zip(sheet["groups"], members, strict=True):
         edges = frame(group)
         for node in sheet["nodes"]:
             inside = (edges[0] <= box(node)[0] and edges[1] <= box(node)[1] and box(node)[2] <= edges[2]

@@ -10,7 +10,7 @@ from distill3d.nodes.export.render_mesh import GREY, render_mesh
 SQUARE = torch.tensor([[0.0, -1, -1], [0, 1, -1], [0, 1, 1], [0, -1, 1]])
 FACES = torch.tensor([[0, 1, 2], [0, 2, 3]])
 UV = torch.tensor([[0.0, 1], [1, 1], [1, 0], [0, 0]])
-FRONT = orbit(0.0, 0.0, 4.0, 2 * math.atan(0.5), 16, 16)            # 4 units wide at the square: it fills the middle half
+FRONT = orbit(0.0, 0.0, 4.0, 2 * math.atan(0.5), 16, 16)            # the square fills the middle half
 
 
 def test_texture_stands_upright():

@@ -103,7 +103,8 @@ def reload(path):
     uv = torch.tensor(np.asarray(mesh.visual.uv), dtype=torch.float32)
     material = mesh.visual.material
     picture = getattr(material, "baseColorTexture", None) or material.image
-    return Mesh(from_y_up(torch.tensor(np.asarray(mesh.vertices), dtype=torch.float32)), torch.tensor(np.array(mesh.faces)),
+    vertices = from_y_up(torch.tensor(np.asarray(mesh.vertices), dtype=torch.float32))
+    return Mesh(vertices, torch.tensor(np.array(mesh.faces)),
                 torch.stack([uv[:, 0], 1 - uv[:, 1]], 1), torch.tensor(np.array(picture.convert("RGB"))) / 255)
 
 

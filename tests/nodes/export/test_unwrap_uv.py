@@ -67,7 +67,8 @@ def test_face_budget(ball, output_host):
     check_atlas(mesh)
     vertices, faces, _ = weld(mesh.vertices, mesh.faces)
     assert len(faces) <= 500 and is_watertight(faces)
-    assert float(signed_volume(vertices, faces)) == pytest.approx(float(signed_volume(ball.vertices, ball.faces)), rel=0.03)
+    before = float(signed_volume(ball.vertices, ball.faces))
+    assert float(signed_volume(vertices, faces)) == pytest.approx(before, rel=0.03)
 
 
 def test_without_pymeshlab_the_budget_is_named(ball, monkeypatch):
@@ -98,6 +99,13 @@ def test_at_the_time_limit_boxes_take_over(ball, monkeypatch, output_host, tmp_p
         unwrap_uv(ball, face_budget=500, time_limit=0.3)
 
 
+def test_many_faces_are_not_unwrapped_silently(ball, monkeypatch, output_host):
+    missing(monkeypatch, "xatlas")
+    monkeypatch.setattr(module, "MANY_FACES", 100)
+    unwrap_uv(ball)
+    assert f"{len(ball.faces)} faces may take xatlas longer" in output_host.warnings[0]
+
+
 def test_a_failing_worker_hands_on_its_last_words(tmp_path):
     worker = tmp_path / "worker.py"
     worker.write_text("import sys\nsys.exit('the atlas is on fire')\n")
@@ -110,7 +118,8 @@ def test_cancelling_ends_the_process(tmp_path):
     import os
 
     worker = tmp_path / "worker.py"
-    worker.write_text(f"import os, time\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n")
+    worker.write_text("import os, time\n"
+                      f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n")
 
     def cancel(share):
         if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():

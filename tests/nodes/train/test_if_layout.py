@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 
@@ -33,7 +35,7 @@ def test_published_size():
     assert sum(p.numel() for p in build_unet().parameters()) == 2_330_310
 
 
-def test_diffusers_loads_the_folder(tmp_path):
+def test_diffusers_loads_the_folder(tmp_path, capfd):
     from diffusers import IFPipeline
 
     torch.manual_seed(0)
@@ -42,7 +44,9 @@ def test_diffusers_loads_the_folder(tmp_path):
     for _ in range(2):  # the second replaces the first
         save_if_folder(str(path), unet, text_encoder, tokenizer)
     assert [entry.name for entry in tmp_path.iterdir()] == ["prior"]
+    assert not any(file.stat().st_mode & 0o077 != 0o044 for file in path.rglob("*") if file.is_file())
     assert next(unet.parameters()).dtype == torch.float32
+    assert capfd.readouterr() == ("", "")
     pipeline = IFPipeline.from_pretrained(
         path, safety_checker=None, feature_extractor=None, watermarker=None, torch_dtype=torch.float32
     )
@@ -64,6 +68,7 @@ def test_missing_package_is_named(monkeypatch):
         build_unet()
 
 
-def test_channels_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"\(16, 16, 16\)"):
-        build_unet((16, 16, 16))
+@pytest.mark.parametrize("channels", [(16, 16, 16), (24, 32), (32,), (), (-32, 64)])
+def test_channels_that_do_not_fit_are_refused(channels):
+    with pytest.raises(ValueError, match=re.escape(str(channels))):
+        build_unet(channels)

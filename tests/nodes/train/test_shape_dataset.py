@@ -51,6 +51,22 @@ def test_cache_is_read_back_and_not_mistaken(tmp_path):
     assert calls
 
 
-def test_empty_dataset_is_refused():
-    with pytest.raises(ValueError, match="size is 0"):
-        ShapeDataset(0).render()
+def test_damaged_cache_is_drawn_anew(tmp_path):
+    path = tmp_path / "pool.npz"
+    first = load_or_render(ShapeDataset(8, resolution=8), str(path))
+    path.write_bytes(path.read_bytes()[:300])
+    np.testing.assert_array_equal(load_or_render(ShapeDataset(8, resolution=8), str(path)).images, first.images)
+    with np.load(path) as stored:
+        assert "images" in stored
+
+
+@pytest.mark.parametrize("numbers, words", [
+    ({"size": 0}, "size is 0"),
+    ({"min_elevation": 30, "max_elevation": 20}, "in this order"),
+    ({"max_elevation": 100}, "-90 .. 90"),
+    ({"distance": 0.1}, "distance is 0.1"),
+    ({"fovy": 180}, "field of view"),
+])
+def test_numbers_that_make_no_picture_are_refused(numbers, words):
+    with pytest.raises(ValueError, match=words):
+        ShapeDataset(**numbers)

@@ -1,42 +1,55 @@
 import os
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
-from distill3d.nodes.train import train_prior as module
+from distill3d.nodes.comfy import Host, set_host
+from distill3d.nodes.core.errors import Cancelled, DistillError
+from distill3d.nodes.priors.builtin_prior import BuiltinPriorNode
+from distill3d.nodes.train.prior_trainer import PriorRecipe
 from distill3d.nodes.train.shape_dataset import ShapeDataset
-from distill3d.nodes.train.train_prior import PriorRecipe, PriorTrainer, train_prior
+from distill3d.nodes.train.train_prior import TrainPriorNode, parse_channels, train_prior
 
-RECIPE = PriorRecipe(steps=5, batch=4, channels=(16, 16, 32), warmup=2)
+RECIPE = PriorRecipe(steps=5, batch=4, channels=(16, 32), warmup=2)
+DATASET = ShapeDataset(8, resolution=8, supersample=1)
 
-
-@pytest.fixture(scope="module")
-def data():
-    return ShapeDataset(32, resolution=8, supersample=1).render()
+pytestmark = pytest.mark.usefixtures("short_sheet")
 
 
-@pytest.fixture(autouse=True)
-def short_sheet(monkeypatch):
-    monkeypatch.setattr(module, "SHEET_PROMPTS", ("a red cube",))
+@pytest.fixture
+def host(tmp_path):
+    host = RecordingHost(tmp_path / "output")
+    set_host(host)
+    yield host
+    set_host(None)
 
 
-def test_learning_rate_follows_the_budget():
-    recipe = PriorRecipe()
-    assert recipe.learning_rate(0, 0.0) == pytest.approx(1e-5)
-    assert recipe.learning_rate(99, 0.1) == recipe.learning_rate(5000, 0.6) == pytest.approx(1e-3)
-    assert recipe.learning_rate(5000, 0.8) == pytest.approx(5e-4)
-    assert recipe.learning_rate(5000, 1.0) == recipe.learning_rate(5000, 1.2) == pytest.approx(2e-5)
-    assert recipe.progress(10, 45 * 60) == pytest.approx(0.5)
-    assert replace(recipe, steps=40).progress(10, 0) == 0.25
+class RecordingHost(Host):
+    """Keeps what is shown; does `at[step]` once that many pictures of progress were shown."""
+
+    def __init__(self, output):
+        super().__init__(output, "cpu")
+        self.shown, self.checks, self.then = [], 0, None
+
+    def check(self):
+        self.checks += 1
+        super().check()
+
+    def progress(self, node_id, title, total):
+        progress = super().progress(node_id, title, total)
+
+        def update(step, text="", image=None, facts=None):
+            self.shown.append((step, text, image, facts))
+            if self.then:
+                self.then()
+
+        progress.update = update
+        return progress
 
 
-def test_training_learns_one_image(data):
-    one = type(data)(*(column[:1] for column in data))
-    trainer = PriorTrainer(one, replace(RECIPE, batch=8, warmup=1))
-    losses = [trainer.train_step(0.0) for _ in range(25)]
-    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+def run(**widgets):
+    return TrainPriorNode.execute(DATASET, **{"steps": 3, "channels": "16, 32", "batch": 2, "folder": "run", **widgets}).args
 
 
 def test_resumed_run_is_bit_exact(data, tmp_path):
@@ -52,16 +65,6 @@ def test_resumed_run_is_bit_exact(data, tmp_path):
     assert files == ["builtin", "samples_000002.png", "samples_000005.png", "state.pt"]
 
 
-def test_variance_channels_are_never_trained(data):
-    trainer = PriorTrainer(data, RECIPE)
-    before = trainer.model["unet"].conv_out.weight[:3].clone()
-    for _ in range(3):
-        trainer.train_step(0.0)
-    last = trainer.model["unet"].conv_out
-    assert bool((last.weight[3:] == 0).all()) and bool((last.bias[3:] == -1).all())
-    assert not torch.equal(last.weight[:3], before)
-
-
 def test_callback_reports_and_can_stop(data):
     seen = []
     train_prior(data, replace(RECIPE, steps=2), callback=lambda *args: seen.append(args))
@@ -75,34 +78,76 @@ def test_callback_reports_and_can_stop(data):
         train_prior(data, RECIPE, callback=stop)
 
 
-def test_prompts_are_dropped_and_varied(data):
-    trainer = PriorTrainer(data, RECIPE)
-    rng = np.random.default_rng(0)
-    prompts = [trainer._prompt(rng, 3) for _ in range(2000)]
-    caption = str(data.captions[3])
-    share = lambda test: sum(map(test, prompts)) / len(prompts)
-    assert share(lambda p: p == "") == pytest.approx(0.1, abs=0.03)
-    assert share(lambda p: p == caption) == pytest.approx(0.1, abs=0.03)
-    assert share(lambda p: p.endswith("view")) == pytest.approx(0.3, abs=0.04)
-    assert share(lambda p: " az" in p) == pytest.approx(0.5, abs=0.04)
-
-
-def test_checkpoint_of_another_network_is_refused(data, tmp_path):
-    path = str(tmp_path / "state.pt")
-    PriorTrainer(data, RECIPE).save(path)
-    with pytest.raises(ValueError, match="seed = 0"):
-        PriorTrainer(data, replace(RECIPE, seed=1)).load(path)
-
-
-def test_seeding_leaves_the_global_generator_alone(data):
-    torch.manual_seed(7)
-    wanted = torch.rand(1)
-    torch.manual_seed(7)
-    PriorTrainer(data, RECIPE).train_step(0.0)
-    assert torch.equal(torch.rand(1), wanted)
-
-
 def test_trains_inside_inference_mode(data):
     with torch.inference_mode():
         prior = train_prior(data, replace(RECIPE, steps=1))
     assert not prior.unet.conv_in.weight.is_inference()
+
+
+def test_node_trains_a_prior_that_the_builtin_prior_node_loads(host):
+    with torch.inference_mode():
+        folder, samples = run()
+        prior = BuiltinPriorNode.execute(folder).args[0].load(torch.device("cpu"))
+    assert folder == "run/builtin" and samples.shape == (1, 32, 6 * 32, 3)
+    assert prior.size == 8 and prior.channels == 3
+    assert [path.name for path in host.written] == ["model_index.json"] and host.written[0].is_file()
+    # Pictures were drawn, then three steps and the end were shown; the user was asked at each of them.
+    steps = [entry for entry in host.shown if entry[3] is not None]
+    assert [step for step, *_ in steps] == [333, 666, 1000, 1000] and host.checks >= 5
+    assert steps[-1][2].shape == (32, 6 * 32, 3) and steps[0][3]["loss"] > 0
+
+
+def test_node_goes_on_where_it_ended_or_refuses(host):
+    run(steps=2)
+    with pytest.raises(DistillError, match='"run" holds a run already'):
+        run(resume=False)
+    host.shown.clear()
+    run(steps=3)
+    assert [text.split()[0] for _, text, _, facts in host.shown if facts] == ["3/3", "3/3"]
+    assert not any("drawn" in text for _, text, *_ in host.shown)  # the dataset was kept too
+
+
+def test_finishing_keeps_the_result_and_cancelling_stops(host):
+    def finish():
+        if host.shown[-1][3]:
+            host.finish_now(None)
+
+    host.then = finish
+    folder, samples = run(steps=1000)
+    assert (host.output_directory / folder / "unet").is_dir() and samples.shape[0] == 1
+    assert host.shown[-1][1].startswith("1/1 ")
+
+    host.then, host.cancelled = None, True
+    with pytest.raises(Cancelled):
+        run(folder="other")
+    assert not (host.output_directory / "other").exists()
+
+
+@pytest.mark.parametrize("folder", ["", ".", "../outside", "/tmp/outside", "a/../.."])
+def test_folders_outside_the_output_folder_are_refused(host, folder):
+    with pytest.raises(DistillError, match="output folder"):
+        run(folder=folder)
+    assert not host.shown
+
+
+def test_a_folder_of_someone_else_is_not_replaced(host):
+    (host.output_directory / "mine" / "builtin").mkdir(parents=True)
+    with pytest.raises(DistillError, match="would be replaced"):
+        run(folder="mine")
+
+
+def test_channels_are_checked_before_any_work(host):
+    assert parse_channels("32, 64 96") == (32, 64, 96)
+    for text in ("32, x", "", "32", "-32, 64", "32, 40", "16, 16", "0, 32"):
+        with pytest.raises(DistillError, match="channels"):
+            run(channels=text)
+    assert not host.shown
+
+
+def test_missing_package_is_named_before_any_work(host, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(ImportError, match="diffusers"):
+        run()
+    assert not host.shown

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from distill3d.nodes.train.if_layout import build_text_encoder, build_tokenizer, build_unet
-from distill3d.nodes.train.sample_prior import contact_sheet, sample_prior
+from distill3d.nodes.train.sample_sheet import contact_sheet, sample_prior
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_a_model_that_knows_the_answer_samples_it(prior):
     """With the exact noise of a single image as prediction, sampling returns that image."""
     from types import SimpleNamespace
 
-    from distill3d.nodes.train.sample_prior import noise_schedule
+    from distill3d.nodes.train.sample_sheet import noise_schedule
 
     target = torch.linspace(-0.9, 0.9, 3 * 64).view(1, 3, 8, 8)
     alphas = noise_schedule().alphas_cumprod

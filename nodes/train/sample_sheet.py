@@ -1,4 +1,4 @@
-"""Sample Prior: pictures from a pixel-space prior by ancestral sampling with guidance."""
+"""Sample sheet: what a prior in training paints for some prompts, side by side."""
 
 from __future__ import annotations
 

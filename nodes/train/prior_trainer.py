@@ -1,0 +1,213 @@
+"""Prior trainer: model, average, optimiser and counters of a training run of a small text-to-image prior."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import pickle
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..core.errors import DistillError
+from ..core.state import write_atomically
+from ..core.view_words import coarse_view, fine_view
+from .if_layout import build_text_encoder, build_tokenizer, build_unet, encode_text, save_if_folder
+from .sample_sheet import contact_sheet, noise_schedule, sample_prior
+from .shape_dataset import ShapeImages
+
+SHEET_PROMPTS = (
+    "a red cube, az0 el15",
+    "a red cube, az45 el30",
+    "a yellow cone, side view",
+    "a green torus, az30 el45",
+    "a purple torus, az0 el0",
+    "a blue sphere on top of a green cylinder, az30 el15",
+    "a cyan cone on top of a pink cube, az0 el15",
+    "an orange cone on top of a purple cube, az90 el-15",
+    "an orange sphere with a blue nose, az0 el15",
+    "an orange sphere with a blue nose, az90 el15",
+    "a striped red cube, az30 el15",
+    "a dotted blue sphere, front view",
+)
+STATE, PIPELINE = "state.pt", "builtin"  # what a run keeps in its folder, next to the sample sheets
+
+
+@dataclass(frozen=True)
+class PriorRecipe:
+    """Numbers of a training run.
+
+    steps, minutes  the budget: steps where given, else minutes of training time
+    lr              AdamW's, warmed up, flat until `decay_from` of the budget, then cosine to `lr_floor` of it
+    snr_limit       min-SNR weighting (Hang et al. 2023, eq. 7)
+    ema             decay of the average that is kept; `early_ema` in the first 2000 steps
+    bf16            autocast, for CUDA
+    """
+
+    steps: int | None = None
+    minutes: float = 90.0
+    batch: int = 32
+    channels: tuple = (32, 64, 96)
+    lr: float = 1e-3
+    betas: tuple = (0.9, 0.99)
+    weight_decay: float = 1e-3
+    warmup: int = 100
+    decay_from: float = 0.6
+    lr_floor: float = 0.02
+    clip: float = 1.0
+    snr_limit: float = 5.0
+    ema: float = 0.999
+    early_ema: float = 0.998
+    seed: int = 0
+    bf16: bool = False
+    checkpoint_minutes: float = 5.0
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Fraction of the budget used, from 0 to 1 and beyond."""
+        return step / self.steps if self.steps else seconds / (60.0 * self.minutes)
+
+    def learning_rate(self, step: int, fraction: float) -> float:
+        """The learning rate of a step at a fraction of the budget."""
+        decay = min(1.0, max(0.0, fraction - self.decay_from) / (1.0 - self.decay_from))
+        cosine = max(self.lr_floor, 0.5 * (1.0 + math.cos(math.pi * decay)))
+        return self.lr * min(1.0, (step + 1) / self.warmup) * cosine
+
+
+class TrainedPrior(NamedTuple):
+    """The averaged model: unet, text_encoder, tokenizer; `save_if_folder(path, *prior)` writes it."""
+
+    unet: torch.nn.Module
+    text_encoder: torch.nn.Module
+    tokenizer: object
+
+
+class PriorTrainer:
+    """Model, average, optimiser and counters of one run: what a checkpoint holds."""
+
+    def __init__(self, data: ShapeImages, recipe: PriorRecipe, device="cpu"):
+        if not len(data.images):
+            raise DistillError("Train Prior: the dataset has no images. Raise its size.")
+        self.data, self.recipe, self.device = data, recipe, torch.device(device)
+        self.step, self.seconds = 0, 0.0
+        self.tokenizer = build_tokenizer()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            unet, text_encoder = build_unet(recipe.channels, data.images.shape[1]), build_text_encoder()
+        self.model = torch.nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}).to(self.device).train()
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        # Without decay, the untrained variance channels of conv_out stay exactly where they start.
+        last = list(unet.conv_out.parameters())
+        others = [p for p in self.model.parameters() if all(p is not q for q in last)]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": others}, {"params": last, "weight_decay": 0.0}],
+            lr=recipe.lr,
+            betas=recipe.betas,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+        alphas = noise_schedule().alphas_cumprod.to(self.device)
+        self.signal, self.noise = alphas.sqrt(), (1.0 - alphas).sqrt()
+        snr = alphas / (1.0 - alphas)
+        self.weight = snr.clamp(max=recipe.snr_limit) / snr
+
+    def train_step(self, fraction: float) -> float:
+        """One optimiser step at a fraction of the budget; returns the weighted loss."""
+        recipe = self.recipe
+        rng = np.random.default_rng((recipe.seed, self.step))
+        rows = rng.integers(len(self.data.images), size=recipe.batch)
+        prompts = [self._prompt(rng, row) for row in rows]
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        x = torch.from_numpy(self.data.images[rows]).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        t = torch.randint(len(self.weight), (recipe.batch,), generator=generator, device=self.device)
+        noise = torch.randn(x.shape, generator=generator, device=self.device)
+        noisy = self.signal[t].view(-1, 1, 1, 1) * x + self.noise[t].view(-1, 1, 1, 1) * noise
+
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate(self.step, fraction)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
+            hidden = encode_text(self.model["text_encoder"], self.tokenizer, prompts)
+            predicted = self.model["unet"](noisy, t, hidden).sample[:, :3]
+        loss = ((predicted.float() - noise).square().mean((1, 2, 3)) * self.weight[t]).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        self.optimizer.step()
+        self.step += 1
+        self._update_average()
+        return loss.item()
+
+    def _prompt(self, rng, row):
+        """10 % empty, 10 % caption alone, 30 % with coarse and 50 % with fine view words."""
+        kind = rng.random()
+        if kind < 0.1:
+            return ""
+        caption = str(self.data.captions[row])
+        if kind < 0.2:
+            return caption
+        view = coarse_view if kind < 0.5 else fine_view
+        return f"{caption}, {view(float(self.data.azimuth[row]), float(self.data.elevation[row]))}"
+
+    @torch.no_grad()
+    def _update_average(self):
+        limit = self.recipe.early_ema if self.step < 2000 else self.recipe.ema
+        decay = min(limit, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1.0 - decay)
+
+    def prior(self) -> TrainedPrior:
+        """The averaged model."""
+        return TrainedPrior(self.average["unet"], self.average["text_encoder"], self.tokenizer)
+
+    def sample_sheet(self) -> torch.Tensor:
+        """Samples of SHEET_PROMPTS, [H', W', 3] on the CPU."""
+        return contact_sheet(sample_prior(*self.prior(), SHEET_PROMPTS), zoom=4)
+
+    def checkpoint(self, folder: str) -> torch.Tensor:
+        """Write STATE, the pipeline folder PIPELINE and a sample sheet; returns the sheet."""
+        from PIL import Image
+
+        self.save(os.path.join(folder, STATE))
+        save_if_folder(os.path.join(folder, PIPELINE), *self.prior())
+        sheet = self.sample_sheet()
+        png = BytesIO()
+        Image.fromarray((sheet * 255.0 + 0.5).byte().numpy()).save(png, "PNG")
+        write_atomically(os.path.join(folder, f"samples_{self.step:06d}.png"), png.getbuffer())
+        return sheet
+
+    def save(self, path: str) -> None:
+        """Write the state; the file at `path` is the old one or the new one at any moment."""
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "recipe": asdict(self.recipe),
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        data = BytesIO()
+        torch.save(state, data)
+        write_atomically(path, data.getbuffer())
+
+    def load(self, path: str) -> None:
+        """Continue from a state. Raises DistillError when it is cut off or belongs to another network or seed."""
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise DistillError(
+                f"Train Prior: the checkpoint {path} cannot be read ({error}). "
+                "It may be cut off: delete it and start again."
+            ) from error
+        for name in ("channels", "seed", "batch"):
+            found, wanted = state["recipe"][name], getattr(self.recipe, name)
+            if found != wanted:
+                raise DistillError(
+                    f"Train Prior: the checkpoint {path} was trained with {name} = {found}, the recipe says {wanted}. "
+                    f"Use the same {name} or another folder."
+                )
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]

@@ -1,0 +1,31 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_quick_run_measures_everything(tmp_path):
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    path = tmp_path / "bench.json"
+    done = subprocess.run([sys.executable, "-m", "tests.bench", "--quick", "--repeats", "1", "--device", "cpu", "--threads", "1",
+                           "--json", str(path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    found = json.loads(path.read_text())
+    assert found["machine"]["threads"] == 1 and found["machine"]["device"].startswith("cpu")
+    kernels = {row["op"]: row for row in found["kernels"] if row["backend"] == "torch"}
+    assert set(kernels) == {"hash grid encode", "composite, accumulate", "march rays", "isosurface", "triangle ids", "bake texture"}
+    assert all(row["forward"] > 0 for row in kernels.values())
+    assert {name for name, row in kernels.items() if row["backward"]} == {"hash grid encode", "composite, accumulate", "isosurface"}
+    # At its peak the hash grid holds at least the gradient of its table, and the composite those of its inputs.
+    assert 1.6e6 < kernels["hash grid encode"]["peak"] < 50e6
+    assert 4 * 4 * 20_000 < kernels["composite, accumulate"]["peak"] < 10e6
+    parts = found["sds_step"]["parts"]
+    assert list(parts) == ["render", "prior", "losses", "backward", "optimiser"] and all(time > 0 for time in parts.values())
+    for word in [*kernels, *parts, "x forward", "torch", "SDS step"]:
+        assert word in done.stdout

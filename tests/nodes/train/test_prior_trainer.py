@@ -1,0 +1,73 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.train.prior_trainer import PriorRecipe, PriorTrainer
+
+RECIPE = PriorRecipe(steps=5, batch=4, channels=(16, 32), warmup=2)
+
+
+def test_learning_rate_follows_the_budget():
+    recipe = PriorRecipe()
+    assert recipe.learning_rate(0, 0.0) == pytest.approx(1e-5)
+    assert recipe.learning_rate(99, 0.1) == recipe.learning_rate(5000, 0.6) == pytest.approx(1e-3)
+    assert recipe.learning_rate(5000, 0.8) == pytest.approx(5e-4)
+    assert recipe.learning_rate(5000, 1.0) == recipe.learning_rate(5000, 1.2) == pytest.approx(2e-5)
+    assert recipe.progress(10, 45 * 60) == pytest.approx(0.5)
+    assert replace(recipe, steps=40).progress(10, 0) == 0.25
+
+
+def test_training_learns_one_image(data):
+    one = type(data)(*(column[:1] for column in data))
+    trainer = PriorTrainer(one, replace(RECIPE, batch=8, warmup=1))
+    losses = [trainer.train_step(0.0) for _ in range(25)]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
+def test_variance_channels_are_never_trained(data):
+    trainer = PriorTrainer(data, RECIPE)
+    before = trainer.model["unet"].conv_out.weight[:3].clone()
+    for _ in range(3):
+        trainer.train_step(0.0)
+    last = trainer.model["unet"].conv_out
+    assert bool((last.weight[3:] == 0).all()) and bool((last.bias[3:] == -1).all())
+    assert not torch.equal(last.weight[:3], before)
+
+
+def test_prompts_are_dropped_and_varied(data):
+    trainer = PriorTrainer(data, RECIPE)
+    rng = np.random.default_rng(0)
+    prompts = [trainer._prompt(rng, 3) for _ in range(2000)]
+    caption = str(data.captions[3])
+    share = lambda test: sum(map(test, prompts)) / len(prompts)
+    assert share(lambda p: p == "") == pytest.approx(0.1, abs=0.03)
+    assert share(lambda p: p == caption) == pytest.approx(0.1, abs=0.03)
+    assert share(lambda p: p.endswith("view")) == pytest.approx(0.3, abs=0.04)
+    assert share(lambda p: " az" in p) == pytest.approx(0.5, abs=0.04)
+
+
+def test_checkpoint_of_another_network_is_refused(data, tmp_path):
+    path = str(tmp_path / "state.pt")
+    PriorTrainer(data, RECIPE).save(path)
+    with pytest.raises(ValueError, match="seed = 0"):
+        PriorTrainer(data, replace(RECIPE, seed=1)).load(path)
+
+
+def test_seeding_leaves_the_global_generator_alone(data):
+    torch.manual_seed(7)
+    wanted = torch.rand(1)
+    torch.manual_seed(7)
+    PriorTrainer(data, RECIPE).train_step(0.0)
+    assert torch.equal(torch.rand(1), wanted)
+
+
+def test_state_that_is_cut_off_is_refused(data, tmp_path):
+    path = tmp_path / "state.pt"
+    trainer = PriorTrainer(data, RECIPE)
+    trainer.save(str(path))
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DistillError, match="state.pt cannot be read"):
+        trainer.load(str(path))
