@@ -61,4 +61,8 @@ def _export_nodes() -> list[type]:
 
 
 def _train_nodes() -> list[type]:
-    return []
+    from .train.dataset_preview import DatasetPreviewNode
+    from .train.shape_dataset import ShapeDatasetNode
+    from .train.train_prior import TrainPriorNode
+
+    return [ShapeDatasetNode, DatasetPreviewNode, TrainPriorNode]

@@ -12,7 +12,7 @@ from ..nodes.core.errors import DistillError
 from ..nodes.core.mesh import Mesh
 from ..nodes.core.state import write_atomically
 from ..nodes.export.core_mesh import from_core
-from ..nodes.export.glb import glb_bytes
+from ..nodes.export.mesh_file import glb_bytes
 from .core_nodes import CoreNode
 
 _FILES = [io.Custom(f"FILE_3D{kind}") for kind in (

@@ -33,6 +33,17 @@ class Mesh:
         return replace(self, **{name: value.to(device) for name, value in vars(self).items() if value is not None})
 
 
+def to_y_up(vectors: Tensor) -> Tensor:
+    """(x, y, z) of our z-up world -> (y, z, x), [...,3]: up becomes +Y, the front +Z, as glTF files and their viewers
+    have it. A rotation, so nothing is mirrored."""
+    return vectors.roll(-1, -1)
+
+
+def from_y_up(vectors: Tensor) -> Tensor:
+    """The inverse of `to_y_up`. [...,3]"""
+    return vectors.roll(1, -1)
+
+
 def weld(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Joins vertices at exactly the same place.
 

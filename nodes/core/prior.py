@@ -1,12 +1,16 @@
 """A diffusion model as losses and samplers see it: one denoiser, whatever the model predicts."""
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol, Sequence
 
 import torch
 from torch import Tensor
 
 from .cameras import Cameras
+
+# The weights that come with the pack, in the layout of a DeepFloyd IF stage I pipeline.
+BUILTIN_FOLDER = Path(__file__).parents[1] / "priors" / "builtin"
 
 
 class Condition(Protocol):

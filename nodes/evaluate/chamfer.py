@@ -9,6 +9,7 @@ from torch import Tensor
 from ...kernels.checks import check_shape
 from ...kernels.surface.mesh import face_areas
 from ..core.errors import DistillError, MissingPackage
+from ..core.mesh import from_y_up
 
 
 def chamfer_distance(points: Tensor, truth: Tensor, diagonal: float) -> float:
@@ -60,7 +61,7 @@ def sample_mesh(vertices: Tensor, faces: Tensor, count: int, generator: torch.Ge
 def world_mesh(mesh: Any) -> tuple[Tensor, Tensor]:
     """vertices [V,3] in this pack's z-up world and faces [F,3] of the first item of a core MESH (batched, Y up).
 
-    Export writes (x, y, z) as (x, z, -y); this undoes it. Raises DistillError for what is no core MESH.
+    Raises DistillError for what is no core MESH.
     """
     vertices, faces = getattr(mesh, "vertices", None), getattr(mesh, "faces", None)
     if not all(isinstance(part, Tensor) and part.ndim == 3 and part.shape[-1] == 3 for part in (vertices, faces)):
@@ -74,5 +75,4 @@ def world_mesh(mesh: Any) -> tuple[Tensor, Tensor]:
     if len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < len(vertices):
         raise DistillError(f"The mesh has {len(vertices)} vertices, but a face names vertex {int(faces.max())}. "
                            "The node that made this mesh is at fault.")
-    x, up, back = vertices.unbind(-1)
-    return torch.stack([x, -back, up], -1), faces
+    return from_y_up(vertices), faces

@@ -1,30 +1,17 @@
-"""Between the pack's mesh and core's MESH: batch first, Y up, linear vertex colours."""
+"""Between the pack's mesh and core's MESH: batch first, Y up and front +Z, linear vertex colours."""
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...kernels.image.color import linear_to_srgb, srgb_to_linear
 from ..comfy import Types, host
 from ..core.errors import DistillError
-from ..core.mesh import Mesh
+from ..core.mesh import Mesh, from_y_up, to_y_up
 
 # Core's maps that this pack neither reads nor writes.
 OTHER_MAPS = ("metallic_roughness", "normal_map", "emissive")
-
-
-def to_y_up(vectors: Tensor) -> Tensor:
-    """(x, y, z) of our z-up world -> (x, z, -y): a quarter turn about x, so nothing is mirrored. [...,3]"""
-    x, y, z = vectors.unbind(-1)
-    return torch.stack([x, z, -y], -1)
-
-
-def from_y_up(vectors: Tensor) -> Tensor:
-    """The inverse of `to_y_up`. [...,3]"""
-    x, y, z = vectors.unbind(-1)
-    return torch.stack([x, -z, y], -1)
 
 
 def to_core(mesh: Mesh) -> Any:

@@ -9,7 +9,6 @@ from torch import Tensor
 from ..comfy import Node, host, io
 from ..core.errors import DistillError, MissingPackage
 from ..core.state import write_atomically
-from .png import to_bytes
 
 NAME = "Save Animation"
 FORMATS = ("webp", "gif", "mp4")
@@ -26,7 +25,7 @@ def animation_bytes(images: Tensor, fps: float, file_format: str) -> bytes:
         raise DistillError(f'{NAME}: format must be one of {", ".join(FORMATS)}, got "{file_format}".')
     if images.ndim != 4 or images.shape[-1] not in (3, 4) or len(images) == 0:
         raise DistillError(f"{NAME}: images must have shape [N,H,W,3] with N > 0, got {list(images.shape)}.")
-    frames = to_bytes(images[..., :3])
+    frames = (images[..., :3].detach().clamp(0, 1) * 255 + 0.5).byte().cpu().numpy()
     return _video(frames, fps) if file_format == "mp4" else _pictures(frames, fps, file_format)
 
 

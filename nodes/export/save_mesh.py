@@ -8,9 +8,7 @@ from ..core.errors import DistillError
 from ..core.mesh import Mesh
 from ..core.state import write_atomically
 from .core_mesh import from_core
-from .glb import glb_bytes
-from .obj import obj_files
-from .ply import ply_bytes
+from .mesh_file import glb_bytes, obj_files, ply_bytes
 
 NAME = "Save Mesh"
 FORMATS = ("glb", "obj", "ply")

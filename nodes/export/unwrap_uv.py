@@ -17,9 +17,12 @@ from .killable import TimeLimit, run_killable
 from .tick import Tick, host_tick, no_tick
 
 NAME = "Unwrap UV"
+ATLASES = ("xatlas", "boxes")
 WORKER = Path(__file__).with_name("unwrap_worker.py")
 # Above this xatlas takes minutes to hours.
 MANY_FACES = 200_000
+# Up to here a mesh that cannot be decimated is unwrapped as it is, by boxes, in seconds.
+BOXES_FACES = 500_000
 
 
 def unwrap_uv(mesh: Mesh, face_budget: int = 40_000, size: int = 1024, padding: int = 4, time_limit: float = 300.0,
@@ -33,15 +36,26 @@ def unwrap_uv(mesh: Mesh, face_budget: int = 40_000, size: int = 1024, padding: 
     atlas        "xatlas" (few, low-distortion charts) or "boxes" (`box_atlas`: at once, more charts)
 
     Vertices at one place are joined first and split again only where their UVs differ. Texture coordinates and texture
-    of the input are dropped. When xatlas is missing, fails or is too slow, boxes take its place, with a warning.
-    Raises MissingPackage when decimation is needed and pymeshlab is not installed, TimeLimit when it is too slow.
+    of the input are dropped. When xatlas is missing, fails or is too slow, boxes take its place, with a warning. When
+    pymeshlab is missing or fails, a mesh of at most BOXES_FACES keeps its faces and gets boxes, with a warning; a
+    larger one raises MissingPackage. Raises TimeLimit when decimation is too slow.
     """
+    if atlas not in ATLASES:
+        raise DistillError(f'{NAME}: atlas must be "xatlas" or "boxes", got "{atlas}".')
     if mesh.texture is not None:
         host().warn(f"{NAME}: the mesh's texture is dropped, it belongs to other texture coordinates.")
     vertices, faces, colors = joined(mesh)
     if len(faces) > face_budget:
-        vertices, faces, colors = decimate(vertices, faces, colors, face_budget, time_limit,
-                                           lambda share: tick(0.5 * share))
+        try:
+            vertices, faces, colors = decimate(vertices, faces, colors, face_budget, time_limit,
+                                               lambda share: tick(0.5 * share))
+        except TimeLimit:
+            raise
+        except DistillError as error:
+            if len(faces) > BOXES_FACES:
+                raise
+            host().warn(f"{NAME}: the mesh keeps its {len(faces)} faces and gets the boxes atlas. {error}")
+            atlas = "boxes"
     uv, faces_uv, source = _atlas(vertices, faces, size, padding, time_limit, atlas,
                                   lambda share: tick(0.5 + 0.5 * share))
     normals = smooth_normals(vertices, faces)
@@ -64,10 +78,8 @@ def decimate(vertices: Tensor, faces: Tensor, colors: Tensor | None, face_budget
              tick: Tick = no_tick) -> tuple[Tensor, Tensor, Tensor | None]:
     """About `face_budget` faces by quadric edge collapse; watertight stays watertight. Errors: see unwrap_uv."""
     if find_spec("pymeshlab") is None:
-        raise MissingPackage("pymeshlab", f"{NAME}: reducing {len(faces)} faces to face_budget = {face_budget}",
-                             f"Without it, extract the mesh at a lower resolution or raise face_budget to {len(faces)}"
-                             + (", which may be too slow for xatlas: the boxes atlas takes any number."
-                                if len(faces) > MANY_FACES else "."))
+        raise MissingPackage("pymeshlab", f"Reducing {len(faces)} faces to face_budget = {face_budget} in {NAME}",
+                             "Without it, raise face_budget or extract the mesh at a lower resolution.")
     arrays = {"vertices": vertices.numpy(), "faces": faces.numpy(),
               "colors": torch.zeros_like(vertices).numpy() if colors is None else colors.numpy()}
     try:
@@ -96,8 +108,6 @@ def _atlas(vertices: Tensor, faces: Tensor, size: int, padding: int, time_limit:
             return tuple(torch.from_numpy(found[name]) for name in ("uv", "faces", "source"))
         except DistillError as error:
             host().warn(f"{NAME}: the boxes atlas was used instead of xatlas. {error}")
-    elif atlas != "boxes":
-        raise DistillError(f'{NAME}: atlas must be "xatlas" or "boxes", got "{atlas}".')
     return box_atlas(vertices, faces, padding / size)
 
 
@@ -112,13 +122,14 @@ class UnwrapUVNode(Node):
             inputs=[
                 io.Mesh.Input("mesh", tooltip="A core mesh, e.g. of Extract Mesh."),
                 io.Int.Input("face_budget", default=40_000, min=100, max=5_000_000, step=1000,
-                             tooltip="A mesh with more triangles is decimated to about this many first."),
+                             tooltip="A mesh with more triangles is decimated to about this many first, by pymeshlab. "
+                                     "Without it the mesh keeps them and the atlas is boxes."),
                 io.Int.Input("texture_size", default=1024, min=256, max=4096, step=256,
                              tooltip="Size of the texture that will be baked, pixels: what padding refers to."),
                 io.Int.Input("padding", default=4, min=1, max=64, tooltip="Pixels between charts."),
                 io.Float.Input("time_limit", default=300.0, min=1.0, max=7200.0, step=1.0,
                                tooltip="Seconds for decimation and for xatlas, each. After it, boxes take over."),
-                io.Combo.Input("atlas", options=["xatlas", "boxes"], default="xatlas",
+                io.Combo.Input("atlas", options=list(ATLASES), default="xatlas",
                                tooltip="xatlas: few charts with little distortion. boxes: projections along the "
                                        "axes, at once and always.")],
             outputs=[io.Mesh.Output("mesh", tooltip="The mesh with UVs; seams are split only where UVs differ.")],

@@ -10,11 +10,10 @@ import torch
 
 from ..comfy import PRIOR, Node, host, io
 from ..core.errors import DistillError
+from ..core.prior import BUILTIN_FOLDER
 from ..core.shapes import KNOWN_WORDS
 from .deepfloyd_if import IFPrior
 from .if_folder import read_vocabulary
-
-FOLDER = Path(__file__).parent / "builtin"
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class BuiltinPrior:
     folder: str = ""
 
     def load(self, device: torch.device) -> "ShapePrior":
-        return ShapePrior(self.folder or FOLDER, device)
+        return ShapePrior(self.folder or BUILTIN_FOLDER, device)
 
 
 class ShapePrior(IFPrior):

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..core.errors import DistillError
+from ..core.silence import silence
 from ..core.state import write_atomically
 from ..core.view_words import coarse_view, fine_view
 from .if_layout import build_text_encoder, build_tokenizer, build_unet, encode_text, save_if_folder
@@ -113,6 +114,24 @@ class PriorTrainer:
         self.signal, self.noise = alphas.sqrt(), (1.0 - alphas).sqrt()
         snr = alphas / (1.0 - alphas)
         self.weight = snr.clamp(max=recipe.snr_limit) / snr
+
+    def begin_from(self, folder: str) -> None:
+        """Take over the weights of a pipeline folder of the same network; optimiser and counters stay fresh.
+
+        Raises DistillError when the folder holds another network.
+        """
+        from diffusers import UNet2DConditionModel
+        from transformers import T5EncoderModel
+
+        for name, kind in (("unet", UNet2DConditionModel), ("text_encoder", T5EncoderModel)):
+            with silence():
+                found = kind.from_pretrained(os.path.join(folder, name), local_files_only=True).float().state_dict()
+            try:
+                self.model[name].load_state_dict(found)
+            except RuntimeError as error:
+                raise DistillError(f"Train Prior: the {name} in {folder} is another network than the one that is to be "
+                                   "trained. Use the channels and the resolution that it was made with.") from error
+            self.average[name].load_state_dict(self.model[name].state_dict())
 
     def train_step(self, fraction: float) -> float:
         """One optimiser step at a fraction of the budget; returns the weighted loss."""

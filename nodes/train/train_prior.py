@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..comfy import DATASET, Node, host, io, seed_input
 from ..core.errors import DistillError
+from ..core.prior import BUILTIN_FOLDER
 from .if_layout import check_channels, import_diffusers
 from .prior_trainer import PIPELINE, STATE, PriorRecipe, PriorTrainer, TrainedPrior
 from .shape_dataset import ShapeDataset, ShapeImages, load_or_render
@@ -27,6 +28,7 @@ def train_prior(
     device="cpu",
     callback: Callable | None = None,
     budget: Callable[[int, float], float] | None = None,
+    start: str | None = None,
 ) -> TrainedPrior:
     """Denoising training (Ho et al. 2020, eq. 14) on ShapeImages.
 
@@ -36,6 +38,7 @@ def train_prior(
     callback  callback(step, total, loss, image=None): total is estimated in minutes mode; image is a
               sample sheet [H', W', 3], at checkpoints and at the end; what it raises ends the run
     budget    budget(step, seconds) -> fraction used, in place of the recipe's; asked at every step
+    start     pipeline folder whose weights a new run begins with, instead of random ones
 
     Returns TrainedPrior, on `device`. Every random choice comes from (seed, step).
     """
@@ -43,6 +46,8 @@ def train_prior(
     state = folder and os.path.join(folder, STATE)
     if state and os.path.exists(state):
         trainer.load(state)
+    elif start:
+        trainer.begin_from(start)
     budget = budget or recipe.progress
     before, start = trainer.seconds, time.monotonic()
     saved = start
@@ -64,22 +69,24 @@ def train_prior(
 
 
 def train_below_output(dataset: ShapeDataset, recipe: PriorRecipe, folder: str, resume: bool = True,
-                       node_id: str | None = None) -> tuple[str, Tensor]:
+                       node_id: str | None = None, start: str = "") -> tuple[str, Tensor]:
     """`train_prior` as a node runs it: in a folder of the output folder, shown to the host and ended by it.
 
     folder  name below the output folder. Pictures, states and sample sheets are kept in it
     resume  go on with the run that the folder holds; otherwise a folder that holds one is refused
 
+    start   "built-in", or a pipeline's folder below the output folder, whose weights a new run begins with; "": random
+
     Returns the pipeline's folder, as Built-in Prior takes it, and its sample sheet [H,W,3].
     Raises DistillError before any work for a folder or channels that cannot be used.
     """
-    path = _run_folder(folder, resume)
+    path, beginning = _run_folder(folder, resume), _start_folder(start)
     check_channels(recipe.channels)
     import_diffusers()
     watch = _Watch(recipe, node_id)
     try:
         data = load_or_render(dataset, str(path / "dataset.npz"), watch.rendered, host().device())
-        train_prior(data, recipe, str(path), host().device(), watch, watch.budget)
+        train_prior(data, recipe, str(path), host().device(), watch, watch.budget, beginning)
     finally:
         watch.progress.close()
     host().saved(path / PIPELINE / "model_index.json")
@@ -127,6 +134,17 @@ def _run_folder(folder: str, resume: bool) -> Path:
     return path
 
 
+def _start_folder(start: str) -> str | None:
+    if not start:
+        return None
+    root = host().output_directory.resolve()
+    path = BUILTIN_FOLDER if start == "built-in" else (root / start).resolve()
+    if path != BUILTIN_FOLDER and root not in path.parents or not (path / "unet").is_dir():
+        raise DistillError(f'Train Prior: "{start}" is no prior below the output folder {root}. Leave it empty, or write '
+                           '"built-in" to begin with the weights that come with the pack.')
+    return str(path)
+
+
 def parse_channels(text: str) -> tuple[int, ...]:
     """"32, 64, 96" -> (32, 64, 96). Raises DistillError for what is no list of usable widths."""
     try:
@@ -160,6 +178,8 @@ class TrainPriorNode(Node):
                                 "its dataset, states to resume from and sample sheets are kept."),
                 io.Boolean.Input("resume", default=True, tooltip="Go on with the run that the folder holds, if there is one. "
                                  "Off: a folder that holds one is refused."),
+                io.String.Input("start", default="", optional=True, tooltip="Weights that a new run begins with: empty for "
+                                "random ones, \"built-in\" for those of the pack, or a prior's folder below the output folder."),
             ],
             outputs=[io.String.Output("folder", tooltip="The trained prior, for the folder of Built-in Prior."),
                      io.Image.Output("samples", tooltip="What the prior paints for some prompts.")],
@@ -167,7 +187,7 @@ class TrainPriorNode(Node):
 
     @classmethod
     def execute(cls, dataset, minutes=90.0, steps=0, channels="32, 64, 96", learning_rate=1e-3, batch=32, seed=0,
-                folder="distill3d/prior", resume=True) -> io.NodeOutput:
+                folder="distill3d/prior", resume=True, start="") -> io.NodeOutput:
         recipe = PriorRecipe(steps or None, minutes, batch, parse_channels(channels), learning_rate, seed=seed)
-        name, sheet = train_below_output(dataset, recipe, folder, resume, cls.hidden.unique_id)
+        name, sheet = train_below_output(dataset, recipe, folder, resume, cls.hidden.unique_id, start)
         return io.NodeOutput(name, sheet[None], ui={"text": [name]})

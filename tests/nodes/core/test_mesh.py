@@ -1,10 +1,17 @@
 import torch
 
-from distill3d.nodes.core.mesh import Mesh, first_at, smooth_normals, weld
+from distill3d.nodes.core.mesh import Mesh, first_at, from_y_up, smooth_normals, to_y_up, weld
 
 # Two triangles of the unit square in the plane z = 0; the diagonal's ends are there twice, as a UV seam leaves them.
 SPLIT = torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0.0, 0, 0], [1, 1, 0], [0, 1, 0]])
 FACES = torch.tensor([[0, 1, 2], [3, 4, 5]])
+
+
+def test_up_becomes_y_and_the_front_z():
+    x, y, z = torch.eye(3)
+    assert torch.equal(to_y_up(z), y) and torch.equal(to_y_up(x), z) and torch.equal(to_y_up(y), x)
+    assert float(torch.linalg.det(to_y_up(torch.eye(3)))) == 1       # turned, not mirrored
+    assert torch.equal(from_y_up(to_y_up(SPLIT)), SPLIT)
 
 
 def test_weld_joins_only_equal_places():

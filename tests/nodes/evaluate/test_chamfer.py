@@ -15,15 +15,14 @@ TRIANGLE = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 2, 0]]), torch.tensor([[0, 
 
 
 def core_mesh(caption, padding=0):
-    """The isosurface of the truth as a core MESH: Y up, batched."""
+    """The isosurface of the truth as a core MESH: Y up, front +Z, batched."""
     parts = Parts(*(value[0] for value in shape_parts([parse_shape(caption)])))
     axis = torch.linspace(-1.1, 1.1, 64)
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1)
     vertices, faces = isosurface(-shape_sdf(parts, points.view(-1, 3)).view(64, 64, 64), -1e-3,
                                  torch.tensor([[-1.1] * 3, [1.1] * 3]))
-    x, y, z = vertices.unbind(1)
     counts = dict(vertex_counts=torch.tensor([len(vertices)]), face_counts=torch.tensor([len(faces)]))
-    vertices = torch.cat([torch.stack([x, z, -y], 1), torch.full((padding, 3), 9.0)])
+    vertices = torch.cat([vertices[:, [1, 2, 0]], torch.full((padding, 3), 9.0)])
     faces = torch.cat([faces, torch.zeros(padding, 3, dtype=torch.long)])
     return Types.MESH(vertices=vertices[None], faces=faces[None], **(counts if padding else {}))
 

@@ -6,19 +6,16 @@ import torch
 from distill3d.nodes.comfy import Types
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.mesh import Mesh
-from distill3d.nodes.export.core_mesh import from_core, from_y_up, to_core, to_y_up
+from distill3d.nodes.export.core_mesh import from_core, to_core
 
 VERTICES = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 FACES = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
 
 
-def test_axes():
-    x, y, z = torch.eye(3)
-    assert torch.equal(to_y_up(z), y)                    # up
-    assert torch.equal(to_y_up(x), x)                    # front
-    assert torch.equal(to_y_up(y), -z)
-    assert torch.equal(from_y_up(to_y_up(VERTICES)), VERTICES)
-    assert float(torch.linalg.det(to_y_up(torch.eye(3)))) == 1       # turned, not mirrored
+def test_core_is_y_up_and_looks_along_z():
+    core = to_core(Mesh(VERTICES, FACES, normals=VERTICES))
+    assert torch.equal(core.vertices[0, 3], torch.tensor([0.0, 1, 0])) and torch.equal(core.normals, core.vertices)
+    assert torch.equal(core.vertices[0, 1], torch.tensor([0.0, 0, 1]))
 
 
 def test_round_trip_keeps_everything():

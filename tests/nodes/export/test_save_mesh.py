@@ -1,18 +1,21 @@
 import io
 import json
 import struct
+import sys
 
 import numpy as np
 import pytest
 import torch
+import trimesh
+from PIL import Image
 
 from distill3d.kernels.image.compare import psnr
 from distill3d.kernels.uv.bake import sample_texture
 from distill3d.nodes.core.errors import DistillError, MissingPackage
-from distill3d.nodes.core.mesh import Mesh, weld
+from distill3d.nodes.core.mesh import Mesh, from_y_up, weld
 from distill3d.nodes.export.bake_texture import bake_texture
-from distill3d.nodes.export.core_mesh import from_y_up, to_core
-from distill3d.nodes.export.glb import glb_bytes
+from distill3d.nodes.export.core_mesh import to_core
+from distill3d.nodes.export.mesh_file import glb_bytes
 from distill3d.nodes.export.render_mesh import render_mesh
 from distill3d.nodes.export.save_mesh import SaveMeshNode, save_mesh
 from distill3d.nodes.export.threshold import scene_views
@@ -42,10 +45,10 @@ def read_glb(data):
 def accessor(tree, buffer, index):
     facts = tree["accessors"][index]
     view = tree["bufferViews"][facts["bufferView"]]
-    width = {"SCALAR": 1, "VEC2": 2, "VEC3": 3}[facts["type"]]
-    kind = {5126: "<f4", 5125: "<u4"}[facts["componentType"]]
+    width = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}[facts["type"]]
+    kind, size = {5126: ("<f4", 4), 5125: ("<u4", 4), 5121: ("u1", 1)}[facts["componentType"]]
     assert view["byteOffset"] % 4 == 0 and view["byteOffset"] + view["byteLength"] <= len(buffer)
-    assert view["byteLength"] == facts["count"] * width * 4
+    assert view["byteLength"] == facts["count"] * width * size and facts.get("byteOffset", 0) == 0
     values = np.frombuffer(buffer, kind, facts["count"] * width, view["byteOffset"]).reshape(-1, width)
     assert np.isfinite(values).all()
     if "min" in facts:
@@ -65,40 +68,44 @@ def test_glb_is_valid(baked):
     assert "min" in tree["accessors"][primitive["attributes"]["POSITION"]]
     assert found["TEXCOORD_0"].min() >= 0 and found["TEXCOORD_0"].max() <= 1
     material = tree["materials"][primitive["material"]]
-    assert material["alphaMode"] == "OPAQUE"
+    assert material["alphaMode"] == "OPAQUE" and material["doubleSided"] is True
     assert material["pbrMetallicRoughness"] == {"metallicFactor": 0.0, "roughnessFactor": 1.0,
                                                 "baseColorTexture": {"index": 0}}
     image = tree["images"][tree["textures"][0]["source"]]
     view = tree["bufferViews"][image["bufferView"]]
     png = buffer[view["byteOffset"]:view["byteOffset"] + view["byteLength"]]
-    assert image["mimeType"] == "image/png" and png[:8] == b"\x89PNG\r\n\x1a\n" and b"sRGB" in png[:64]
-    assert glb_bytes(baked) == glb_bytes(baked)
+    assert image["mimeType"] == "image/png" and "uri" not in image
+    with Image.open(io.BytesIO(png)) as picture:
+        np.testing.assert_allclose(np.array(picture) / 255, baked.texture, atol=0.5 / 255 + 1e-6)
+    np.testing.assert_array_equal(found["TEXCOORD_0"], baked.uv)                      # v downwards, as in the mesh
+    assert glb_bytes(baked) == glb_bytes(baked.to("cpu"))
 
 
 def test_glb_vertex_colours_are_linear_and_a_bare_mesh_is_grey():
     colors = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
     tree, buffer = read_glb(glb_bytes(Mesh(PYRAMID, FACES, vertex_colors=colors)))
     written = accessor(tree, buffer, tree["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"])
-    np.testing.assert_allclose(written, ((colors + 0.055) / 1.055) ** 2.4, atol=0.004)
+    assert tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"]]["normalized"] is True
+    np.testing.assert_allclose(written[:, :3] / 255, ((colors + 0.055) / 1.055) ** 2.4, atol=0.004)
+    assert (written[:, 3] == 255).all()
     tree, _ = read_glb(glb_bytes(Mesh(PYRAMID, FACES)))
-    assert tree["materials"][0]["pbrMetallicRoughness"]["baseColorFactor"] == [0.5, 0.5, 0.5, 1.0]
+    grey = tree["materials"][0]["pbrMetallicRoughness"]["baseColorFactor"]
+    assert grey == pytest.approx([0.5, 0.5, 0.5, 1], abs=0.01)
     assert "images" not in tree
 
 
 @pytest.mark.parametrize("file_format", ["glb", "obj", "ply"])
-def test_up_is_up_and_the_front_stays_on_x(file_format, output_host):
-    trimesh = pytest.importorskip("trimesh")
+def test_up_is_y_and_the_front_is_z(file_format, output_host):
     path = save_mesh(Mesh(PYRAMID, FACES), "pyramid", file_format)[0]
     assert path.suffix == f".{file_format}"
     mesh = trimesh.load(path, force="mesh", process=False)
     assert mesh.vertices[mesh.vertices[:, 1].argmax()].tolist() == [0, 2, 0]          # tip at +Y
-    assert mesh.vertices[mesh.vertices[:, 0].argmax()].tolist() == [3, -0.5, 0]       # nose at +X
+    assert mesh.vertices[mesh.vertices[:, 2].argmax()].tolist() == [0, -0.5, 3]       # nose at +Z
     assert mesh.is_watertight and mesh.volume > 0                                     # not inside out
 
 
 def reload(path):
     """What trimesh reads, as our Mesh: v counts upwards there."""
-    trimesh = pytest.importorskip("trimesh")
     mesh = trimesh.load(path, force="mesh", process=False)
     uv = torch.tensor(np.asarray(mesh.visual.uv), dtype=torch.float32)
     material = mesh.visual.material
@@ -119,17 +126,20 @@ def test_a_reloaded_file_looks_like_the_scene(file_format, unwrapped, baked, out
     assert float(psnr(rgb, ours).min()) > 45             # eight bits and rounded numbers
 
 
-def test_obj_tears_no_seams_and_names_its_files(baked, output_host):
+def test_obj_names_its_files(baked, output_host):
     obj, mtl, png = save_mesh(baked, "some/ball", "obj")
     assert [path.name for path in (obj, mtl, png)] == ["ball_00001_.obj", "ball_00001_.mtl", "ball_00001_.png"]
-    lines = obj.read_text().splitlines()
-    assert lines[0] == f"mtllib {mtl.name}" and f"map_Kd {png.name}" in mtl.read_text()
-    assert sum(line.startswith("v ") for line in lines) == len(weld(baked.vertices, baked.faces)[0])
-    assert sum(line.startswith("vt ") for line in lines) == len(baked.uv) > len(weld(baked.vertices, baked.faces)[0])
+    lines, material = obj.read_text().splitlines(), mtl.read_text().splitlines()
+    assert lines[0] == f"mtllib {mtl.name}" and f"map_Kd {png.name}" in material
+    assert f"newmtl {lines[1].removeprefix('usemtl ')}" in material
+    assert "Kd 1.00000000 1.00000000 1.00000000" in material                          # multiplies the picture
+    for word in ("v ", "vt ", "vn "):
+        assert sum(line.startswith(word) for line in lines) == len(baked.vertices)
+    with Image.open(png) as picture:
+        assert picture.size == (256, 256)
 
 
 def test_ply_has_the_colours_of_the_texture(baked, output_host):
-    trimesh = pytest.importorskip("trimesh")
     mesh = trimesh.load(save_mesh(baked, "ball", "ply")[0], process=False)
     assert mesh.is_watertight
     expected = sample_texture(baked.texture, baked.uv)
@@ -160,12 +170,12 @@ def test_unknown_format():
         save_mesh(Mesh(PYRAMID, FACES), "a", "fbx")
 
 
-def test_without_pillow_the_command_is_named(baked, monkeypatch, output_host):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(MissingPackage, match="pip install Pillow"):
-        save_mesh(baked, "ball")
+@pytest.mark.parametrize("module, package", [("PIL", "Pillow"), ("trimesh", "trimesh")])
+@pytest.mark.parametrize("file_format", ["glb", "obj"])
+def test_a_missing_package_is_named_and_leaves_no_file(module, package, file_format, baked, monkeypatch, output_host):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingPackage, match=f"pip install {package}"):
+        save_mesh(baked, "ball", file_format)
     assert not list(output_host.output_directory.rglob("*.*"))
 
 

@@ -71,11 +71,27 @@ def test_face_budget(ball, output_host):
     assert float(signed_volume(vertices, faces)) == pytest.approx(before, rel=0.03)
 
 
-def test_without_pymeshlab_the_budget_is_named(ball, monkeypatch):
+def test_without_pymeshlab_the_faces_stay_and_boxes_take_over(ball, monkeypatch, output_host):
     missing(monkeypatch, "pymeshlab")
-    with pytest.raises(MissingPackage, match=rf"reducing {len(ball.faces)} faces to face_budget = 500 .*"
-                                             rf"raise face_budget to {len(ball.faces)}.*pip install pymeshlab"):
+    mesh = unwrap_uv(ball, face_budget=500)
+    check_atlas(mesh)
+    assert torch.equal(mesh.uv, unwrap_uv(ball, atlas="boxes").uv)
+    warning, = output_host.warnings
+    assert f"keeps its {len(ball.faces)} faces and gets the boxes atlas" in warning
+    assert "face_budget = 500" in warning and warning.endswith("pip install pymeshlab")
+    monkeypatch.setattr(module, "BOXES_FACES", 600)      # more than boxes take in seconds
+    with pytest.raises(MissingPackage, match=f"Reducing {len(ball.faces)} faces .* pip install pymeshlab"):
         unwrap_uv(ball, face_budget=500)
+
+
+def test_where_pymeshlab_cannot_start_boxes_take_over_too(ball, monkeypatch, output_host, tmp_path):
+    # It is installed, but a library of the system is missing.
+    worker = tmp_path / "worker.py"
+    worker.write_text("import sys\nsys.exit('ImportError: libOpenGL.so.0')\n")
+    monkeypatch.setattr(module, "WORKER", worker)
+    monkeypatch.setattr(module, "find_spec", lambda name: name)
+    check_atlas(unwrap_uv(ball, face_budget=500))
+    assert len(output_host.warnings) == 1 and "libOpenGL.so.0" in output_host.warnings[0]
 
 
 def test_without_xatlas_boxes_take_over(ball, monkeypatch, output_host):

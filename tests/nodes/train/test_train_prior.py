@@ -151,3 +151,21 @@ def test_missing_package_is_named_before_any_work(host, monkeypatch):
     with pytest.raises(ImportError, match="diffusers"):
         run()
     assert not host.shown
+
+
+def test_a_new_run_can_begin_with_the_weights_of_another(tmp_path):
+    from distill3d.nodes.core.errors import DistillError
+    from distill3d.nodes.train.if_layout import save_if_folder
+    from distill3d.nodes.train.prior_trainer import PriorRecipe, PriorTrainer
+    from distill3d.nodes.train.shape_dataset import ShapeDataset
+
+    data = ShapeDataset(8, resolution=8, supersample=1).render()
+    first = PriorTrainer(data, PriorRecipe(steps=2, batch=2, channels=(16, 32)))
+    first.train_step(0.0)
+    save_if_folder(str(tmp_path / "prior"), *first.prior())
+    second = PriorTrainer(data, PriorRecipe(steps=2, batch=2, channels=(16, 32), seed=5))
+    second.begin_from(str(tmp_path / "prior"))
+    for name, tensor in first.average.state_dict().items():
+        assert torch.allclose(second.model.state_dict()[name], tensor, atol=2e-3)  # saved in half precision
+    with pytest.raises(DistillError, match="another network"):
+        PriorTrainer(data, PriorRecipe(steps=2, batch=2, channels=(32, 64))).begin_from(str(tmp_path / "prior"))
