@@ -200,6 +200,12 @@ class _ComfyHost(Host):
         import comfy.model_management
         comfy.model_management.throw_exception_if_processing_interrupted()
 
+    def finish_now(self, node_id):
+        super().finish_now(_in_this_run(node_id))
+
+    def should_finish(self, node_id):
+        return super().should_finish(_in_this_run(node_id))
+
     def progress(self, node_id, title, total):
         return _ComfyProgress(node_id, title, total)
 
@@ -210,6 +216,12 @@ class _ComfyHost(Host):
     def free_memory(self, size):
         import comfy.model_management
         comfy.model_management.free_memory(size, self.device())
+
+
+def _in_this_run(node_id: str) -> str:
+    """A node of the run in progress: a request that came too late must not end the node's next run."""
+    from comfy_execution.progress import get_progress_state
+    return f"{get_progress_state().prompt_id} {node_id}"
 
 
 _host: Host | None = None
@@ -229,13 +241,26 @@ def set_host(new: Host | None) -> None:
 
 
 async def register_routes() -> None:
-    """The one route of this pack: POST /distill3d/finish {"node": id} ends that node's stage and keeps its result."""
+    """The one route of this pack: POST /distill3d/finish {"node": id} ends that node's stage and keeps its result.
+
+    Without "node" it ends the stage that runs. Answers 409 when that node does not run, 400 to a broken request.
+    """
     if not IN_COMFYUI:
         return
     from aiohttp import web
+    from comfy_execution.progress import NodeState, get_progress_state
     from server import PromptServer
 
     @PromptServer.instance.routes.post("/distill3d/finish")
     async def finish(request):
-        host().finish_now((await request.json()).get("node"))
+        try:
+            asked = (await request.json()).get("node")
+        except (ValueError, AttributeError):
+            return web.json_response({"error": 'Send a JSON object: {"node": id}.'}, status=400)
+        running = [node for node, entry in get_progress_state().nodes.items() if entry["state"] is NodeState.Running]
+        ending = [node for node in running if asked is None or node == str(asked)]
+        for node in ending:
+            host().finish_now(node)
+        if not ending:
+            return web.json_response({"error": "No such node runs now.", "running": running}, status=409)
         return web.json_response({"ok": True})

@@ -1,7 +1,8 @@
 """Laying a graph out on the editor's sheet: a plain description becomes a workflow file in UI format 0.4.
 
-Columns run from left to right, each node as close to its consumers as it can be. Each group is a band of its own below
-the one before, so that its frame holds its own nodes only and nothing overlaps. Notes stand in a column on the left.
+Columns run from left to right, each node as close to its consumers as it can be. Each group is a band of its own, below
+the earlier ones that stand in its columns and never above one, so that its frame holds its own nodes only and nothing
+overlaps. Notes stand to the left of the first group, or of everything where there is no room.
 """
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ def to_ui(api: Mapping[str, Any], registry: Registry | None = None, titles: Mapp
     nodes = [_ui_node(box, order, boxes, registry, (titles or {}).get(box.node.id) or box.node.title, links)
              for order, box in enumerate(boxes.values())]
     first = max((box.number for box in boxes.values()), default=0) + 1
-    nodes += _notes(notes, first)
+    beside = next((members for _, members in bands if members), [])
+    nodes += _notes(notes, first, list(boxes.values()), [boxes[one] for one in beside])
     _fill_outputs(nodes, links)
     return {"last_node_id": first + len(notes) - 1, "last_link_id": len(links), "nodes": nodes, "links": links,
             "groups": [_frame(title, [boxes[one] for one in members], number)
@@ -109,16 +111,25 @@ def _place(boxes: dict[str, _Box], bands: list[tuple[str, list[str]]]) -> None:
     columns = max((box.column for box in boxes.values()), default=-1) + 1
     widths = [max(box.size[0] for box in boxes.values() if box.column == column) for column in range(columns)]
     lefts = [sum(widths[:column]) + COLUMN_GAP * column for column in range(columns)]
+    free = [0] * columns  # where the next frame may begin
     top = 0
     for _, members in bands:
-        bottom = top
-        for column in range(columns):
+        own = {column: [boxes[one] for one in members if boxes[one].column == column]
+               for column in {boxes[one].column for one in members}}
+        if not own:
+            continue
+        spanned = range(min(own), max(own) + 1)
+        bottom = top = max(top, *(free[column] for column in spanned))
+        for column, column_boxes in own.items():
+            # One width for all, or wires of a narrow node would run behind the wider ones below it.
+            width = max(box.size[0] for box in column_boxes)
             y = top + TITLE
-            for box in (boxes[one] for one in members if boxes[one].column == column):
-                box.at = (lefts[column], y)
+            for box in column_boxes:
+                box.at, box.size = (lefts[column], y), (width, box.size[1])
                 y += box.size[1] + ROW_GAP + TITLE
-                bottom = max(bottom, y)
-        top = bottom + (ROW_GAP + TITLE if members else 0)
+            bottom = max(bottom, y)
+        for column in spanned:
+            free[column] = bottom + ROW_GAP + TITLE
 
 
 def _ui_node(box: _Box, order: int, boxes: dict[str, _Box], registry: Registry, title: str,
@@ -156,16 +167,18 @@ def _fill_outputs(nodes: list[dict[str, Any]], links: list[list[Any]]) -> None:
         by_number[source]["outputs"][slot]["links"].append(number)
 
 
-def _notes(texts: Sequence[str], first: int) -> list[dict[str, Any]]:
-    notes, top = [], TITLE
-    for number, text in enumerate(texts, first):
-        lines = sum(1 + len(line) // 55 for line in text.splitlines())
-        size = [NOTE_WIDTH, max(90, 40 + 20 * lines)]
-        notes.append({"id": number, "type": "MarkdownNote", "pos": [-NOTE_WIDTH - 2 * COLUMN_GAP, top], "size": size,
-                      "flags": {}, "order": number, "mode": 0, "inputs": [], "outputs": [], "properties": {},
-                      "widgets_values": [text]})
-        top += size[1] + ROW_GAP + TITLE
-    return notes
+def _notes(texts: Sequence[str], first: int, boxes: Sequence[_Box], beside: Sequence[_Box]) -> list[dict[str, Any]]:
+    lines = [sum(1 + len(line) // 55 for line in text.splitlines()) for text in texts]
+    heights = [max(90, 40 + 20 * count) for count in lines]
+    bottom = sum(heights) + (ROW_GAP + TITLE) * len(heights)
+    left = min((box.at[0] for box in beside), default=0) - NOTE_WIDTH - 2 * COLUMN_GAP
+    if any(box.at[0] < left + NOTE_WIDTH + COLUMN_GAP and box.at[1] - 3 * TITLE < bottom for box in boxes):
+        left = min(box.at[0] for box in boxes) - NOTE_WIDTH - 2 * COLUMN_GAP
+    return [{"id": number, "type": "MarkdownNote",
+             "pos": [left, TITLE + sum(heights[:place]) + (ROW_GAP + TITLE) * place], "size": [NOTE_WIDTH, heights[place]],
+             "flags": {}, "order": number, "mode": 0, "inputs": [], "outputs": [], "properties": {},
+             "widgets_values": [text]}
+            for place, (number, text) in enumerate(zip(range(first, first + len(texts)), texts))]
 
 
 def _frame(title: str, boxes: list[_Box], number: int) -> dict[str, Any]:

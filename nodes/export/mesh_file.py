@@ -45,7 +45,7 @@ def obj_files(mesh: Mesh, stem: str) -> dict[str, bytes]:
     if _is_textured(mesh):
         material = trimesh.visual.material.SimpleMaterial(
             image=_picture(mesh.texture), ambient=(0, 0, 0), diffuse=(255, 255, 255), specular=(0, 0, 0))
-        material.name = stem                             # and so the picture's; an attribute, as trimesh 4 ignores name=
+        material.name = stem                             # names the picture too; trimesh 4 ignores the argument name
         look = trimesh.visual.TextureVisuals(uv=_uv(mesh), material=material)
     elif mesh.vertex_colors is not None:
         look = trimesh.visual.ColorVisuals(vertex_colors=_rgba(mesh.vertex_colors))

@@ -1,0 +1,188 @@
+"""The pack inside a real ComfyUI, over its HTTP API.
+
+Runs where the environment variable COMFYUI_DIR names a checkout of ComfyUI; COMFYUI_PYTHON may name the interpreter
+that has its requirements and the pack's. The server gets a folder of its own: the checkout is not written to.
+"""
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import distill3d
+from distill3d.nodes import node_list
+from distill3d.workflows import listing, schema
+from distill3d.workflows.graph import read_graph
+
+COMFYUI = os.environ.get("COMFYUI_DIR")
+pytestmark = pytest.mark.skipif(not COMFYUI, reason="set COMFYUI_DIR to a checkout of ComfyUI to test inside it")
+PACK = Path(distill3d.__file__).resolve().parent
+SMALL = {  # widgets that make a shipped workflow a matter of seconds
+    "Distill3D_Optimize": {"steps": 3}, "Distill3D_ExtractMesh": {"resolution": 24},
+    "Distill3D_UnwrapUV": {"texture_size": 128, "face_budget": 100000, "atlas": "boxes"},
+    "Distill3D_BakeTexture": {"texture_size": 128}, "Distill3D_Turntable": {"frames": 2, "size": 32},
+    "Distill3D_SamplePrior": {"images": 1, "steps": 2}, "Distill3D_LangevinSample": {"images": 1, "levels": 1, "steps": 1}}
+
+
+class Server:
+    def __init__(self, folder):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        (folder / "custom_nodes").mkdir()
+        (folder / "custom_nodes" / "distill3d").symlink_to(PACK)
+        self.output, self.log = folder / "output", folder / "log.txt"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [os.environ.get("COMFYUI_PYTHON", sys.executable), "main.py", "--cpu", "--listen", "127.0.0.1", "--port",
+                 self.address.rsplit(":", 1)[1], "--base-directory", str(folder), "--database-url", "sqlite:///:memory:",
+                 "--disable-api-nodes"], cwd=COMFYUI, stdout=log, stderr=log)
+
+    def request(self, path, data=None):
+        """(status, parsed answer); data: bytes or what becomes JSON."""
+        body = data if isinstance(data, bytes) or data is None else json.dumps(data).encode()
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.address + path, body), timeout=60) as answer:
+                return answer.status, json.loads(answer.read() or "null")
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read() or "null")
+
+    def wait_until(self, seconds, what, ready):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                pytest.fail(f"ComfyUI ended with {self.process.returncode}:\n{self.tail()}")
+            answer = ready()
+            if answer:
+                return answer
+            time.sleep(0.2)
+        pytest.fail(f"{what} took more than {seconds} s:\n{self.tail()}")
+
+    def is_up(self):
+        try:
+            return self.request("/system_stats")[0] == 200
+        except OSError:
+            return False
+
+    def queue(self, prompt):
+        status, answer = self.request("/prompt", {"prompt": prompt})
+        assert status == 200, answer
+        return answer["prompt_id"]
+
+    def run(self, prompt):
+        """The history entry of a prompt, when it has come to its end."""
+        name = self.queue(prompt)
+        entry = self.wait_until(300, "The workflow", lambda: self.request(f"/history/{name}")[1].get(name))
+        assert entry["status"]["status_str"] == "success", self.tail()
+        return entry
+
+    def tail(self):
+        return self.log.read_text(errors="replace")[-6000:]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("comfyui"))
+    try:
+        server.wait_until(300, "The start", server.is_up)
+        yield server
+    finally:
+        server.process.terminate()
+        try:
+            server.process.wait(20)
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+
+
+@pytest.fixture(scope="module")
+def info(server):
+    return server.request("/object_info")[1]
+
+
+def small(name):
+    """A shipped workflow in API format, with small settings."""
+    prompt = read_graph(listing.shipped_workflows()[name]).to_api()
+    for entry in prompt.values():
+        entry["inputs"].update(SMALL.get(entry["class_type"], {}))
+    return prompt
+
+
+def test_every_node_is_there(info):
+    assert {name for name in info if name.startswith("Distill3D_")} == {schema.schema_of(node).node_id for node in node_list()}
+
+
+def test_nothing_is_complained_about(server, info):
+    complaints = [line for line in server.log.read_text(errors="replace").splitlines()
+                  if "distill3d" in line.lower() and any(word in line.lower() for word in ("warn", "error", "failed"))]
+    assert not complaints
+
+
+@pytest.mark.parametrize("node", node_list(), ids=lambda node: node.__name__)
+def test_the_schema_means_the_same_there(info, node):
+    """What our stand-in makes of a schema, which tests and the command line go by, is what ComfyUI makes of it."""
+    there = info[schema.schema_of(node).node_id]
+    parts = [there["input"].get(part, {}) for part in ("required", "optional")]
+    assert [*parts[0], *parts[1]] == list(schema.inputs_of(node))
+    for name, entry in schema.inputs_of(node).items():
+        kind, facts = {**parts[0], **parts[1]}[name]
+        assert kind == entry.get_io_type() and facts["tooltip"] == entry.tooltip
+        assert (name in parts[1]) == bool(entry.optional)
+        if "," in kind:  # a number that also takes a wire: the front end shows the widget of this type
+            assert facts.get("widgetType") == schema.widget_type(entry)
+        if schema.widget_type(entry):
+            assert {key: facts.get(key) for key in ("default", "min", "max")} == {
+                key: getattr(entry, key) for key in ("default", "min", "max")}
+        if kind == "COMBO":
+            assert facts["options"] == schema.choices(entry)
+    assert there["output"] == [slot.get_io_type() for slot in schema.outputs_of(node)]
+    assert there["output_node"] == schema.is_output(node) and there["display_name"] == schema.display_name(node)
+
+
+@pytest.mark.parametrize("name", ["dreamfusion", "sample_prior"])
+def test_a_shipped_workflow_runs_and_runs_only_once(server, info, name):
+    prompt = small(name)
+    entry = server.run(prompt)
+    assert set(entry["outputs"]) == {node for node, one in prompt.items() if info[one["class_type"]]["output_node"]}
+    files = [file for output in entry["outputs"].values() for listed in output.values() for file in listed
+             if isinstance(file, dict)]
+    assert len(files) >= len(entry["outputs"])
+    assert all((server.output / file["subfolder"] / file["filename"]).stat().st_size for file in files)
+    again = dict(server.run(prompt)["status"]["messages"])
+    assert set(again["execution_cached"]["nodes"]) == set(prompt)
+
+
+def test_a_run_is_ended_early_and_kept(server):
+    prompt = small("dreamfusion")
+    optimize = next(node for node, one in prompt.items() if one["class_type"] == "Distill3D_Optimize")
+    prompt[optimize]["inputs"].update(steps=100000, seed=1)
+    name = server.queue(prompt)
+    assert server.request("/distill3d/finish", {"node": "no such node"})[0] == 409
+    server.wait_until(60, "The stage", lambda: server.request("/distill3d/finish", {"node": optimize})[0] == 200)
+    entry = server.wait_until(120, "Ending early", lambda: server.request(f"/history/{name}")[1].get(name))
+    assert entry["status"]["status_str"] == "success", server.tail()
+    assert server.request("/distill3d/finish", {})[0] == 409
+
+
+def test_an_interrupted_run_does_not_spoil_the_next(server):
+    prompt = small("dreamfusion")
+    optimize = next(node for node, one in prompt.items() if one["class_type"] == "Distill3D_Optimize")
+    prompt[optimize]["inputs"].update(steps=100000, seed=2)
+    name = server.queue(prompt)
+    server.wait_until(60, "The stage", lambda: server.request("/queue")[1]["queue_running"])
+    time.sleep(2)
+    server.request("/interrupt", {})
+    entry = server.wait_until(60, "Interrupting", lambda: server.request(f"/history/{name}")[1].get(name))
+    assert "execution_interrupted" in dict(entry["status"]["messages"]) and not entry["outputs"]
+    prompt[optimize]["inputs"]["steps"] = 2
+    assert server.run(prompt)["outputs"]
+
+
+@pytest.mark.parametrize("body", [b"no JSON", b"[1]"])
+def test_a_broken_request_is_answered(server, body):
+    assert server.request("/distill3d/finish", body)[0] == 400
