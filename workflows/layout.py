@@ -185,7 +185,7 @@ def _frame(title: str, boxes: list[_Box], number: int) -> dict[str, Any]:
     left, top = min(box.at[0] for box in boxes), min(box.at[1] for box in boxes)
     right = max(box.at[0] + box.size[0] for box in boxes)
     bottom = max(box.at[1] + box.size[1] for box in boxes)
-    # The node's own title stands above its place, the frame's title above that.
+    # The node's own title stands above its place, the frame's title above that. Nodes 2.0 are a little taller.
     return {"id": number, "title": title, "bounding": [left - 15, top - 2 * TITLE - 5, right - left + 30,
-                                                       bottom - top + 2 * TITLE + 20],
+                                                       bottom - top + 2 * TITLE + 45],
             "color": "#3f789e", "font_size": 22, "flags": {}}

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.skipif(not COMFYUI, reason="set COMFYUI_DIR to a checko
 PACK = Path(distill3d.__file__).resolve().parent
 SMALL = {  # widgets that make a shipped workflow a matter of seconds
     "Distill3D_Optimize": {"steps": 3}, "Distill3D_ExtractMesh": {"resolution": 24},
-    "Distill3D_UnwrapUV": {"texture_size": 128, "face_budget": 100000, "atlas": "boxes"},
-    "Distill3D_BakeTexture": {"texture_size": 128}, "Distill3D_Turntable": {"frames": 2, "size": 32},
+    "Distill3D_UnwrapUV": {"texture_size": 256, "face_budget": 100000, "atlas": "boxes"},
+    "Distill3D_BakeTexture": {"texture_size": 256}, "Distill3D_Turntable": {"frames": 2, "size": 32},
     "Distill3D_SamplePrior": {"images": 1, "steps": 2}, "Distill3D_LangevinSample": {"images": 1, "levels": 1, "steps": 1}}
 
 
@@ -72,7 +72,7 @@ class Server:
 
     def queue(self, prompt):
         status, answer = self.request("/prompt", {"prompt": prompt})
-        assert status == 200, answer
+        assert status == 200 and not answer["node_errors"], answer
         return answer["prompt_id"]
 
     def run(self, prompt):

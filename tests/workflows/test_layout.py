@@ -121,3 +121,23 @@ def test_agrees_with_the_converter_of_comfy_cli(registry, sheet, object_info):
     theirs = convert(sheet, object_info(registry.values()))
     ours = read_graph(sheet, registry).to_api()
     assert {key: one["inputs"] for key, one in theirs.items()} == {key: one["inputs"] for key, one in ours.items()}
+
+
+def test_groups_in_other_columns_stand_side_by_side_and_notes_beside_the_first(registry):
+    api = {"1": {"class_type": "Test_Source", "inputs": {}}, "2": {"class_type": "Distill3D_ViewPrompt", "inputs": {}},
+           "3": {"class_type": "Test_Scale", "inputs": {"number": ["1", 0]}},
+           "4": {"class_type": "Test_Write", "inputs": {"number": ["3", 0]}},
+           "5": {"class_type": "Test_Write", "inputs": {"number": ["1", 0]}}}
+    sheet = to_ui(api, registry, groups={"Late": ["4"], "Early": ["1"], "Wide": ["3", "5"]}, notes=["Short."])
+    late, early, wide = map(frame, sheet["groups"])
+    assert early[1] == late[1] and early[2] < late[0]
+    assert wide[1] > late[3] and not overlap(wide, early)
+    note = box(sheet["nodes"][-1])
+    assert note[2] < min(early[0], late[0]) and not any(overlap(note, one) for one in (late, early, wide))
+    beside = to_ui(api, registry, groups={"Late": ["4"]}, notes=["Short."])
+    assert 0 < beside["groups"][0]["bounding"][0] - box(beside["nodes"][-1])[2] < 200
+
+
+def test_nodes_below_each_other_are_equally_wide(sheet):
+    places = [(node["pos"][0], node["size"][0]) for node in sheet["nodes"] if node["id"] in (10, 11)]
+    assert len({width for left, width in places}) == len({left for left, _ in places})
