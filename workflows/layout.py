@@ -16,11 +16,13 @@ from .check import checked
 from .graph import Graph, GraphNode, Link, read_graph
 from .schema import Registry
 
-COLUMN_GAP, ROW_GAP, TITLE, SLOT, WIDGET, TEXT_BOX = 60, 40, 30, 20, 24, 110
+COLUMN_GAP, ROW_GAP, TITLE, SLOT, WIDGET, TEXT_BOX = 100, 40, 30, 20, 24, 110
+# What a node may grow by: Nodes 2.0 has taller widgets and a row for the pack's badge; progress is a line of text.
+TALLER_WIDGET, BADGE, PROGRESS = 4, 24, 48
 NARROW, WIDE, NOTE_WIDTH = 290, 420, 420
 # Pictures, charts and viewers below the widgets, by node type.
 SHOWN = {"LoadImage": 300, "PreviewImage": 260, "SaveImage": 260, "SaveAnimatedWEBP": 260, "SaveVideo": 260,
-         "SaveGLB": 320, "Preview3D": 400, "Distill3D_Optimize": 420}
+         "SaveGLB": 320, "Preview3D": 400, "Distill3D_Optimize": 420, "Distill3D_SaveAnimation": 260}
 
 
 @dataclass
@@ -29,6 +31,7 @@ class _Box:
     number: int
     column: int
     size: tuple[int, int]
+    room: int  # height to keep free for it
     at: tuple[int, int] = (0, 0)
 
 
@@ -94,17 +97,20 @@ def _boxes(graph: Graph, registry: Registry) -> dict[str, _Box]:
     longest = max(map(steps_to_end, graph.nodes), default=0)
     numeric = all(one.isdecimal() for one in graph.nodes)
     return {one: _Box(node, int(one) if numeric else number, longest - steps[one],
-                      _size(registry[node.type], node.type))
+                      *_size(registry[node.type], node.type))
             for number, (one, node) in enumerate(graph.nodes.items(), 1)}
 
 
-def _size(node_class: type, kind: str) -> tuple[int, int]:
+def _size(node_class: type, kind: str) -> tuple[tuple[int, int], int]:
+    """(width, height) and the height to keep free."""
     widgets = schema.widgets_of(node_class)
     texts = sum(bool(entry.multiline) for entry in widgets)
     rows = len(widgets) - texts + sum(map(schema.has_control, widgets))
     slots = max(len(schema.inputs_of(node_class)) - len(widgets), len(schema.outputs_of(node_class)))
-    return (WIDE if texts or kind in SHOWN else NARROW,
-            SLOT * slots + WIDGET * rows + TEXT_BOX * texts + SHOWN.get(kind, 0) + 16)
+    height = SLOT * slots + WIDGET * rows + TEXT_BOX * texts + SHOWN.get(kind, 0) + 16
+    shows_progress = bool(schema.schema_of(node_class).hidden) and kind not in SHOWN
+    room = height + TALLER_WIDGET * rows + BADGE + PROGRESS * shows_progress
+    return (WIDE if texts or kind in SHOWN else NARROW, height), room
 
 
 def _place(boxes: dict[str, _Box], bands: list[tuple[str, list[str]]]) -> None:
@@ -126,7 +132,7 @@ def _place(boxes: dict[str, _Box], bands: list[tuple[str, list[str]]]) -> None:
             y = top + TITLE
             for box in column_boxes:
                 box.at, box.size = (lefts[column], y), (width, box.size[1])
-                y += box.size[1] + ROW_GAP + TITLE
+                y += box.room + ROW_GAP + TITLE
             bottom = max(bottom, y)
         for column in spanned:
             free[column] = bottom + ROW_GAP + TITLE
@@ -184,8 +190,8 @@ def _notes(texts: Sequence[str], first: int, boxes: Sequence[_Box], beside: Sequ
 def _frame(title: str, boxes: list[_Box], number: int) -> dict[str, Any]:
     left, top = min(box.at[0] for box in boxes), min(box.at[1] for box in boxes)
     right = max(box.at[0] + box.size[0] for box in boxes)
-    bottom = max(box.at[1] + box.size[1] for box in boxes)
-    # The node's own title stands above its place, the frame's title above that. Nodes 2.0 are a little taller.
+    bottom = max(box.at[1] + box.room for box in boxes)
+    # The node's own title stands above its place, the frame's title above that.
     return {"id": number, "title": title, "bounding": [left - 15, top - 2 * TITLE - 5, right - left + 30,
-                                                       bottom - top + 2 * TITLE + 45],
+                                                       bottom - top + 2 * TITLE + 20],
             "color": "#3f789e", "font_size": 22, "flags": {}}

@@ -1,6 +1,7 @@
 """Sample Prior and Langevin Sample: what a prior paints by itself, to see what it knows."""
 from __future__ import annotations
 
+import math
 from typing import Iterator
 
 import torch
@@ -33,11 +34,15 @@ def sample(prior: Prior, texts: list[str], negative: str = "", steps: int = 50, 
         yield prior.decode_image(z0)
 
 
-def langevin(prior: Prior, texts: list[str], negative: str = "", levels: int = 20, steps: int = 5, size: float = 0.1,
+def langevin(prior: Prior, texts: list[str], negative: str = "", levels: int = 30, steps: int = 5, size: float = 0.15,
              guidance: float = 4.0, seed: int = 0, clamp: bool = True) -> Iterator[Tensor]:
-    """Annealed Langevin dynamics: `steps` steps at each of `levels` falling noise levels; yields as `sample` does."""
+    """Annealed Langevin dynamics: `steps` steps at each of `levels` falling noise levels; yields as `sample` does.
+
+    The levels fall geometrically (Song and Ermon 2019): `steps` steps shrink what is left of the noise by
+    (1 - size)^steps, and a level may not fall faster than that.
+    """
     denoise = _Denoiser(prior, texts, negative, guidance, clamp)
-    times = torch.linspace(prior.timesteps - 1, 0, levels).round().long()
+    times = _geometric_times(prior, levels)
     x = None
     for level, t in enumerate(times.tolist()):
         for step in range(steps):
@@ -48,6 +53,15 @@ def langevin(prior: Prior, texts: list[str], negative: str = "", levels: int = 2
             z0, sigma = denoise(x, t)
             x = langevin_step(x, z0, sigma, size, noise)
         yield prior.decode_image(z0)
+
+
+def _geometric_times(prior: Prior, levels: int, largest: float = 20.0) -> Tensor:
+    """Timesteps [levels] whose noise levels fall geometrically, from `largest` (far above any image in [-1,1]) or the
+    prior's own largest to its smallest."""
+    sigmas = prior.sigma(torch.arange(prior.timesteps, device=prior.device)).double().cpu()
+    first, last = math.log(min(largest, float(sigmas[-1]))), math.log(float(sigmas[0]))
+    wanted = torch.linspace(first, last, levels, dtype=torch.float64)
+    return (sigmas.log()[None] - wanted[:, None]).abs().argmin(1)
 
 
 class _Denoiser:
@@ -126,15 +140,15 @@ class LangevinSampleNode(Node):
             description="Pictures from annealed Langevin dynamics on a prior's score: the sampler that score matching came "
                         "from.", search_aliases=["score matching", "ncsn", "mcmc"],
             inputs=[*_inputs(),
-                    io.Int.Input("levels", default=20, min=1, max=1000, tooltip="Noise levels, from pure noise to none."),
+                    io.Int.Input("levels", default=30, min=1, max=1000, tooltip="Noise levels, from pure noise to almost none."),
                     io.Int.Input("steps", default=5, min=1, max=1000, tooltip="Langevin steps at each level."),
-                    io.Float.Input("step_size", default=0.1, min=0.0001, max=0.5, step=0.01, round=False,
+                    io.Float.Input("step_size", default=0.15, min=0.0001, max=0.5, step=0.01, round=False,
                                    tooltip="Length of a step relative to the squared noise level.")],
             outputs=[io.Image.Output("images", tooltip="The pictures.")], hidden=[io.Hidden.unique_id])
 
     @classmethod
     def execute(cls, prior, prompt, images=4, guidance=4.0, azimuth=30.0, azimuth_step=0.0, elevation=15.0, clamp=True,
-                enlarge=4, seed=0, levels=20, steps=5, step_size=0.1) -> io.NodeOutput:
+                enlarge=4, seed=0, levels=30, steps=5, step_size=0.15) -> io.NodeOutput:
         texts = _views(prompt, images, azimuth, azimuth_step, elevation)
         return _run(cls, "Langevin Sample", prior, levels, enlarge,
                     lambda loaded: langevin(loaded, texts, prompt.negative, levels, steps, step_size, guidance, seed, clamp))
