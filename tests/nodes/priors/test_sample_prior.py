@@ -55,7 +55,7 @@ def test_langevin_has_the_distribution_of_the_prior():
             return super().sigma(t) * torch.where(t == 999, 300.0, 1.0)
 
     prior = Steep(PRIOR, torch.device("cpu"))
-    images = last(langevin(prior, ["red"] * 100, steps=15, size=0.05, guidance=1.0, clamp=False)) * 2 - 1
+    images = last(langevin(prior, ["red"] * 100, levels=60, steps=20, size=0.1, guidance=1.0, clamp=False)) * 2 - 1
     assert abs(images.mean() - 0.5) < 0.03 and abs(images.std() - 0.2) < 0.04
 
 
