@@ -83,15 +83,15 @@ def _runtime(host: Host) -> Iterator[Finding]:
 
 def _builtin_prior() -> Finding:
     try:
-        from ..nodes.priors.builtin_prior import FOLDER
+        from ..nodes.core.prior import BUILTIN_FOLDER
     except ImportError as error:
         return Finding("wrong", "built-in prior", f"cannot be loaded: {error}", "Install the package again.")
-    files = [FOLDER / "model_index.json", *FOLDER.glob("unet/*.safetensors")]
+    files = [BUILTIN_FOLDER / "model_index.json", *BUILTIN_FOLDER.glob("unet/*.safetensors")]
     if len(files) < 2 or not files[0].is_file():
-        return Finding("wrong", "built-in prior", f"its weights are missing in {FOLDER}",
+        return Finding("wrong", "built-in prior", f"its weights are missing in {BUILTIN_FOLDER}",
                        "Install the package again, or train it: distill3d train")
-    size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
-    return Finding("ok", "built-in prior", f"{FOLDER} ({size / 1e6:.1f} MB)")
+    size = sum(path.stat().st_size for path in BUILTIN_FOLDER.rglob("*") if path.is_file())
+    return Finding("ok", "built-in prior", f"{BUILTIN_FOLDER} ({size / 1e6:.1f} MB)")
 
 
 def _package(package: Package) -> Finding:

@@ -6,7 +6,8 @@ import torch
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.shapes import KNOWN_WORDS
-from distill3d.nodes.priors.builtin_prior import FOLDER, BuiltinPrior, BuiltinPriorNode
+from distill3d.nodes.core.prior import BUILTIN_FOLDER
+from distill3d.nodes.priors.builtin_prior import BuiltinPrior, BuiltinPriorNode
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
 
 
@@ -58,7 +59,7 @@ def test_node_takes_folders_below_output_and_models(host, tiny_if, tmp_path):
         recipe = BuiltinPriorNode.execute(folder).args[0]
         assert recipe == BuiltinPrior(str(place)) and recipe.load(torch.device("cpu")).size == 8
     assert BuiltinPriorNode.execute().args[0] == BuiltinPriorNode.execute("").args[0] == BuiltinPrior()
-    assert FOLDER.parent.name == "priors"
+    assert BUILTIN_FOLDER.parent.name == "priors"
 
 
 @pytest.mark.parametrize("folder", ["/", "..", ".", "../elsewhere", "mine/../../elsewhere", "link", "absent", "{tmp}/elsewhere"])
