@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from ..nodes.comfy import Host
+from ..nodes.core.prior import BUILTIN_FOLDER
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,6 @@ def _runtime(host: Host) -> Iterator[Finding]:
 
 
 def _builtin_prior() -> Finding:
-    try:
-        from ..nodes.core.prior import BUILTIN_FOLDER
-    except ImportError as error:
-        return Finding("wrong", "built-in prior", f"cannot be loaded: {error}", "Install the package again.")
     files = [BUILTIN_FOLDER / "model_index.json", *BUILTIN_FOLDER.glob("unet/*.safetensors")]
     if len(files) < 2 or not files[0].is_file():
         return Finding("wrong", "built-in prior", f"its weights are missing in {BUILTIN_FOLDER}",
