@@ -41,8 +41,13 @@ def _feed(digest, part: Any) -> None:
         for item in part:
             _feed(digest, item)
         digest.update(b")")
+    elif isinstance(part, (set, frozenset)):  # their order differs between processes
+        _feed(digest, sorted(part))
     else:
-        digest.update(repr(part).encode() + b";")
+        text = repr(part)
+        if " at 0x" in text:
+            raise TypeError(f"{type(part).__name__} has no stable text: make it a frozen dataclass or give it a __repr__")
+        digest.update(text.encode() + b";")
 
 
 def gather(scene: nn.Module, optimizer: torch.optim.Optimizer, losses: Mapping[str, Any]) -> dict[str, Tensor]:
