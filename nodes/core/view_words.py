@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-STEP = 15  # degrees between fine words
+STEP = 5  # degrees between fine words: the edges of a 32x32 picture of a cube move by half a pixel
 AZIMUTH_WORDS = tuple(f"az{a}" for a in range(0, 360, STEP))
 ELEVATION_WORDS = tuple(f"el{e}" for e in range(-45, 76, STEP))
 COARSE_VIEWS = ("front view", "side view", "back view", "overhead view")
@@ -31,7 +31,7 @@ def coarse_view(azimuth, elevation, overhead=OVERHEAD):
 
 
 def fine_view(azimuth: float, elevation: float) -> str:
-    """Both angles to the nearest 15 degrees, as in "az30 el-15".
+    """Both angles to the nearest 5 degrees, as in "az30 el-15".
 
     azimuth, elevation  degrees; azimuth wraps around, elevation is clamped to -45 .. 75.
     """

@@ -16,12 +16,16 @@ from ..core.shapes import KNOWN_WORDS
 from ..core.silence import silence
 from ..core.view_words import VIEW_WORDS
 
+# Velocity (Salimans and Ho 2022, sec. 4), where DeepFloyd predicts noise. Under strong noise a predicted noise says next to
+# nothing about the picture, and a small model never learns there which of two colours is on top, which only there is
+# unknown; a predicted velocity is the picture itself.
+PREDICTION = "v_prediction"
 TOKENS = 77  # prompts are padded to this length, as IFPipeline does
 WORDS = ("<pad>", "</s>", "<unk>", ",", *KNOWN_WORDS, *VIEW_WORDS)
 
 
 def build_unet(channels=(32, 64, 96), resolution=32, text_width=64):
-    """A fresh UNet2DConditionModel: 3 channels in, 3 noise and 3 variance channels out.
+    """A fresh UNet2DConditionModel: 3 channels in, 3 velocity and 3 variance channels out.
 
     The variance channels start at weight 0 and bias -1 and stay there: under "learned_range" that is
     the posterior variance of DDPM (Ho et al. 2020, eq. 7).
@@ -137,9 +141,10 @@ def save_if_folder(path, unet, text_encoder, tokenizer):
         diffusers.IFPipeline(
             tokenizer=tokenizer,
             text_encoder=copy.deepcopy(text_encoder).to("cpu", torch.float16),
-            unet=copy.deepcopy(unet).to("cpu", torch.float16),
+            unet=copy.deepcopy(unet).to("cpu", torch.float16, memory_format=torch.contiguous_format),
             scheduler=diffusers.DDPMScheduler(
-                1000, beta_schedule="squaredcos_cap_v2", variance_type="learned_range", clip_sample=True
+                1000, beta_schedule="squaredcos_cap_v2", variance_type="learned_range", clip_sample=True,
+                prediction_type=PREDICTION,
             ),
             safety_checker=None,
             feature_extractor=None,

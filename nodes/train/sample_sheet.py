@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import torch
 
-from .if_layout import encode_text
+from .if_layout import PREDICTION, encode_text
 
 
 def noise_schedule():
     """The diffusers DDPMScheduler that the prior is trained and sampled with: 1000 steps, cosine."""
     from diffusers import DDPMScheduler
 
-    return DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2", variance_type="fixed_small", clip_sample=True)
+    return DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2", variance_type="fixed_small", clip_sample=True,
+                         prediction_type=PREDICTION)
 
 
 @torch.no_grad()
@@ -37,8 +38,8 @@ def sample_prior(
     scheduler.set_timesteps(steps)
     x = torch.randn(batch, 3, size, size, generator=generator)
     for t in scheduler.timesteps:
-        noise = unet(torch.cat([x, x]).to(device), t.to(device), condition).sample[:, :3].float().cpu()
-        conditional, unconditional = noise.chunk(2)
+        predicted = unet(torch.cat([x, x]).to(device), t.to(device), condition).sample[:, :3].float().cpu()
+        conditional, unconditional = predicted.chunk(2)
         guided = unconditional + guidance_scale * (conditional - unconditional)
         x = scheduler.step(guided, t, x, generator=generator).prev_sample
     return (x.clamp(-1, 1) * 0.5 + 0.5).permute(0, 2, 3, 1)

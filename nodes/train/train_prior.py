@@ -29,6 +29,7 @@ def train_prior(
     callback: Callable | None = None,
     budget: Callable[[int, float], float] | None = None,
     start: str | None = None,
+    reading: Callable | None = None,
 ) -> TrainedPrior:
     """Denoising training (Ho et al. 2020, eq. 14) on ShapeImages.
 
@@ -39,6 +40,7 @@ def train_prior(
               sample sheet [H', W', 3], at checkpoints and at the end; what it raises ends the run
     budget    budget(step, seconds) -> fraction used, in place of the recipe's; asked at every step
     start     pipeline folder whose weights a new run begins with, instead of random ones
+    reading   reading(step, total, loss), while the text encoder learns to read, before everything else
 
     Returns TrainedPrior, on `device`. Every random choice comes from (seed, step).
     """
@@ -48,6 +50,8 @@ def train_prior(
         trainer.load(state)
     elif start:
         trainer.begin_from(start)
+    if trainer.step == 0 and recipe.reading_steps:
+        trainer.learn_to_read(reading)
     budget = budget or recipe.progress
     before, start = trainer.seconds, time.monotonic()
     saved = start
@@ -86,7 +90,7 @@ def train_below_output(dataset: ShapeDataset, recipe: PriorRecipe, folder: str, 
     watch = _Watch(recipe, node_id)
     try:
         data = load_or_render(dataset, str(path / "dataset.npz"), watch.rendered, host().device())
-        train_prior(data, recipe, str(path), host().device(), watch, watch.budget, beginning)
+        train_prior(data, recipe, str(path), host().device(), watch, watch.budget, beginning, watch.read)
     finally:
         watch.progress.close()
     host().saved(path / PIPELINE / "model_index.json")
@@ -105,6 +109,10 @@ class _Watch:
     def rendered(self, done: int, size: int) -> None:
         host().check()
         self.progress.update(0, f"{done}/{size} pictures drawn")
+
+    def read(self, step: int, steps: int, loss: float) -> None:
+        host().check()
+        self.progress.update(0, f"{step}/{steps} reading captions  loss {loss:.3f}")
 
     def budget(self, step: int, seconds: float) -> float:
         # Not before the first step of all: there would be nothing to keep.
@@ -180,6 +188,8 @@ class TrainPriorNode(Node):
                                  "Off: a folder that holds one is refused."),
                 io.String.Input("start", default="", optional=True, tooltip="Weights that a new run begins with: empty for "
                                 "random ones, \"built-in\" for those of the pack, or a prior's folder below the output folder."),
+                io.Int.Input("reading_steps", default=1500, min=0, max=100_000, optional=True, tooltip="Steps in which the text "
+                             "encoder alone learns what captions say, before a new run paints. 0: it learns that by painting."),
             ],
             outputs=[io.String.Output("folder", tooltip="The trained prior, for the folder of Built-in Prior."),
                      io.Image.Output("samples", tooltip="What the prior paints for some prompts.")],
@@ -187,7 +197,8 @@ class TrainPriorNode(Node):
 
     @classmethod
     def execute(cls, dataset, minutes=90.0, steps=0, channels="32, 64, 96", learning_rate=1e-3, batch=32, seed=0,
-                folder="distill3d/prior", resume=True, start="") -> io.NodeOutput:
-        recipe = PriorRecipe(steps or None, minutes, batch, parse_channels(channels), learning_rate, seed=seed)
+                folder="distill3d/prior", resume=True, start="", reading_steps=1500) -> io.NodeOutput:
+        recipe = PriorRecipe(steps or None, minutes, batch, parse_channels(channels), learning_rate, seed=seed,
+                             reading_steps=reading_steps)
         name, sheet = train_below_output(dataset, recipe, folder, resume, cls.hidden.unique_id, start)
         return io.NodeOutput(name, sheet[None], ui={"text": [name]})

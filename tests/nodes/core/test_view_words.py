@@ -1,5 +1,4 @@
 import pytest
-
 from distill3d.nodes.core.view_words import VIEW_WORDS, coarse_view, fine_view
 
 
@@ -28,12 +27,13 @@ def test_coarse_view(azimuth, elevation, words):
     [
         (0, 0, "az0 el0"),
         (29, -14, "az30 el-15"),
-        (352.4, 7.4, "az345 el0"),
-        (352.5, 7.5, "az0 el15"),
-        (-30, 70, "az330 el75"),
-        (360, -40, "az0 el-45"),
-        (725, -90, "az0 el-45"),
-        (10, 90, "az15 el75"),
+        (352.4, 7.4, "az350 el5"),
+        (352.5, 7.5, "az355 el10"),
+        (357.5, 2.5, "az0 el5"),
+        (-30, 70, "az330 el70"),
+        (360, -40, "az0 el-40"),
+        (725, -90, "az5 el-45"),
+        (11, 90, "az10 el75"),
     ],
 )
 def test_fine_view(azimuth, elevation, words):

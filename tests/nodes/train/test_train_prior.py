@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import Cancelled, DistillError
 from distill3d.nodes.priors.builtin_prior import BuiltinPriorNode
@@ -11,7 +10,7 @@ from distill3d.nodes.train.prior_trainer import PriorRecipe
 from distill3d.nodes.train.shape_dataset import ShapeDataset
 from distill3d.nodes.train.train_prior import TrainPriorNode, parse_channels, train_prior
 
-RECIPE = PriorRecipe(steps=5, batch=4, channels=(16, 32), warmup=2)
+RECIPE = PriorRecipe(steps=5, batch=4, channels=(16, 32), warmup=2, reading_steps=3)
 DATASET = ShapeDataset(8, resolution=8, supersample=1)
 
 pytestmark = pytest.mark.usefixtures("short_sheet")
@@ -49,7 +48,7 @@ class RecordingHost(Host):
 
 
 def run(**widgets):
-    return TrainPriorNode.execute(DATASET, **{"steps": 3, "channels": "16, 32", "batch": 2, "folder": "run", **widgets}).args
+    return TrainPriorNode.execute(DATASET, **{"steps": 3, "channels": "16, 32", "batch": 2, "folder": "run", "reading_steps": 2, **widgets}).args
 
 
 def test_resumed_run_is_bit_exact(data, tmp_path):
