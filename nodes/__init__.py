@@ -8,6 +8,7 @@ def node_list() -> list[type]:
     from .cameras.fixed_orbit import FixedOrbitNode
     from .cameras.headlight import CameraLightNode
     from .cameras.magic3d_light import Magic3DLightNode
+    from .cameras.multi_view_orbit import MultiViewOrbitNode
     from .cameras.random_orbit_views import RandomOrbitViewsNode
     from .evaluate.compare_geometry import CompareGeometryNode
     from .evaluate.score_views import ScoreViewsNode
@@ -30,23 +31,37 @@ def node_list() -> list[type]:
     from .optimize.optimizer_settings import OptimizerSettingsNode
     from .optimize.save_state import LoadStateNode, SaveStateNode
     from .optimize.schedule import ScheduleNode
-    from .priors.builtin_prior import BuiltinPriorNode
-    from .priors.sample_prior import LangevinSampleNode, SamplePriorNode
-    from .priors.view_prompt import ViewPromptNode
     from .renderers.volume_renderer import VolumeRendererNode
 
     return [
         HashGridVolumeNode, VoxelVolumeNode, TriplaneVolumeNode, MLPVolumeNode,
         AlbedoNode, LambertianNode, SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
         VolumeRendererNode,
-        RandomOrbitViewsNode, FixedOrbitNode, DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
-        BuiltinPriorNode, ViewPromptNode, SamplePriorNode, LangevinSampleNode,
+        RandomOrbitViewsNode, MultiViewOrbitNode, FixedOrbitNode, DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
+        *_prior_nodes(),
         SDSLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode, DistortionLossNode,
         ScheduleNode, ObjectiveNode, OptimizerSettingsNode, OptimizeNode, SaveStateNode, LoadStateNode,
         *_export_nodes(),
         ScoreViewsNode, CompareGeometryNode,
         *_train_nodes(),
     ]
+
+
+def _prior_nodes() -> list[type]:
+    from .priors.builtin_prior import BuiltinPriorNode
+    from .priors.deepfloyd_if import DeepFloydIFPriorNode
+    from .priors.imagedream import ImageDreamPriorNode
+    from .priors.model_prior import PriorFromModelNode
+    from .priors.mvdream import MVDreamPriorNode
+    from .priors.sample_prior import LangevinSampleNode, SamplePriorNode
+    from .priors.save_text_embeddings import SaveTextEmbeddingsNode
+    from .priors.stable_diffusion import StableDiffusionPriorNode
+    from .priors.view_prompt import ViewPromptNode
+    from .priors.zero123 import Zero123PriorNode
+
+    return [BuiltinPriorNode, PriorFromModelNode, StableDiffusionPriorNode, DeepFloydIFPriorNode, MVDreamPriorNode,
+            Zero123PriorNode, ImageDreamPriorNode,
+            ViewPromptNode, SaveTextEmbeddingsNode, SamplePriorNode, LangevinSampleNode]
 
 
 def _export_nodes() -> list[type]:

@@ -1,4 +1,4 @@
-"""The only door to ComfyUI.
+"""The only door to ComfyUI, together with comfy_model.py, which runs its models.
 
 Nodes import everything of the host from here: the schema classes (`io`, `Types`), the base class `Node`, our socket
 types, and `host()`, which shows progress, says when to stop, and names folders and the device. Without ComfyUI a small
@@ -47,6 +47,11 @@ DATASET = io.Custom("DISTILL3D_DATASET")
 def scheduled(id: str, default: float, tooltip: str, **options: Any):
     """A number widget that also takes a Schedule by wire. Read it with Schedule.of."""
     return io.MultiType.Input(io.Float.Input(id, default=default, tooltip=tooltip, **options), types=[SCHEDULE])
+
+
+class FileNames(list):
+    """Options of a widget that are names of files on this machine. A workflow made elsewhere may name others: the node that
+    reads the file says what is missing and where to get it."""
 
 
 def seed_input(tooltip: str = "Same seed, same result, bit for bit on the CPU."):
@@ -101,6 +106,11 @@ class Host:
     def model_folders(self, kind: str) -> list[Path]:
         """Folders searched for models of a kind, e.g. "diffusers"."""
         return [Path("models") / kind]
+
+    def clip_tokenizer(self) -> Path | None:
+        """A folder with CLIP's vocab.json and merges.txt, where the host has one."""
+        return next((folder / "clip_tokenizer" for folder in self.model_folders("text_encoders")
+                     if (folder / "clip_tokenizer" / "vocab.json").is_file()), None)
 
     def device(self) -> torch.device:
         return torch.device(self._device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -191,6 +201,11 @@ class _ComfyHost(Host):
         known = kind in folder_paths.folder_names_and_paths
         return [Path(path) for path in (folder_paths.get_folder_paths(kind) if known
                                         else [os.path.join(folder_paths.models_dir, kind)])]
+
+    def clip_tokenizer(self):
+        import comfy.sd1_clip
+        own = Path(comfy.sd1_clip.__file__).parent / "sd1_tokenizer"
+        return own if (own / "vocab.json").is_file() else super().clip_tokenizer()
 
     def device(self):
         import comfy.model_management

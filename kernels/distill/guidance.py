@@ -4,6 +4,8 @@ All of these are linear in the prediction, so they hold alike for predicted nois
 """
 from __future__ import annotations
 
+from typing import Sequence
+
 import torch
 from torch import Tensor
 
@@ -15,9 +17,7 @@ def guide(negative: Tensor, positive: Tensor, scale: float | Tensor) -> Tensor:
     scale  number or [B]: 1 is the positive prediction itself. Papers that write positive + s * (positive - negative)
            (DreamFusion, and threestudio's plain Stable Diffusion and DeepFloyd guidance) mean scale = s + 1 here.
     """
-    if isinstance(scale, Tensor):
-        scale = scale.reshape(-1, *[1] * (positive.ndim - 1)).to(positive)
-    return negative + scale * (positive - negative)
+    return negative + _per_sample(scale, positive) * (positive - negative)
 
 
 def rescale(guided: Tensor, positive: Tensor, amount: float, views: int = 1) -> Tensor:
@@ -41,3 +41,27 @@ def perpendicular(vector: Tensor, axis: Tensor) -> Tensor:
     along = (vector * axis).sum(rest, keepdim=True) / (axis * axis).sum(rest, keepdim=True).clamp_min(
         torch.finfo(axis.dtype).tiny)
     return vector - along * axis
+
+
+def perp_negative(unconditional: Tensor, positive: Tensor, negatives: Sequence[Tensor], weights: Tensor,
+                  scale: float | Tensor) -> Tensor:
+    """Guidance away from some texts without undoing the positive one (Perp-Neg, Armandpour et al. 2023).
+
+    unconditional + scale * (e + sum_i weights_i * perpendicular(negative_i - unconditional, e)), e = positive - unconditional
+
+    unconditional, positive  [B,...]
+    negatives  N of [B,...], the predictions under the texts to stay away from
+    weights    [B,N]: below 0 leads away, 0 leaves a text out
+    scale      number or [B], standard form as in `guide`: without negatives the two agree. threestudio's numbers for its
+               perp-neg branch are already in this form, unlike those of its plain branch.
+    """
+    towards = positive - unconditional
+    direction = towards
+    for negative, weight in zip(negatives, weights.unbind(1), strict=True):
+        direction = direction + _per_sample(weight, positive) * perpendicular(negative - unconditional, towards)
+    return unconditional + _per_sample(scale, positive) * direction
+
+
+def _per_sample(number: float | Tensor, like: Tensor) -> float | Tensor:
+    """A number as it is; [B] as [B,1,...] beside `like`."""
+    return number.reshape(-1, *[1] * (like.ndim - 1)).to(like) if isinstance(number, Tensor) else number

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol, Sequence
+from typing import Any, Callable, Protocol, Sequence
 
 import torch
 from torch import Tensor
@@ -22,6 +22,12 @@ class Condition(Protocol):
     def join(self, rows: Sequence["Condition"]) -> "Condition":
         """The rows of several conditions, one after the other (self is not included unless listed)."""
 
+    def lerp(self, other: "Condition", weight: Tensor) -> "Condition":
+        """Row by row (1 - weight) * self + weight * other, weight [B] in [0,1]: exactly self at 0, exactly other at 1.
+
+        What a prior cannot mix (a shared image, say) must be equal in both and stays.
+        """
+
 
 class TextCondition:
     """Embeddings [B,L,C], as most text-to-image priors need them."""
@@ -34,6 +40,9 @@ class TextCondition:
 
     def join(self, rows: Sequence["TextCondition"]) -> "TextCondition":
         return TextCondition(torch.cat([row.embedding for row in rows]))
+
+    def lerp(self, other: "TextCondition", weight: Tensor) -> "TextCondition":
+        return TextCondition(torch.lerp(self.embedding, other.embedding, weight.to(self.embedding).view(-1, 1, 1)))
 
 
 class Prior(Protocol):
@@ -55,6 +64,10 @@ class Prior(Protocol):
     def encode_prompts(self, texts: Sequence[str]) -> Condition:
         """One row per text."""
 
+    def encode_negatives(self, texts: Sequence[str]) -> Condition:
+        """What guidance leads away from, one row per text. Only for priors that are led by something else than texts, a
+        picture for one: they give their empty condition. The negatives of other priors are texts like any."""
+
     def encode_image(self, rgb: Tensor) -> Tensor:
         """rgb [B,H,W,3] in [0,1] -> z [B,C,h,w]. Differentiable. Pixel priors resize and map to [-1,1]."""
 
@@ -73,6 +86,17 @@ class Prior(Protocol):
         For every kind of model the residual (z - z0) / sigma(t) is eps_hat - noise: the direction of score
         distillation. Raises DistillError for a batch that is no multiple of `views`.
         """
+
+    def release(self) -> None:
+        """Gives back what it holds outside itself, at the end of a run. A prior that holds nothing may lack this method."""
+
+
+def encode_negatives(prior: Prior, texts: Sequence[str], encode_prompts: Callable[..., Condition] | None = None) -> Condition:
+    """What guidance leads away from, one row per text: the prior's own empty condition, or the texts.
+
+    encode_prompts  takes the place of the prior's own, where texts that were encoded before are kept
+    """
+    return getattr(prior, "encode_negatives", encode_prompts or prior.encode_prompts)(texts)
 
 
 class PriorRecipe(Protocol):
@@ -94,4 +118,8 @@ class LoadedPriors:
         return self._priors[recipe]
 
     def release(self) -> None:
-        self._priors.clear()
+        """At the end of a run, also of a failed one."""
+        priors, self._priors = list(self._priors.values()), {}
+        for prior in priors:
+            if hasattr(prior, "release"):
+                prior.release()

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...kernels.distill.guidance import guide, rescale
+from ...kernels.distill.guidance import guide, perp_negative, rescale
 from ...kernels.distill.sds import sds_gradient, surrogate
 from ...kernels.distill.weighting import WEIGHTINGS
 from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
 from ..core.errors import DistillError
 from ..core.loss import Loss, RunContext, Stateless, Term
-from ..core.prior import PriorRecipe
+from ..core.prior import PriorRecipe, encode_negatives
 from ..core.prompt import Prompt
 from ..core.schedule import Schedule
 
@@ -23,7 +23,9 @@ RENDERED = ("rgb", "normal")
 class SDS:
     """Pulls what is rendered towards what a prior would paint for the prompt.
 
-    guidance      classifier-free guidance scale, standard form (papers' s in "eps_c + s (eps_c - eps_u)" is s + 1)
+    prompt        with interpolated views, the prior answers under four conditions and Perp-Neg combines them
+    guidance      classifier-free guidance scale, standard form (papers' s in "eps_c + s (eps_c - eps_u)" is s + 1; the
+                  numbers of threestudio's perp-neg branch are standard already)
     weighting     w(t), one of WEIGHTINGS
     t_min, t_max  range of timesteps as fractions of the prior's; drawn uniformly, both ends included
     image         "rgb", or "normal" (world normals mapped to [0,1] over grey)
@@ -58,6 +60,8 @@ class PreparedSDS(Stateless):
         self.recipe, self.total = recipe, context.total
         self.prior = context.priors(recipe.prior)
         self._rows: dict[str, object] = {}
+        # In one go, and before the first step: a large text encoder then makes room for the network that denoises.
+        self._encode(list(recipe.prompt.all_texts()))
 
     def __call__(self, rendering, cameras, step, streams) -> Term:
         recipe, prior = self.recipe, self.prior
@@ -66,9 +70,7 @@ class PreparedSDS(Stateless):
         noise = torch.randn(z.shape, generator=streams("noise")).to(z)
         with torch.no_grad():
             z_t = prior.add_noise(z.detach(), noise, t)
-            conditions = [self._encode([recipe.prompt.negative] * len(z)), self._encode(recipe.prompt.of_cameras(cameras))]
-            negative, positive = prior.denoise(z_t, t, conditions, cameras)
-            z0 = guide(negative, positive, recipe.guidance.at(step, self.total))
+            z0, positive = self._guided(z_t, t, cameras, recipe.guidance.at(step, self.total))
             if recipe.rescaling:
                 z0 = rescale(z0, positive, recipe.rescaling, prior.views)
             if recipe.clamp:
@@ -76,6 +78,22 @@ class PreparedSDS(Stateless):
             gradient = torch.nan_to_num(sds_gradient(z.detach(), z0, prior.sigma(t), recipe.weighting))
         value = surrogate(z, gradient) * recipe.weight.at(step, self.total)
         return Term(value, {"gradient": gradient.norm() / len(z) ** 0.5, "timestep": t.float().mean()})
+
+    def _guided(self, z_t: Tensor, t: Tensor, cameras, scale: float) -> tuple[Tensor, Tensor]:
+        """The guided z0, and the one under the positive condition alone."""
+        prompt = self.recipe.prompt
+        negative = encode_negatives(self.prior, [prompt.negative] * len(z_t), self._encode)
+        if not prompt.is_interpolated:
+            conditions = [negative, self._encode(prompt.of_cameras(cameras))]
+            unconditional, positive = self.prior.denoise(z_t, t, conditions, cameras)
+            return guide(unconditional, positive, scale), positive
+        views = prompt.guidance_of_cameras(cameras)
+        first, second = (self._encode(list(texts)) for texts in zip(*(view.positive for view in views)))
+        mixture = first.lerp(second, torch.tensor([view.share for view in views]))
+        away = [self._encode(list(texts)) for texts in zip(*(view.negatives for view in views))]
+        unconditional, positive, *negatives = self.prior.denoise(z_t, t, [negative, mixture, *away], cameras)
+        weights = torch.tensor([view.weights for view in views]).to(z_t)
+        return perp_negative(unconditional, positive, negatives, weights, scale), positive
 
     def _timesteps(self, batch: int, step: int, generator: torch.Generator) -> Tensor:
         """[B] int64; one draw per group for priors that see several views at once."""
@@ -90,12 +108,12 @@ class PreparedSDS(Stateless):
         return t.repeat_interleave(self.prior.views)[:batch]
 
     def _encode(self, texts: list[str]):
-        """Each text is encoded once per run."""
+        """The condition of these texts, None of none. Each text is encoded once per run."""
         fresh = [text for text in dict.fromkeys(texts) if text not in self._rows]
         if fresh:
             encoded = self.prior.encode_prompts(fresh)
             self._rows.update({text: encoded.take(torch.tensor([i])) for i, text in enumerate(fresh)})
-        return self._rows[texts[0]].join([self._rows[text] for text in texts])
+        return self._rows[texts[0]].join([self._rows[text] for text in texts]) if texts else None
 
 
 def _picture(rendering, image: str) -> Tensor:
@@ -115,7 +133,8 @@ class SDSLossNode(Node):
                 PRIOR.Input("prior", tooltip="The diffusion model that is distilled."),
                 PROMPT.Input("prompt", tooltip="What the object should be, with view words."),
                 scheduled("guidance", 5.0, "Guidance scale in the standard form: uncond + scale (cond - uncond). "
-                          "DreamFusion's and threestudio's 100 is 101 here.", min=0.0, max=1000.0, step=0.5),
+                          "DreamFusion's and threestudio's 100 is 101 here; with interpolated views, threestudio's "
+                          "perp-neg number stays as it is.", min=0.0, max=1000.0, step=0.5),
                 io.Combo.Input("weighting", options=list(WEIGHTINGS), default="sds", tooltip="How much each noise level "
                                "counts: sds = 1 - abar (DreamFusion), uniform (Magic3D), fantasia3d, x0 (MVDream)."),
                 scheduled("t_min", 0.02, "Smallest timestep as a fraction of the prior's.", min=0.0, max=1.0, step=0.01),

@@ -14,6 +14,7 @@ from ..core.prior import BUILTIN_FOLDER
 from ..core.shapes import KNOWN_WORDS
 from .deepfloyd_if import IFPrior
 from .if_folder import read_vocabulary
+from .t5_text import KEEP
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class ShapePrior(IFPrior):
 
     def __init__(self, folder: str | Path, device: torch.device):
         self._known = read_vocabulary(Path(folder), self.name)
-        super().__init__(folder, device)
+        super().__init__(folder, device, "float32", KEEP)
 
     def encode_prompts(self, texts: Sequence[str]):
         # Signs part words, as they do for the tokenizer, but "+" and "-" are parts of them.

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Sequence
 
@@ -9,59 +10,85 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..comfy import PRIOR, Node, io
 from ..core.cameras import Cameras
 from ..core.errors import MissingPackage
 from ..core.prior import TextCondition
 from ..core.silence import silence
-from .if_folder import SCHEDULER, TEXT_ENCODER, TOKENIZER, UNET, check_if_folder, load_network, reading
+from .discrete_noise import DiscreteNoise
+from .if_folder import SCHEDULER, UNET, check_if_folder, has_text_encoder
+from .model_files import locate, network_dtype
+from .pipeline_folder import load_network, read_scheduler
+from .t5_text import DROP, EIGHT_BIT, KEEP, TEXT_ENCODERS, PassingText, T5Text, check_eight_bit, move
+from .text_embeddings import read_embeddings
+
+NAME = "DeepFloyd IF Prior"
 
 
 @dataclass(frozen=True)
 class DeepFloydIF:
-    """A recipe: the folder of an IF stage I pipeline (unet, text_encoder, tokenizer, scheduler)."""
+    """A recipe.
+
+    folder        of an IF stage I pipeline (unet, text_encoder, tokenizer, scheduler)
+    precision     of the networks: "auto", "float32", "bfloat16" or "float16"
+    text_encoder  one of TEXT_ENCODERS
+    embeddings    file of Save Text Embeddings; with one, the folder needs no text_encoder and no tokenizer
+    """
 
     folder: str
+    precision: str = "auto"
+    text_encoder: str = DROP
+    embeddings: str = ""
 
     def load(self, device: torch.device) -> "IFPrior":
-        return IFPrior(self.folder, device)
+        return IFPrior(self.folder, device, self.precision, self.text_encoder, self.embeddings)
 
 
 class IFPrior:
     """The Prior contract over an IF-layout folder; sizes are read from its configuration.
 
-    z are pixels in [-1,1] at the network's own resolution. The network predicts noise in its first three output
-    channels and the variance in the last three, which are dropped before guidance. The text encoder's attention
-    mask is used in encoding and not given to the UNet, as in the published pipeline.
+    z are pixels in [-1,1] at the network's own resolution. The network predicts noise (velocity, where the scheduler's
+    configuration says so) in its first three output channels and the variance in the last three, which are dropped
+    before guidance. The text encoder's attention mask is used in encoding and not given to the UNet, as in the published pipeline.
+
+    The UNet is loaded when it is first asked, and a text encoder that is not to be kept leaves before: of the two,
+    only one is in memory at a time. What comes and goes is float32, whatever the networks compute in.
     """
 
-    name = "DeepFloyd IF Prior"
+    name = NAME
     views = 1
 
-    def __init__(self, folder: str | Path, device: torch.device):
+    def __init__(self, folder: str | Path, device: torch.device, precision: str = "auto", text_encoder: str = DROP,
+                 embeddings: str = ""):
         folder = Path(folder)
-        check_if_folder(folder, self.name)
+        reads_texts = not embeddings or has_text_encoder(folder)
+        config = check_if_folder(folder, self.name, reads_texts)
+        if text_encoder == EIGHT_BIT:
+            check_eight_bit(device, self.name)
         with torch.inference_mode(False), silence():
             try:
-                from diffusers import DDPMScheduler, UNet2DConditionModel
-                from transformers import AutoTokenizer, T5EncoderModel
+                import diffusers  # noqa: F401
+                import transformers  # noqa: F401
             except ImportError as error:
                 raise MissingPackage(error.name or "diffusers", self.name) from error
-            self.unet = load_network(UNet2DConditionModel, folder / UNET, self.name).to(device)
-            self.text_encoder = load_network(T5EncoderModel, folder / TEXT_ENCODER, self.name).to(device)
-            with reading(folder / TOKENIZER, self.name):
-                self.tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True,
-                                                               trust_remote_code=False)
-            with reading(folder / SCHEDULER, self.name):
-                self.abar = DDPMScheduler.from_pretrained(folder / SCHEDULER, local_files_only=True).alphas_cumprod.to(device)
-        self.device = device
-        self.channels, self.size = self.unet.config.in_channels, self.unet.config.sample_size
-        self.timesteps = len(self.abar)
+            noise, self.prediction = read_scheduler(folder / SCHEDULER, self.name)
+            self.noise = DiscreteNoise(noise.abar.to(device))
+        self.folder, self.device, self.dtype = folder, device, network_dtype(precision, device)
+        self.channels, self.size, self.timesteps = config["in_channels"], config["sample_size"], self.noise.timesteps
+        known = read_embeddings(embeddings, config["encoder_hid_dim"], self.name) if embeddings else {}
+        load = partial(T5Text, folder, device, self.dtype, self.name, text_encoder == EIGHT_BIT) if reads_texts else None
+        keeps = text_encoder == KEEP
+        self.text = load() if keeps and not known else PassingText(load, known, device, self.name, keeps)
 
-    @torch.no_grad()
+    @cached_property
+    def unet(self) -> torch.nn.Module:
+        from diffusers import UNet2DConditionModel
+
+        with torch.inference_mode(False), silence():
+            return move(load_network(UNet2DConditionModel, self.folder / UNET, self.name, self.dtype), self.device)
+
     def encode_prompts(self, texts: Sequence[str]) -> TextCondition:
-        tokens = self.tokenizer(list(texts), padding="max_length", max_length=77, truncation=True, return_tensors="pt")
-        return TextCondition(self.text_encoder(tokens.input_ids.to(self.device),
-                                               attention_mask=tokens.attention_mask.to(self.device))[0])
+        return TextCondition(self.text(texts))
 
     def encode_image(self, rgb: Tensor) -> Tensor:
         z = rgb.permute(0, 3, 1, 2)
@@ -73,17 +100,45 @@ class IFPrior:
         return (z.permute(0, 2, 3, 1) * 0.5 + 0.5).clamp(0, 1)
 
     def sigma(self, t: Tensor) -> Tensor:
-        abar = self.abar[t]
-        return ((1 - abar) / abar).sqrt()
+        return self.noise.sigma(t)
 
     def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        abar = self.abar[t].view(-1, 1, 1, 1)
-        return abar.sqrt() * z + (1 - abar).sqrt() * noise
+        return self.noise.add_noise(z, noise, t)
 
     @torch.no_grad()
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[TextCondition], cameras: Cameras | None) -> list[Tensor]:
+        self.text.rest()
         rows = len(conditions)
-        noise = self.unet(z_t.repeat(rows, 1, 1, 1), t.repeat(rows),
-                          torch.cat([condition.embedding for condition in conditions])).sample[:, :self.channels]
-        abar = self.abar[t].view(-1, 1, 1, 1)
-        return [(z_t - (1 - abar).sqrt() * predicted) / abar.sqrt() for predicted in noise.chunk(rows)]
+        text = torch.cat([condition.embedding for condition in conditions])
+        output = self.unet(z_t.repeat(rows, 1, 1, 1).to(self.dtype), t.repeat(rows), text.to(self.dtype)).sample
+        predicted = output[:, :self.channels].float()
+        return [self.noise.clean(z_t, t, part, self.prediction) for part in predicted.chunk(rows)]
+
+
+class DeepFloydIFPriorNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_DeepFloydIFPrior", display_name=NAME, category="Distill3D/priors",
+            description="DeepFloyd IF stage I as a prior: a large text-to-image model of 64x64 pixels, with no autoencoder "
+                        "between the picture and the gradient.",
+            search_aliases=["if", "deepfloyd", "pixel diffusion", "imagen", "t5", "text to 3d"],
+            inputs=[
+                io.String.Input("folder", default="IF-I-XL-v1.0", tooltip="Folder of the model below the diffusers folder of "
+                                "the models (or below the output folder), with unet, text_encoder, tokenizer and scheduler."),
+                io.Combo.Input("precision", options=["auto", "float32", "bfloat16", "float16"], default="auto",
+                               tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Pictures stay "
+                               "float32."),
+                io.Combo.Input("text_encoder", options=list(TEXT_ENCODERS), default=DROP, tooltip="The T5 text encoder takes "
+                               "about 9 GB. load and drop: it leaves before the UNet comes; keep: both stay; 8-bit: half the "
+                               "size, then dropped, needs bitsandbytes and CUDA."),
+                io.String.Input("embeddings", default="", optional=True, tooltip="File of Save Text Embeddings, below the "
+                                "output or diffusers folder. Its texts need no text encoder; with it the folder may lack "
+                                "text_encoder and tokenizer."),
+            ],
+            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior. The published model paints 64x64 pixels.")])
+
+    @classmethod
+    def execute(cls, folder, precision="auto", text_encoder=DROP, embeddings="") -> io.NodeOutput:
+        file = str(locate(embeddings, NAME, "diffusers")) if embeddings else ""
+        return io.NodeOutput(DeepFloydIF(str(locate(folder, NAME, "diffusers")), precision, text_encoder, file))

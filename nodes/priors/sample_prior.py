@@ -11,18 +11,20 @@ from torch import Tensor
 from ...kernels.distill.guidance import guide
 from ...kernels.distill.sampling import ancestral_step, langevin_step
 from ..comfy import PRIOR, PROMPT, Node, host, io, seed_input
-from ..core.prior import Prior
+from ..core.cameras import Cameras, orbit, wrap_angle
+from ..core.prior import LoadedPriors, Prior, encode_negatives
 from ..core.rng import stream
 
 
 def sample(prior: Prior, texts: list[str], negative: str = "", steps: int = 50, guidance: float = 4.0, seed: int = 0,
-           clamp: bool = True) -> Iterator[Tensor]:
+           clamp: bool = True, cameras: Cameras | None = None) -> Iterator[Tensor]:
     """Ancestral (DDPM) sampling: yields the images [B,H,W,3] as the prior sees them after each of `steps` steps.
 
-    clamp  limits the denoiser's answers to [-1,1], right for priors of pixels
+    clamp    limits the denoiser's answers to [-1,1], right for priors of pixels
+    cameras  one per text, for priors that know theirs
     """
     levels = torch.linspace(prior.timesteps - 1, 0, steps).round().long()
-    denoise = _Denoiser(prior, texts, negative, guidance, clamp)
+    denoise = _Denoiser(prior, texts, negative, guidance, clamp, cameras)
     noise = torch.randn(denoise.shape, generator=stream(seed, 0, "noise")).to(prior.device)
     x = noise * float(prior.sigma(levels[:1].to(prior.device)))
     for step, t in enumerate(levels.tolist()):
@@ -35,13 +37,13 @@ def sample(prior: Prior, texts: list[str], negative: str = "", steps: int = 50, 
 
 
 def langevin(prior: Prior, texts: list[str], negative: str = "", levels: int = 30, steps: int = 5, size: float = 0.15,
-             guidance: float = 4.0, seed: int = 0, clamp: bool = True) -> Iterator[Tensor]:
+             guidance: float = 4.0, seed: int = 0, clamp: bool = True, cameras: Cameras | None = None) -> Iterator[Tensor]:
     """Annealed Langevin dynamics: `steps` steps at each of `levels` falling noise levels; yields as `sample` does.
 
     The levels fall geometrically (Song and Ermon 2019): `steps` steps shrink what is left of the noise by
     (1 - size)^steps, and a level may not fall faster than that.
     """
-    denoise = _Denoiser(prior, texts, negative, guidance, clamp)
+    denoise = _Denoiser(prior, texts, negative, guidance, clamp, cameras)
     times = _geometric_times(prior, levels)
     x = None
     for level, t in enumerate(times.tolist()):
@@ -65,9 +67,9 @@ def _geometric_times(prior: Prior, levels: int, largest: float = 20.0) -> Tensor
 
 
 class _Denoiser:
-    def __init__(self, prior: Prior, texts: list[str], negative: str, guidance: float, clamp: bool):
-        self.prior, self.guidance, self.clamp = prior, guidance, clamp
-        self.conditions = [prior.encode_prompts([negative] * len(texts)), prior.encode_prompts(texts)]
+    def __init__(self, prior: Prior, texts: list[str], negative: str, guidance: float, clamp: bool, cameras: Cameras | None):
+        self.prior, self.guidance, self.clamp, self.cameras = prior, guidance, clamp, cameras
+        self.conditions = [encode_negatives(prior, [negative] * len(texts)), prior.encode_prompts(texts)]
         self.shape = (len(texts), prior.channels, prior.size, prior.size)
 
     @torch.no_grad()
@@ -76,7 +78,7 @@ class _Denoiser:
         times = torch.full((len(x),), t, dtype=torch.long, device=x.device)
         # Without noise of its own, add_noise brings x into the scaling that the prior takes.
         z_t = self.prior.add_noise(x, torch.zeros_like(x), times)
-        negative, positive = self.prior.denoise(z_t, times, self.conditions, None)
+        negative, positive = self.prior.denoise(z_t, times, self.conditions, self.cameras)
         z0 = guide(negative, positive, self.guidance)
         return (z0.clamp(-1, 1) if self.clamp else z0), float(self.prior.sigma(times[:1]))
 
@@ -98,20 +100,33 @@ def _inputs() -> list:
     ]
 
 
+def _distance_input():
+    return io.Float.Input("distance", default=1.5, min=0.01, max=100.0, step=0.1, optional=True, tooltip="Of the camera from "
+                          "the object, world units, for priors that know it (Zero123).")
+
+
 def _run(cls, title: str, prior, total: int, enlarge: int, make) -> io.NodeOutput:
     progress = host().progress(cls.hidden.unique_id, title, total)
-    images = None
-    with torch.inference_mode(False):
-        for step, images in enumerate(make(prior.load(host().device()))):
-            host().check()
-            progress.update(step + 1, f"{step + 1}/{total}", torch.cat(list(images), 1) if progress.is_due() else None)
-    progress.close()
+    images, priors = None, LoadedPriors(host().device())
+    try:
+        with torch.inference_mode(False):
+            for step, images in enumerate(make(priors(prior))):
+                host().check()
+                progress.update(step + 1, f"{step + 1}/{total}", torch.cat(list(images), 1) if progress.is_due() else None)
+    finally:
+        priors.release()
+        progress.close()
     enlarged = F.interpolate(images.permute(0, 3, 1, 2), scale_factor=enlarge, mode="nearest").permute(0, 2, 3, 1)
     return io.NodeOutput(enlarged.cpu().contiguous())
 
 
 def _views(prompt, images: int, azimuth: float, azimuth_step: float, elevation: float) -> list[str]:
     return [prompt.of_view((azimuth + i * azimuth_step + 180) % 360 - 180, elevation) for i in range(images)]
+
+
+def _cameras(size: int, images: int, azimuth: float, azimuth_step: float, elevation: float, distance: float) -> Cameras:
+    around = wrap_angle(torch.deg2rad(azimuth + azimuth_step * torch.arange(images, dtype=torch.float32)))
+    return orbit(around, math.radians(elevation), distance, math.radians(40.0), size, size)
 
 
 class SamplePriorNode(Node):
@@ -121,15 +136,17 @@ class SamplePriorNode(Node):
             node_id="Distill3D_SamplePrior", display_name="Sample Prior", category="Distill3D/priors",
             description="Pictures that a prior paints by itself, by ancestral (DDPM) sampling: to see what it knows.",
             search_aliases=["ddpm", "sampler", "text to image"],
-            inputs=[*_inputs(), io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Denoising steps.")],
+            inputs=[*_inputs(), io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Denoising steps."),
+                    _distance_input()],
             outputs=[io.Image.Output("images", tooltip="The pictures.")], hidden=[io.Hidden.unique_id])
 
     @classmethod
     def execute(cls, prior, prompt, images=4, guidance=4.0, azimuth=30.0, azimuth_step=0.0, elevation=15.0, clamp=True,
-                enlarge=4, seed=0, steps=50) -> io.NodeOutput:
+                enlarge=4, seed=0, steps=50, distance=1.5) -> io.NodeOutput:
         texts = _views(prompt, images, azimuth, azimuth_step, elevation)
         return _run(cls, "Sample Prior", prior, steps, enlarge,
-                    lambda loaded: sample(loaded, texts, prompt.negative, steps, guidance, seed, clamp))
+                    lambda loaded: sample(loaded, texts, prompt.negative, steps, guidance, seed, clamp,
+                                          _cameras(loaded.size, images, azimuth, azimuth_step, elevation, distance)))
 
 
 class LangevinSampleNode(Node):
@@ -143,12 +160,14 @@ class LangevinSampleNode(Node):
                     io.Int.Input("levels", default=30, min=1, max=1000, tooltip="Noise levels, from pure noise to almost none."),
                     io.Int.Input("steps", default=5, min=1, max=1000, tooltip="Langevin steps at each level."),
                     io.Float.Input("step_size", default=0.15, min=0.0001, max=0.5, step=0.01, round=False,
-                                   tooltip="Length of a step relative to the squared noise level.")],
+                                   tooltip="Length of a step relative to the squared noise level."),
+                    _distance_input()],
             outputs=[io.Image.Output("images", tooltip="The pictures.")], hidden=[io.Hidden.unique_id])
 
     @classmethod
     def execute(cls, prior, prompt, images=4, guidance=4.0, azimuth=30.0, azimuth_step=0.0, elevation=15.0, clamp=True,
-                enlarge=4, seed=0, levels=30, steps=5, step_size=0.15) -> io.NodeOutput:
+                enlarge=4, seed=0, levels=30, steps=5, step_size=0.15, distance=1.5) -> io.NodeOutput:
         texts = _views(prompt, images, azimuth, azimuth_step, elevation)
         return _run(cls, "Langevin Sample", prior, levels, enlarge,
-                    lambda loaded: langevin(loaded, texts, prompt.negative, levels, steps, step_size, guidance, seed, clamp))
+                    lambda loaded: langevin(loaded, texts, prompt.negative, levels, steps, step_size, guidance, seed, clamp,
+                                            _cameras(loaded.size, images, azimuth, azimuth_step, elevation, distance)))

@@ -25,7 +25,7 @@ from distill3d.nodes.core.errors import MissingPackage
 
 from .case import measure
 from .kernels import kernel_cases
-from .table import kernel_table, step_table
+from .table import guided_table, kernel_table, step_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,9 +53,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MissingPackage as error:
         step = None
         _say(f"SDS step: not measured. {error}")
+    try:
+        from .guided_denoise import guided_denoise
+
+        guided = guided_denoise(options.quick, repeats, device)
+        _say("\n" + guided_table(guided))
+    except MissingPackage as error:
+        guided = None
+        _say(f"Guided denoise: not measured. {error}")
     if options.json:
         found = {"machine": machine, "quick": options.quick, "repeats": repeats, "kernels": [row.facts() for row in rows],
-                 "sds_step": step, "seconds": time.monotonic() - began}
+                 "sds_step": step, "guided_denoise": guided, "seconds": time.monotonic() - began}
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
 

@@ -27,6 +27,13 @@ def step_table(step: dict[str, Any]) -> str:
     return f"SDS step: {step['size']}\n{_aligned(lines, left=1)}"
 
 
+def guided_table(found: dict[str, Any]) -> str:
+    """A denoiser as a prior, and by its own library."""
+    lines = [("", "prior", "diffusers", "ratio"),
+             ("ms", f"{found['prior']:.0f}", f"{found['diffusers']:.0f}", f"{found['ratio']:.2f}")]
+    return f"Guided denoise: {found['size']}\n{_aligned(lines, left=1)}"
+
+
 def _relative(time: float, reference: float, is_first: bool) -> str:
     return f"{time:.2f}" if is_first else f"{time:.2f} ({time / reference:.2f}x)"
 

@@ -27,5 +27,7 @@ def test_quick_run_measures_everything(tmp_path):
     assert 4 * 4 * 20_000 < kernels["composite, accumulate"]["peak"] < 10e6
     parts = found["sds_step"]["parts"]
     assert list(parts) == ["render", "prior", "losses", "backward", "optimiser"] and all(time > 0 for time in parts.values())
-    for word in [*kernels, *parts, "x forward", "torch", "SDS step"]:
+    guided = found["guided_denoise"]
+    assert guided["prior"] > 0 and guided["ratio"] == pytest.approx(guided["prior"] / guided["diffusers"])
+    for word in [*kernels, *parts, "x forward", "torch", "SDS step", "Guided denoise"]:
         assert word in done.stdout

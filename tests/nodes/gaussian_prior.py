@@ -1,8 +1,7 @@
 """A prior whose score is known in closed form: pixels are independent Gaussians, N(mean[text], deviation^2)."""
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-
 from distill3d.nodes.core.prior import TextCondition
 
 ABAR = torch.cos((torch.arange(1000) + 0.5) / 1000 * torch.pi / 2).square().clamp(1e-4, 0.9999)
@@ -31,6 +30,9 @@ class LoadedGaussian:
         means = dict(self.recipe.means)
         return TextCondition(torch.tensor([means.get(text, 0.0) for text in texts]).view(-1, 1, 1))
 
+    def mean_of(self, condition):
+        return condition.embedding.view(-1, 1, 1, 1)
+
     def encode_image(self, rgb):
         return rgb.permute(0, 3, 1, 2) * 2 - 1
 
@@ -51,6 +53,6 @@ class LoadedGaussian:
         gain = a.sqrt() * self.recipe.deviation**2 / (a * self.recipe.deviation**2 + 1 - a)
         results = []
         for condition in conditions:
-            mean = condition.embedding.view(-1, 1, 1, 1).to(z_t)
+            mean = self.mean_of(condition).to(z_t)
             results.append(mean + gain * (z_t - a.sqrt() * mean))
         return results

@@ -1,8 +1,7 @@
 import pytest
 import torch
-
 from distill3d.nodes.core.cameras import orbit
-from distill3d.nodes.core.prompt import VIEW_WORDS, Prompt
+from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDS, Prompt
 
 
 @pytest.mark.parametrize("azimuth, elevation, words", [
@@ -32,4 +31,18 @@ def test_one_text_for_each_camera():
 
 
 def test_every_offered_kind_of_words_works():
-    assert len({Prompt("a cube", views=views).of_view(0, 0) for views in VIEW_WORDS}) == len(VIEW_WORDS)
+    texts = {views: Prompt("a cube", views=views).of_view(0, 0) for views in VIEW_WORDS}
+    assert texts.pop(INTERPOLATED) == texts[VIEW_WORDS[0]]  # mixtures of the published words
+    assert len(set(texts.values())) == len(VIEW_WORDS) - 1
+
+
+def test_one_mixture_for_each_camera():
+    cameras = orbit(torch.deg2rad(torch.tensor([30.0, 180, 0])), torch.deg2rad(torch.tensor([0.0, 0, 75])), 2.0, 0.7, 4, 4)
+    slanted, back, above = Prompt("a cube", "ugly", INTERPOLATED, 70.0).guidance_of_cameras(cameras)
+    assert slanted.positive == ("a cube, side view", "a cube, front view") and abs(slanted.share - 2 / 3) < 1e-6
+    assert back.positive[0] == "a cube, back view" and abs(back.share) < 1e-6
+    assert above.positive[0] == above.positive[1] == "a cube, overhead view" and above.negatives == ("ugly", "ugly")
+
+
+def test_only_one_kind_of_words_asks_for_mixtures():
+    assert [views for views in VIEW_WORDS if Prompt("a cube", views=views).is_interpolated] == [INTERPOLATED]

@@ -1,19 +1,19 @@
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
-
 from distill3d.kernels.distill.weighting import WEIGHTINGS, weight
-from distill3d.nodes.core.cameras import turntable
+from distill3d.nodes.core.cameras import orbit, turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.loss import RunContext
-from distill3d.nodes.core.prior import LoadedPriors
-from distill3d.nodes.core.prompt import Prompt
+from distill3d.nodes.core.prior import LoadedPriors, TextCondition
+from distill3d.nodes.core.prompt import INTERPOLATED, Prompt
 from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.sds import SDS, SDSLossNode
-from gaussian_prior import ABAR, GaussianPrior
+from gaussian_prior import ABAR, GaussianPrior, LoadedGaussian
 
 PROMPT = Prompt("red", views="none")
 PRIOR = GaussianPrior((("red", 0.6), ("red, front view", 0.1), ("red, back view", -0.1), ("", -0.2)))
@@ -67,6 +67,75 @@ def test_view_words_choose_the_condition_of_each_camera():
     loss(Rendering(rgb=rgb), turntable(4, 0, 3, 40, 8), 0, Streams(0, 0)).value.backward()
     pull = -rgb.grad.mean((1, 2, 3)) * 4  # towards the mean of each view's own text: front 0.1, sides 0, back -0.1
     assert pull[0] > 0.15 and pull[2] < -0.15 and pull[1].abs() < 0.05 and pull[3].abs() < 0.05
+
+
+@dataclass(frozen=True)
+class PatternPrior(GaussianPrior):
+    """Each text's mean is a picture of its own, so that predictions differ in direction and not only in strength."""
+
+    texts: tuple = ()
+
+    def load(self, device):
+        return LoadedPattern(self, device)
+
+    def pattern(self, text):
+        generator = torch.Generator().manual_seed(self.texts.index(text))
+        return torch.rand(3, 8, 8, generator=generator) * 2 - 1
+
+
+class LoadedPattern(LoadedGaussian):
+    def encode_prompts(self, texts):
+        return TextCondition(torch.stack([self.recipe.pattern(text).flatten()[None] for text in texts]))
+
+    def mean_of(self, condition):
+        return condition.embedding.view(-1, 3, 8, 8)
+
+
+def test_interpolated_views_combine_four_conditions():
+    """Against Perp-Neg written out with noise predictions, whose published numbers the weights are."""
+    front, side, back, above = texts = tuple(f"red, {view} view" for view in ("front", "side", "back", "overhead"))
+    prior = PatternPrior(texts=(*texts, "ugly"))
+    t_only = Schedule.of(0.4)
+    loss = prepared(SDS(prior, Prompt("red", "ugly", INTERPOLATED), Schedule.of(7.5), "uniform", t_only, t_only))
+    angles = torch.deg2rad(torch.tensor([[30.0, 0], [-120, 10], [180, 0], [20, 80]]))
+    cameras = orbit(angles[:, 0], angles[:, 1], 3.0, 0.7, 8, 8)
+    rgb = torch.rand(4, 8, 8, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss(Rendering(rgb=rgb), cameras, 5, Streams(1, 5)).value.backward()
+
+    noise = torch.randn((4, 3, 8, 8), generator=Streams(1, 5)("noise")).double()
+    z = rgb.detach().permute(0, 3, 1, 2).double() * 2 - 1
+    a = ABAR.double()[400]
+    z_t = a.sqrt() * z + (1 - a).sqrt() * noise
+
+    def decay(height, shift, r):
+        return height * math.exp(-r / 2) + shift
+
+    expected = []
+    for row, (share, wanted, other, first, second) in enumerate([
+            (2 / 3, front, side, (front, -decay(4, -2.426, 2 / 3)), (side, -decay(4, -2.426, 1 / 3))),
+            (2 / 3, side, back, (side, -decay(1, -0.606, 2 / 3)), (front, -decay(1, 0.967, 2 / 3))),
+            (1.0, back, back, (side, -decay(1, -0.606, 0)), (front, -decay(1, 0.967, 0))),
+            (1.0, above, above, (side, 0.0), (front, 0.0))]):
+
+        def eps(*mixture):
+            mean = sum(part * prior.pattern(text).double() for part, text in mixture)
+            return (1 - a).sqrt() * (z_t[row] - a.sqrt() * mean) / (a * 0.01 + 1 - a)
+
+        unconditional = eps((1, "ugly"))
+        e = eps((share, wanted), (1 - share, other)) - unconditional
+        total = e.clone()
+        for text, weight_of in (first, second):
+            n = eps((1, text)) - unconditional
+            total += weight_of * (n - (n * e).sum() / (e * e).sum() * e)
+        expected.append(2 * (unconditional + 7.5 * total - noise[row]) / 4)
+    expected = torch.stack(expected).permute(0, 2, 3, 1)
+    assert (rgb.grad.double() - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_interpolated_views_ask_the_prior_once():
+    loss = prepared(SDS(PRIOR, Prompt("red", views=INTERPOLATED), Schedule.of(7.5)))
+    loss(Rendering(rgb=torch.rand(4, 8, 8, 3)), turntable(4, 0, 3, 40, 8), 0, Streams(0, 0))
+    assert len(loss.prior.calls) == 1 and loss.prior.calls[0][0].shape == (4, 3, 8, 8)
 
 
 def test_timesteps_stay_in_the_scheduled_range():

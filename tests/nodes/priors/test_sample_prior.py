@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from distill3d.kernels.distill.sampling import ancestral_step, langevin_step
 from distill3d.nodes.core.prompt import Prompt
 from distill3d.nodes.priors.sample_prior import LangevinSampleNode, SamplePriorNode, langevin, sample
@@ -66,3 +65,31 @@ def test_nodes_return_enlarged_pictures_repeatably(node):
 
     assert images(0).shape == (2, 16, 16, 3)
     assert torch.equal(images(0), images(0)) and not torch.equal(images(0), images(1))
+
+
+@pytest.mark.parametrize("steps", [3, 0])
+def test_a_prior_is_released_also_by_a_failed_run(steps):
+    released = []
+
+    class Holding(type(LOADED)):
+        def release(self):
+            released.append(self)
+
+        def denoise(self, *arguments):
+            if not steps:
+                raise RuntimeError("broken")
+            return super().denoise(*arguments)
+
+    class Recipe:
+        def load(self, device):
+            return Holding(PRIOR, device)
+
+    def run():
+        SamplePriorNode.execute(Recipe(), Prompt("red", views="none"), images=1, steps=3)
+
+    if steps:
+        run()
+    else:
+        with pytest.raises(RuntimeError, match="broken"):
+            run()
+    assert len(released) == 1

@@ -1,0 +1,139 @@
+"""Latent diffusion models behind the Prior contract: the part that Stable Diffusion and its descendants share."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from ..core.cameras import Cameras
+from .clip_text import ClipText
+from .discrete_noise import DiscreteNoise
+
+
+@dataclass
+class LatentModel:
+    """The networks of a latent model and what their files say of them.
+
+    unet        diffusers' UNet2DConditionModel; its weights' dtype is what it computes in
+    vae         AutoencoderKL or AutoencoderTiny; None for models of pixels or features without one
+    texts       CLIP text encoders whose hidden states are laid side by side (one, or XL's two)
+    noise       noise levels by timestep
+    prediction  "epsilon" or "v_prediction"
+    size        side of the latents
+    """
+
+    unet: torch.nn.Module
+    vae: Any
+    texts: list[ClipText]
+    noise: DiscreteNoise
+    prediction: str
+    size: int
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class LatentCondition:
+    """Text [B,L,C] and, for XL, the pooled text [B,P]."""
+
+    def __init__(self, embedding: Tensor, pooled: Tensor | None = None):
+        self.embedding, self.pooled = embedding, pooled
+
+    def take(self, index: Tensor) -> "LatentCondition":
+        index = index.to(self.embedding.device)
+        return LatentCondition(self.embedding[index], None if self.pooled is None else self.pooled[index])
+
+    def join(self, rows: Sequence["LatentCondition"]) -> "LatentCondition":
+        return LatentCondition(torch.cat([row.embedding for row in rows]),
+                               None if self.pooled is None else torch.cat([row.pooled for row in rows]))
+
+    def lerp(self, other: "LatentCondition", weight: Tensor) -> "LatentCondition":
+        """Rows (1 - weight) self + weight other; weight [B]."""
+        weight = weight.to(self.embedding)
+        pooled = None if self.pooled is None else torch.lerp(self.pooled, other.pooled, weight[:, None])
+        return LatentCondition(torch.lerp(self.embedding, other.embedding, weight[:, None, None]), pooled)
+
+
+class LatentPrior:
+    """The Prior contract over a LatentModel.
+
+    z are scaled latents in float32 whatever the networks compute in. Pictures with as many channels as the latents have
+    are latents already (a field that paints latents). The autoencoder's posterior mean is used: published codes draw from
+    the posterior, whose spread is a hundredth of the latents' and drowns in the noise that distillation adds.
+    """
+
+    views = 1
+
+    def __init__(self, model: LatentModel, device: torch.device):
+        self.model, self.device = model, device
+        self.unet = model.unet.to(device, memory_format=torch.channels_last)
+        self.vae = model.vae.to(device, memory_format=torch.channels_last) if model.vae is not None else None
+        self.noise = DiscreteNoise(model.noise.abar.to(device))
+        self.channels, self.size, self.timesteps = model.unet.config.out_channels, model.size, self.noise.timesteps
+
+    @property
+    def pixels(self) -> int:
+        """Side of the pictures that the autoencoder takes."""
+        return self.size * 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    def encode_prompts(self, texts: Sequence[str]) -> LatentCondition:
+        hidden, pooled = zip(*(self._read(text, texts) for text in self.model.texts))
+        return LatentCondition(torch.cat(hidden, -1), pooled[-1] if len(pooled) > 1 else None)
+
+    def _read(self, text: ClipText, texts):
+        """On the device for as long as it takes: the encoder is needed once, and the memory all the time."""
+        text.model.to(self.device)
+        try:
+            return text(texts)
+        finally:
+            if self.device.type != "cpu":
+                text.model.to("cpu")
+
+    def encode_image(self, rgb: Tensor) -> Tensor:
+        z = rgb.permute(0, 3, 1, 2)
+        if z.shape[1] == self.channels:
+            return _resize(z, self.size)
+        # Recomputed in the backward pass: the encoder's activations at 512x512 are larger than everything else together.
+        picture = _resize(z, self.pixels) * 2 - 1
+        return checkpoint(self._encode, picture, use_reentrant=False) if picture.requires_grad else self._encode(picture)
+
+    def _encode(self, picture: Tensor) -> Tensor:
+        encoded = self.vae.encode(picture.to(self.vae.dtype))
+        latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+        return latents.float() * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def decode_image(self, z: Tensor) -> Tensor:
+        rgb = self.vae.decode((z / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
+        return (rgb.float().permute(0, 2, 3, 1) * 0.5 + 0.5).clamp(0, 1)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return self.noise.sigma(t)
+
+    def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        return self.noise.add_noise(z, noise, t)
+
+    @torch.no_grad()
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None) -> list[Tensor]:
+        rows = len(conditions)
+        joined = conditions[0].join(conditions)
+        predicted = self.predict(z_t.repeat(rows, 1, 1, 1), t.repeat(rows), joined).float()
+        return [self.noise.clean(z_t, t, part, self.model.prediction) for part in predicted.chunk(rows)]
+
+    def predict(self, z_t: Tensor, t: Tensor, condition: LatentCondition, **more: Any) -> Tensor:
+        """What the network says of z_t [N,C,h,w]; `more` are further arguments of the UNet."""
+        dtype = self.unet.dtype
+        if condition.pooled is not None:
+            side = float(self.pixels)
+            sizes = torch.tensor([side, side, 0.0, 0.0, side, side], device=z_t.device, dtype=dtype)
+            more["added_cond_kwargs"] = {"text_embeds": condition.pooled.to(dtype), "time_ids": sizes.expand(len(z_t), 6)}
+        z_t = z_t.to(dtype, memory_format=torch.channels_last)
+        return self.unet(z_t, t, condition.embedding.to(dtype), return_dict=False, **more)[0]
+
+
+def _resize(image: Tensor, side: int) -> Tensor:
+    if image.shape[-2:] == (side, side):
+        return image
+    return F.interpolate(image, (side, side), mode="bilinear", align_corners=False)

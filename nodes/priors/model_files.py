@@ -1,0 +1,56 @@
+"""Where model files lie, and what they are computed in."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ..comfy import FileNames, host
+from ..core.models import missing_model_error
+from .checkpoint_file import EXTENSIONS
+
+KINDS = ("checkpoints", "diffusers")
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def choices(*kinds: str) -> FileNames:
+    """What the widget of a model offers: files, and folders with a config.json or model_index.json, below the host's model
+    folders of these kinds (checkpoints and diffusers unless given)."""
+    found = set()
+    for kind in kinds or KINDS:
+        for root in host().model_folders(kind):
+            if not root.is_dir():
+                continue
+            for path in root.rglob("*"):
+                is_folder = path.name == "model_index.json" or path.name == "config.json" and path.parent.parent == root
+                if is_folder and path.parent != root:
+                    found.add(path.parent.relative_to(root).as_posix())
+                elif path.suffix in EXTENSIONS and kind != "diffusers":
+                    found.add(path.relative_to(root).as_posix())
+    return FileNames(sorted(found))
+
+
+def locate(chosen: str, name: str, *kinds: str) -> Path:
+    """The file or folder `chosen` below a model folder or the output folder. Raises DistillError, beginning with `name`,
+    where there is none, or where it lies outside."""
+    roots = [root for kind in kinds or KINDS for root in host().model_folders(kind)] + [host().output_directory]
+    for root in roots:
+        path = (root / chosen).resolve()
+        if chosen and root.resolve() in path.parents and path.exists():
+            return path
+    raise missing_model_error(chosen, name, roots)
+
+
+def network_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """"auto" is half precision on a GPU and float32 on the CPU."""
+    if precision != "auto":
+        return _DTYPES[precision]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.float16 if device.type == "mps" else torch.float32
+
+
+def vae_dtype(precision: str, device: torch.device, is_xl: bool) -> torch.dtype:
+    """As the UNet, but XL's autoencoder overflows in float16."""
+    dtype = network_dtype(precision, device)
+    return torch.float32 if is_xl and dtype == torch.float16 else dtype

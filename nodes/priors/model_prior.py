@@ -1,0 +1,189 @@
+"""Prior from MODEL: any image model that ComfyUI runs, with what the user wired to it, as a prior."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from ..comfy import PRIOR, Node, host, io
+from ..comfy_model import HostModel, HostVAE, check_pair, encode_text
+from ..core.cameras import Cameras
+from ..core.errors import DistillError
+from ..core.model_file import ModelFile
+from .model_condition import ModelCondition, Row, groups, stack
+from .model_content import Sockets
+from .stable_diffusion import StableDiffusion
+
+NAME = "Prior from MODEL"
+TIMESTEPS = 1000
+POSITIVE, NEGATIVE = "positive", "negative"
+
+
+@dataclass(frozen=True)
+class ModelPriorRecipe:
+    """The host's objects, "model", "vae", "clip", "positive" and "negative" (the last three may be None), and the side of
+    the pictures that the model is shown, in pixels."""
+
+    sockets: Sockets
+    resolution: int = 512
+
+    def load(self, device: torch.device) -> "ModelPrior":
+        return ModelPrior(self, device)
+
+
+class ModelPrior:
+    """The Prior contract over the host's models.
+
+    z are latents in the model's own space (scaled and shifted), float32. Pictures with as many channels as the latents
+    have are latents already. `sigma` is the noise level relative to the signal, whatever the model calls sigma: for a flow
+    model at x = (1 - s) z + s noise it is s / (1 - s), so that (z - z0) / sigma is eps_hat - noise, which there equals
+    (1 - s) (v_hat - (noise - z)), and (z - z0) / s is v_hat - (noise - z).
+
+    A timestep is the model's own where it was trained on 1000 of them, else its place on the model's schedule in
+    thousandths. Guidance is the losses' own: CFG patches of the MODEL (rescaling, for one) do not take part.
+    """
+
+    views = 1
+    timesteps = TIMESTEPS
+
+    def __init__(self, recipe: ModelPriorRecipe, device: torch.device):
+        sockets = recipe.sockets
+        check_pair(sockets["model"], sockets["vae"], NAME)
+        self.device, self.pixels = device, recipe.resolution
+        self.model = HostModel(sockets["model"])
+        sigmas, signal, noise = self.model.noise_levels(TIMESTEPS)
+        if not (bool((signal > 0).all()) and bool((noise > 0).all())):
+            raise DistillError(f"{NAME}: {self.model.name} does not mix pictures with noise: it is no diffusion or flow "
+                               "model. Use one that KSampler samples from pure noise.")
+        self._sigmas, self._signal, self._noise = sigmas.to(device), signal.to(device), noise.to(device)
+        self.vae = HostVAE(sockets["vae"], device)
+        if self.pixels % self.vae.factor:
+            raise DistillError(f"{NAME}: the resolution {self.pixels} is no multiple of {self.vae.factor}, the pixels that one "
+                               "latent pixel covers.")
+        self.channels, self.size = self.model.channels, self.pixels // self.vae.factor
+        self._clip = sockets["clip"]
+        self._wired = {} if self._clip is not None else {role: Row(sockets[role], role) for role in (POSITIVE, NEGATIVE)}
+        self._rows: dict[str, Row] = {}
+        self._warned = False
+
+    def encode_prompts(self, texts: Sequence[str]) -> ModelCondition:
+        """Each text is encoded once. With conditionings instead of a CLIP, the empty text is the negative one and every
+        other the positive."""
+        for text in dict.fromkeys(texts):
+            if text not in self._rows:
+                self._rows[text] = self._row(text)
+        return ModelCondition([self._rows[text] for text in texts])
+
+    def _row(self, text: str) -> Row:
+        if not self._wired:
+            return Row(encode_text(self._clip, text))
+        if text and not self._warned:
+            self._warned = True
+            host().warn(f"{NAME}: without a CLIP the prompt's words, those of the view among them, cannot be said: every "
+                        'view gets the same "positive". Connect "clip" for view words.')
+        return self._wired[POSITIVE if text else NEGATIVE]
+
+    def encode_image(self, rgb: Tensor) -> Tensor:
+        z = rgb.permute(0, 3, 1, 2)
+        if z.shape[1] == self.channels != 3:
+            return _resize(z, self.size)
+        picture = _resize(z, self.pixels)
+        # Recomputed in the backward pass: the encoder's activations at 512x512 are larger than everything else together.
+        return checkpoint(self._encode, picture, use_reentrant=False) if picture.requires_grad else self._encode(picture)
+
+    def _encode(self, picture: Tensor) -> Tensor:
+        return self.model.scale(self.vae.encode(picture))
+
+    @torch.no_grad()
+    def decode_image(self, z: Tensor) -> Tensor:
+        return self.vae.decode(self.model.unscale(z)).to(z.device)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return self._noise[t] / self._signal[t]
+
+    def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        return self._signal[t].view(-1, 1, 1, 1) * z + self._noise[t].view(-1, 1, 1, 1) * noise
+
+    @torch.no_grad()
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[ModelCondition], cameras: Cameras | None) -> list[Tensor]:
+        self._check(conditions)
+        results = [torch.empty_like(z_t) for _ in conditions]
+        for views in groups(conditions):
+            asked = [tuple(condition.rows[view] for view in views) for condition in conditions]
+            different = tuple(dict.fromkeys(asked))
+            named = {_name(rows, i): stack(rows) for i, rows in enumerate(different)}
+            found = self.model.denoise(z_t[views], self._sigmas[t[views]], named, different)
+            for result, rows in zip(results, asked):
+                result[views] = found[different.index(rows)].to(result)
+        return results
+
+    def _check(self, conditions: Sequence[ModelCondition]) -> None:
+        """Guidance between a condition and itself would silently be none."""
+        if self._wired and len(conditions) > 1 and all(row.role == POSITIVE for one in conditions for row in one.rows):
+            raise DistillError(f'{NAME}: the prompt has a negative text, which only a CLIP can read. Connect "clip", or leave '
+                               'the prompt\'s "negative" empty: then the wired "negative" is used.')
+
+    def release(self) -> None:
+        self.model.close()
+
+
+def _name(rows: tuple[Row, ...], place: int) -> str:
+    """The host gives a ControlNet on the positive also to the negative, where the user asked for it: by these names."""
+    return rows[0].role if rows[0].role and len(set(rows)) == 1 else f"condition {place}"
+
+
+def _resize(image: Tensor, side: int) -> Tensor:
+    if image.shape[-2:] == (side, side):
+        return image
+    return F.interpolate(image, (side, side), mode="bilinear", align_corners=False, antialias=True)
+
+
+def prior_of_file(model: ModelFile, vae: ModelFile, clip: ModelFile | None, resolution: int) -> StableDiffusion:
+    """The same prior without ComfyUI, which knows Stable Diffusion and reads model, VAE and CLIP from one file."""
+    if clip is None:
+        raise DistillError(f'{NAME}: without ComfyUI the text encoder of the checkpoint is needed. Connect "clip".')
+    for name, other in (("vae", vae), ("clip", clip)):
+        if other != model:
+            raise DistillError(f'{NAME}: "model" comes from {model.name} and "{name}" from {other.name}. Without ComfyUI both '
+                               "must come from the same Load Checkpoint; ComfyUI itself can mix them.")
+    return StableDiffusion(model.path, resolution=resolution)
+
+
+class PriorFromModelNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_PriorFromModel", display_name=NAME, category="Distill3D/priors",
+            description="Any image model that ComfyUI runs as a prior: checkpoints, LoRAs and ControlNets as you wired them.",
+            search_aliases=["checkpoint", "model", "lora", "controlnet", "flux", "sd3", "sdxl", "text to 3d"],
+            inputs=[
+                io.Model.Input("model", tooltip="The diffusion or flow model, with its LoRAs and patches. Its CFG patches do not "
+                               "take part: the losses do the guidance."),
+                io.Vae.Input("vae", tooltip="The VAE that belongs to the model. A copy of its encoder is made, through which "
+                             "gradients pass."),
+                io.Clip.Input("clip", optional=True, tooltip="Encodes the prompt with the words of each view. Needed unless both "
+                              "conditionings are given, and used rather than them."),
+                io.Conditioning.Input("positive", optional=True, tooltip="Used where no clip is given, for ControlNets and the "
+                                      "like. Every view gets it: the prompt's text and view words cannot be said."),
+                io.Conditioning.Input("negative", optional=True, tooltip="Used where no clip is given. Leave the prompt's own "
+                                      "negative text empty then."),
+                io.Int.Input("resolution", default=512, min=64, max=2048, step=64, tooltip="Side of the pictures that the model "
+                             "is shown, pixels: best what it was trained on (512 for SD 1.5, 1024 for SDXL), smaller is "
+                             "faster."),
+            ],
+            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior.")])
+
+    @classmethod
+    def execute(cls, model, vae, clip=None, positive=None, negative=None, resolution=512) -> io.NodeOutput:
+        if clip is None and (positive is None or negative is None):
+            missing = " and ".join(f'"{name}"' for name, given in ((POSITIVE, positive), (NEGATIVE, negative)) if given is None)
+            raise DistillError(f'{NAME}: neither "clip" nor {missing} is connected. Connect "clip", or both conditionings.')
+        if isinstance(model, ModelFile):
+            return io.NodeOutput(prior_of_file(model, vae, clip, resolution))
+        check_pair(model, vae, NAME)
+        return io.NodeOutput(ModelPriorRecipe(Sockets(model=model, vae=vae, clip=clip, positive=positive, negative=negative),
+                                              resolution))

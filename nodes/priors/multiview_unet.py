@@ -1,0 +1,115 @@
+"""The network of MVDream and its descendants: a Stable Diffusion UNet whose self-attention spans the views of a group."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..core.cameras import Cameras
+from ..core.errors import DistillError
+from .checkpoint_file import CheckpointFile
+from .ldm_layout import UNET, read_unet, read_vae
+
+TEXTS = ("cond_stage_model.", "clip_model.")  # MVDream's, ImageDream's
+VAES = ("first_stage_model.", "vae_model.")
+CAMERA = "camera_embed.0.weight"
+IMAGE = "image_embed.proj_in.weight"  # ImageDream only
+
+
+class JointAttention:
+    """Self-attention over the tokens of all views of a group (Shi et al. 2023, MVDream, sec. 3.1: "3D self-attention").
+
+    An attention processor of diffusers: hidden states [G V,L,C], group by group, attend as [G,V L,C]. The weights are those
+    of the 2D model, so that one view per group is that model.
+    """
+
+    def __init__(self, views: int):
+        self.views = views
+
+    def __call__(self, attn, hidden_states: Tensor, encoder_hidden_states=None, attention_mask=None, **_) -> Tensor:
+        batch, tokens, channels = hidden_states.shape
+        joined = hidden_states.reshape(batch // self.views, self.views * tokens, channels)
+        q, k, v = (split_heads(layer(joined), attn.heads) for layer in (attn.to_q, attn.to_k, attn.to_v))
+        out = F.scaled_dot_product_attention(q, k, v, scale=attn.scale)
+        return attn.to_out[0](join_heads(out)).reshape(batch, tokens, channels)
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[B,L,C] -> [B,heads,L,C/heads]."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """[B,heads,L,C/heads] -> [B,L,C]."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def join_views(unet: torch.nn.Module, views: int) -> torch.nn.Module:
+    """Sets JointAttention at every self-attention of diffusers' UNet2DConditionModel, and returns it."""
+    joint = JointAttention(views)
+    unet.set_attn_processor({name: joint if name.endswith(".attn1.processor") else processor
+                             for name, processor in unet.attn_processors.items()})
+    return unet
+
+
+def camera_vectors(cameras: Cameras) -> Tensor:
+    """What the network is told of each camera [B,16]: c2w row by row, its position at distance 1.
+
+    World z up, camera axes OpenGL, the front of an object at +x: those of Cameras (MVDream's get_camera and
+    normalize_camera turn theirs into the same).
+    """
+    c2w = cameras.c2w.clone()
+    c2w[:, :3, 3] = F.normalize(c2w[:, :3, 3], dim=-1)
+    return c2w.flatten(1)
+
+
+class MultiViewFile:
+    """Where the networks lie in a published model: a single file, or a folder of pipeline parts.
+
+    The folders ("MVDreamPipeline") are diffusers' for everything but the UNet, whose weights keep LDM's names. Raises
+    DistillError, beginning with `name`, for a model that takes no cameras.
+    """
+
+    def __init__(self, path: str | Path, name: str):
+        path = Path(path)
+        self.folder = path if path.is_dir() else None
+        self.source = CheckpointFile(_weights(path / "unet", name) if self.folder else path, name)
+        self.prefix = "" if self.folder else UNET
+        shapes = self.source.shapes_below(self.prefix)
+        if CAMERA not in shapes:
+            raise DistillError(f'{name}: {self.source.path} has no weights "{self.prefix}{CAMERA}", so it takes no cameras. '
+                               "Choose an MVDream or ImageDream model.")
+        if shapes[CAMERA][1] != 16:
+            raise DistillError(f"{name}: {self.source.path} takes {shapes[CAMERA][1]} numbers per camera; 16 were expected. "
+                               "It is another model than MVDream or ImageDream.")
+        self.takes_image = IMAGE in shapes
+
+    def read_unet(self, views: int, dtype: torch.dtype, build=None) -> torch.nn.Module:
+        unet = read_unet(self.source, self.prefix, build=build, dtype=dtype)
+        if (unet.config.in_channels, unet.config.out_channels) != (4, 4):
+            raise DistillError(f"{self.source.name}: the UNet in {self.source.path} takes {unet.config.in_channels} channels and "
+                               f"gives {unet.config.out_channels}, not 4 and 4. Choose an MVDream or ImageDream model.")
+        return join_views(unet, views)
+
+    def read_vae(self, dtype: torch.dtype):
+        """Of a single file."""
+        return read_vae(self.source, _found(self.source, VAES), dtype=dtype)
+
+    @property
+    def text_prefix(self) -> str:
+        """Of a single file."""
+        return _found(self.source, TEXTS)
+
+
+def _found(source: CheckpointFile, prefixes: tuple[str, ...]) -> str:
+    return next((prefix for prefix in prefixes if source.below(prefix)), prefixes[0])
+
+
+def _weights(folder: Path, name: str) -> Path:
+    for pattern in ("*.safetensors", "*.bin"):
+        for path in sorted(folder.glob(pattern)):
+            return path
+    raise DistillError(f"{name}: {folder} holds no .safetensors file. Choose the folder of an MVDream or ImageDream model, with "
+                       "unet, vae, text_encoder and tokenizer.")

@@ -1,0 +1,185 @@
+"""MVDream: a text-to-image model that paints several views of one object at once (Shi et al. 2023)."""
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from ..comfy import PRIOR, Node, host, io
+from ..core.cameras import Cameras, turntable
+from ..core.errors import DistillError, MissingPackage
+from ..core.silence import silence
+from .clip_text import (
+    HUGGING_FACE,
+    OPEN_CLIP,
+    ClipText,
+    read_hugging_face_clip,
+    read_open_clip,
+    read_tokenizer,
+    tokenizer_folder,
+)
+from .discrete_noise import scaled_linear_noise
+from .latent_prior import LatentCondition, LatentModel, LatentPrior
+from .model_files import choices, locate, network_dtype
+from .multiview_unet import MultiViewFile, camera_vectors
+from .pipeline_folder import load_network
+
+NAME = "MVDream Prior"
+
+
+@dataclass(frozen=True)
+class MVDream:
+    """A recipe.
+
+    path        a .pt file as published, or the folder of its conversion for diffusers
+    views       pictures that are denoised jointly. The model was trained with 4; no number of them is in its weights
+    tokenizer   folder with CLIP's vocab.json and merges.txt, for single files; "": where the host keeps it
+    resolution  side of the pictures that the model is shown, pixels; it was trained at 256
+    precision   of the networks: "auto", "float32", "float16" or "bfloat16"
+    """
+
+    path: str
+    views: int = 4
+    tokenizer: str = ""
+    resolution: int = 256
+    precision: str = "auto"
+
+    def load(self, device: torch.device) -> "MVDreamPrior":
+        with reading_networks(NAME):
+            file = MultiViewFile(self.path, NAME)
+            if file.takes_image:
+                raise DistillError(f"{NAME}: {self.path} is an ImageDream model, which follows a picture. Use the ImageDream "
+                                   "Prior node.")
+            unet = file.read_unet(self.views, network_dtype(self.precision, device))
+            model = read_latent_model(file, unet, self.tokenizer, self.resolution, device)
+            return MVDreamPrior(model, device, self.views, NAME)
+
+
+@contextmanager
+def reading_networks(name: str) -> Iterator[None]:
+    """Inside, networks are read without noise and outside of inference mode. Raises MissingPackage for `name`."""
+    try:
+        import diffusers  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise MissingPackage(error.name or "diffusers", name) from error
+    with torch.inference_mode(False), silence():
+        yield
+
+
+def read_latent_model(file: MultiViewFile, unet: torch.nn.Module, tokenizer: str, resolution: int,
+                      device: torch.device) -> LatentModel:
+    """The UNet with the autoencoder and the text encoder that belong to it."""
+    from diffusers import AutoencoderKL
+    from transformers import CLIPTextModel
+
+    name = file.source.name
+    if file.folder:
+        vae = load_network(AutoencoderKL, file.folder / "vae", name, unet.dtype)
+        text = ClipText(load_network(CLIPTextModel, file.folder / "text_encoder", name),
+                        read_tokenizer(file.folder / "tokenizer", name))
+    else:
+        vae, text = file.read_vae(unet.dtype), _read_text(file, tokenizer)
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    if resolution <= 0 or resolution % factor:
+        raise DistillError(f"{name}: the resolution {resolution} is no multiple of {factor}, which one latent pixel covers.")
+    return LatentModel(unet, vae, [text], scaled_linear_noise(), "epsilon", resolution // factor)
+
+
+def _read_text(file: MultiViewFile, tokenizer: str) -> ClipText:
+    source, prefix = file.source, file.text_prefix
+    folder = tokenizer_folder(tokenizer, source.name)
+    if source.below(prefix + HUGGING_FACE):  # on Stable Diffusion 1.5
+        return ClipText(read_hugging_face_clip(source, prefix + HUGGING_FACE), read_tokenizer(folder, source.name))
+    return ClipText(read_open_clip(source, prefix + OPEN_CLIP), read_tokenizer(folder, source.name, pad="!"))
+
+
+class MVDreamPrior(LatentPrior):
+    """The Prior contract over a multi-view model. Batches are groups of `views` pictures, one group after another.
+
+    All pictures of a group must have the same timestep. Every condition is asked with the same cameras, the unconditional
+    one too (MVDream-threestudio, multiview_diffusion_guidance.py). Without cameras, each group is the set of the published
+    demo: evenly around the object from its front on, 15 degrees above the horizon.
+    """
+
+    elevation = 15.0
+
+    def __init__(self, model: LatentModel, device: torch.device, views: int, name: str = NAME):
+        super().__init__(model, device)
+        self.views, self.name = views, name
+        self._canonical = turntable(views, self.elevation, 1.0, math.radians(40.0), 1)
+        self._has_seen_cameras = False
+
+    @torch.no_grad()
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None) -> list[Tensor]:
+        if len(z_t) % self.views:
+            raise DistillError(f"{self.name}: {len(z_t)} pictures cannot be parted into groups of {self.views} views. Set the "
+                               f"batch of the Objective (the images of Sample Prior) to a multiple of {self.views}.")
+        vectors = camera_vectors(self._checked(cameras, len(z_t))).to(z_t)
+        predicted = self.predict_rows(z_t, t, conditions, vectors).float()
+        return [self.noise.clean(z_t, t, part, self.model.prediction) for part in predicted]
+
+    def predict_rows(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], vectors: Tensor) -> Tensor:
+        """The network's answers [R,B,C,h,w] to z_t [B,C,h,w] under R conditions, in one batch. vectors [B,16]."""
+        rows = len(conditions)
+        predicted = self.predict(z_t.repeat(rows, 1, 1, 1), t.repeat(rows), conditions[0].join(conditions),
+                                 class_labels=vectors.repeat(rows, 1).to(self.unet.dtype))
+        return predicted.unflatten(0, (rows, -1))
+
+    def _checked(self, cameras: Cameras | None, batch: int) -> Cameras:
+        if cameras is None:
+            return self._canonical.take(torch.arange(batch) % self.views)
+        if len(cameras) != batch:
+            raise DistillError(f"{self.name}: {batch} pictures came with {len(cameras)} cameras.")
+        if not self._has_seen_cameras and batch:  # once per run: it waits for the device
+            self._has_seen_cameras = True
+            if not _are_around(cameras, self.views):
+                host().warn(f"{self.name}: the cameras of a group do not stand evenly around the object at one elevation, as "
+                            f"the model was trained. Use Multi-View Orbit with {self.views} views (in Sample Prior, set "
+                            f"azimuth_step to {360 / self.views:g}).")
+        return cameras
+
+
+def _are_around(cameras: Cameras, views: int) -> bool:
+    """Whether every group of `views` cameras shares its elevation and parts the circle evenly, within a degree."""
+    elevation, azimuth = (angles.cpu().view(-1, views) for angles in (cameras.elevation, cameras.azimuth))
+    around = (azimuth % (2 * math.pi)).sort(1).values
+    gaps = torch.diff(around, append=around[:, :1] + 2 * math.pi)
+    return bool((elevation.amax(1) - elevation.amin(1)).max() < 0.02 and (gaps - 2 * math.pi / views).abs().max() < 0.02)
+
+
+def shared_widgets() -> list:
+    """Widgets of every multi-view prior: the model first, the optional tokenizer last."""
+    return [
+        io.Combo.Input("model", options=choices(), tooltip="A file of the checkpoints folder, or a folder of the diffusers "
+                       "folder."),
+        io.Int.Input("views", default=4, min=1, max=64, tooltip="Pictures that are denoised together. The model was trained "
+                     "with 4. The same number as in Multi-View Orbit; the Objective's batch must be a multiple of it."),
+        io.Int.Input("resolution", default=256, min=64, max=1024, step=8, tooltip="Side of the pictures that the model is "
+                     "shown, pixels. It was trained at 256."),
+        io.Combo.Input("precision", options=["auto", "float32", "float16", "bfloat16"], default="auto",
+                       tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents stay float32."),
+        io.String.Input("tokenizer", default="", optional=True, tooltip="Folder below the models folder with CLIP's vocab.json "
+                        "and merges.txt. Only needed for single files outside ComfyUI."),
+    ]
+
+
+class MVDreamPriorNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_MVDreamPrior", display_name=NAME, category="Distill3D/priors",
+            description="MVDream as a prior: it paints four views of one object at once, so that none has a second face.",
+            search_aliases=["multi-view diffusion", "mvdream", "text to 3d", "janus"],
+            inputs=shared_widgets(),
+            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior. Set the view words of View Prompt to none: "
+                                  "the cameras already say where a picture is seen from. Needs Multi-View Orbit.")])
+
+    @classmethod
+    def execute(cls, model, views=4, resolution=256, precision="auto", tokenizer="") -> io.NodeOutput:
+        return io.NodeOutput(MVDream(str(locate(model, NAME)), views,
+                                     str(locate(tokenizer, NAME)) if tokenizer else "", resolution, precision))

@@ -1,0 +1,176 @@
+"""Stable Diffusion 1.5, 2.1 and XL as priors, from a diffusers folder or a single file."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..comfy import PRIOR, FileNames, Node, host, io
+from ..core.errors import DistillError, MissingPackage
+from ..core.silence import silence
+from .checkpoint_file import CheckpointFile
+from .clip_text import (
+    HUGGING_FACE,
+    OPEN_CLIP,
+    ClipText,
+    read_hugging_face_clip,
+    read_open_clip,
+    read_tokenizer,
+    tokenizer_folder,
+)
+from .discrete_noise import PREDICTIONS, check_prediction, scaled_linear_noise
+from .latent_prior import LatentModel, LatentPrior
+from .ldm_layout import UNET, read_unet, read_vae
+from .model_files import choices, locate, network_dtype, vae_dtype
+from .pipeline_folder import load_network, read_json, read_scheduler
+
+NAME = "Stable Diffusion Prior"
+FIRST, SECOND = "cond_stage_model.", "conditioner.embedders."
+V_NORM = UNET + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
+
+
+@dataclass(frozen=True)
+class StableDiffusion:
+    """A recipe.
+
+    path        a diffusers folder, or a .safetensors / .ckpt file
+    tokenizer   folder with CLIP's vocab.json and merges.txt, for single files; "": where the host keeps it
+    vae         folder or file of another autoencoder, also a tiny one (AutoencoderTiny); "": the model's own
+    resolution  side of the pictures that the model is shown, pixels; 0: the model's own
+    prediction  "auto", "epsilon" or "v_prediction"
+    precision   of the networks: "auto", "float32", "float16" or "bfloat16"
+    compiled    let torch.compile rewrite the UNet: a slow first step, faster ones after it
+    """
+
+    path: str
+    tokenizer: str = ""
+    vae: str = ""
+    resolution: int = 0
+    prediction: str = "auto"
+    precision: str = "auto"
+    compiled: bool = False
+
+    def load(self, device: torch.device) -> LatentPrior:
+        try:
+            import diffusers  # noqa: F401
+            import transformers  # noqa: F401
+        except ImportError as error:
+            raise MissingPackage(error.name or "diffusers", NAME) from error
+        with torch.inference_mode(False), silence():
+            path = Path(self.path)
+            model = self._read_folder(path, device) if path.is_dir() else self._read_file(path, device)
+            if self.compiled:
+                model.unet = torch.compile(model.unet)
+            return LatentPrior(model, device)
+
+    def _read_folder(self, folder: Path, device) -> LatentModel:
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+        from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+        config = read_json(folder / "unet" / "config.json", NAME)
+        unet = load_network(UNet2DConditionModel, folder / "unet", NAME, network_dtype(self.precision, device))
+        noise, prediction = read_scheduler(folder / "scheduler", NAME)
+        is_xl = (folder / "text_encoder_2").is_dir()
+        vae = self._other_vae(device) or load_network(AutoencoderKL, folder / "vae", NAME,
+                                                      vae_dtype(self.precision, device, is_xl))
+        texts = [ClipText(load_network(CLIPTextModel, folder / "text_encoder", NAME),
+                          read_tokenizer(folder / "tokenizer", NAME), "penultimate" if is_xl else "last")]
+        if is_xl:
+            texts.append(ClipText(load_network(CLIPTextModelWithProjection, folder / "text_encoder_2", NAME),
+                                  read_tokenizer(folder / "tokenizer_2", NAME), "penultimate"))
+        return LatentModel(unet, vae, texts, noise, self._prediction(prediction), self._size(vae, config["sample_size"]))
+
+    def _read_file(self, path: Path, device) -> LatentModel:
+        source = CheckpointFile(path, NAME)
+        if not source.below(UNET):
+            raise DistillError(f'{NAME}: {path} has no weights below "{UNET}", so it is no Stable Diffusion checkpoint. '
+                               "Choose a whole checkpoint, not a LoRA, a VAE or a UNet alone.")
+        dtype = network_dtype(self.precision, device)
+        unet = read_unet(source, dtype=dtype)
+        if unet.config.in_channels != unet.config.out_channels:
+            raise DistillError(f"{NAME}: the UNet in {path} takes {unet.config.in_channels} channels: it is made for "
+                               "inpainting or for an image condition. Choose a text-to-image model, or the node of that model.")
+        is_xl = any(key.startswith(SECOND) for key in source)
+        prediction = "epsilon" if is_xl or not unet.config.use_linear_projection else _guess_prediction(source)
+        vae = self._other_vae(device) or read_vae(source, scaling=0.13025 if is_xl else 0.18215,
+                                                  dtype=vae_dtype(self.precision, device, is_xl))
+        own = 128 if is_xl else 96 if prediction == "v_prediction" else 64
+        return LatentModel(unet, vae, self._texts(source, is_xl), scaled_linear_noise(), self._prediction(prediction),
+                           self._size(vae, own))
+
+    def _texts(self, source: CheckpointFile, is_xl: bool) -> list[ClipText]:
+        folder = tokenizer_folder(self.tokenizer, NAME)
+        usual, filled = read_tokenizer(folder, NAME), read_tokenizer(folder, NAME, pad="!")
+        if is_xl:
+            return [ClipText(read_hugging_face_clip(source, SECOND + "0." + HUGGING_FACE), usual, "penultimate"),
+                    ClipText(read_open_clip(source, SECOND + "1." + OPEN_CLIP, penultimate=False), filled, "penultimate")]
+        if source.below(FIRST + HUGGING_FACE):
+            return [ClipText(read_hugging_face_clip(source, FIRST + HUGGING_FACE), usual)]
+        return [ClipText(read_open_clip(source, FIRST + OPEN_CLIP), filled)]
+
+    def _other_vae(self, device):
+        if not self.vae:
+            return None
+        from diffusers import AutoencoderKL, AutoencoderTiny
+
+        path, dtype = Path(self.vae), vae_dtype(self.precision, device, False)
+        if path.is_file():
+            return read_vae(CheckpointFile(path, NAME), "", dtype=dtype)
+        kind = AutoencoderTiny if read_json(path / "config.json", NAME).get("_class_name") == "AutoencoderTiny" else AutoencoderKL
+        return load_network(kind, path, NAME, dtype)
+
+    def _prediction(self, found: str) -> str:
+        return check_prediction(found if self.prediction == "auto" else self.prediction, NAME)
+
+    def _size(self, vae, own: int) -> int:
+        factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        if self.resolution % factor:
+            raise DistillError(f"{NAME}: the resolution {self.resolution} is no multiple of {factor}, which one latent pixel "
+                               "covers.")
+        return self.resolution // factor or own
+
+
+def _guess_prediction(source: CheckpointFile) -> str:
+    """Stable Diffusion 2.1 and its base have the same shapes. The v model's last attention norm has a wider bias: ComfyUI
+    tells them apart by a standard deviation above 0.09 (comfy/supported_models.py, SD20)."""
+    guess = "epsilon"
+    if V_NORM in source and source.tensor(V_NORM).float().std(correction=0) > 0.09:
+        guess = "v_prediction"
+    host().warn(f'{NAME}: {source.path.name} does not say what it predicts; "{guess}" is taken, from its weights. Set '
+                '"prediction" if pictures come out as noise.')
+    return guess
+
+
+class StableDiffusionPriorNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_StableDiffusionPrior", display_name=NAME, category="Distill3D/priors",
+            description="Stable Diffusion 1.5, 2.1 or XL as a prior, from a diffusers folder or a single file.",
+            search_aliases=["sd", "sdxl", "stable diffusion", "checkpoint", "text to 3d"],
+            inputs=[
+                io.Combo.Input("model", options=choices(), tooltip="A file of the checkpoints folder, or a folder of the "
+                               "diffusers folder."),
+                io.Combo.Input("prediction", options=["auto", *PREDICTIONS], default="auto", tooltip="What the network "
+                               "predicts. A diffusers folder says so; for files of Stable Diffusion 2 it is guessed."),
+                io.Int.Input("resolution", default=0, min=0, max=2048, step=8, tooltip="Side of the pictures that the model is "
+                             "shown, pixels. 0: what it was trained on (512, 768 or 1024)."),
+                io.Combo.Input("precision", options=["auto", "float32", "float16", "bfloat16"], default="auto",
+                               tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents "
+                               "stay float32."),
+                io.Combo.Input("vae", options=FileNames(["", *choices("vae")]), default="", optional=True, tooltip="Another autoencoder, e.g. a "
+                               "tiny one, which makes steps faster. Empty: the model's own."),
+                io.String.Input("tokenizer", default="", optional=True, tooltip="Folder below the models folder with CLIP's "
+                                "vocab.json and merges.txt. Only needed for single files outside ComfyUI."),
+                io.Boolean.Input("compile", default=False, optional=True, tooltip="torch.compile: the first step takes a "
+                                 "minute, the others are faster. Needs a compiler."),
+            ],
+            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior.")])
+
+    @classmethod
+    def execute(cls, model, prediction="auto", resolution=0, precision="auto", vae="", tokenizer="",
+                compile=False) -> io.NodeOutput:
+        return io.NodeOutput(StableDiffusion(
+            str(locate(model, NAME)), str(locate(tokenizer, NAME)) if tokenizer else "",
+            str(locate(vae, NAME, "vae")) if vae else "", resolution, prediction, precision, compile))

@@ -1,0 +1,257 @@
+"""Zero123, Zero123-XL and Stable-Zero123: diffusion models that know an object from one picture, as a prior."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..comfy import PRIOR, Node, host, io
+from ..core.cameras import Cameras
+from ..core.errors import DistillError, MissingPackage
+from ..core.silence import silence
+from .checkpoint_file import EXTENSIONS, CheckpointFile, read_module
+from .clip_vision import embed_pictures, read_open_ai_vision
+from .discrete_noise import scaled_linear_noise
+from .latent_prior import LatentCondition, LatentModel, LatentPrior
+from .ldm_layout import UNET, read_unet, read_vae
+from .model_files import choices, locate, network_dtype, vae_dtype
+from .pipeline_folder import load_network, read_json, read_scheduler, reading
+from .reference_views import ReferenceViews, has_white_border, reference_views
+
+NAME = "Zero123 Prior"
+ZERO123, STABLE = "Zero123", "Stable-Zero123"
+KINDS = ("auto", ZERO123, STABLE)
+VISION = "cond_stage_model.model.visual."
+PROJECTION = "cc_projection."
+# In diffusers folders: where the projection lies, and what its keys begin with.
+PROJECTION_FOLDERS = {"clip_camera_projection": "proj.", "cc_projection": "projection."}
+SIZE = 32  # of the latents: pictures of 256x256
+POSE = 4   # numbers that tell where a camera is
+
+
+@dataclass(frozen=True)
+class Zero123:
+    """A recipe.
+
+    path       a .ckpt (or .safetensors) in the layout of latent diffusion, or a diffusers folder
+    views      the pictures that the object is known from
+    kind       "Zero123" (also XL), "Stable-Zero123", which was taught another pose, or "auto": by the file's name, since
+               their weights have the same names and shapes
+    precision  of the UNet: "auto", "float32", "float16" or "bfloat16". The references are read in float32
+    """
+
+    path: str
+    views: ReferenceViews
+    kind: str = "auto"
+    precision: str = "auto"
+
+    def load(self, device: torch.device) -> "Zero123Prior":
+        try:
+            import diffusers  # noqa: F401
+            import transformers  # noqa: F401
+        except ImportError as error:
+            raise MissingPackage(error.name or "diffusers", NAME) from error
+        with torch.inference_mode(False), silence():
+            path = Path(self.path)
+            model = (self._read_folder if path.is_dir() else self._read_file)(path, network_dtype(self.precision, device))
+            _check_widths(model, path)
+            return Zero123Prior(model, device, self.views, self._is_stable(path), vae_dtype(self.precision, device, False))
+
+    def _read_file(self, path: Path, dtype: torch.dtype) -> LatentModel:
+        source = CheckpointFile(path, NAME)
+        if UNET + "out.2.weight" not in source:
+            raise DistillError(f'{NAME}: {path} has no UNet below "{UNET}". Choose a Zero123 or Stable-Zero123 checkpoint.')
+        _check_channels(source.shapes[UNET + "input_blocks.0.0.weight"][1], source.shapes[UNET + "out.2.weight"][0], path)
+        if PROJECTION + "weight" not in source:
+            raise DistillError(f'{NAME}: {path} has no "{PROJECTION}weight", which tells a Zero123 model where to look from. '
+                               "Choose the whole checkpoint.")
+        extra = {"vision": read_open_ai_vision(source, VISION, torch.float32),
+                 "projection": _read_projection(source, PROJECTION)}
+        return LatentModel(read_unet(source, average=True, dtype=dtype), read_vae(source, dtype=torch.float32), [],
+                           scaled_linear_noise(), "epsilon", SIZE, extra)
+
+    def _read_folder(self, folder: Path, dtype: torch.dtype) -> LatentModel:
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+        from transformers import CLIPVisionModelWithProjection
+
+        with reading(folder / "unet", NAME):
+            config = read_json(folder / "unet" / "config.json", NAME)
+            channels = config["in_channels"], config["out_channels"]
+        _check_channels(*channels, folder)
+        noise, prediction = read_scheduler(folder / "scheduler", NAME)
+        extra = {"vision": load_network(CLIPVisionModelWithProjection, folder / "image_encoder", NAME),
+                 "projection": _read_projection_folder(folder)}
+        return LatentModel(load_network(UNet2DConditionModel, folder / "unet", NAME, dtype),
+                           load_network(AutoencoderKL, folder / "vae", NAME), [], noise, prediction, config.get("sample_size") or SIZE, extra)
+
+    def _is_stable(self, path: Path) -> bool:
+        if self.kind != "auto":
+            return self.kind == STABLE
+        kind = STABLE if "stable" in path.name.lower() else ZERO123
+        host().warn(f'{NAME}: "{path.name}" is taken for a {kind} model, by its name. If it is none, set "kind": the two '
+                    "kinds were taught different poses.")
+        return kind == STABLE
+
+
+class ImageCondition:
+    """Rows [B]: True where the pictures lead, False where nothing does."""
+
+    def __init__(self, is_led: Tensor):
+        self.is_led = is_led
+
+    def take(self, index: Tensor) -> "ImageCondition":
+        return ImageCondition(self.is_led[index.cpu()])
+
+    def join(self, rows: Sequence["ImageCondition"]) -> "ImageCondition":
+        return ImageCondition(torch.cat([row.is_led for row in rows]))
+
+    def lerp(self, other: "ImageCondition", weight: Tensor) -> "ImageCondition":
+        """Two texts' rows are equal, since texts are not read."""
+        if not torch.equal(self.is_led, other.is_led):
+            raise DistillError(f"{NAME}: pictures and nothing cannot be mixed. Use the guidance scale instead.")
+        return self
+
+
+class Zero123Prior(LatentPrior):
+    """The Prior contract over a Zero123 model.
+
+    Texts are not read: a picture and the way from its camera to the one in question are the condition (Liu et al. 2023).
+    One token, projection([CLIP embedding of the picture | pose]), for cross-attention; and the picture's latents, the
+    autoencoder's mode without its scaling factor, beside the noised ones, which have it. Guidance leads away from zeros in
+    both places. With several pictures, each view's prediction is their mean, weighted by ReferenceViews.weights.
+    """
+
+    def __init__(self, model: LatentModel, device: torch.device, references: ReferenceViews, is_stable: bool,
+                 vae_dtype: torch.dtype = torch.float32):
+        super().__init__(model, device)
+        self.references, self.is_stable = references, is_stable
+        self.projection = model.extra["projection"].to(device)
+        tower = model.extra.pop("vision").to(device)  # needed once
+        with torch.no_grad():
+            picture = references.rgb.clone().to(device).permute(0, 3, 1, 2)  # a copy: the host's are inference tensors
+            if picture.shape[-1] != self.pixels:
+                picture = F.interpolate(picture, (self.pixels, self.pixels), mode="bilinear", antialias=True)
+            self.embeddings = embed_pictures(tower, picture.permute(0, 2, 3, 1))
+            self.latents = self.vae.encode(picture * 2 - 1).latent_dist.mode()
+        self.vae.to(vae_dtype)
+
+    def encode_prompts(self, texts: Sequence[str]) -> ImageCondition:
+        return ImageCondition(torch.ones(len(texts), dtype=torch.bool))
+
+    def encode_negatives(self, texts: Sequence[str]) -> ImageCondition:
+        return ImageCondition(torch.zeros(len(texts), dtype=torch.bool))
+
+    def poses(self, cameras: Cameras) -> Tensor:
+        """[B,R,4], what the model was taught: see ReferenceViews.poses. The fourth number of Stable-Zero123 is the
+        picture's own polar angle instead."""
+        poses = self.references.poses(cameras)
+        if self.is_stable:
+            elevation, _ = self.references.angles(poses)
+            poses[..., 3] = 0.5 * math.pi - elevation
+        return poses
+
+    def tokens(self, pose: Tensor, picture: Tensor) -> Tensor:
+        """[N,1,C] for poses [N,4] from pictures [N] (their numbers)."""
+        return self.projection(torch.cat([self.embeddings[picture], pose], -1))[:, None]
+
+    @torch.no_grad()
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[ImageCondition], cameras: Cameras | None) -> list[Tensor]:
+        if cameras is None or len(cameras) != len(z_t):
+            count = "no cameras" if cameras is None else f"{len(cameras)} cameras"
+            raise DistillError(f"{NAME}: there are {count} for {len(z_t)} views. It paints the object as seen from a camera: "
+                               "use it with nodes that know theirs.")
+        cameras = cameras.to(z_t.device)
+        is_led = torch.stack([condition.is_led for condition in conditions]).to(z_t.device)
+        # Every view is computed once led by nothing, and once per picture that has a say, where a condition asks for it.
+        weights = self.references.weights(cameras) * is_led.any(0)[:, None]
+        alone, = (~is_led).any(0).nonzero(as_tuple=True)
+        view, picture = weights.nonzero(as_tuple=True)
+        token = _after_zeros(len(alone), self.tokens(self.poses(cameras)[view, picture], picture))
+        beside = _after_zeros(len(alone), self.latents[picture])
+        rows = torch.cat([alone, view])
+        predicted = self.predict(torch.cat([z_t[rows], beside], 1), t[rows], LatentCondition(token)).float()
+        unled, led = torch.zeros_like(z_t), torch.zeros_like(z_t)
+        unled[alone] = predicted[:len(alone)]
+        led.index_add_(0, view, predicted[len(alone):] * weights[view, picture].view(-1, 1, 1, 1))
+        return [self.noise.clean(z_t, t, torch.where(row.view(-1, 1, 1, 1), led, unled), self.model.prediction)
+                for row in is_led]
+
+
+def _after_zeros(count: int, rows: Tensor) -> Tensor:
+    return torch.cat([rows.new_zeros(count, *rows.shape[1:]), rows])
+
+
+def _check_channels(inputs: int, outputs: int, path: Path) -> None:
+    if inputs == 2 * outputs:
+        return
+    advice = "It is a text-to-image model: use the Stable Diffusion Prior." if inputs == outputs else "Choose a Zero123 model."
+    raise DistillError(f"{NAME}: the UNet in {path} takes {inputs} channels, not the {2 * outputs} of noised latents and a "
+                       f"picture's. {advice}")
+
+
+def _check_widths(model: LatentModel, path: Path) -> None:
+    projection, tower = model.extra["projection"], model.extra["vision"]
+    wanted = (model.unet.config.cross_attention_dim, tower.config.projection_dim + POSE)
+    found = (projection.out_features, projection.in_features)
+    if found != wanted:
+        raise DistillError(f"{NAME}: the projection in {path} has the shape {list(found)}; its image tower and UNet need "
+                           f"{list(wanted)}. Its parts belong to different models.")
+
+
+def _read_projection(source: CheckpointFile, prefix: str) -> nn.Linear:
+    shape = source.shapes.get(prefix + "weight", ())
+    if len(shape) != 2:
+        raise DistillError(f'{NAME}: {source.path} holds no matrix "{prefix}weight". It belongs to another model.')
+    return read_module(lambda: nn.Linear(shape[1], shape[0]), source.below(prefix), source, lambda key: key, torch.float32)
+
+
+def _read_projection_folder(folder: Path) -> nn.Linear:
+    for part, prefix in PROJECTION_FOLDERS.items():
+        for extension in EXTENSIONS:
+            for path in sorted((folder / part).glob(f"*{extension}")):
+                return _read_projection(CheckpointFile(path, NAME), prefix)
+    raise DistillError(f"{NAME}: {folder} has no weights in {' or '.join(PROJECTION_FOLDERS)}. Choose the folder of a Zero123 "
+                       "model in the diffusers layout (unet, vae, image_encoder, scheduler, clip_camera_projection).")
+
+
+class Zero123PriorNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_Zero123Prior", display_name=NAME, category="Distill3D/priors",
+            description="Zero123, Zero123-XL or Stable-Zero123 as a prior: an object from one picture, or several.",
+            search_aliases=["zero123", "zero-1-to-3", "stable zero123", "image to 3d", "novel view"],
+            inputs=[
+                io.Combo.Input("model", options=choices(), tooltip="A file of the checkpoints folder, or a folder of the "
+                               "diffusers folder."),
+                io.Image.Input("image", tooltip="The object on white, or with a mask. One picture or several in a batch."),
+                io.Combo.Input("kind", options=list(KINDS), default="auto", tooltip="The kinds were taught different poses and "
+                               "have weights of the same shapes. auto goes by the name of the file or folder."),
+                io.String.Input("elevation", default="5", tooltip="Degrees above the horizon that the picture was taken from. "
+                                "For several pictures: numbers with commas between."),
+                io.String.Input("azimuth", default="0", tooltip="Degrees around the object that the picture was taken from; 0 is "
+                                "the front. For several pictures: numbers with commas between; each view is led by the nearest."),
+                io.Float.Input("distance", default=0.0, min=0.0, max=100.0, step=0.1, tooltip="Of the picture's camera, world "
+                               "units; a camera further away paints a smaller object. 0: as far as each view. Not read by "
+                               "Stable-Zero123."),
+                io.Combo.Input("precision", options=["auto", "float32", "float16", "bfloat16"], default="auto",
+                               tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents stay "
+                               "float32."),
+                io.Mask.Input("mask", optional=True, tooltip="1 on the object, whose surroundings become white. The mask of Load "
+                              "Image is the other way round: put Invert Mask between."),
+            ],
+            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss, with guidance 3 to 5. It does not read the prompt.")])
+
+    @classmethod
+    def execute(cls, model, image, kind="auto", elevation="5", azimuth="0", distance=0.0, precision="auto",
+                mask=None) -> io.NodeOutput:
+        views = reference_views(NAME, image, mask, elevation, azimuth, distance)
+        if not has_white_border(views):
+            host().warn(f"{NAME}: the border of the reference image is not white. The model knows objects on white only: "
+                        'connect "mask", 1 on the object (inverted, if it is connected and comes from Load Image).')
+        return io.NodeOutput(Zero123(str(locate(model, NAME)), views, kind, precision))

@@ -1,0 +1,29 @@
+from dataclasses import dataclass
+
+import torch
+from distill3d.nodes.core.prior import LoadedPriors
+
+
+class Holding:
+    released = 0
+
+    def release(self):
+        self.released += 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    kind: type
+
+    def load(self, device):
+        return self.kind()
+
+
+def test_priors_are_loaded_once_and_released_once():
+    priors = LoadedPriors(torch.device("cpu"))
+    holding, plain = priors(Recipe(Holding)), priors(Recipe(object))
+    assert priors(Recipe(Holding)) is holding and priors(Recipe(object)) is plain
+    priors.release()
+    priors.release()
+    assert holding.released == 1
+    assert priors(Recipe(Holding)) is not holding

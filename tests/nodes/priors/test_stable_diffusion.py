@@ -1,0 +1,237 @@
+"""Stable Diffusion as a prior: from files and folders, to the number what diffusers' own pipelines compute."""
+
+import pytest
+import torch
+from distill3d.nodes import comfy
+from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.priors.stable_diffusion import StableDiffusion, StableDiffusionPriorNode
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+
+KINDS = ("sd1", "sd2", "xl")
+CPU = torch.device("cpu")
+PROMPTS = ["a red cube", "red, red"]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    from tiny_sd import write_file, write_folder, write_tokenizer
+
+    root = tmp_path_factory.mktemp("models")
+    write_tokenizer(root / "tokenizer")
+    for kind in KINDS:
+        write_file(root / f"{kind}.safetensors", kind)
+        write_folder(root / kind, kind)
+    return root
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder_prior(models, kind):
+    return StableDiffusion(str(models / kind)).load(CPU)
+
+
+@pytest.fixture(scope="module")
+def pipeline(models, kind):
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+
+    return (StableDiffusionXLPipeline if kind == "xl" else StableDiffusionPipeline).from_pretrained(models / kind)
+
+
+def _noisy(prior, seed=0, batch=2):
+    generator = torch.Generator().manual_seed(seed)
+    z, noise = (torch.randn(batch, 4, prior.size, prior.size, generator=generator) for _ in range(2))
+    t = torch.tensor([40, 760])[:batch]
+    return z, noise, t, prior.add_noise(z, noise, t)
+
+
+def _is_close(ours, theirs, tolerance=1e-5):
+    return theirs.std() > 1e-3 and (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+def test_texts_are_those_of_the_pipeline(folder_prior, pipeline, kind):
+    found = folder_prior.encode_prompts(PROMPTS)
+    if kind == "xl":
+        embedding, _, pooled, _ = pipeline.encode_prompt(PROMPTS, device=CPU, do_classifier_free_guidance=False)
+        assert _is_close(found.pooled, pooled)
+    else:
+        embedding, _ = pipeline.encode_prompt(PROMPTS, CPU, 1, False)
+    assert _is_close(found.embedding, embedding)
+
+
+def test_denoises_as_the_pipeline_s_network_and_scheduler(folder_prior, pipeline, kind):
+    """z0 of diffusers' UNet and its scheduler's own step, both halves of guidance one by one."""
+    z, noise, t, z_t = _noisy(folder_prior)
+    assert _is_close(z_t, pipeline.scheduler.add_noise(z, noise, t), 1e-6)
+    conditions = [folder_prior.encode_prompts(["", ""]), folder_prior.encode_prompts(PROMPTS)]
+    ours = folder_prior.denoise(z_t, t, conditions, None)
+    pipeline.scheduler.set_timesteps(1000)
+    for half, condition in enumerate(conditions):
+        for i in range(2):
+            more = {}
+            if kind == "xl":
+                side = float(folder_prior.pixels)
+                ids = torch.tensor([[side, side, 0, 0, side, side]])
+                more = {"added_cond_kwargs": {"text_embeds": condition.pooled[i:i + 1], "time_ids": ids}}
+            with torch.no_grad():
+                predicted = pipeline.unet(z_t[i:i + 1], t[i], condition.embedding[i:i + 1], **more).sample
+            expected = pipeline.scheduler.step(predicted, t[i], z_t[i:i + 1]).pred_original_sample
+            assert _is_close(ours[half][i], expected[0])
+
+
+def test_a_single_file_equals_its_folder(models, kind, folder_prior):
+    file_prior = StableDiffusion(str(models / f"{kind}.safetensors"), str(models / "tokenizer"),
+                                 resolution=8 * folder_prior.size if kind != "xl" else 8 * 16,
+                                 prediction="epsilon").load(CPU)
+    assert file_prior.size == folder_prior.size
+    z, noise, t, z_t = _noisy(folder_prior)
+    results = []
+    for prior in (folder_prior, file_prior):
+        texts = prior.encode_prompts(PROMPTS)
+        z0, = prior.denoise(z_t, t, [texts], None)
+        picture = torch.rand(1, 40, 40, 3, generator=torch.Generator().manual_seed(3))
+        results.append((texts.embedding, z0, prior.encode_image(picture), prior.decode_image(z[:1]), prior.sigma(t)))
+    for ours, theirs in zip(*results):
+        assert _is_close(ours, theirs)
+
+
+def test_pictures_are_encoded_as_by_the_pipeline(folder_prior, pipeline):
+    generator = torch.Generator().manual_seed(5)
+    picture = torch.rand(2, folder_prior.pixels, folder_prior.pixels, 3, generator=generator)
+    latents = folder_prior.encode_image(picture)
+    with torch.no_grad():
+        expected = pipeline.vae.encode(picture.permute(0, 3, 1, 2) * 2 - 1).latent_dist.mean * pipeline.vae.config.scaling_factor
+        back = pipeline.vae.decode(expected / pipeline.vae.config.scaling_factor).sample
+    assert latents.shape == (2, 4, folder_prior.size, folder_prior.size) and _is_close(latents, expected)
+    assert _is_close(folder_prior.decode_image(latents), (back.permute(0, 2, 3, 1) / 2 + 0.5).clamp(0, 1), 2e-5)
+
+
+def test_encoding_has_a_gradient_and_it_is_right(models):
+    """A directional derivative against differences, in float64, through the resize, the encoder and the checkpoint."""
+    prior = StableDiffusion(str(models / "sd1")).load(CPU)
+    prior.vae.double()
+    prior._encode = lambda picture: prior.vae.encode(picture).latent_dist.mode() * prior.vae.config.scaling_factor
+    generator = torch.Generator().manual_seed(7)
+    picture, direction = (torch.rand(1, 24, 24, 3, generator=generator, dtype=torch.float64) for _ in range(2))
+    weights = torch.randn(1, 4, prior.size, prior.size, generator=generator, dtype=torch.float64)
+
+    def value(image):
+        return (prior.encode_image(image) * weights).sum()
+
+    gradient, = torch.autograd.grad(value(picture.requires_grad_()), picture)
+    step = 1e-5
+    with torch.no_grad():
+        slope = (value(picture + step * direction) - value(picture - step * direction)) / (2 * step)
+    assert torch.isclose((gradient * direction).sum(), slope, rtol=1e-6)
+
+
+def test_latents_pass_as_they_are(folder_prior):
+    latents = torch.randn(1, folder_prior.size, folder_prior.size, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(folder_prior.encode_image(latents), latents.permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_the_residual_is_the_error_of_the_noise(models, prediction):
+    """(z - z0) / sigma = eps_hat - noise, with eps_hat = sqrt(abar) v + sqrt(1 - abar) z_t for v models."""
+    prior = StableDiffusion(str(models / "sd2"), prediction=prediction).load(CPU)
+    z, noise, t, z_t = _noisy(prior)
+    text = prior.encode_prompts(PROMPTS)
+    z0, = prior.denoise(z_t, t, [text], None)
+    with torch.no_grad():
+        predicted = prior.unet(z_t, t, text.embedding).sample
+    abar = prior.noise.abar[t].view(-1, 1, 1, 1)
+    eps = abar.sqrt() * predicted + (1 - abar).sqrt() * z_t if prediction == "v_prediction" else predicted
+    residual = (z - z0) / prior.sigma(t).view(-1, 1, 1, 1)
+    assert _is_close(residual, eps - noise, 1e-5)
+
+
+def test_the_folder_says_what_is_predicted(tmp_path):
+    from tiny_sd import write_folder
+
+    prior = StableDiffusion(str(write_folder(tmp_path / "v", "sd2", "v_prediction"))).load(CPU)
+    assert prior.model.prediction == "v_prediction"
+
+
+def test_half_precision_stays_finite_and_close(models):
+    full = StableDiffusion(str(models / "sd1")).load(CPU)
+    half = StableDiffusion(str(models / "sd1"), precision="bfloat16").load(CPU)
+    z, noise, t, z_t = _noisy(full)
+    a, b = (prior.denoise(z_t, t, [prior.encode_prompts(PROMPTS)], None)[0] for prior in (full, half))
+    assert half.unet.dtype == torch.bfloat16 and b.dtype == torch.float32
+    assert (a - b).norm() < 0.05 * a.norm()
+
+
+def test_a_tiny_autoencoder_takes_the_place_of_the_own_one(models, tmp_path):
+    from diffusers import AutoencoderTiny
+
+    tiny = AutoencoderTiny(encoder_block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 8, 8, 8),
+                           num_encoder_blocks=(1, 1, 1, 1), num_decoder_blocks=(1, 1, 1, 1))
+    tiny.save_pretrained(tmp_path / "taesd")
+    prior = StableDiffusion(str(models / "sd1"), vae=str(tmp_path / "taesd")).load(CPU)
+    picture = torch.rand(1, prior.pixels, prior.pixels, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = tiny.eval().encode(picture.permute(0, 3, 1, 2) * 2 - 1).latents
+    assert _is_close(prior.encode_image(picture), expected)
+    assert prior.decode_image(expected).shape == picture.shape
+
+
+class _Host(comfy.Host):
+    def __init__(self, root):
+        super().__init__(root / "output")
+        self.root = root
+
+    def model_folders(self, kind):
+        return [self.root / kind]
+
+
+@pytest.fixture
+def host(tmp_path):
+    host = _Host(tmp_path)
+    comfy.set_host(host)
+    yield host
+    comfy.set_host(None)
+
+
+def test_the_node_finds_files_and_folders(host, models, tmp_path):
+    (tmp_path / "checkpoints").symlink_to(models)
+    (tmp_path / "diffusers").symlink_to(models)
+    schema = StableDiffusionPriorNode.define_schema()
+    assert {"sd1.safetensors", "sd1"} <= set(schema.inputs[0].options["options"])
+    recipe, = StableDiffusionPriorNode.execute("sd1.safetensors", tokenizer="").args
+    with pytest.raises(DistillError, match="a single file holds no tokenizer"):
+        recipe.load(CPU)
+    (tmp_path / "text_encoders").mkdir()
+    (tmp_path / "text_encoders" / "clip_tokenizer").symlink_to(models / "tokenizer")
+    assert recipe.load(CPU).size == 64
+    with pytest.raises(DistillError, match='there is no "other.safetensors" below'):
+        StableDiffusionPriorNode.execute("other.safetensors")
+    with pytest.raises(DistillError, match="there is no"):
+        StableDiffusionPriorNode.execute("../secret.safetensors")
+
+
+def test_files_of_version_2_are_guessed_and_said(host, models, tmp_path):
+    recipe = StableDiffusion(str(models / "sd2.safetensors"), str(models / "tokenizer"))
+    assert recipe.load(CPU).model.prediction in ("epsilon", "v_prediction")
+    assert "does not say what it predicts" in host.warnings[0]
+
+
+def test_models_of_another_kind_are_refused(models, tmp_path):
+    from safetensors.torch import save_file
+    from tiny_sd import write_file
+
+    tokenizer = str(models / "tokenizer")
+    with pytest.raises(DistillError, match="made for inpainting"):
+        StableDiffusion(str(write_file(tmp_path / "inpaint.ckpt", "sd1", inputs=9)), tokenizer).load(CPU)
+    save_file({"lora.up": torch.zeros(2)}, tmp_path / "lora.safetensors")
+    with pytest.raises(DistillError, match="no Stable Diffusion checkpoint"):
+        StableDiffusion(str(tmp_path / "lora.safetensors"), tokenizer).load(CPU)
+    with pytest.raises(DistillError, match="no multiple of 8"):
+        StableDiffusion(str(models / "sd1"), resolution=100).load(CPU)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DistillError, match="cannot be read"):
+        StableDiffusion(str(tmp_path / "empty")).load(CPU)

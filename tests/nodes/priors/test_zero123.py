@@ -1,0 +1,308 @@
+"""Zero123 as a prior: from published formats, to the number what diffusers' classes and the published formulas give."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from distill3d.nodes import comfy
+from distill3d.nodes.core.cameras import orbit
+from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.core.loss import RunContext
+from distill3d.nodes.core.prior import LoadedPriors
+from distill3d.nodes.core.prompt import INTERPOLATED, Prompt
+from distill3d.nodes.core.rendering import Rendering
+from distill3d.nodes.core.rng import Streams
+from distill3d.nodes.core.schedule import Schedule
+from distill3d.nodes.losses.sds import SDS
+from distill3d.nodes.priors.checkpoint_file import CheckpointFile
+from distill3d.nodes.priors.reference_views import reference_views
+from distill3d.nodes.priors.sample_prior import SamplePriorNode
+from distill3d.nodes.priors.zero123 import Zero123, Zero123PriorNode, _check_widths
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+
+from published import ldm_unet, ldm_vae  # noqa: E402
+from tiny_zero123 import PIXELS, networks, open_ai_vision, predict_by_hand, write_checkpoint, write_folder  # noqa: E402
+
+CPU = torch.device("cpu")
+T = torch.tensor([40, 760])
+ABAR = (1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2).cumprod(0)
+AZIMUTH, ELEVATION, DISTANCE = (70.0, -100.0), (25.0, -10.0), 1.8
+
+
+def pictures(count=1, size=PIXELS):
+    return torch.rand(count, size, size, 3, generator=torch.Generator().manual_seed(9))
+
+
+@pytest.fixture(autouse=True)
+def host(tmp_path):
+    host = comfy.Host(tmp_path / "output")
+    host.model_folders = lambda kind: [tmp_path / kind]
+    comfy.set_host(host)
+    yield host
+    comfy.set_host(None)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("models") / "105000.ckpt")
+
+
+def recipe(path, kind="Zero123", count=1, elevation="5", azimuth="20", **more):
+    return Zero123(str(path), reference_views("test", pictures(count), None, elevation, azimuth, 1.5), kind, **more)
+
+
+@pytest.fixture(scope="module")
+def prior(checkpoint):
+    with torch.inference_mode():  # as in the host; nothing that stays may be an inference tensor
+        return recipe(checkpoint).load(CPU)
+
+
+@pytest.fixture
+def z_t():
+    return torch.randn(2, 4, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def cameras():
+    return orbit(torch.tensor(AZIMUTH).deg2rad(), torch.tensor(ELEVATION).deg2rad(), DISTANCE, 0.8, 64, 64)
+
+
+def by_hand(z_t, is_led, kind="Zero123", elevation=5.0, azimuth=20.0, which=0, count=1):
+    """z0 by the published formulas, one view at a time."""
+    results = []
+    for i in range(len(z_t)):
+        turn = math.radians(AZIMUTH[i] - azimuth)
+        fourth = DISTANCE - 1.5 if kind == "Zero123" else math.radians(90 - elevation)
+        pose = torch.tensor([math.radians((90 - ELEVATION[i]) - (90 - elevation)), math.sin(turn), math.cos(turn), fourth])
+        picture = pictures(count)[which].permute(2, 0, 1) * 2 - 1
+        noise = predict_by_hand(z_t[i], T[i], pose, picture, is_led)
+        abar = ABAR[T[i]].float()
+        results.append((z_t[i] - (1 - abar).sqrt() * noise) / abar.sqrt())
+    return torch.stack(results)
+
+
+def is_close(ours, theirs, tolerance=1e-5):
+    return theirs.std() > 1e-3 and (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+def ask(prior, z_t, cameras):
+    return prior.denoise(z_t, T, [prior.encode_negatives(["", ""]), prior.encode_prompts(["", ""])], cameras)
+
+
+class _Published(CheckpointFile):
+    """The published 105000.ckpt by names and shapes, on no device; remembers what was asked for."""
+
+    def __init__(self, path, name):
+        self.path, self.name, self.asked = path, name, []
+        unet = ldm_unet(inputs=8)
+        self.shapes = {"model.diffusion_model." + key: shape for key, shape in unet.items()}
+        self.shapes |= {"model_ema.diffusion_model" + key.replace(".", ""): shape for key, shape in unet.items()}
+        self.shapes |= {"first_stage_model." + key: shape for key, shape in ldm_vae().items()}
+        self.shapes |= {"cond_stage_model.model.visual." + key: shape for key, shape in open_ai_vision().items()}
+        self.shapes |= {"cc_projection.weight": (768, 772), "cc_projection.bias": (768,), "model_ema.decay": ()}
+
+    def tensor(self, key):
+        self.asked.append(key)
+        return torch.empty(self.shapes[key], device="meta")
+
+
+def test_full_size_is_read_as_published(monkeypatch):
+    sources = []
+    monkeypatch.setattr("distill3d.nodes.priors.zero123.CheckpointFile",
+                        lambda *given: sources.append(_Published(*given)) or sources[0])
+    model = recipe("105000.ckpt")._read_file(Path("105000.ckpt"), torch.float16)
+    networks = model.unet, model.vae, model.extra["vision"], model.extra["projection"]
+    assert [sum(weight.numel() for weight in network.parameters()) for network in networks] == [
+        859_532_484, 83_653_863, 303_966_208, 593_664]
+    assert len(model.unet.state_dict()) == 686 and model.unet.dtype == torch.float16 and model.vae.dtype == torch.float32
+    assert not [key for key in sources[0].asked if key.startswith("model.diffusion_model.")]  # averages only
+    _check_widths(model, Path("105000.ckpt"))
+
+
+def test_facts_come_from_the_file(prior):
+    assert (prior.channels, prior.size, prior.pixels, prior.views, prior.timesteps) == (4, 32, PIXELS, 1, 1000)
+    kept = [*prior.unet.parameters(), *prior.vae.parameters(), *prior.projection.parameters(), prior.latents, prior.embeddings]
+    assert not any(tensor.is_inference() or tensor.requires_grad for tensor in kept) and "vision" not in prior.model.extra
+
+
+@pytest.mark.parametrize("kind", ["Zero123", "Stable-Zero123"])
+def test_denoises_as_the_formulas(checkpoint, prior, z_t, cameras, kind):
+    """The average of the weights, the poses of both kinds, CLIP's own preprocessing, and both halves of guidance."""
+    prior = prior if kind == "Zero123" else recipe(checkpoint, kind).load(CPU)
+    unled, led = ask(prior, z_t, cameras)
+    assert is_close(unled, by_hand(z_t, False)) and is_close(led, by_hand(z_t, True, kind))
+    assert (led - unled).abs().amax((1, 2, 3)).min() > 1e-3
+
+
+def test_poses_of_both_kinds(checkpoint, prior, cameras):
+    stable = recipe(checkpoint, "Stable-Zero123").load(CPU)
+    expected = torch.tensor([[math.radians(-20), math.sin(math.radians(50)), math.cos(math.radians(50)), 0.3],
+                             [math.radians(15), -math.sin(math.radians(120)), math.cos(math.radians(120)), 0.3]])
+    torch.testing.assert_close(prior.poses(cameras)[:, 0], expected, atol=1e-6, rtol=0)
+    expected[:, 3] = math.radians(85)
+    torch.testing.assert_close(stable.poses(cameras)[:, 0], expected, atol=1e-6, rtol=0)
+
+
+def test_what_the_network_is_given(prior, z_t, cameras):
+    """Unscaled latents of the picture beside the noised ones; zeros in both places where nothing leads."""
+    seen = []
+    hook = prior.unet.register_forward_pre_hook(lambda module, given: seen.append(given))
+    try:
+        ask(prior, z_t, cameras)
+    finally:
+        hook.remove()
+    (x, t, token), = seen
+    _, vae = networks()
+    with torch.no_grad():
+        mode = vae.encode(pictures().permute(0, 3, 1, 2) * 2 - 1).latent_dist.mode()
+    assert x.shape == (4, 8, 32, 32) and token.shape == (4, 1, 24) and torch.equal(t, T.repeat(2))
+    assert torch.equal(x[:, :4], z_t.repeat(2, 1, 1, 1))
+    assert bool((x[:2, 4:] == 0).all()) and bool((token[:2] == 0).all()) and token[2:].abs().min() > 0
+    assert is_close(x[2:, 4:], mode.expand(2, -1, -1, -1))
+    # What is noised has the scaling factor.
+    assert is_close(prior.encode_image(pictures()), mode * 0.18215)
+    # The projection has a bias: zeros before it would not be zeros after it.
+    assert prior.projection.bias.abs().max() > 0.01
+
+
+@pytest.mark.parametrize("projection, extension", [("clip_camera_projection", ".safetensors"), ("cc_projection", ".bin")])
+def test_folders_equal_the_file(tmp_path, prior, z_t, cameras, projection, extension):
+    loaded = recipe(write_folder(tmp_path / "folder", projection, extension)).load(CPU)
+    assert loaded.size == 32
+    for ours, theirs in zip(ask(loaded, z_t, cameras), ask(prior, z_t, cameras)):
+        assert is_close(ours, theirs)
+    assert is_close(loaded.sigma(T), ((1 - ABAR) / ABAR).sqrt()[T].float())
+
+
+def test_several_pictures_are_weighted(checkpoint, z_t, cameras):
+    """The prediction is linear in what each picture says; a far picture is not computed at all."""
+    prior = recipe(checkpoint, count=3, elevation="5, 0, 25", azimuth="20, -60, 70").load(CPU)
+    weights = prior.references.weights(cameras)
+    assert torch.equal(weights[0], torch.tensor([0.0, 0.0, 1.0])) and bool((weights[1] > 0).sum() == 3)
+    rows = []
+    hook = prior.unet.register_forward_pre_hook(lambda module, given: rows.append(len(given[0])))
+    unled, led = ask(prior, z_t, cameras)
+    hook.remove()
+    assert rows == [2 + 1 + 3]
+    each = [by_hand(z_t, True, elevation=elevation, azimuth=azimuth, which=which, count=3)
+            for which, (elevation, azimuth) in enumerate([(5.0, 20.0), (0.0, -60.0), (25.0, 70.0)])]
+    expected = sum(weight.view(-1, 1, 1, 1) * z0 for weight, z0 in zip(weights.T, each))
+    assert is_close(led, expected) and is_close(unled, by_hand(z_t, False))
+
+
+def test_conditions_are_computed_once(prior, z_t, cameras):
+    """Perp-Neg asks for four; here they are two, and rows may mix them."""
+    rows = []
+    hook = prior.unet.register_forward_pre_hook(lambda module, given: rows.append(len(given[0])))
+    negative, positive = prior.encode_negatives(["", ""]), prior.encode_prompts(["a", "b"])
+    mixed = positive.join([negative, positive]).take(torch.tensor([0, 2]))
+    results = prior.denoise(z_t, T, [negative, positive, positive.lerp(positive, torch.tensor([0.2, 0.4])), positive], cameras)
+    hook.remove()
+    assert rows == [4] and torch.equal(results[1], results[2])
+    found, = prior.denoise(z_t, T, [mixed], cameras)
+    assert is_close(found, torch.stack([results[0][0], results[1][1]]))
+    with pytest.raises(DistillError, match="cannot be mixed"):
+        negative.lerp(positive, torch.tensor([0.5, 0.5]))
+
+
+def _loss(prior, prompt, cameras, guidance=3.0):
+    context = RunContext(CPU, 0, 10, lambda recipe: prior)
+    rgb = torch.rand(2, 64, 64, 3, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    term = SDS(None, prompt, Schedule.of(guidance)).prepare(context)(Rendering(rgb=rgb), cameras, 0, Streams(0, 0))
+    return torch.autograd.grad(term.value, rgb)[0]
+
+
+def test_guidance_leads_away_from_nothing_whatever_the_prompt_says(prior, cameras):
+    plain = _loss(prior, Prompt("", ""), cameras)
+    assert plain.norm() > 0
+    assert torch.equal(plain, _loss(prior, Prompt("a cube", "ugly"), cameras))
+    assert is_close(_loss(prior, Prompt("a cube", "", INTERPOLATED), cameras), plain)
+    assert not is_close(_loss(prior, Prompt("", ""), cameras, 1.0), plain, 1e-2)
+
+
+def test_sample_prior_knows_where_it_looks_from(checkpoint, monkeypatch):
+    seen = []
+    monkeypatch.setattr("distill3d.nodes.priors.zero123.Zero123Prior.poses",
+                        lambda self, cameras: seen.append(cameras) or self.references.poses(cameras))
+    images = SamplePriorNode.execute(recipe(checkpoint), Prompt(""), images=2, azimuth=170.0, azimuth_step=90.0, elevation=30.0,
+                                     enlarge=1, steps=1, distance=1.5).args[0]
+    assert images.shape == (2, PIXELS, PIXELS, 3)
+    torch.testing.assert_close(seen[0].azimuth.rad2deg(), torch.tensor([170.0, -100.0]))
+    torch.testing.assert_close(seen[0].elevation.rad2deg(), torch.tensor([30.0, 30.0]))
+    assert seen[0].distance.tolist() == [1.5, 1.5]
+
+
+def test_cameras_are_needed(prior, z_t):
+    with pytest.raises(DistillError, match="there are no cameras for 2 views"):
+        ask(prior, z_t, None)
+    with pytest.raises(DistillError, match="1 cameras for 2 views"):
+        ask(prior, z_t, orbit(0.0, 0.0, 1.5, 0.8, 8, 8))
+
+
+def test_half_precision_stays_inside(checkpoint, prior, z_t, cameras):
+    half = recipe(checkpoint, precision="bfloat16").load(CPU)
+    assert half.unet.dtype == half.vae.dtype == torch.bfloat16 and half.latents.dtype == torch.float32
+    assert is_close(half.latents, prior.latents) and is_close(half.embeddings, prior.embeddings)
+    for ours, theirs in zip(ask(half, z_t, cameras), ask(prior, z_t, cameras)):
+        assert ours.dtype == torch.float32 and 0 < (ours - theirs).norm() < 0.05 * theirs.norm()
+
+
+@pytest.mark.parametrize("file, kind", [("105000.ckpt", "Zero123"), ("stable_zero123_c.ckpt", "Stable-Zero123")])
+def test_the_kind_is_guessed_by_the_name_and_said(tmp_path, host, checkpoint, file, kind):
+    path = tmp_path / "stable" / file
+    path.parent.mkdir()
+    path.symlink_to(checkpoint)
+    assert recipe(path, "auto").load(CPU).is_stable == (kind == "Stable-Zero123")
+    assert f'"{file}" is taken for a {kind} model' in host.warnings[0]
+    assert not recipe(path, "Zero123").load(CPU).is_stable and len(host.warnings) == 1
+
+
+def test_models_of_another_kind_are_refused(tmp_path):
+    with pytest.raises(DistillError, match="takes 4 channels, not the 8 .*use the Stable Diffusion Prior"):
+        recipe(write_checkpoint(tmp_path / "sd.ckpt", inputs=4)).load(CPU)
+    with pytest.raises(DistillError, match="takes 9 channels, not the 8 .*Choose a Zero123 model"):
+        recipe(write_checkpoint(tmp_path / "inpaint.ckpt", inputs=9)).load(CPU)
+    with pytest.raises(DistillError, match='has no "cc_projection.weight"'):
+        recipe(write_checkpoint(tmp_path / "a.ckpt", without=("cc_projection",))).load(CPU)
+    with pytest.raises(DistillError, match="holds no CLIP image tower"):
+        recipe(write_checkpoint(tmp_path / "b.ckpt", without=("cond_stage_model.model.visual",))).load(CPU)
+    with pytest.raises(DistillError, match='no UNet below "model.diffusion_model."'):
+        recipe(write_checkpoint(tmp_path / "c.ckpt", without=("model.",))).load(CPU)
+    folder = tmp_path / "folder"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "unet" / "config.json").write_text('{"in_channels": 4, "out_channels": 4}')
+    with pytest.raises(DistillError, match="use the Stable Diffusion Prior"):
+        recipe(folder).load(CPU)
+    (folder / "unet" / "config.json").write_text('{"sample_size": 4}')
+    with pytest.raises(DistillError, match="Zero123 Prior: .*unet cannot be read"):
+        recipe(folder).load(CPU)
+
+
+def test_parts_of_different_models_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    folder = write_folder(tmp_path / "folder")
+    weights = folder / "clip_camera_projection" / "diffusion_pytorch_model.safetensors"
+    save_file({"proj.weight": torch.zeros(24, 20), "proj.bias": torch.zeros(24)}, weights)
+    with pytest.raises(DistillError, match=r"the shape \[24, 20\]; its image tower and UNet need \[24, 28\]"):
+        recipe(folder).load(CPU)
+    weights.unlink()
+    with pytest.raises(DistillError, match="has no weights in clip_camera_projection or cc_projection"):
+        recipe(folder).load(CPU)
+
+
+def test_the_node(tmp_path, host, checkpoint):
+    (tmp_path / "checkpoints").symlink_to(checkpoint.parent)
+    assert checkpoint.name in Zero123PriorNode.define_schema().inputs[0].options["options"]
+    mask = torch.zeros(1, 64, 64)
+    mask[:, 16:48, 16:48] = 1
+    found = Zero123PriorNode.execute(checkpoint.name, pictures(), elevation="10", mask=mask).args[0]
+    assert found.views.elevation == (10.0,) and found.views.azimuth == (0.0,) and not host.warnings
+    assert LoadedPriors(CPU)(found).size == 32
+    Zero123PriorNode.execute(checkpoint.name, pictures() * 0.5)
+    assert "border of the reference image is not white" in host.warnings[-1]
+    with pytest.raises(DistillError, match='Zero123 Prior: there is no "../secret.ckpt"'):
+        Zero123PriorNode.execute("../secret.ckpt", pictures())
