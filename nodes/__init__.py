@@ -10,17 +10,13 @@ def node_list() -> list[type]:
     from .cameras.magic3d_light import Magic3DLightNode
     from .cameras.multi_view_orbit import MultiViewOrbitNode
     from .cameras.random_orbit_views import RandomOrbitViewsNode
+    from .cameras.reference_view import ReferenceViewNode
     from .evaluate.compare_geometry import CompareGeometryNode
     from .evaluate.score_views import ScoreViewsNode
     from .fields.hash_grid_volume import HashGridVolumeNode
     from .fields.mlp_volume import MLPVolumeNode
     from .fields.triplane_volume import TriplaneVolumeNode
     from .fields.voxel_volume import VoxelVolumeNode
-    from .losses.distortion import DistortionLossNode
-    from .losses.opacity_entropy import OpacityEntropyLossNode
-    from .losses.orientation import OrientationLossNode
-    from .losses.sds import SDSLossNode
-    from .losses.sparsity import SparsityLossNode
     from .materials.albedo import AlbedoNode
     from .materials.environment_background import EnvironmentBackgroundNode
     from .materials.lambertian import LambertianNode
@@ -37,9 +33,9 @@ def node_list() -> list[type]:
         HashGridVolumeNode, VoxelVolumeNode, TriplaneVolumeNode, MLPVolumeNode,
         AlbedoNode, LambertianNode, SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
         VolumeRendererNode,
-        RandomOrbitViewsNode, MultiViewOrbitNode, FixedOrbitNode, DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
+        RandomOrbitViewsNode, MultiViewOrbitNode, FixedOrbitNode, ReferenceViewNode, DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
         *_prior_nodes(),
-        SDSLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode, DistortionLossNode,
+        *_loss_nodes(),
         ScheduleNode, ObjectiveNode, OptimizerSettingsNode, OptimizeNode, SaveStateNode, LoadStateNode,
         *_export_nodes(),
         ScoreViewsNode, CompareGeometryNode,
@@ -48,11 +44,13 @@ def node_list() -> list[type]:
 
 
 def _prior_nodes() -> list[type]:
+    from .priors.albedo_prior import AlbedoPriorNode
     from .priors.builtin_prior import BuiltinPriorNode
     from .priors.deepfloyd_if import DeepFloydIFPriorNode
     from .priors.imagedream import ImageDreamPriorNode
     from .priors.model_prior import PriorFromModelNode
     from .priors.mvdream import MVDreamPriorNode
+    from .priors.normal_depth import NormalDepthPriorNode
     from .priors.sample_prior import LangevinSampleNode, SamplePriorNode
     from .priors.save_text_embeddings import SaveTextEmbeddingsNode
     from .priors.stable_diffusion import StableDiffusionPriorNode
@@ -60,8 +58,23 @@ def _prior_nodes() -> list[type]:
     from .priors.zero123 import Zero123PriorNode
 
     return [BuiltinPriorNode, PriorFromModelNode, StableDiffusionPriorNode, DeepFloydIFPriorNode, MVDreamPriorNode,
-            Zero123PriorNode, ImageDreamPriorNode,
+            Zero123PriorNode, ImageDreamPriorNode, NormalDepthPriorNode, AlbedoPriorNode,
             ViewPromptNode, SaveTextEmbeddingsNode, SamplePriorNode, LangevinSampleNode]
+
+
+def _loss_nodes() -> list[type]:
+    from .losses.distortion import DistortionLossNode
+    from .losses.opacity_entropy import OpacityEntropyLossNode
+    from .losses.orientation import OrientationLossNode
+    from .losses.reference_depth import ReferenceDepthLossNode
+    from .losses.reference_mask import ReferenceMaskLossNode
+    from .losses.reference_normal import ReferenceNormalLossNode
+    from .losses.reference_rgb import ReferenceRGBLossNode
+    from .losses.sds import SDSLossNode
+    from .losses.sparsity import SparsityLossNode
+
+    return [SDSLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode, DistortionLossNode,
+            ReferenceRGBLossNode, ReferenceMaskLossNode, ReferenceDepthLossNode, ReferenceNormalLossNode]
 
 
 def _export_nodes() -> list[type]:

@@ -47,7 +47,8 @@ def core_nodes() -> list[type]:
     """Every stand-in."""
     from .core_3d import MeshToFile3D, Preview3D, SaveGLB
     from .core_image import LoadImage, PreviewImage, SaveAnimatedWEBP, SaveImage
+    from .core_model import CheckpointLoaderSimple
     from .core_video import CreateVideo, SaveVideo
     return [PrimitiveInt, PrimitiveFloat, PrimitiveString, PrimitiveStringMultiline, PrimitiveBoolean,
-            LoadImage, PreviewImage, SaveImage, SaveAnimatedWEBP, CreateVideo, SaveVideo,
+            CheckpointLoaderSimple, LoadImage, PreviewImage, SaveImage, SaveAnimatedWEBP, CreateVideo, SaveVideo,
             MeshToFile3D, SaveGLB, Preview3D]

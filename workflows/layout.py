@@ -36,16 +36,19 @@ class _Box:
 
 
 def to_ui(api: Mapping[str, Any], registry: Registry | None = None, titles: Mapping[str, str] | None = None,
-          groups: Mapping[str, Sequence[str]] | None = None, notes: Sequence[str] = ()) -> dict[str, Any]:
+          groups: Mapping[str, Sequence[str]] | None = None, notes: Sequence[str] = (),
+          models: Mapping[str, Sequence[Mapping[str, str]]] | None = None) -> dict[str, Any]:
     """A graph in API format as a workflow in UI format.
 
     api     {id: {"class_type": ..., "inputs": {name: value or [id, slot]}}}; ids that are no numbers are numbered
     titles  {id: title} of nodes that are not to show their display name
     groups  {title: [ids]}, from top to bottom; nodes in no group come last, without a frame
     notes   texts (Markdown)
+    models  {id: [{"name", "url", "directory"}]} of nodes that load files: the editor offers those that are missing for
+            download. A name must be a value of the node
 
-    The same description gives the same file. Raises DistillError for a graph that could not run, an unknown id, or a
-    node in two groups.
+    The same description gives the same file. Raises DistillError for a graph that could not run, an unknown id, a node in
+    two groups, or a model that its node does not load.
     """
     registry = schema.default_registry() if registry is None else registry
     graph = checked(read_graph(api, registry), registry)
@@ -56,6 +59,7 @@ def to_ui(api: Mapping[str, Any], registry: Registry | None = None, titles: Mapp
     links: list[list[Any]] = []
     nodes = [_ui_node(box, order, boxes, registry, (titles or {}).get(box.node.id) or box.node.title, links)
              for order, box in enumerate(boxes.values())]
+    _offer(models or {}, dict(zip(boxes, nodes)), graph, registry)
     first = max((box.number for box in boxes.values()), default=0) + 1
     beside = next((members for _, members in bands if members), [])
     nodes += _notes(notes, first, list(boxes.values()), [boxes[one] for one in beside])
@@ -70,6 +74,16 @@ def _check_ids(ids: Any, graph: Graph) -> None:
     for one in ids:
         if str(one) not in graph.nodes:
             raise DistillError(f'Layout: there is no node "{one}"{schema.close_to(str(one), graph.nodes)}.')
+
+
+def _offer(models: Mapping[str, Sequence[Mapping[str, str]]], nodes: Mapping[str, dict[str, Any]], graph: Graph,
+           registry: Registry) -> None:
+    _check_ids(models, graph)
+    for one, files in models.items():
+        for file in files:
+            if file["name"] not in nodes[one]["widgets_values"]:  # the editor would not offer it
+                raise DistillError(f'Layout: {graph.nodes[one].label(registry)} does not load "{file["name"]}".')
+        nodes[one]["properties"]["models"] = [{key: file[key] for key in ("name", "url", "directory")} for file in files]
 
 
 def _bands(graph: Graph, groups: Mapping[str, Sequence[str]]) -> list[tuple[str, list[str]]]:

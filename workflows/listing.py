@@ -67,7 +67,7 @@ def _slot(slot: Any, facts: str) -> str:
 def _input_facts(entry: Any) -> str:
     facts = [entry.get_io_type()]
     kind = schema.widget_type(entry)
-    if kind == "COMBO" and schema.choices(entry) is not None:
+    if kind == "COMBO" and schema.choices(entry):
         facts.append(" | ".join(map(str, schema.choices(entry))))
     elif kind in ("INT", "FLOAT") and entry.min is not None and entry.max is not None:
         facts.append(f"{entry.min} to {entry.max}")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from enum import EnumMeta
 from typing import Any
 
+from ..nodes.comfy import FileNames
 from ..nodes.core.errors import DistillError
 
 Registry = Mapping[str, type]
@@ -95,10 +96,20 @@ def may_connect(output: Any, entry: Any) -> bool:
 
 def choices(entry: Any) -> list[Any] | None:
     """The options of a COMBO; None when they are not known here."""
-    options = entry.options.get("options") if isinstance(entry.options, dict) else entry.options
+    options = _options(entry)
     if isinstance(options, EnumMeta):
         options = [option.value for option in options]
     return list(options) if options is not None else None
+
+
+def names_files(entry: Any) -> bool:
+    """True for a COMBO whose options are what lies on this machine: a value that is not among them is no mistake of the
+    graph, and the node itself says best what is missing."""
+    return isinstance(_options(entry), FileNames)
+
+
+def _options(entry: Any) -> Any:
+    return entry.options.get("options") if isinstance(entry.options, dict) else entry.options
 
 
 def default_of(entry: Any) -> Any:
@@ -159,7 +170,7 @@ def _range(entry: Any, kind: str) -> str:
 
 def _choice(entry: Any, value: Any) -> Any:
     options = choices(entry)
-    if options is None or value in options:
+    if options is None or value in options or (names_files(entry) and isinstance(value, str)):
         return value
     for option in options:
         if str(option) == str(value):

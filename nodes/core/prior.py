@@ -69,7 +69,12 @@ class Prior(Protocol):
         picture for one: they give their empty condition. The negatives of other priors are texts like any."""
 
     def encode_image(self, rgb: Tensor) -> Tensor:
-        """rgb [B,H,W,3] in [0,1] -> z [B,C,h,w]. Differentiable. Pixel priors resize and map to [-1,1]."""
+        """rgb [B,H,W,3] in [0,1] -> z [B,C,h,w]. Differentiable. Pixel priors resize and map to [-1,1].
+
+        Priors of another picture than rgb take its channels. A prior that paints to a given picture (colours to a
+        depth) gives z with further channels behind the C of what it denoises: add_noise takes noise [B,C,h,w] and leaves
+        them as they are, denoise reads them, and nothing else does.
+        """
 
     def decode_image(self, z: Tensor) -> Tensor:
         """z [B,C,h,w] -> rgb [B,H,W,3] in [0,1]."""
@@ -100,7 +105,10 @@ def encode_negatives(prior: Prior, texts: Sequence[str], encode_prompts: Callabl
 
 
 class PriorRecipe(Protocol):
-    """What a PRIOR wire carries: how to load a prior. Hashable, so that one model is loaded once per run."""
+    """What a PRIOR wire carries: how to load a prior. Hashable, so that one model is loaded once per run.
+
+    A recipe whose prior knows only one of nodes.core.picture's pictures, and not rgb, names it as its attribute `image`.
+    """
 
     def load(self, device: torch.device) -> Prior: ...
 

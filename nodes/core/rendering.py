@@ -42,12 +42,13 @@ class Samples:
 class Rendering:
     """Images of one batch of cameras; a field is None where it was not asked for.
 
-    rgb      [B,H,W,3]  in [0,1], display-referred (sRGB-like, as the priors see images), over the background
-    opacity  [B,H,W,1]  in [0,1]
-    depth    [B,H,W,1]  weight-summed distance along the ray, world units, not divided by opacity
-    normal   [B,H,W,3]  world space, weight-summed, length <= 1, no background
-    albedo   [B,H,W,3]  like rgb, unlit, no background
-    samples  packed samples, volume renderers only
+    rgb         [B,H,W,3]  in [0,1], display-referred (sRGB-like, as the priors see images), over the background
+    opacity     [B,H,W,1]  in [0,1]
+    depth       [B,H,W,1]  weight-summed distance along the ray, world units, not divided by opacity
+    normal      [B,H,W,3]  world space, weight-summed, length <= 1, no background
+    albedo      [B,H,W,3]  like rgb, unlit, no background
+    background  [B,H,W,3]  what rgb lies over, alone: the same draw, seen everywhere
+    samples     packed samples, volume renderers only
     """
 
     rgb: Tensor | None = None
@@ -55,4 +56,5 @@ class Rendering:
     depth: Tensor | None = None
     normal: Tensor | None = None
     albedo: Tensor | None = None
+    background: Tensor | None = None
     samples: Samples | None = None

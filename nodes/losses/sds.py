@@ -12,11 +12,10 @@ from ...kernels.distill.weighting import WEIGHTINGS
 from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
 from ..core.errors import DistillError
 from ..core.loss import Loss, RunContext, Stateless, Term
+from ..core.picture import PICTURES, check_shown, picture
 from ..core.prior import PriorRecipe, encode_negatives
 from ..core.prompt import Prompt
 from ..core.schedule import Schedule
-
-RENDERED = ("rgb", "normal")
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,11 @@ class SDS:
                   numbers of threestudio's perp-neg branch are standard already)
     weighting     w(t), one of WEIGHTINGS
     t_min, t_max  range of timesteps as fractions of the prior's; drawn uniformly, both ends included
-    image         "rgb", or "normal" (world normals mapped to [0,1] over grey)
+    image         what of the rendering the prior is shown, one of nodes.core.picture.PICTURES
     clamp         limits the predicted clean pixels to what pixels can be, as samplers of pixel models do
     rescaling     0..1, see kernels.distill.guidance.rescale
     weight        the term's weight. The loss is a sum over elements per view: about 3,000 of them for the built-in
-                  prior, 12,288 for DeepFloyd IF, 16,384 for Stable Diffusion
+                  prior, 12,288 for DeepFloyd IF, 16,384 for Stable Diffusion, 4,096 for models of four views
     """
 
     prior: PriorRecipe
@@ -47,9 +46,12 @@ class SDS:
     weight: Schedule = Schedule.of(1.0)
     name: str = "sds"
 
+    def __post_init__(self):
+        check_shown(self.prior, self.image, "SDS Loss")
+
     @property
     def wanted(self) -> frozenset[str]:
-        return frozenset({self.image, "opacity"})
+        return frozenset({"opacity", *PICTURES[self.image]})
 
     def prepare(self, context: RunContext) -> "PreparedSDS":
         return PreparedSDS(self, context)
@@ -65,9 +67,10 @@ class PreparedSDS(Stateless):
 
     def __call__(self, rendering, cameras, step, streams) -> Term:
         recipe, prior = self.recipe, self.prior
-        z = prior.encode_image(_picture(rendering, recipe.image))
+        z = prior.encode_image(picture(rendering, cameras, recipe.image))
+        clean = z[:, :prior.channels]  # what stands behind is a condition
         t = self._timesteps(len(z), step, streams("timestep")).to(z.device)
-        noise = torch.randn(z.shape, generator=streams("noise")).to(z)
+        noise = torch.randn(clean.shape, generator=streams("noise")).to(z)
         with torch.no_grad():
             z_t = prior.add_noise(z.detach(), noise, t)
             z0, positive = self._guided(z_t, t, cameras, recipe.guidance.at(step, self.total))
@@ -75,8 +78,8 @@ class PreparedSDS(Stateless):
                 z0 = rescale(z0, positive, recipe.rescaling, prior.views)
             if recipe.clamp:
                 z0 = z0.clamp(-1, 1)
-            gradient = torch.nan_to_num(sds_gradient(z.detach(), z0, prior.sigma(t), recipe.weighting))
-        value = surrogate(z, gradient) * recipe.weight.at(step, self.total)
+            gradient = torch.nan_to_num(sds_gradient(clean.detach(), z0, prior.sigma(t), recipe.weighting))
+        value = surrogate(clean, gradient) * recipe.weight.at(step, self.total)
         return Term(value, {"gradient": gradient.norm() / len(z) ** 0.5, "timestep": t.float().mean()})
 
     def _guided(self, z_t: Tensor, t: Tensor, cameras, scale: float) -> tuple[Tensor, Tensor]:
@@ -116,12 +119,6 @@ class PreparedSDS(Stateless):
         return self._rows[texts[0]].join([self._rows[text] for text in texts]) if texts else None
 
 
-def _picture(rendering, image: str) -> Tensor:
-    if image == "rgb":
-        return rendering.rgb
-    return rendering.normal * 0.5 + 0.5
-
-
 class SDSLossNode(Node):
     @classmethod
     def define_schema(cls):
@@ -139,7 +136,8 @@ class SDSLossNode(Node):
                                "counts: sds = 1 - abar (DreamFusion), uniform (Magic3D), fantasia3d, x0 (MVDream)."),
                 scheduled("t_min", 0.02, "Smallest timestep as a fraction of the prior's.", min=0.0, max=1.0, step=0.01),
                 scheduled("t_max", 0.98, "Largest timestep as a fraction of the prior's.", min=0.0, max=1.0, step=0.01),
-                io.Combo.Input("image", options=list(RENDERED), default="rgb", tooltip="What the prior is shown."),
+                io.Combo.Input("image", options=list(PICTURES), default="rgb", tooltip="What the prior is shown: colours, "
+                               "normals of the world or the camera, or what the Normal-Depth Prior and the Albedo Prior need."),
                 io.Boolean.Input("clamp", default=False, tooltip="Limit predicted pixels to [-1, 1]: cleaner colours with "
                                  "pixel priors; leave off for latent priors."),
                 io.Float.Input("rescaling", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="Against oversaturation: "

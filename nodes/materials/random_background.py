@@ -52,7 +52,8 @@ class RandomBackgroundModule(nn.Module):
         return colors.to(directions)[:, None, None].expand_as(directions)
 
     def _draw(self, count: int, generator: torch.Generator) -> Tensor:
-        kind = torch.multinomial(torch.tensor(self.recipe.shares), count, replacement=True, generator=generator)
+        kind = torch.multinomial(torch.tensor(self.recipe.shares, dtype=torch.float32), count, replacement=True,
+                                 generator=generator)
         color = torch.rand(count, 3, generator=generator)
         choices = torch.stack([torch.ones(count, 3), color[:, :1].expand(-1, 3), color, torch.zeros(count, 3)])
         return choices[kind, torch.arange(count)]

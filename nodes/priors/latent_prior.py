@@ -95,8 +95,12 @@ class LatentPrior:
         z = rgb.permute(0, 3, 1, 2)
         if z.shape[1] == self.channels:
             return _resize(z, self.size)
+        return self.encode_pixels(z)
+
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """[B,P,H,W] in [0,1], with the channels that the autoencoder takes, -> latents [B,C,h,w]."""
         # Recomputed in the backward pass: the encoder's activations at 512x512 are larger than everything else together.
-        picture = _resize(z, self.pixels) * 2 - 1
+        picture = _resize(pixels, self.pixels) * 2 - 1
         return checkpoint(self._encode, picture, use_reentrant=False) if picture.requires_grad else self._encode(picture)
 
     def _encode(self, picture: Tensor) -> Tensor:

@@ -183,10 +183,15 @@ def vae_renaming(levels: int) -> Callable[[str], str | None]:
     return rename
 
 
-def read_vae(source: CheckpointFile, prefix: str = VAE, scaling: float = 0.18215, dtype=None):
-    """diffusers' AutoencoderKL with the weights below `prefix`; scaling is its latent scaling factor."""
+def read_vae(source: CheckpointFile, prefix: str = VAE, scaling: float = 0.18215, dtype=None, pictures: int = 3):
+    """diffusers' AutoencoderKL with the weights below `prefix`; scaling is its latent scaling factor, pictures the number
+    of channels that it must take."""
     from diffusers import AutoencoderKL
 
     config = vae_config(source.shapes_below(prefix), source.name) | {"scaling_factor": scaling}
+    if config["in_channels"] != pictures:
+        hint = "one for normals and depth: use the Normal-Depth Prior node" if config["in_channels"] == 4 else "another model"
+        raise DistillError(f"{source.name}: the autoencoder in {source.path} takes pictures of {config['in_channels']} channels, "
+                           f"not {pictures}. It is {hint}.")
     return read_module(lambda: AutoencoderKL(**config), source.below(prefix), source,
                        vae_renaming(len(config["block_out_channels"])), dtype)

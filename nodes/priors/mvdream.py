@@ -13,6 +13,7 @@ from ..comfy import PRIOR, Node, host, io
 from ..core.cameras import Cameras, turntable
 from ..core.errors import DistillError, MissingPackage
 from ..core.silence import silence
+from .checkpoint_file import CheckpointFile
 from .clip_text import (
     HUGGING_FACE,
     OPEN_CLIP,
@@ -83,15 +84,15 @@ def read_latent_model(file: MultiViewFile, unet: torch.nn.Module, tokenizer: str
         text = ClipText(load_network(CLIPTextModel, file.folder / "text_encoder", name),
                         read_tokenizer(file.folder / "tokenizer", name))
     else:
-        vae, text = file.read_vae(unet.dtype), _read_text(file, tokenizer)
+        vae, text = file.read_vae(unet.dtype), read_text(file.source, file.text_prefix, tokenizer)
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
     if resolution <= 0 or resolution % factor:
         raise DistillError(f"{name}: the resolution {resolution} is no multiple of {factor}, which one latent pixel covers.")
     return LatentModel(unet, vae, [text], scaled_linear_noise(), "epsilon", resolution // factor)
 
 
-def _read_text(file: MultiViewFile, tokenizer: str) -> ClipText:
-    source, prefix = file.source, file.text_prefix
+def read_text(source: CheckpointFile, prefix: str, tokenizer: str) -> ClipText:
+    """The text encoder below `prefix` of a single file. tokenizer: see MVDream."""
     folder = tokenizer_folder(tokenizer, source.name)
     if source.below(prefix + HUGGING_FACE):  # on Stable Diffusion 1.5
         return ClipText(read_hugging_face_clip(source, prefix + HUGGING_FACE), read_tokenizer(folder, source.name))
@@ -111,7 +112,7 @@ class MVDreamPrior(LatentPrior):
     def __init__(self, model: LatentModel, device: torch.device, views: int, name: str = NAME):
         super().__init__(model, device)
         self.views, self.name = views, name
-        self._canonical = turntable(views, self.elevation, 1.0, math.radians(40.0), 1)
+        self._canonical = turntable(views, self.elevation, 1.0, 90.0, 1)  # at size 1: see Multi-View Orbit
         self._has_seen_cameras = False
 
     @torch.no_grad()
@@ -119,9 +120,14 @@ class MVDreamPrior(LatentPrior):
         if len(z_t) % self.views:
             raise DistillError(f"{self.name}: {len(z_t)} pictures cannot be parted into groups of {self.views} views. Set the "
                                f"batch of the Objective (the images of Sample Prior) to a multiple of {self.views}.")
-        vectors = camera_vectors(self._checked(cameras, len(z_t))).to(z_t)
+        vectors = self.camera_vectors(self._checked(cameras, len(z_t))).to(z_t)
         predicted = self.predict_rows(z_t, t, conditions, vectors).float()
-        return [self.noise.clean(z_t, t, part, self.model.prediction) for part in predicted]
+        noisy = z_t[:, :self.channels]  # what stands behind is a condition
+        return [self.noise.clean(noisy, t, part, self.model.prediction) for part in predicted]
+
+    def camera_vectors(self, cameras: Cameras) -> Tensor:
+        """What the network is told of each camera [B,16]."""
+        return camera_vectors(cameras)
 
     def predict_rows(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], vectors: Tensor) -> Tensor:
         """The network's answers [R,B,C,h,w] to z_t [B,C,h,w] under R conditions, in one batch. vectors [B,16]."""
@@ -137,11 +143,15 @@ class MVDreamPrior(LatentPrior):
             raise DistillError(f"{self.name}: {batch} pictures came with {len(cameras)} cameras.")
         if not self._has_seen_cameras and batch:  # once per run: it waits for the device
             self._has_seen_cameras = True
-            if not _are_around(cameras, self.views):
-                host().warn(f"{self.name}: the cameras of a group do not stand evenly around the object at one elevation, as "
-                            f"the model was trained. Use Multi-View Orbit with {self.views} views (in Sample Prior, set "
-                            f"azimuth_step to {360 / self.views:g}).")
+            self.check_cameras(cameras)
         return cameras
+
+    def check_cameras(self, cameras: Cameras) -> None:
+        """Warns of cameras that the model was not trained with."""
+        if not _are_around(cameras, self.views):
+            host().warn(f"{self.name}: the cameras of a group do not stand evenly around the object at one elevation, as "
+                        f"the model was trained. Use Multi-View Orbit with {self.views} views (in Sample Prior, set "
+                        f"azimuth_step to {360 / self.views:g}).")
 
 
 def _are_around(cameras: Cameras, views: int) -> bool:

@@ -114,8 +114,10 @@ class VolumeScene(nn.Module):
                   for piece in self._pieces(len(view), recording)]
         found = {name: torch.cat([piece[0][name] for piece in pieces]).view(batch, height, width, -1)
                  for name in pieces[0][0]} if pieces else {}
+        if wanted & {"rgb", "background"}:
+            found["background"] = self.background(directions, streams)
         if "rgb" in wanted:
-            found["rgb"] = found["rgb"] + (1 - found["opacity"]) * self.background(directions, streams)
+            found["rgb"] = found["rgb"] + (1 - found["opacity"]) * found["background"]
             if streams is None and not recording:
                 found["rgb"] = found["rgb"].clamp(0, 1)
         rendering = Rendering(**{name: image for name, image in found.items() if name in wanted})

@@ -141,3 +141,19 @@ def test_groups_in_other_columns_stand_side_by_side_and_notes_beside_the_first(r
 def test_nodes_below_each_other_are_equally_wide(sheet):
     places = [(node["pos"][0], node["size"][0]) for node in sheet["nodes"] if node["id"] in (10, 11)]
     assert len({width for left, width in places}) == len({left for left, _ in places})
+
+
+FILE = {"name": "soft", "url": "https://a.b/soft", "directory": "checkpoints"}
+
+
+def test_the_editor_is_told_where_models_come_from(api, registry, sheet):
+    nodes = to_ui(api, registry, models={"10": [FILE]})["nodes"]
+    assert [node["id"] for node in nodes if "models" in node["properties"]] == [10]
+    assert nodes[0]["properties"] == {**sheet["nodes"][0]["properties"], "models": [FILE]}
+
+
+@pytest.mark.parametrize("models, message", [({"99": [FILE]}, 'no node "99"'),
+                                             ({"10": [{**FILE, "name": "b"}]}, r'Source \(#10\) does not load "b"')])
+def test_models_that_could_not_be_offered(api, registry, models, message):
+    with pytest.raises(DistillError, match=message):
+        to_ui(api, registry, models=models)

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from distill3d.nodes.core.models import find_model
 from distill3d.workflows import listing, schema
 from distill3d.workflows.check import checked
 from distill3d.workflows.graph import read_graph
@@ -42,3 +43,17 @@ def test_agrees_with_the_converter_of_comfy_cli(name, object_info):
     ours = read_graph(SHIPPED[name], registry).to_api()
     assert {key: (one["class_type"], one["inputs"]) for key, one in theirs.items()} == {
         key: (one["class_type"], one["inputs"]) for key, one in ours.items()}
+
+
+def test_files_that_can_be_fetched_are_offered(name):
+    """Each node that names a file of the model table says where it comes from, as the table does."""
+    for node in json.loads(SHIPPED[name].read_text(encoding="utf-8"))["nodes"]:
+        known = [find_model(value) for value in node.get("widgets_values") or [] if isinstance(value, str) and "\n" not in value]
+        wanted = [model.download for model in known if model is not None and model.download]
+        assert node["properties"].get("models", []) == wanted
+
+
+def test_the_listing_says_what_it_does(name):
+    """Also without a picture of its result."""
+    line, = (line for line in listing.list_workflows().splitlines() if line.split()[0] == name)
+    assert 30 < len(line) < 240

@@ -83,3 +83,22 @@ def test_the_error_of_an_unknown_model_lists_the_known_ones():
 def test_no_error_has_gaps(model):
     text = str(missing_model_error(model.target, model.node, FOLDERS))
     assert "None" not in text and "  " not in text and "()" not in text and text.endswith(f'models folder "{model.folder}".')
+
+
+@every_model
+def test_only_plain_files_are_offered_for_download(model):
+    """ComfyUI's editor takes direct addresses of .safetensors files only, and nobody is logged in there."""
+    if model.direct:
+        assert model.file.endswith(".safetensors") and not model.is_gated
+        assert model.direct in (() if model.is_removed else (model.published,)) + model.mirrors
+        assert model.download == {"name": model.file, "directory": "checkpoints",
+                                  "url": f"https://huggingface.co/{model.direct}/resolve/main/{model.file}"}
+    else:
+        assert model.download is None
+
+
+def test_comfyui_s_own_node_loads_the_files_of_stable_diffusion():
+    assert find_model("sd_xl_base_1.0.safetensors", "Load Checkpoint").name == "Stable Diffusion XL base"
+    assert find_model("105000.ckpt", "Load Checkpoint") is None
+    known = models_of("Load Checkpoint")
+    assert known and all(model.node == "Stable Diffusion Prior" and model.folder == "checkpoints" for model in known)

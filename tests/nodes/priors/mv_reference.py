@@ -13,13 +13,15 @@ class MultiViewReference:
         self.state, self.heads = {key: value.double() for key, value in state.items()}, heads
 
     def __call__(self, x, t, text, cameras, views, pictures=None):
-        """x [G V,C,h,w], t [G V], text [G V,L,D], cameras [G V,16]; pictures [G V,T,D]: ImageDream's image tokens."""
+        """x [G V,C,h,w], t [G V], text [G V,L,D], cameras [G V,16], None for a network without; pictures [G V,T,D]:
+        ImageDream's image tokens."""
         x, self.text, self.views = x.double(), text.double(), views
         self.pictures = None if pictures is None else pictures.double()
         half = self.state["time_embed.0.weight"].shape[1] // 2
         angles = t.double()[:, None] * torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float64) / half)
-        self.embedding = (self.two_layers("time_embed", torch.cat([angles.cos(), angles.sin()], 1))
-                          + self.two_layers("camera_embed", cameras.double()))
+        self.embedding = self.two_layers("time_embed", torch.cat([angles.cos(), angles.sin()], 1))
+        if cameras is not None:
+            self.embedding = self.embedding + self.two_layers("camera_embed", cameras.double())
         skips, i = [], 0
         while any(key.startswith(f"input_blocks.{i}.") for key in self.state):
             x = self.block(f"input_blocks.{i}", x)

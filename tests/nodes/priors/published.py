@@ -82,8 +82,8 @@ def ldm_unet(width=320, multipliers=(1, 2, 4, 4), layers=2, depths=(1, 1, 1, 0),
     return shapes
 
 
-def ldm_vae(widths=(128, 256, 512, 512), layers=2, latent=4):
-    """Shapes of an LDM autoencoder (KL, Stable Diffusion's unless told otherwise)."""
+def ldm_vae(widths=(128, 256, 512, 512), layers=2, latent=4, pictures=3):
+    """Shapes of an LDM autoencoder (KL, Stable Diffusion's unless told otherwise). pictures: channels of what it encodes."""
     shapes = {}
 
     def weights(name, *shape):
@@ -104,7 +104,7 @@ def ldm_vae(widths=(128, 256, 512, 512), layers=2, latent=4):
             weights(f"{name}.mid.attn_1.{part}", channels, channels, 1, 1)
         resnet(f"{name}.mid.block_2", channels, channels)
 
-    weights("encoder.conv_in", widths[0], 3, 3, 3)
+    weights("encoder.conv_in", widths[0], pictures, 3, 3)
     channels = widths[0]
     for level, width in enumerate(widths):
         for block in range(layers):
@@ -124,7 +124,7 @@ def ldm_vae(widths=(128, 256, 512, 512), layers=2, latent=4):
         if level:
             weights(f"decoder.up.{level}.upsample.conv", channels, channels, 3, 3)
     weights("decoder.norm_out", channels)
-    weights("decoder.conv_out", 3, channels, 3, 3)
+    weights("decoder.conv_out", pictures, channels, 3, 3)
     weights("quant_conv", 2 * latent, 2 * latent, 1, 1)
     weights("post_quant_conv", latent, latent, 1, 1)
     return shapes

@@ -5,9 +5,11 @@ import pytest
 import torch
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.core.model_file import ModelFile
 from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.priors import model_prior
 from distill3d.nodes.priors.model_prior import PriorFromModelNode
+from distill3d.nodes.priors.stable_diffusion import StableDiffusion
 from torch import nn
 
 CPU = torch.device("cpu")
@@ -215,3 +217,24 @@ def test_the_end_of_a_run_takes_back_what_was_set_on_the_model(host):
     assert priors(one) is prior and priors(recipe()) is not prior
     priors.release()
     assert prior.model.closed == 1
+
+
+A, B = ModelFile("models/a.safetensors"), ModelFile("models/b.safetensors")
+
+
+def test_outside_comfyui_a_checkpoint_is_read_as_stable_diffusion():
+    found = PriorFromModelNode.execute(A, A, A, resolution=64).args[0]
+    assert found == StableDiffusion("models/a.safetensors", resolution=64)
+
+
+@pytest.mark.parametrize("vae, clip, message", [
+    (A, B, '"model" comes from a.safetensors and "clip" from b.safetensors. Without ComfyUI both must come from the same'),
+    (B, A, '"model" comes from a.safetensors and "vae" from b.safetensors'), (B, B, '"vae" from b.safetensors')])
+def test_outside_comfyui_two_checkpoints_do_not_mix(vae, clip, message):
+    with pytest.raises(DistillError, match=message):
+        PriorFromModelNode.execute(A, vae, clip)
+
+
+def test_outside_comfyui_the_text_encoder_is_the_checkpoint_s():
+    with pytest.raises(DistillError, match='Connect "clip"'):
+        PriorFromModelNode.execute(A, A, None, wired(1), wired(-1))

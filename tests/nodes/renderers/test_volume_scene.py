@@ -129,6 +129,18 @@ def test_only_what_is_wanted_is_made():
     assert asked("samples", "normal")[0].samples.normal is not None
 
 
+def test_the_background_is_the_one_that_rgb_lies_over():
+    scenery = scene(background=RandomBackground(shares=(0.0, 0.0, 1.0, 0.0)))
+    wanted, cameras = ("rgb", "opacity", "albedo", "background"), turntable(3, 15, 3, 40, 6)
+    seen = scenery.render(cameras, None, wanted, streams=Streams(3, 1), shading="albedo")
+    torch.testing.assert_close(seen.rgb, seen.albedo + (1 - seen.opacity) * seen.background)
+    assert (seen.background[:, :1, :1] - seen.background).abs().max() == 0 and seen.background[:, 0, 0].std(0).min() > 0
+    # It adds no draw of its own, and comes without rgb as well.
+    alone = scenery.render(cameras, None, ("background",), streams=Streams(3, 1))
+    assert alone.rgb is None and torch.equal(alone.background, seen.background)
+    assert torch.equal(scenery.render(cameras, None, ("rgb",), streams=Streams(3, 1), shading="albedo").rgb, seen.rgb)
+
+
 def test_samples_tell_the_picture():
     """What regularisers see adds up to what is drawn."""
     cameras = turntable(2, 20, 3.2, 40, 5)

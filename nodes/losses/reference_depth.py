@@ -1,0 +1,83 @@
+"""Reference Depth: from its camera, the scene has the relief of the reference's depth picture."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...kernels.image.reference import absolute_depth_error, relative_depth_error
+from ..comfy import LOSS, REFERENCE, Node, io, scheduled
+from ..core.cameras import Cameras
+from ..core.errors import DistillError
+from ..core.loss import Loss, RunContext
+from ..core.reference import Reference, Target
+from ..core.rendering import Rendering
+from ..core.schedule import Schedule
+from .reference import ReferenceMeasure, need_image
+
+TITLE = "Reference Depth Loss"
+KINDS = {"relative": relative_depth_error, "absolute": absolute_depth_error}
+SEEN = 0.1  # opacity below which there is nothing to have a depth
+
+
+@dataclass(frozen=True)
+class ReferenceDepth:
+    """Compares depth inside the mask with the reference's, whose scale and shift nobody knows.
+
+    kind    "relative": 1 - Pearson correlation, blind to both; "absolute": the mean of squared differences, world units,
+            after the scale and shift of the reference that fit best
+    weight  published: 0.05 relative next to an SDS of 0.1, which is a sum over the elements of each view (DreamCraft3D)
+
+    What is compared is the mean depth of what a pixel shows, measured along the camera's axis as estimators do.
+    """
+
+    reference: Reference
+    kind: str = "relative"
+    weight: Schedule = Schedule.of(0.05)
+    name: str = "reference depth"
+    wanted: frozenset[str] = frozenset({"depth", "opacity"})
+
+    def __post_init__(self):
+        need_image(TITLE, self.reference, "depth")
+
+    def prepare(self, context: RunContext) -> ReferenceMeasure:
+        return ReferenceMeasure(TITLE, self.reference, self._error, self.weight, context)
+
+    def _error(self, rendering: Rendering, target: Target, cameras: Cameras) -> Tensor:
+        inside = target.inside & (rendering.opacity > SEEN)
+        return KINDS[self.kind](axial_depth(rendering, cameras), target.depth, inside)
+
+
+def axial_depth(rendering: Rendering, cameras: Cameras) -> Tensor:
+    """Mean depth along the camera's axis [B,H,W,1], world units, where opacity is more than SEEN; meaningless elsewhere.
+
+    Divided by opacity, so that its gradient moves matter along the ray and does not thicken it.
+    """
+    if rendering.depth is None:
+        raise DistillError(f"{TITLE}: this scene's renderer gives no depth. Use a Volume Renderer, or take this loss out.")
+    _, directions = cameras.rays()
+    along = torch.einsum("bhwi,bi->bhw", directions, -cameras.c2w[:, :3, 2])[..., None]
+    return along * rendering.depth / rendering.opacity.clamp_min(SEEN)
+
+
+class ReferenceDepthLossNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_ReferenceDepthLoss", display_name=TITLE, category="Distill3D/losses",
+            description="Compares depth inside the mask with the reference's, whose scale and shift nobody knows.",
+            search_aliases=["image to 3d", "pearson", "relative depth", "midas", "depth anything"],
+            inputs=[
+                REFERENCE.Input("reference", tooltip="From a Reference View with depth, whose views the Objective must have."),
+                io.Combo.Input("kind", options=list(KINDS), default="relative", tooltip="relative: 1 - Pearson correlation; "
+                               "absolute: squared differences after the scale and shift of the reference that fit best."),
+                scheduled("weight", 0.05, "Weight of this loss. SDS is a sum over the elements of each view; published: "
+                          "0.05 relative next to an SDS Loss of 0.1.", min=0.0, max=1e6, step=0.01),
+                LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
+            ],
+            outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
+
+    @classmethod
+    def execute(cls, reference, kind="relative", weight=0.05, losses: tuple[Loss, ...] = ()) -> io.NodeOutput:
+        return io.NodeOutput((*losses, ReferenceDepth(reference, kind, Schedule.of(weight))))

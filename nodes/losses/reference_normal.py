@@ -1,0 +1,68 @@
+"""Reference Normal: from its camera, the scene's surfaces face where the reference's normal map says."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...kernels.image.reference import normal_error
+from ..comfy import LOSS, REFERENCE, Node, io, scheduled
+from ..core.cameras import Cameras
+from ..core.errors import DistillError
+from ..core.loss import Loss, RunContext
+from ..core.reference import Reference, Target
+from ..core.rendering import Rendering
+from ..core.schedule import Schedule
+from .reference import ReferenceMeasure, need_image
+
+TITLE = "Reference Normal Loss"
+
+
+@dataclass(frozen=True)
+class ReferenceNormal:
+    """Compares normals inside the mask with the reference's: the mean over pixels of 1 - cosine.
+
+    In camera axes. Pixels that show almost nothing (a rendered normal shorter than 0.05) do not count.
+
+    weight  next to an SDS that is a sum over the elements of each view. The published recipes have it, switched off
+    """
+
+    reference: Reference
+    weight: Schedule = Schedule.of(1.0)
+    name: str = "reference normal"
+    wanted: frozenset[str] = frozenset({"normal", "opacity"})
+
+    def __post_init__(self):
+        need_image(TITLE, self.reference, "normal")
+
+    def prepare(self, context: RunContext) -> ReferenceMeasure:
+        return ReferenceMeasure(TITLE, self.reference, _error, self.weight, context)
+
+
+def _error(rendering: Rendering, target: Target, cameras: Cameras) -> Tensor:
+    if rendering.normal is None:
+        raise DistillError(f"{TITLE}: this scene's renderer gives no normals. Use a field with normals, or take this loss out.")
+    turned = torch.einsum("bij,bhwi->bhwj", cameras.c2w[:, :3, :3], rendering.normal)
+    return normal_error(turned, target.normal, target.inside)
+
+
+class ReferenceNormalLossNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_ReferenceNormalLoss", display_name=TITLE, category="Distill3D/losses",
+            description="Compares normals inside the mask with the reference's: the mean over pixels of 1 - cosine.",
+            search_aliases=["image to 3d", "normal map", "omnidata", "cosine"],
+            inputs=[
+                REFERENCE.Input("reference", tooltip="From a Reference View with normal, whose views the Objective must have. "
+                                "Which way the map's axes point is set there."),
+                scheduled("weight", 1.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements of each "
+                          "view. The published recipes leave it off.", min=0.0, max=1e6, step=0.01),
+                LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
+            ],
+            outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
+
+    @classmethod
+    def execute(cls, reference, weight=1.0, losses: tuple[Loss, ...] = ()) -> io.NodeOutput:
+        return io.NodeOutput((*losses, ReferenceNormal(reference, Schedule.of(weight))))

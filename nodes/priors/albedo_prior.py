@@ -1,0 +1,96 @@
+"""RichDreamer's albedo model: it paints unlit colours onto the depth of four views at once (Qiu et al. 2023)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..comfy import PRIOR, Node, io
+from ..core.cameras import Cameras
+from ..core.errors import DistillError
+from ..core.picture import ALBEDO_DEPTH
+from .latent_prior import LatentCondition
+from .model_files import choices, locate, network_dtype
+from .multiview_unet import MultiViewFile
+from .mvdream import read_latent_model, reading_networks, shared_widgets
+from .richdreamer import RichDreamerPrior
+
+NAME = "Albedo Prior"
+
+
+@dataclass(frozen=True)
+class AlbedoMV:
+    """A recipe.
+
+    path  a .ckpt file as published: albedo_mv_ema
+
+    For views, tokenizer, resolution and precision see MVDream.
+    """
+
+    image: ClassVar[str] = ALBEDO_DEPTH
+
+    path: str
+    views: int = 4
+    tokenizer: str = ""
+    resolution: int = 256
+    precision: str = "auto"
+
+    def load(self, device: torch.device) -> "AlbedoPrior":
+        with reading_networks(NAME):
+            file = MultiViewFile(self.path, NAME, "RichDreamer's albedo_mv_ema.ckpt")
+            unet = file.read_unet(self.views, network_dtype(self.precision, device), inputs=5)
+            return AlbedoPrior(read_latent_model(file, unet, self.tokenizer, self.resolution, device), device, self.views, NAME)
+
+
+class AlbedoPrior(RichDreamerPrior):
+    """The Prior contract over Albedo-MV.
+
+    z [B,5,h,w] is the latents of the colours and behind them the depth, which conditions the network ("hybrid" in the
+    published configuration): it gets no noise, is not predicted, and takes no gradient. Depth in [-1,1] at the latents'
+    size, each pixel the corner of its block, as in training.
+    """
+
+    def encode_image(self, rgb: Tensor) -> Tensor:
+        """rgb: nodes.core.picture's "albedo and depth" [B,H,W,4]."""
+        if rgb.shape[-1] != 4:
+            raise DistillError(f"{NAME}: it was shown a picture of {rgb.shape[-1]} channels. It knows unlit colours on a depth: "
+                               f'set "image" of the loss to "{ALBEDO_DEPTH}".')
+        pixels = rgb.permute(0, 3, 1, 2)
+        depth = F.interpolate(pixels[:, 3:].detach(), (self.size, self.size), mode="nearest") * 2 - 1
+        return torch.cat([self.encode_pixels(pixels[:, :3]), depth], 1)
+
+    def decode_image(self, z: Tensor) -> Tensor:
+        return super().decode_image(z[:, :self.channels])
+
+    def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        colours, depth = z[:, :self.channels], z[:, self.channels:]
+        return torch.cat([super().add_noise(colours, noise, t), depth], 1)
+
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None) -> list[Tensor]:
+        if z_t.shape[1] != self.channels + 1:
+            raise DistillError(f"{NAME}: it paints onto a depth, and none came with the pictures. Sample Prior and Langevin "
+                               "Sample have none: use it with SDS Loss.")
+        return super().denoise(z_t, t, conditions, cameras)
+
+
+class AlbedoPriorNode(Node):
+    @classmethod
+    def define_schema(cls):
+        _, *widgets = shared_widgets()
+        return io.Schema(
+            node_id="Distill3D_AlbedoPrior", display_name=NAME, category="Distill3D/priors",
+            description="RichDreamer's albedo model as a prior for materials: unlit colours that fit the depth of four views.",
+            search_aliases=["richdreamer", "albedo-mv", "albedo diffusion", "delight", "pbr"],
+            inputs=[io.Combo.Input("model", options=choices("checkpoints"), tooltip="albedo_mv_ema.ckpt in the checkpoints "
+                                   "folder."), *widgets],
+            outputs=[PRIOR.Output("prior", tooltip=f'For SDS Loss with image "{ALBEDO_DEPTH}": it changes colours, never the '
+                                  'shape. RichDreamer: prompt "the albedo of ...", negative prompt "shadow", guidance 10, x0 '
+                                  "weighting, rescaling 0.5. Needs Multi-View Orbit; view words none.")])
+
+    @classmethod
+    def execute(cls, model, views=4, resolution=256, precision="auto", tokenizer="") -> io.NodeOutput:
+        return io.NodeOutput(AlbedoMV(str(locate(model, NAME, "checkpoints")), views,
+                                      str(locate(tokenizer, NAME)) if tokenizer else "", resolution, precision))

@@ -1,0 +1,146 @@
+"""RichDreamer's Normal-Depth models: they paint what a shape's surface is like, and no colours (Qiu et al. 2023)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..comfy import PRIOR, Node, io
+from ..core.errors import DistillError
+from ..core.picture import NORMAL_DEPTH
+from .checkpoint_file import CheckpointFile
+from .discrete_noise import scaled_linear_noise
+from .latent_prior import LatentModel, LatentPrior
+from .ldm_layout import UNET, read_unet, read_vae
+from .model_files import choices, locate, network_dtype
+from .multiview_unet import CAMERA, TEXTS, join_views, node_of
+from .mvdream import read_text, reading_networks, shared_widgets
+from .richdreamer import RichDreamerPrior
+
+NAME = "Normal-Depth Prior"
+CHANNELS = 4
+
+
+@dataclass(frozen=True)
+class NormalDepth:
+    """A recipe.
+
+    path        a .ckpt file as published: nd_mv_ema (four views at once) or nd-laion_ema (one view). A file that still has
+                both the weights and their average gives the average
+    views       pictures that are denoised jointly, by a model of several views. It was trained with 4
+    resolution  side of what the model is shown, pixels; 0: 32 for several views, which has no autoencoder, and 512 for one
+
+    For tokenizer and precision see MVDream.
+    """
+
+    image: ClassVar[str] = NORMAL_DEPTH
+
+    path: str
+    views: int = 4
+    tokenizer: str = ""
+    resolution: int = 0
+    precision: str = "auto"
+
+    def load(self, device: torch.device) -> LatentPrior:
+        with reading_networks(NAME):
+            source = _checked(CheckpointFile(self.path, NAME))
+            dtype = network_dtype(self.precision, device)
+            unet = read_unet(source, average=True, dtype=dtype)
+            texts = [read_text(source, TEXTS[0], self.tokenizer)]
+            if UNET + CAMERA in source:
+                # The file also holds the autoencoder that the single-view model was trained with, which this one is not.
+                model = LatentModel(join_views(unet, self.views), None, texts, scaled_linear_noise(), "epsilon",
+                                    self.resolution or 32)
+                return MultiViewNormalDepth(model, device, self.views, NAME)
+            vae = read_vae(source, dtype=dtype, pictures=CHANNELS)
+            factor = 2 ** (len(vae.config.block_out_channels) - 1)
+            if self.resolution % factor:
+                raise DistillError(f"{NAME}: the resolution {self.resolution} is no multiple of {factor}, which one latent "
+                                   "pixel covers.")
+            return SingleViewNormalDepth(LatentModel(unet, vae, texts, scaled_linear_noise(), "epsilon",
+                                                     (self.resolution or 512) // factor), device)
+
+
+def _checked(source: CheckpointFile) -> CheckpointFile:
+    node = node_of(source)
+    if node != NAME:
+        raise DistillError(f"{NAME}: {source.path} is no normal-depth model of RichDreamer. "
+                           + (f"Use the {node} node for it." if node else "Choose nd_mv_ema.ckpt or nd-laion_ema.ckpt."))
+    width = source.shapes.get(UNET + CAMERA, (0, 16))[1]
+    if width != 16:
+        raise DistillError(f"{NAME}: {source.path} takes {width} numbers per camera; 16 were expected. Choose nd_mv_ema.ckpt or "
+                           "nd-laion_ema.ckpt.")
+    return source
+
+
+class MultiViewNormalDepth(RichDreamerPrior):
+    """The Prior contract over ND-MV, the model of several views.
+
+    It denoises normals and depth themselves: z is the picture mapped to [-1,1] and averaged down to 32x32.
+    """
+
+    def encode_image(self, rgb: Tensor) -> Tensor:
+        """rgb: nodes.core.picture's "normal and depth" [B,H,W,4]."""
+        return F.adaptive_avg_pool2d(_channels_first(rgb) * 2 - 1, self.size)
+
+    def decode_image(self, z: Tensor) -> Tensor:
+        """Normals, and depth as grey to the right of them [B,h,2w,3]."""
+        return _side_by_side((z.permute(0, 2, 3, 1) * 0.5 + 0.5).clamp(0, 1))
+
+
+class SingleViewNormalDepth(LatentPrior):
+    """The Prior contract over ND, the model of single views, with an autoencoder for pictures of four channels.
+
+    It learned depth from MiDaS, which knows no scale and stretches each picture's nearness over the whole range; here it is
+    shown the picture of the model of several views, as its normals are.
+    """
+
+    def encode_image(self, rgb: Tensor) -> Tensor:
+        """rgb: nodes.core.picture's "normal and depth" [B,H,W,4]."""
+        return self.encode_pixels(_channels_first(rgb))
+
+    def decode_image(self, z: Tensor) -> Tensor:
+        """Normals, and depth as grey to the right of them [B,H,2W,3]."""
+        return _side_by_side(super().decode_image(z))
+
+
+def _channels_first(picture: Tensor) -> Tensor:
+    if picture.shape[-1] != CHANNELS:
+        raise DistillError(f'{NAME}: it was shown a picture of {picture.shape[-1]} channels. It knows normals and depth: set '
+                           f'"image" of the loss to "{NORMAL_DEPTH}".')
+    return picture.permute(0, 3, 1, 2)
+
+
+def _side_by_side(picture: Tensor) -> Tensor:
+    """[B,H,W,4] -> [B,H,2W,3]."""
+    return torch.cat([picture[..., :3], picture[..., 3:].expand(-1, -1, -1, 3)], 2)
+
+
+class NormalDepthPriorNode(Node):
+    @classmethod
+    def define_schema(cls):
+        _, views, _, precision, tokenizer = shared_widgets()
+        return io.Schema(
+            node_id="Distill3D_NormalDepthPrior", display_name=NAME, category="Distill3D/priors",
+            description="RichDreamer's normal-depth models as a prior for geometry: they paint normals and depth, from four "
+                        "views at once or from one.",
+            search_aliases=["richdreamer", "nd-mv", "normal depth diffusion", "geometry prior"],
+            inputs=[
+                io.Combo.Input("model", options=choices("checkpoints"), tooltip="nd_mv_ema.ckpt (four views at once) or "
+                               "nd-laion_ema.ckpt (one view) in the checkpoints folder."),
+                views,
+                io.Int.Input("resolution", default=0, min=0, max=1024, step=8, tooltip="Side of what the model is shown, "
+                             "pixels. 0: what it was trained on, 32 for four views (without autoencoder), 512 for one."),
+                precision, tokenizer,
+            ],
+            outputs=[PRIOR.Output("prior", tooltip=f'For SDS Loss with image "{NORMAL_DEPTH}", and Sample Prior. Four views '
+                                  "need Multi-View Orbit with fields of view of 40 to 45 degrees, elevations of 5 to 30, and "
+                                  "view words none in View Prompt. RichDreamer: guidance 50, weighting sds.")])
+
+    @classmethod
+    def execute(cls, model, views=4, resolution=0, precision="auto", tokenizer="") -> io.NodeOutput:
+        return io.NodeOutput(NormalDepth(str(locate(model, NAME, "checkpoints")), views,
+                                         str(locate(tokenizer, NAME)) if tokenizer else "", resolution, precision))

@@ -1,0 +1,137 @@
+"""The shipped workflows of real models: a few steps with tiny checkpoints of the published formats, and without any."""
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill3d.nodes.comfy import Host
+from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
+from distill3d.nodes.priors.mvdream import MVDream
+from distill3d.nodes.priors.stable_diffusion import StableDiffusion
+from distill3d.workflows import schema
+from distill3d.workflows.check import needed_order
+from distill3d.workflows.graph import read_graph
+from distill3d.workflows.listing import find_workflow
+from distill3d.workflows.run import run_workflow
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "nodes" / "priors"))
+
+SMALL = {"Optimize.steps": 2, "Hash Grid Volume.log2_size": 8, "Hash Grid Volume.levels": 4, "Volume Renderer.samples": 24,
+         "Volume Renderer.occupancy": 8, "Extract Mesh.resolution": 16, "Unwrap UV.atlas": "boxes",
+         "Unwrap UV.texture_size": 256, "Bake Texture.texture_size": 256, "Turntable.frames": 2, "Turntable.size": 16}
+PICTURE = "Picture of the run"
+
+
+class Machine(Host):
+    """A host with folders of its own."""
+
+    def __init__(self, root):
+        super().__init__(root / "output", "cpu")
+        self.models = root / "models"
+
+    @property
+    def input_directory(self):
+        return self.models.parent / "input"
+
+    def model_folders(self, kind):
+        return [self.models / kind]
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def folder(machine, kind):
+    path = machine.models / kind
+    path.mkdir(parents=True)
+    return path
+
+
+def run(name, machine, only=None, **settings):
+    """The prior that was asked for and the kinds of files that were written. only: a title, the part of the graph that this
+    node needs; exporting is the same in all of them."""
+    registry = schema.default_registry()
+    graph = read_graph(find_workflow(name), registry)
+    if only:
+        ends = [node.id for node in graph.nodes.values() if node.title == only]
+        graph = replace(graph, nodes={one: graph.nodes[one] for one in needed_order(graph, registry, ends)})
+    present = {node.title for node in graph.nodes.values()} | {registry[node.type].define_schema().display_name
+                                                              for node in graph.nodes.values()}
+    small = {key: value for key, value in SMALL.items() if key.split(".")[0] in present}
+    result = run_workflow(graph, {**small, **settings}, host=machine)
+    assert not machine.warnings  # a gradient that is not finite would be one
+    assert all(path.stat().st_size for path in result.files)
+    prior, = (outputs[0] for one, outputs in result.outputs.items() if graph.nodes[one].type.endswith(("Prior", "FromModel")))
+    return prior, sorted(path.suffix for path in result.files)
+
+
+def test_stable_diffusion_from_load_checkpoint(machine):
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    from tiny_sd import write_file, write_tokenizer
+
+    path = write_file(folder(machine, "checkpoints") / "tiny.safetensors", "sd1")
+    write_tokenizer(folder(machine, "text_encoders") / "clip_tokenizer")
+    prior, files = run("dreamfusion_sd", machine, PICTURE, **{"ckpt_name": "tiny.safetensors", "Prior from MODEL.resolution": 64,
+                                                           "Objective.resolution": 8})
+    assert prior == StableDiffusion(str(path.resolve()), resolution=64) and files == [".png"]
+
+
+def test_deepfloyd_if(machine):
+    from tiny_if import write_tiny_if
+
+    path = write_tiny_if(folder(machine, "diffusers") / "tiny")
+    prior, files = run("dreamfusion_if", machine, **{"DeepFloyd IF Prior.folder": "tiny", "Objective.resolution": 8})
+    assert prior == DeepFloydIF(str(path.resolve())) and files == [".glb", ".png", ".webp"]
+
+
+def test_mvdream(machine):
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    from published import ldm_vae, random_weights
+    from tiny_mv import state_dict
+    from tiny_sd import VAE, write_tokenizer
+
+    # An autoencoder of the published depth, whose latents are 8x8 for the smallest pictures that the node takes.
+    state = {key: value for key, value in state_dict("sd1").items() if not key.startswith("first_stage_model.")}
+    path = folder(machine, "checkpoints") / "tiny.pt"
+    torch.save(state | random_weights(ldm_vae(**VAE), "first_stage_model.", 2), path)
+    write_tokenizer(folder(machine, "text_encoders") / "clip_tokenizer")
+    prior, files = run("mvdream", machine, PICTURE, **{"MVDream Prior.model": "tiny.pt", "MVDream Prior.resolution": 64,
+                                                       "Objective.batch": 4, "Objective.resolution": 8})
+    assert prior == MVDream(str(path.resolve()), resolution=64) and files == [".png"]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("zero123", "Zero123"), ("image_to_3d_stable_zero123", "Stable-Zero123")])
+def test_one_picture_with_zero123(machine, name, kind):
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    from PIL import Image
+    from tiny_zero123 import write_checkpoint
+
+    write_checkpoint(folder(machine, "checkpoints") / "tiny.ckpt")
+    machine.input_directory.mkdir()
+    picture = Image.new("RGBA", (40, 30))
+    picture.paste((200, 30, 30, 255), (10, 5, 30, 25))
+    picture.save(machine.input_directory / "red.png")
+    sizes = {f"{title}.resolution": 8 for title in ("Objective: sides that are not seen", "Objective: the picture")}
+    prior, files = run(name, machine, PICTURE, **{"Zero123 Prior.model": "tiny.ckpt", "Load Image.image": "red.png", **sizes,
+                                                  "Objective: sides that are not seen.batch": 2})
+    assert prior.kind == kind and len(prior.views) == 1 and files == [".png"]
+    assert prior.views.rgb[0].amin() < 0.5 < prior.views.rgb[0, 0, 0].amin()  # the square over white, as Reference View has it
+
+
+@pytest.mark.parametrize("name, place, missing", [
+    ("dreamfusion_sd", "Load Checkpoint", 'the file v1-5-pruned-emaonly-fp16.safetensors into the models folder "checkpoints"'),
+    ("dreamfusion_if", "DeepFloyd IF Prior", 'the whole repository as a folder "IF-I-XL-v1.0" into the models folder "diffusers"'),
+    ("mvdream", "MVDream Prior", 'the file sd-v2.1-base-4view.pt into the models folder "checkpoints"')])
+def test_without_the_model_the_error_says_which_file_goes_where(machine, name, place, missing):
+    with pytest.raises(DistillError) as error:
+        run_workflow(find_workflow(name), host=machine)
+    assert str(error.value).startswith(f"{place} (#") and "there is no" in str(error.value)
+    assert "huggingface.co/" in str(error.value) and str(error.value).endswith(f"Put {missing}.")
+    assert not machine.output_directory.exists()
