@@ -1,6 +1,7 @@
 """The prior that the pack ships: a small text-to-image model of simple shapes, for a machine without model weights."""
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,13 @@ from .t5_text import KEEP
 
 @dataclass(frozen=True)
 class BuiltinPrior:
-    """A recipe: the shipped weights, or another folder written by Train Prior."""
+    """A recipe: the shipped weights, or another folder written by Train Prior.
+
+    weights  what `weights_digest` says of the folder: a run is not resumed with other weights than it began with
+    """
 
     folder: str = ""
+    weights: str = ""
 
     def load(self, device: torch.device) -> "ShapePrior":
         return ShapePrior(self.folder or BUILTIN_FOLDER, device)
@@ -47,6 +52,14 @@ class ShapePrior(IFPrior):
         return super().encode_prompts(texts)
 
 
+def weights_digest(folder: str | Path) -> str:
+    """Twelve letters that change with the weights in a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).glob("*/*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 class BuiltinPriorNode(Node):
     @classmethod
     def define_schema(cls):
@@ -61,8 +74,14 @@ class BuiltinPriorNode(Node):
                                   "cameras at distance 3.2, field of view 40 degrees, elevation -40 to 70.")])
 
     @classmethod
+    def fingerprint_inputs(cls, folder: str = "") -> str:
+        """A folder that was trained on is another input, though its name is the same."""
+        return weights_digest(_inside(folder) if folder else BUILTIN_FOLDER)
+
+    @classmethod
     def execute(cls, folder: str = "") -> io.NodeOutput:
-        return io.NodeOutput(BuiltinPrior(str(_inside(folder)) if folder else ""))
+        chosen = str(_inside(folder)) if folder else ""
+        return io.NodeOutput(BuiltinPrior(chosen, weights_digest(chosen or BUILTIN_FOLDER)))
 
 
 def _inside(folder: str) -> Path:

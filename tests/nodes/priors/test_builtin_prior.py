@@ -7,7 +7,7 @@ from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.shapes import KNOWN_WORDS
 from distill3d.nodes.core.prior import BUILTIN_FOLDER
-from distill3d.nodes.priors.builtin_prior import BuiltinPrior, BuiltinPriorNode
+from distill3d.nodes.priors.builtin_prior import BuiltinPrior, BuiltinPriorNode, weights_digest
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
 
 
@@ -57,9 +57,19 @@ def test_node_takes_folders_below_output_and_models(host, tiny_if, tmp_path):
         shutil.copytree(tiny_if, place)
     for folder, place in (("mine/builtin", inside), (str(inside), inside), ("shapes", model)):
         recipe = BuiltinPriorNode.execute(folder).args[0]
-        assert recipe == BuiltinPrior(str(place)) and recipe.load(torch.device("cpu")).size == 8
-    assert BuiltinPriorNode.execute().args[0] == BuiltinPriorNode.execute("").args[0] == BuiltinPrior()
+        assert recipe == BuiltinPrior(str(place), weights_digest(tiny_if)) and recipe.load(torch.device("cpu")).size == 8
+    assert BuiltinPriorNode.execute().args[0] == BuiltinPriorNode.execute("").args[0] == BuiltinPrior(
+        "", weights_digest(BUILTIN_FOLDER))
     assert BUILTIN_FOLDER.parent.name == "priors"
+
+
+def test_other_weights_make_another_recipe(host, tiny_if):
+    place = host.output_directory / "mine"
+    shutil.copytree(tiny_if, place)
+    before, seen = BuiltinPriorNode.execute("mine").args[0], BuiltinPriorNode.fingerprint_inputs("mine")
+    weights = next((place / "unet").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    assert BuiltinPriorNode.execute("mine").args[0] != before and BuiltinPriorNode.fingerprint_inputs("mine") != seen
 
 
 @pytest.mark.parametrize("folder", ["/", "..", ".", "../elsewhere", "mine/../../elsewhere", "link", "absent", "{tmp}/elsewhere"])
