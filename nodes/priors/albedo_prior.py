@@ -13,7 +13,7 @@ from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.picture import ALBEDO_DEPTH
 from .latent_prior import LatentCondition
-from .model_files import choices, locate, network_dtype
+from .model_files import ModelNode, choices, locate, network_dtype
 from .multiview_unet import MultiViewFile
 from .mvdream import read_latent_model, reading_networks, shared_widgets
 from .richdreamer import RichDreamerPrior
@@ -76,7 +76,7 @@ class AlbedoPrior(RichDreamerPrior):
         return super().denoise(z_t, t, conditions, cameras)
 
 
-class AlbedoPriorNode(Node):
+class AlbedoPriorNode(ModelNode, Node):
     @classmethod
     def define_schema(cls):
         _, *widgets = shared_widgets()

@@ -15,7 +15,7 @@ from ..core.errors import DistillError
 from .clip_vision import DEVIATION, MEAN, read_open_ai_vision
 from .image_resampler import build_with_pictures, read_resampler
 from .latent_prior import LatentCondition, LatentModel
-from .model_files import locate, network_dtype
+from .model_files import ModelNode, locate, network_dtype
 from .multiview_unet import MultiViewFile
 from .mvdream import MVDreamPrior, read_latent_model, reading_networks, shared_widgets
 from .pipeline_folder import load_network
@@ -167,7 +167,7 @@ def _resize(picture: Tensor, side: int, mode: str = "bilinear") -> Tensor:
     return F.interpolate(picture.permute(0, 3, 1, 2).float(), (side, side), mode=mode, antialias=True)
 
 
-class ImageDreamPriorNode(Node):
+class ImageDreamPriorNode(ModelNode, Node):
     @classmethod
     def define_schema(cls):
         model, *widgets, tokenizer = shared_widgets()

@@ -1,11 +1,13 @@
 """Where model files lie, and what they are computed in."""
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
 
 from ..comfy import FileNames, host
+from ..core.errors import DistillError
 from ..core.models import missing_model_error
 from .checkpoint_file import EXTENSIONS
 
@@ -35,10 +37,23 @@ def locate(chosen: str, name: str, *kinds: str) -> Path:
     where there is none, or where it lies outside."""
     roots = [root for kind in kinds or KINDS for root in host().model_folders(kind)] + [host().output_directory]
     for root in roots:
-        path = (root / chosen).resolve()
-        if chosen and root.resolve() in path.parents and path.exists():
+        # Not resolved: people link large models into their folders. A name can still not climb out of them.
+        path = Path(os.path.abspath(root / chosen))
+        if chosen and Path(os.path.abspath(root)) in path.parents and path.exists():
             return path
     raise missing_model_error(chosen, name, roots)
+
+
+class ModelNode:
+    """For nodes with a widget "model" of `choices`, before Node among their bases."""
+
+    @classmethod
+    def validate_inputs(cls, model=None) -> bool | str:
+        """The host then leaves out its own check of the name, which would only say that it is not in the list."""
+        try:
+            return model is None or bool(locate(model, cls.define_schema().display_name))
+        except DistillError as error:
+            return str(error)
 
 
 def network_dtype(precision: str, device: torch.device) -> torch.dtype:

@@ -25,7 +25,7 @@ from .clip_text import (
 )
 from .discrete_noise import scaled_linear_noise
 from .latent_prior import LatentCondition, LatentModel, LatentPrior
-from .model_files import choices, locate, network_dtype
+from .model_files import ModelNode, choices, locate, network_dtype
 from .multiview_unet import MultiViewFile, camera_vectors
 from .pipeline_folder import load_network
 
@@ -178,7 +178,7 @@ def shared_widgets() -> list:
     ]
 
 
-class MVDreamPriorNode(Node):
+class MVDreamPriorNode(ModelNode, Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -15,7 +15,7 @@ from .checkpoint_file import CheckpointFile
 from .discrete_noise import scaled_linear_noise
 from .latent_prior import LatentModel, LatentPrior
 from .ldm_layout import UNET, read_unet, read_vae
-from .model_files import choices, locate, network_dtype
+from .model_files import ModelNode, choices, locate, network_dtype
 from .multiview_unet import CAMERA, TEXTS, join_views, node_of
 from .mvdream import read_text, reading_networks, shared_widgets
 from .richdreamer import RichDreamerPrior
@@ -119,7 +119,7 @@ def _side_by_side(picture: Tensor) -> Tensor:
     return torch.cat([picture[..., :3], picture[..., 3:].expand(-1, -1, -1, 3)], 2)
 
 
-class NormalDepthPriorNode(Node):
+class NormalDepthPriorNode(ModelNode, Node):
     @classmethod
     def define_schema(cls):
         _, views, _, precision, tokenizer = shared_widgets()

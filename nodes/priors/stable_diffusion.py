@@ -22,7 +22,7 @@ from .clip_text import (
 from .discrete_noise import PREDICTIONS, check_prediction, scaled_linear_noise
 from .latent_prior import LatentModel, LatentPrior
 from .ldm_layout import UNET, read_unet, read_vae
-from .model_files import choices, locate, network_dtype, vae_dtype
+from .model_files import ModelNode, choices, locate, network_dtype, vae_dtype
 from .pipeline_folder import load_network, read_json, read_scheduler
 
 NAME = "Stable Diffusion Prior"
@@ -142,7 +142,7 @@ def _guess_prediction(source: CheckpointFile) -> str:
     return guess
 
 
-class StableDiffusionPriorNode(Node):
+class StableDiffusionPriorNode(ModelNode, Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -19,7 +19,7 @@ from .clip_vision import embed_pictures, read_open_ai_vision
 from .discrete_noise import scaled_linear_noise
 from .latent_prior import LatentCondition, LatentModel, LatentPrior
 from .ldm_layout import UNET, read_unet, read_vae
-from .model_files import choices, locate, network_dtype, vae_dtype
+from .model_files import ModelNode, choices, locate, network_dtype, vae_dtype
 from .pipeline_folder import load_network, read_json, read_scheduler, reading
 from .reference_views import ReferenceViews, has_white_border, reference_views
 
@@ -219,7 +219,7 @@ def _read_projection_folder(folder: Path) -> nn.Linear:
                        "model in the diffusers layout (unet, vae, image_encoder, scheduler, clip_camera_projection).")
 
 
-class Zero123PriorNode(Node):
+class Zero123PriorNode(ModelNode, Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(

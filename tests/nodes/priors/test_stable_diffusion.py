@@ -214,6 +214,24 @@ def test_the_node_finds_files_and_folders(host, models, tmp_path):
         StableDiffusionPriorNode.execute("../secret.safetensors")
 
 
+def test_a_missing_model_is_named_before_anything_runs(host, models, tmp_path):
+    """The host asks before it runs, and leaves out its own check of the list where a node has this method."""
+    (tmp_path / "checkpoints").symlink_to(models)
+    assert StableDiffusionPriorNode.validate_inputs("sd1.safetensors") is True
+    answer = StableDiffusionPriorNode.validate_inputs("v1-5-pruned-emaonly.safetensors")
+    assert "there is no" in answer and 'the models folder "checkpoints"' in answer
+
+
+def test_models_may_be_links_but_names_may_not_climb(host, models, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "linked.safetensors").symlink_to(models / "sd1.safetensors")
+    (tmp_path / "secret.safetensors").write_bytes(b"")
+    assert StableDiffusionPriorNode.execute("linked.safetensors").args[0].path.endswith("checkpoints/linked.safetensors")
+    for name in ("../secret.safetensors", str(tmp_path / "secret.safetensors"), "."):
+        with pytest.raises(DistillError, match="there is no"):
+            StableDiffusionPriorNode.execute(name)
+
+
 def test_files_of_version_2_are_guessed_and_said(host, models, tmp_path):
     recipe = StableDiffusion(str(models / "sd2.safetensors"), str(models / "tokenizer"))
     assert recipe.load(CPU).model.prediction in ("epsilon", "v_prediction")
