@@ -31,7 +31,7 @@ def guided_denoise(quick: bool, repeats: int, device: torch.device) -> dict[str,
         torch.manual_seed(0)
         # diffusers' defaults are Stable Diffusion 1.5 but for the width of the text.
         unet = UNet2DConditionModel(**(QUICK if quick else {"cross_attention_dim": 768})).eval().requires_grad_(False)
-    unet = unet.to(torch.float16 if half else torch.float32)
+    unet = unet.half() if half else unet
     size = 16 if quick else 64
     prior = LatentPrior(LatentModel(unet, None, [], scaled_linear_noise(), "epsilon", size), device)
     generator = torch.Generator().manual_seed(0)

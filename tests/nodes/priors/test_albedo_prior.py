@@ -167,6 +167,6 @@ def test_the_node(models, tmp_path, monkeypatch):
     schema = AlbedoPriorNode.define_schema()
     assert [one.id for one in schema.inputs] == ["model", "views", "resolution", "precision", "tokenizer"]
     found, = AlbedoPriorNode.execute("albedo_mv.ckpt", resolution=PIXELS, tokenizer="tokenizer").args
-    assert found == recipe(models) and hash(found) and found.image == "albedo and depth"
+    assert found == recipe(tmp_path / "checkpoints") and hash(found) and found.image == "albedo and depth"
     with pytest.raises(DistillError, match="Albedo Prior.*RichDreamer albedo-MV is published at"):
         AlbedoPriorNode.execute("albedo_mv_ema.ckpt")

@@ -280,7 +280,8 @@ def test_the_node_finds_the_model_and_the_tokenizer(models, tmp_path, monkeypatc
     schema = MVDreamPriorNode.define_schema()
     assert "sd2.pt" in schema.inputs[0].options["options"] and "Set the view words" in schema.outputs[0].tooltip
     recipe, = MVDreamPriorNode.execute("sd2.pt", resolution=PIXELS, tokenizer="tokenizer").args
-    assert recipe == MVDream(str(models / "sd2.pt"), 4, str(models / "tokenizer"), PIXELS) and hash(recipe)
+    here = tmp_path / "checkpoints"
+    assert recipe == MVDream(str(here / "sd2.pt"), 4, str(here / "tokenizer"), PIXELS) and hash(recipe)
     assert recipe.load(CPU).views == 4
     recipe, = MVDreamPriorNode.execute("sd2.pt", resolution=PIXELS).args
     with pytest.raises(DistillError, match="holds no tokenizer"):

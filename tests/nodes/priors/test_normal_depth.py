@@ -266,6 +266,6 @@ def test_the_node(models, tmp_path, monkeypatch):
     assert [one.id for one in schema.inputs] == ["model", "views", "resolution", "precision", "tokenizer"]
     assert "nd_mv.ckpt" in schema.inputs[0].options["options"]
     found, = NormalDepthPriorNode.execute("nd_mv.ckpt", resolution=SIDE, tokenizer="tokenizer").args
-    assert found == recipe(models) and hash(found) and found.image == "normal and depth"
+    assert found == recipe(tmp_path / "checkpoints") and hash(found) and found.image == "normal and depth"
     with pytest.raises(DistillError, match="Normal-Depth Prior.*RichDreamer ND-MV is published at"):
         NormalDepthPriorNode.execute("nd_mv_ema.ckpt")
