@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from .guided_denoise import guided_denoise
 
-        guided = guided_denoise(options.quick, repeats, device)
+        guided = guided_denoise(options.quick, min(repeats, 2), device)  # a pass of the real size takes long
         _say("\n" + guided_table(guided))
     except MissingPackage as error:
         guided = None
