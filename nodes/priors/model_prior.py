@@ -165,15 +165,15 @@ class PriorFromModelNode(Node):
                                "take part: the losses do the guidance."),
                 io.Vae.Input("vae", tooltip="The VAE that belongs to the model. A copy of its encoder is made, through which "
                              "gradients pass."),
+                io.Int.Input("resolution", default=512, min=64, max=2048, step=64, tooltip="Side of the pictures that the model "
+                             "is shown, pixels: best what it was trained on (512 for SD 1.5, 1024 for SDXL), smaller is "
+                             "faster."),
                 io.Clip.Input("clip", optional=True, tooltip="Encodes the prompt with the words of each view. Needed unless both "
                               "conditionings are given, and used rather than them."),
                 io.Conditioning.Input("positive", optional=True, tooltip="Used where no clip is given, for ControlNets and the "
                                       "like. Every view gets it: the prompt's text and view words cannot be said."),
                 io.Conditioning.Input("negative", optional=True, tooltip="Used where no clip is given. Leave the prompt's own "
                                       "negative text empty then."),
-                io.Int.Input("resolution", default=512, min=64, max=2048, step=64, tooltip="Side of the pictures that the model "
-                             "is shown, pixels: best what it was trained on (512 for SD 1.5, 1024 for SDXL), smaller is "
-                             "faster."),
             ],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior.")])
 

@@ -70,6 +70,13 @@ def test_the_menu_is_the_folder(node):
 
 
 @every_node
+def test_what_is_required_stands_before_what_is_optional(node):
+    """ComfyUI lists them so, and values of a saved workflow are counted along its list."""
+    order = list(inputs(node).values())
+    assert order == sorted(order)
+
+
+@every_node
 def test_the_description_is_a_sentence(node):
     description = node.define_schema().description
     assert description.endswith(".") and description[0].isupper() and description == description.strip()

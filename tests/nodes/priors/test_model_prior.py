@@ -90,9 +90,9 @@ def test_schema():
     assert schema.node_id == "Distill3D_PriorFromModel" and schema.display_name == "Prior from MODEL"
     assert schema.category == "Distill3D/priors"
     assert [(entry.id, entry.get_io_type(), bool(entry.optional)) for entry in schema.inputs] == [
-        ("model", "MODEL", False), ("vae", "VAE", False), ("clip", "CLIP", True), ("positive", "CONDITIONING", True),
-        ("negative", "CONDITIONING", True), ("resolution", "INT", False)]
-    widget = schema.inputs[-1]
+        ("model", "MODEL", False), ("vae", "VAE", False), ("resolution", "INT", False), ("clip", "CLIP", True),
+        ("positive", "CONDITIONING", True), ("negative", "CONDITIONING", True)]
+    widget = schema.inputs[2]
     assert (widget.default, widget.min, widget.max, widget.step) == (512, 64, 2048, 64)
     assert [output.get_io_type() for output in schema.outputs] == ["DISTILL3D_PRIOR"]
     assert "view words" in schema.inputs[3].tooltip
