@@ -95,7 +95,7 @@ def test_schema():
     widget = schema.inputs[2]
     assert (widget.default, widget.min, widget.max, widget.step) == (512, 64, 2048, 64)
     assert [output.get_io_type() for output in schema.outputs] == ["DISTILL3D_PRIOR"]
-    assert "view words" in schema.inputs[3].tooltip
+    assert "view words" in schema.inputs[4].tooltip
 
 
 @pytest.mark.parametrize("given, missing", [({}, '"positive" and "negative"'), ({"positive": wired(1)}, '"negative"'),
