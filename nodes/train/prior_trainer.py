@@ -105,6 +105,7 @@ class PriorTrainer:
             raise DistillError("Train Prior: the dataset has no images. Raise its size.")
         self.data, self.recipe, self.device = data, recipe, torch.device(device)
         self.step, self.seconds = 0, 0.0
+        self.must_read = True  # whether the text encoder has words that it never met
         self.tokenizer = build_tokenizer()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
@@ -131,7 +132,8 @@ class PriorTrainer:
     def begin_from(self, folder: str) -> None:
         """Take over the weights of a pipeline folder of the same network; optimiser and counters stay fresh.
 
-        Words are matched by their spelling; those that the folder does not know keep their random values.
+        Words are matched by their spelling; those that the folder does not know keep their random values, and only
+        where there are such must the text encoder read again: the UNet is used to what it says.
         Raises DistillError when the folder holds another network.
         """
         from diffusers import UNet2DConditionModel
@@ -155,6 +157,7 @@ class PriorTrainer:
 
         theirs = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True, trust_remote_code=False).get_vocab()
         own = self.model["text_encoder"].shared.weight.detach().cpu().clone()
+        self.must_read = not self.tokenizer.get_vocab().keys() <= theirs.keys()
         if found["shared.weight"].shape[1:] == own.shape[1:]:  # else it is another network, which loading will say
             for word, i in self.tokenizer.get_vocab().items():
                 if word in theirs:

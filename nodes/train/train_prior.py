@@ -40,7 +40,8 @@ def train_prior(
               sample sheet [H', W', 3], at checkpoints and at the end; what it raises ends the run
     budget    budget(step, seconds) -> fraction used, in place of the recipe's; asked at every step
     start     pipeline folder whose weights a new run begins with, instead of random ones
-    reading   reading(step, total, loss), while the text encoder learns to read, before everything else
+    reading   reading(step, total, loss), while the text encoder learns to read, before everything else; a run that
+              begins with weights which know all words does not
 
     Returns TrainedPrior, on `device`. Every random choice comes from (seed, step).
     """
@@ -50,7 +51,7 @@ def train_prior(
         trainer.load(state)
     elif start:
         trainer.begin_from(start)
-    if trainer.step == 0 and recipe.reading_steps:
+    if trainer.step == 0 and trainer.must_read and recipe.reading_steps:
         trainer.learn_to_read(reading)
     budget = budget or recipe.progress
     before, start = trainer.seconds, time.monotonic()
@@ -189,7 +190,7 @@ class TrainPriorNode(Node):
                 io.String.Input("start", default="", optional=True, tooltip="Weights that a new run begins with: empty for "
                                 "random ones, \"built-in\" for those of the pack, or a prior's folder below the output folder."),
                 io.Int.Input("reading_steps", default=1500, min=0, max=100_000, optional=True, tooltip="Steps in which the text "
-                             "encoder alone learns what captions say, before a new run paints. 0: it learns that by painting."),
+                             "encoder alone learns what captions say, before a new run paints. 0: it learns that by painting. \"start\" with a prior that can read needs none."),
             ],
             outputs=[io.String.Output("folder", tooltip="The trained prior, for the folder of Built-in Prior."),
                      io.Image.Output("samples", tooltip="What the prior paints for some prompts.")],

@@ -166,5 +166,24 @@ def test_a_new_run_can_begin_with_the_weights_of_another(tmp_path):
     second.begin_from(str(tmp_path / "prior"))
     for name, tensor in first.average.state_dict().items():
         assert torch.allclose(second.model.state_dict()[name], tensor, atol=2e-3)  # saved in half precision
+    assert first.must_read and not second.must_read  # all words are known
     with pytest.raises(DistillError, match="another network"):
         PriorTrainer(data, PriorRecipe(steps=2, batch=2, channels=(32, 64))).begin_from(str(tmp_path / "prior"))
+
+
+def test_only_a_text_encoder_with_new_words_reads_again(tmp_path):
+    from distill3d.nodes.train.if_layout import save_if_folder
+    from distill3d.nodes.train.prior_trainer import PriorRecipe, PriorTrainer
+    from distill3d.nodes.train.shape_dataset import ShapeDataset
+    from distill3d.nodes.train.train_prior import train_prior
+
+    data = ShapeDataset(8, resolution=8, supersample=1).render()
+    recipe = PriorRecipe(steps=1, batch=2, channels=(16, 32), reading_steps=2)
+    folder, read = tmp_path / "prior", []
+    save_if_folder(str(folder), *PriorTrainer(data, recipe).prior())
+    train_prior(data, recipe, start=str(folder), reading=lambda *facts: read.append(facts))
+    assert not read
+    words = folder / "tokenizer" / "tokenizer.json"
+    words.write_text(words.read_text().replace('"torus"', '"ring"'))
+    train_prior(data, recipe, start=str(folder), reading=lambda *facts: read.append(facts))
+    assert len(read) == 2
