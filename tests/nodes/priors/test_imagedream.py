@@ -18,7 +18,6 @@ pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
 from mv_reference import MultiViewReference
-from published import ldm_unet, parameters
 from tiny_mv import (
     HEADS,
     LATENTS,
@@ -26,8 +25,6 @@ from tiny_mv import (
     VISION,
     imagedream_state_dict,
     imagedream_unet_weights,
-    picture_shapes,
-    vision_shapes,
     write_file,
     write_folder,
 )
@@ -114,23 +111,6 @@ def tokens(of):
     side = VISION["patch"] * VISION["side"]
     features = of.features(imagedream_state_dict(), _resize(picture(), side, "bicubic").clamp(0, 1))
     return of.resampled(torch.cat([torch.zeros_like(features), features]))
-
-
-def test_full_size_is_the_published_one():
-    from distill3d.nodes.priors.image_resampler import ImageResampler, build_with_pictures
-    from distill3d.nodes.priors.ldm_layout import unet_config, unet_renaming
-
-    unet = ldm_unet(context=1024, linear=True, camera=16)
-    full = unet | picture_shapes(unet)
-    assert (len(full), parameters(full)) == (773, 941_672_900)
-    with torch.device("meta"):
-        network, resampler = build_with_pictures(unet_config(full, "test"), 16), ImageResampler(1280, 1024, 1024, 16, 4, 768, 4)
-    ours = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    rename = unet_renaming(2)
-    assert ours == {rename(key): shape for key, shape in full.items() if not key.startswith("image_embed.")}
-    assert {"image_embed." + key: tuple(value.shape) for key, value in resampler.state_dict().items()} == \
-        {key: shape for key, shape in full.items() if key.startswith("image_embed.")}
-    assert parameters(vision_shapes()) == 632_076_800  # OpenCLIP's ViT-H/14, image tower
 
 
 def test_the_picture_becomes_tokens_as_line_by_line(models):

@@ -21,7 +21,7 @@ from distill3d.nodes.priors.sample_prior import sample
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
-from published import ldm_unet, ldm_vae, parameters, random_weights
+from published import ldm_unet, ldm_vae, random_weights
 from tiny_rich import SD1, reference, state_dict, write_file
 from tiny_sd import write_tokenizer
 
@@ -62,23 +62,6 @@ def noisy(batch=8, seed=0):
 
 def is_close(ours, theirs, tolerance=1e-5):
     return theirs.std() > 1e-2 and (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
-
-
-@pytest.mark.parametrize(("unet", "entries", "count"), [
-    (ldm_unet(camera=16), 690, 861_182_404), (ldm_unet(), 686, 859_520_964)])
-def test_full_size_is_the_published_one(unet, entries, count):
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from distill3d.nodes.priors.ldm_layout import unet_config, vae_config
-
-    vae = ldm_vae(pictures=4)
-    assert (len(unet), parameters(unet), parameters(vae)) == (entries, count, 83_653_863 + 9 * 128 + 9 * 128 + 1)
-    with torch.device("meta"):
-        built = UNet2DConditionModel(**unet_config(unet, "test"))
-        autoencoder = AutoencoderKL(**vae_config(vae, "test"))
-    assert sum(value.numel() for value in built.state_dict().values()) == count
-    assert sum(value.numel() for value in autoencoder.state_dict().values()) == parameters(vae)
-    assert built.config.attention_head_dim == 8 and (built.config.in_channels, built.config.out_channels) == (4, 4)
-    assert (autoencoder.config.in_channels, autoencoder.config.out_channels) == (4, 4)
 
 
 @pytest.mark.parametrize("kind", ["nd_mv", "nd"])

@@ -1,7 +1,6 @@
 """Zero123 as a prior: from published formats, to the number what diffusers' classes and the published formulas give."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,16 +14,14 @@ from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.sds import SDS
-from distill3d.nodes.priors.checkpoint_file import CheckpointFile
 from distill3d.nodes.priors.reference_views import reference_views
 from distill3d.nodes.priors.sample_prior import SamplePriorNode
-from distill3d.nodes.priors.zero123 import Zero123, Zero123PriorNode, _check_widths
+from distill3d.nodes.priors.zero123 import Zero123, Zero123PriorNode
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
-from published import ldm_unet, ldm_vae  # noqa: E402
-from tiny_zero123 import PIXELS, networks, open_ai_vision, predict_by_hand, write_checkpoint, write_folder  # noqa: E402
+from tiny_zero123 import PIXELS, networks, predict_by_hand, write_checkpoint, write_folder  # noqa: E402
 
 CPU = torch.device("cpu")
 T = torch.tensor([40, 760])
@@ -90,36 +87,6 @@ def is_close(ours, theirs, tolerance=1e-5):
 
 def ask(prior, z_t, cameras):
     return prior.denoise(z_t, T, [prior.encode_negatives(["", ""]), prior.encode_prompts(["", ""])], cameras)
-
-
-class _Published(CheckpointFile):
-    """The published 105000.ckpt by names and shapes, on no device; remembers what was asked for."""
-
-    def __init__(self, path, name):
-        self.path, self.name, self.asked = path, name, []
-        unet = ldm_unet(inputs=8)
-        self.shapes = {"model.diffusion_model." + key: shape for key, shape in unet.items()}
-        self.shapes |= {"model_ema.diffusion_model" + key.replace(".", ""): shape for key, shape in unet.items()}
-        self.shapes |= {"first_stage_model." + key: shape for key, shape in ldm_vae().items()}
-        self.shapes |= {"cond_stage_model.model.visual." + key: shape for key, shape in open_ai_vision().items()}
-        self.shapes |= {"cc_projection.weight": (768, 772), "cc_projection.bias": (768,), "model_ema.decay": ()}
-
-    def tensor(self, key):
-        self.asked.append(key)
-        return torch.empty(self.shapes[key], device="meta")
-
-
-def test_full_size_is_read_as_published(monkeypatch):
-    sources = []
-    monkeypatch.setattr("distill3d.nodes.priors.zero123.CheckpointFile",
-                        lambda *given: sources.append(_Published(*given)) or sources[0])
-    model = recipe("105000.ckpt")._read_file(Path("105000.ckpt"), torch.float16)
-    networks = model.unet, model.vae, model.extra["vision"], model.extra["projection"]
-    assert [sum(weight.numel() for weight in network.parameters()) for network in networks] == [
-        859_532_484, 83_653_863, 303_966_208, 593_664]
-    assert len(model.unet.state_dict()) == 686 and model.unet.dtype == torch.float16 and model.vae.dtype == torch.float32
-    assert not [key for key in sources[0].asked if key.startswith("model.diffusion_model.")]  # averages only
-    _check_widths(model, Path("105000.ckpt"))
 
 
 def test_facts_come_from_the_file(prior):
