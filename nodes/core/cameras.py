@@ -100,6 +100,16 @@ def wrap_angle(angle: Tensor) -> Tensor:
     return angle - 2 * math.pi * torch.ceil((angle - math.pi) / (2 * math.pi))
 
 
+def relative_pose(elevation: Tensor, azimuth: Tensor, to_elevation: Tensor, to_azimuth: Tensor, farther: Tensor) -> Tensor:
+    """Where a camera is, seen from another: [...,4] of polar angle, sine and cosine of azimuth, distance. Radians.
+
+    The differences are `to` minus the other, and polar = 90 degrees - elevation: a camera that looks from higher up has a
+    negative first number (Liu et al. 2023, Zero123, published code). farther: difference of the distances, world units.
+    """
+    turn = to_azimuth - azimuth
+    return torch.stack(torch.broadcast_tensors(elevation - to_elevation, turn.sin(), turn.cos(), farther), -1)
+
+
 def orbit(azimuth, elevation, distance, fovy, height: int, width: int) -> Cameras:
     """Cameras on a sphere that look at the origin. Angles in radians, numbers or tensors [B]."""
     azimuth, elevation, distance, fovy = torch.broadcast_tensors(

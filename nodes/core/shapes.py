@@ -77,12 +77,14 @@ def nosed(color: str, primitive: str, nose_color: str) -> Shape:
 
 
 def sample_shape(rng) -> Shape:
-    """A random shape: 27 % single, 60 % stacked, 6 % with a nose, 7 % patterned.
+    """A random shape: 27 % single, 60 % stacked, 6 % with a nose, 7 % patterned; cubes three times as often as others.
 
     rng  numpy.random.Generator. Two-part shapes always have two colours.
     """
 
     def pick(values):
+        # Of the plain primitives only a cube looks another way from another azimuth, which is what is learned last.
+        values = [value for value in values for _ in range(3 if value == "cube" else 1)]
         return values[int(rng.integers(len(values)))]
 
     kind = rng.random()

@@ -4,15 +4,11 @@ from __future__ import annotations
 import re
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ...kernels.image.clip_pixels import clip_pixels
 from .checkpoint_file import CheckpointFile, read_module
 from .clip_text import OPEN_CLIP_NAMES, InMemory, count_layers, expecting
-
-# Of the pictures that CLIP was trained on, in [0,1] (Radford et al. 2021, published code).
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 def read_open_ai_vision(source: CheckpointFile, prefix: str, dtype=None, activation: str = "quick_gelu",
@@ -63,12 +59,5 @@ def _under_names_of_transformers(weights: dict[str, Tensor]) -> dict[str, Tensor
 
 @torch.no_grad()
 def embed_pictures(tower: torch.nn.Module, rgb: Tensor) -> Tensor:
-    """Projected CLIP embeddings [B,P], not normalised, of square pictures rgb [B,H,H,3] in [0,1]; float32.
-
-    As in the latent diffusion code: bicubic to the tower's size with the corners aligned and without antialiasing, which
-    is what the networks were trained with (transformers' own processor resizes in another way).
-    """
-    side = tower.config.image_size
-    pictures = F.interpolate(rgb.permute(0, 3, 1, 2).float(), (side, side), mode="bicubic", align_corners=True)
-    mean, deviation = (torch.tensor(numbers, device=rgb.device).view(1, 3, 1, 1) for numbers in (MEAN, DEVIATION))
-    return tower(((pictures - mean) / deviation).to(tower.dtype)).image_embeds.float()
+    """Projected CLIP embeddings [B,P], not normalised, of square pictures rgb [B,H,H,3] in [0,1]; float32."""
+    return tower(clip_pixels(rgb, tower.config.image_size).to(tower.dtype)).image_embeds.float()

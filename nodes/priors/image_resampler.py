@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core.errors import DistillError
+from ..core.multi_view import join_heads, split_heads
 from .checkpoint_file import CheckpointFile, read_module
-from .multiview_unet import join_heads, split_heads
 
 PREFIX = "image_embed."
 HEAD = 64  # channels of an attention head

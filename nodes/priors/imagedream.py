@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...kernels.image.clip_pixels import normalized
 from ..comfy import PRIOR, Node, io
 from ..core.errors import DistillError
-from .clip_vision import DEVIATION, MEAN, read_open_ai_vision
+from .clip_vision import read_open_ai_vision
 from .image_resampler import build_with_pictures, read_resampler
 from .latent_prior import LatentCondition, LatentModel
 from .model_files import ModelNode, locate, network_dtype
@@ -157,9 +158,7 @@ class ImageDreamPrior(MVDreamPrior):
 def _features(tower: torch.nn.Module, picture: Tensor) -> Tensor:
     """CLIP's hidden states after its last layer but one [B,N,W], float32, of rgb [B,S,S,3] in [0,1]."""
     pixels = _resize(picture, tower.config.image_size, "bicubic").clamp(0, 1)
-    mean, deviation = (torch.tensor(numbers, device=picture.device).view(1, 3, 1, 1) for numbers in (MEAN, DEVIATION))
-    pixels = ((pixels - mean) / deviation).to(tower.dtype)
-    return tower(pixels, output_hidden_states=True).hidden_states[-2].float()
+    return tower(normalized(pixels).to(tower.dtype), output_hidden_states=True).hidden_states[-2].float()
 
 
 def _resize(picture: Tensor, side: int, mode: str = "bilinear") -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Iterator, Sequence
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from ..comfy import PRIOR, Node, host, io
 from ..core.cameras import Cameras, turntable
 from ..core.errors import DistillError, MissingPackage
+from ..core.multi_view import camera_vectors
 from ..core.silence import silence
 from .checkpoint_file import CheckpointFile
 from .clip_text import (
@@ -23,11 +25,11 @@ from .clip_text import (
     read_tokenizer,
     tokenizer_folder,
 )
-from .discrete_noise import scaled_linear_noise
+from .discrete_noise import DiscreteNoise, scaled_linear_noise
 from .latent_prior import LatentCondition, LatentModel, LatentPrior
 from .model_files import ModelNode, choices, locate, network_dtype
-from .multiview_unet import MultiViewFile, camera_vectors
-from .pipeline_folder import load_network
+from .multiview_unet import MultiViewFile
+from .pipeline_folder import load_network, read_scheduler
 
 NAME = "MVDream Prior"
 
@@ -76,19 +78,28 @@ def read_latent_model(file: MultiViewFile, unet: torch.nn.Module, tokenizer: str
                       device: torch.device) -> LatentModel:
     """The UNet with the autoencoder and the text encoder that belong to it."""
     from diffusers import AutoencoderKL
-    from transformers import CLIPTextModel
 
     name = file.source.name
+    noise, prediction = scaled_linear_noise(), "epsilon"
     if file.folder:
+        text, noise, prediction = read_parts(file.folder, name)
         vae = load_network(AutoencoderKL, file.folder / "vae", name, unet.dtype)
-        text = ClipText(load_network(CLIPTextModel, file.folder / "text_encoder", name),
-                        read_tokenizer(file.folder / "tokenizer", name))
     else:
         vae, text = file.read_vae(unet.dtype), read_text(file.source, file.text_prefix, tokenizer)
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
     if resolution <= 0 or resolution % factor:
         raise DistillError(f"{name}: the resolution {resolution} is no multiple of {factor}, which one latent pixel covers.")
-    return LatentModel(unet, vae, [text], scaled_linear_noise(), "epsilon", resolution // factor)
+    return LatentModel(unet, vae, [text], noise, prediction, resolution // factor)
+
+
+def read_parts(folder: Path, name: str) -> tuple[ClipText, DiscreteNoise, str]:
+    """Text encoder, noise levels and kind of prediction of a folder; Stable Diffusion's where it has no scheduler."""
+    from transformers import CLIPTextModel
+
+    text = ClipText(load_network(CLIPTextModel, folder / "text_encoder", name), read_tokenizer(folder / "tokenizer", name))
+    if not (folder / "scheduler").is_dir():
+        return text, scaled_linear_noise(), "epsilon"
+    return text, *read_scheduler(folder / "scheduler", name)
 
 
 def read_text(source: CheckpointFile, prefix: str, tokenizer: str) -> ClipText:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -10,14 +11,15 @@ from torch import Tensor
 
 from ..comfy import PRIOR, Node, io
 from ..core.errors import DistillError
+from ..core.multi_view import join_views
 from ..core.picture import NORMAL_DEPTH
 from .checkpoint_file import CheckpointFile
 from .discrete_noise import scaled_linear_noise
 from .latent_prior import LatentModel, LatentPrior
 from .ldm_layout import UNET, read_unet, read_vae
 from .model_files import ModelNode, choices, locate, network_dtype
-from .multiview_unet import CAMERA, TEXTS, join_views, node_of
-from .mvdream import read_text, reading_networks, shared_widgets
+from .multiview_unet import CAMERA, TEXTS, MultiViewFile, node_of
+from .mvdream import read_parts, read_text, reading_networks, shared_widgets
 from .richdreamer import RichDreamerPrior
 
 NAME = "Normal-Depth Prior"
@@ -29,7 +31,8 @@ class NormalDepth:
     """A recipe.
 
     path        a .ckpt file as published: nd_mv_ema (four views at once) or nd-laion_ema (one view). A file that still has
-                both the weights and their average gives the average
+                both the weights and their average gives the average. Or a folder as MVDream's, without a "vae", for a model
+                of several views
     views       pictures that are denoised jointly, by a model of several views. It was trained with 4
     resolution  side of what the model is shown, pixels; 0: 32 for several views, which has no autoencoder, and 512 for one
 
@@ -46,6 +49,8 @@ class NormalDepth:
 
     def load(self, device: torch.device) -> LatentPrior:
         with reading_networks(NAME):
+            if Path(self.path).is_dir():
+                return self._read_folder(Path(self.path), device)
             source = _checked(CheckpointFile(self.path, NAME))
             dtype = network_dtype(self.precision, device)
             unet = read_unet(source, average=True, dtype=dtype)
@@ -62,6 +67,16 @@ class NormalDepth:
                                    "pixel covers.")
             return SingleViewNormalDepth(LatentModel(unet, vae, texts, scaled_linear_noise(), "epsilon",
                                                      (self.resolution or 512) // factor), device)
+
+    def _read_folder(self, folder: Path, device: torch.device) -> LatentPrior:
+        file = MultiViewFile(folder, NAME, "a normal-depth model")
+        if file.takes_image or (folder / "vae").exists():
+            raise DistillError(f"{NAME}: {folder} is a model of coloured pictures. Use the "
+                               f"{'ImageDream' if file.takes_image else 'MVDream'} Prior node for it.")
+        unet = file.read_unet(self.views, network_dtype(self.precision, device))
+        text, noise, prediction = read_parts(folder, NAME)
+        return MultiViewNormalDepth(LatentModel(unet, None, [text], noise, prediction, self.resolution or 32), device,
+                                    self.views, NAME)
 
 
 def _checked(source: CheckpointFile) -> CheckpointFile:
@@ -129,8 +144,9 @@ class NormalDepthPriorNode(ModelNode, Node):
                         "views at once or from one.",
             search_aliases=["richdreamer", "nd-mv", "normal depth diffusion", "geometry prior"],
             inputs=[
-                io.Combo.Input("model", options=choices("checkpoints"), tooltip="nd_mv_ema.ckpt (four views at once) or "
-                               "nd-laion_ema.ckpt (one view) in the checkpoints folder."),
+                io.Combo.Input("model", options=choices(), tooltip="nd_mv_ema.ckpt (four views at once) or "
+                               "nd-laion_ema.ckpt (one view) in the checkpoints folder, or a folder that Train Normal-Depth "
+                               "Prior wrote."),
                 views,
                 io.Int.Input("resolution", default=0, min=0, max=1024, step=8, tooltip="Side of what the model is shown, "
                              "pixels. 0: what it was trained on, 32 for four views (without autoencoder), 512 for one."),
@@ -142,5 +158,5 @@ class NormalDepthPriorNode(ModelNode, Node):
 
     @classmethod
     def execute(cls, model, views=4, resolution=0, precision="auto", tokenizer="") -> io.NodeOutput:
-        return io.NodeOutput(NormalDepth(str(locate(model, NAME, "checkpoints")), views,
+        return io.NodeOutput(NormalDepth(str(locate(model, NAME)), views,
                                          str(locate(tokenizer, NAME)) if tokenizer else "", resolution, precision))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.cameras import Cameras, on_sphere
+from ..core.cameras import Cameras, on_sphere, relative_pose
 from ..core.errors import DistillError
 
 NEAREST = math.radians(0.01)  # angles below count as this one
@@ -38,16 +38,10 @@ class ReferenceViews:
                      for angles in (self.elevation, self.azimuth))
 
     def poses(self, cameras: Cameras) -> Tensor:
-        """Where each camera is, seen from each picture's: [B,R,4] of polar angle, sine and cosine of azimuth, distance.
-
-        The differences are camera minus picture in radians and world units, and polar = 90 degrees - elevation: a camera
-        that looks from higher up than the picture has a negative first number (Liu et al. 2023, published code).
-        """
+        """Where each camera is, seen from each picture's: relative_pose [B,R,4]."""
         elevation, azimuth = self.angles(cameras.azimuth)
-        turn = cameras.azimuth[:, None] - azimuth
-        distance = cameras.distance - self.distance if self.distance else torch.zeros_like(cameras.distance)
-        return torch.stack([elevation - cameras.elevation[:, None], turn.sin(), turn.cos(),
-                            distance[:, None].expand_as(turn)], -1)
+        farther = cameras.distance - self.distance if self.distance else torch.zeros_like(cameras.distance)
+        return relative_pose(elevation, azimuth, cameras.elevation[:, None], cameras.azimuth[:, None], farther[:, None])
 
     def weights(self, cameras: Cameras) -> Tensor:
         """How much each picture says about each camera's view: [B,R], rows sum to 1.

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -49,6 +49,8 @@ class ShapeDataset:
 
     Raises DistillError for numbers that make no picture.
     """
+
+    images: ClassVar[type] = ShapeImages
 
     size: int = 60_000
     resolution: int = 32
@@ -144,14 +146,15 @@ def _background(rng):
 
 
 def load_or_render(
-    dataset: ShapeDataset, path: str, progress: Callable[[int, int], None] | None = None, device="cpu"
-) -> ShapeImages:
-    """Read a dataset back from the npz at `path` when that holds the same recipe, else render and write it."""
+    dataset, path: str, progress: Callable[[int, int], None] | None = None, device="cpu"
+):
+    """The images of a dataset recipe, read back from the npz at `path` when that holds the same recipe, else rendered and
+    written there. dataset.images is their NamedTuple of arrays."""
     recipe = repr(dataset)
     try:
         with np.load(path) as stored:
             if str(stored["recipe"]) == recipe:
-                return ShapeImages(*(stored[name] for name in ShapeImages._fields))
+                return dataset.images(*(stored[name] for name in dataset.images._fields))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # there is none, or none that can be read: it only saves time
     images = dataset.render(progress, device)

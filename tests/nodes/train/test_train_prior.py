@@ -8,7 +8,8 @@ from distill3d.nodes.core.errors import Cancelled, DistillError
 from distill3d.nodes.priors.builtin_prior import BuiltinPriorNode
 from distill3d.nodes.train.prior_trainer import PriorRecipe
 from distill3d.nodes.train.shape_dataset import ShapeDataset
-from distill3d.nodes.train.train_prior import TrainPriorNode, parse_channels, train_prior
+from distill3d.nodes.train.train_prior import TrainPriorNode, train_prior
+from distill3d.nodes.train.training_run import parse_channels
 
 RECIPE = PriorRecipe(steps=5, batch=4, channels=(16, 32), warmup=2, reading_steps=3)
 DATASET = ShapeDataset(8, resolution=8, supersample=1)

@@ -1,0 +1,25 @@
+"""Pictures as CLIP's image towers take them."""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Of the pictures that CLIP was trained on, in [0,1] (Radford et al. 2021, published code).
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+
+
+def normalized(pixels: Tensor) -> Tensor:
+    """Channels [B,3,H,W] in [0,1] -> mean 0 and deviation 1 over CLIP's training pictures. Differentiable."""
+    mean, deviation = (torch.tensor(numbers, device=pixels.device).view(1, 3, 1, 1) for numbers in (MEAN, DEVIATION))
+    return (pixels - mean) / deviation
+
+
+def clip_pixels(rgb: Tensor, side: int) -> Tensor:
+    """Square pictures rgb [B,H,H,3] in [0,1] -> what a tower of `side` pixels takes [B,3,side,side], float32. Differentiable.
+
+    As in the latent diffusion code: bicubic with the corners aligned and without antialiasing, which is what Zero123 was
+    trained with (transformers' own processor resizes in another way).
+    """
+    return normalized(F.interpolate(rgb.permute(0, 3, 1, 2).float(), (side, side), mode="bicubic", align_corners=True))
