@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="what is installed and what is missing")
     doctor.add_argument("--output", default="output", metavar="DIR", help="output folder to look at")
+    add_models_option(doctor)
     doctor.add_argument("--device", help="device to look at")
 
     commands.add_parser("evaluate", help="score results against known shapes (--help for its options)", add_help=False)
@@ -82,9 +83,15 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="for every seed in the workflow")
     parser.add_argument("--output", default="output", metavar="DIR", help="where files go (default: ./output)")
     parser.add_argument("--input", default="input", metavar="DIR", help="where Load Image looks (default: ./input)")
+    add_models_option(parser)
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
     parser.add_argument("--quiet", action="store_true", help="no progress; the written files only")
     parser.add_argument("--debug", action="store_true", help="show where an error happened")
+
+
+def add_models_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models", metavar="DIR", help="where models lie, in folders named checkpoints, diffusers, ... as "
+                        "in ComfyUI's models folder (default: ./models)")
 
 
 def parse_sets(pairs: Sequence[str]) -> dict[str, str]:
@@ -113,7 +120,8 @@ def _execute(arguments: argparse.Namespace, workflow: str, sets: dict, resume: b
     from .run import run_workflow
 
     path = listing.find_workflow(workflow)
-    host = Console(arguments.output, arguments.device, arguments.input, arguments.quiet)
+    host = Console(arguments.output, arguments.device, arguments.input, arguments.quiet,
+                   models=arguments.models)
     began = time.monotonic()
     with host.listening(), host.writable_output():
         try:
@@ -141,7 +149,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from .console import Console
     from .doctor import examine, report
 
-    findings = examine(Console(arguments.output, arguments.device))
+    findings = examine(Console(arguments.output, arguments.device, models=arguments.models))
     sys.stdout.write(report(findings))
     return 1 if any(one.status == "wrong" for one in findings) else 0
 

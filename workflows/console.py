@@ -21,20 +21,26 @@ from ..nodes.core.errors import DistillError
 class Console(Host):
     """Progress and warnings go to `stream` (stderr), so that stdout holds results only.
 
-    quiet  no progress; warnings stay
+    quiet   no progress; warnings stay
+    models  the folder that models are looked for in, by kind: models/checkpoints, models/diffusers, ...; None: ./models,
+            which need not exist. Raises DistillError for another that does not
     """
 
     def __init__(self, output: str | os.PathLike = "output", device: str | None = None,
-                 input: str | os.PathLike = "input", quiet: bool = False, stream: TextIO | None = None):
+                 input: str | os.PathLike = "input", quiet: bool = False, stream: TextIO | None = None,
+                 models: str | os.PathLike | None = None):
         super().__init__(output, _checked_device(device))
         self.quiet, self.stream = quiet, stream or sys.stderr
-        self._input = Path(input)
+        self._input, self._models = Path(input), _checked_models(models)
         self._presses, self._finished_node = 0, None
         self._bar: ConsoleProgress | None = None
 
     @property
     def input_directory(self) -> Path:
         return self._input
+
+    def model_folders(self, kind: str) -> list[Path]:
+        return [self._models / kind]
 
     def progress(self, node_id: str | None, title: str, total: int) -> Progress:
         if self.quiet:
@@ -201,6 +207,13 @@ def _checked_device(name: str | None) -> str | None:
         raise DistillError(f'Device "{name}" cannot be used here: {reason}. Leave --device out to let the program '
                            'choose, or use "cpu".') from None
     return str(device)
+
+
+def _checked_models(folder: str | os.PathLike | None) -> Path:
+    if folder is not None and not Path(folder).is_dir():
+        raise DistillError(f'There is no models folder "{folder}". Give --models the folder that holds checkpoints, diffusers '
+                           "and the like, for example ComfyUI's own.")
+    return Path("models" if folder is None else folder)
 
 
 def size_text(size: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..nodes.core.errors import DistillError
 from ..nodes.evaluate.prompts import STANDARD, read_prompts
 from ..nodes.evaluate.table import summary_line
-from .cli import parse_sets
+from .cli import add_models_option, parse_sets
 from .console import Console
 from .evaluation import Evaluation
 from .graph import read_graph
@@ -32,11 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of every run (default 0)")
     parser.add_argument("--output", default="output/evaluation", metavar="DIR",
                         help="for table.md, table.json, contact_sheet.png and what the workflow saves")
-    parser.add_argument("--resume", action="store_true", help="keep the rows that an earlier, equal call has "
-                        "measured; not after a change of code or weights")
+    parser.add_argument("--resume", action="store_true", help="keep the rows that an earlier call has measured with "
+                        "the same workflow, settings and weights; not after a change of code")
     parser.add_argument("--quick", action="store_true",
                         help="run only what is measured, the scene and its bare mesh: no texture, no files")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="prompts at once (default 1)")
+    add_models_option(parser)
     parser.add_argument("--device", default=None, help="cpu, cuda, ... (default: the fastest there is)")
     parser.add_argument("--quiet", action="store_true", help="no progress of single runs; a line for each prompt stays")
     parser.add_argument("--debug", action="store_true", help="show where an error happened")
@@ -52,13 +53,14 @@ def main(arguments: argparse.Namespace) -> int:
                            "Give --only 0 (all) or more, and --jobs 1 or more.")
     prompts, sets = read_prompts(arguments.prompts), parse_sets(arguments.sets)
     graph = read_graph(find_workflow(arguments.workflow))
-    host = Console(arguments.output, arguments.device)
+    host = Console(arguments.output, arguments.device, models=arguments.models)
     produce = WorkflowProducer(graph, sets, Path(arguments.output) / "files", str(host.device()),
-                               quiet=arguments.quiet or arguments.jobs > 1, quick=arguments.quick)
-    produce.prepared(prompts[0], arguments.seed)
+                               quiet=arguments.quiet or arguments.jobs > 1, quick=arguments.quick, models=arguments.models)
+    weights = produce.weights(prompts[0], arguments.seed)
     content = hashlib.sha256(json.dumps(graph.to_api(), sort_keys=True).encode()).hexdigest()[:16]
     evaluation = Evaluation(tuple(prompts), produce, arguments.seed, device=str(host.device()), facts={
-        "workflow": f"{graph.name} ({content})", "set": sets, "quick": arguments.quick, "device": str(host.device())})
+        "workflow": f"{graph.name} ({content})", "set": sets, "weights": weights, "quick": arguments.quick,
+        "device": str(host.device())})
     with host.writable_output():
         rows = evaluation.run(arguments.output, arguments.only, arguments.resume, arguments.jobs, host.say)
     sys.stdout.write(f"{summary_line(rows)}\n{Path(arguments.output) / 'table.md'}\n")

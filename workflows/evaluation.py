@@ -51,28 +51,30 @@ class Evaluation:
     device: str = "cpu"
     facts: dict[str, Any] = field(default_factory=dict)
 
+    def made_with(self) -> dict[str, Any]:
+        """What decides the numbers of a row, by name, as JSON keeps it; the code is taken to be the same."""
+        facts = {"prompts": _digest(self.prompts), "seed": self.seed, "view size": self.size, "points": self.points,
+                 **self.facts}
+        return json.loads(json.dumps(facts, default=str))
+
     def fingerprint(self) -> str:
-        """Equal for evaluations whose rows may stand in one table; code and weights are taken to be the same."""
-        facts = [self.prompts, self.seed, self.size, self.points, self.facts]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        """Equal for evaluations whose rows may stand in one table."""
+        return _digest(self.made_with())
 
     def run(self, folder: str | os.PathLike, only: int = 0, resume: bool = False, jobs: int = 1,
             report: Callable[[str], None] = lambda line: None) -> list[Row]:
         """Measures the first `only` prompts (0: all), writing each row as soon as it is known.
 
         folder  gets table.md, table.json and contact_sheet.png, rewritten after every prompt, and rows/
-        resume  keeps rows that an earlier, equal evaluation of this folder has measured; failed ones are run again
+        resume  keeps rows that an earlier, equal evaluation of this folder has measured; failed ones are run again, and
+                so are those made with something else, which is reported in a line
         jobs    prompts at once, each in a process of its own when more than one
         report  is called with a line after every prompt
 
         A prompt that ends in a DistillError is a row with that error; any other exception passes.
         """
-        folder, rows = Path(folder), {}
-        chosen = self.prompts[:only or None]
-        for prompt in chosen:
-            stored = self._stored(folder, prompt) if resume else None
-            if stored is not None:
-                rows[prompt] = stored
+        folder, chosen = Path(folder), self.prompts[:only or None]
+        rows = self._stored_rows(folder, chosen, report) if resume else {}
         todo = [prompt for prompt in chosen if prompt not in rows]
         for prompt, row in zip(todo, _each(functools.partial(self.measure, folder=folder), todo, jobs)):
             rows[prompt] = row
@@ -91,7 +93,7 @@ class Evaluation:
             row = Row(prompt, self.seed, peak_memory_mb=peak_memory_mb(), error=str(error))
             (folder / "rows" / f"{name}.png").unlink(missing_ok=True)
         write_atomically(folder / "rows" / f"{name}.json", json.dumps(
-            {"fingerprint": self.fingerprint(), "row": asdict(row)}, indent=1).encode())
+            {"fingerprint": self.fingerprint(), "made_with": self.made_with(), "row": asdict(row)}, indent=1).encode())
         return row
 
     def _measured(self, prompt: str, name: str, folder: Path) -> Row:
@@ -113,13 +115,25 @@ class Evaluation:
                    self.prompts[precision.color.order[0]], self.prompts[precision.textureless.order[0]],
                    product.seconds, product.optimize_seconds, memory, problem)
 
-    def _stored(self, folder: Path, prompt: str) -> Row | None:
-        try:
-            stored = json.loads((folder / "rows" / f"{_file_name(prompt)}.json").read_text(encoding="utf-8"))
-            row = Row(**stored["row"]) if stored["fingerprint"] == self.fingerprint() else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None  # absent or damaged: measured again
-        return row if row is not None and row.iou is not None else None
+    def _stored_rows(self, folder: Path, chosen: Sequence[str], report: Callable[[str], None]) -> dict[str, Row]:
+        """Rows of this evaluation; reports how many are there that were made with something else."""
+        rows, others, differing, own = {}, 0, set(), self.made_with()
+        for prompt in chosen:
+            try:
+                stored = json.loads((folder / "rows" / f"{_file_name(prompt)}.json").read_text(encoding="utf-8"))
+                row, made_with = Row(**stored["row"]), stored.get("made_with", {})
+                if stored["fingerprint"] != self.fingerprint():
+                    others += 1
+                    differing |= {name for name in {**own, **made_with} if own.get(name) != made_with.get(name)}
+                elif row.iou is not None:
+                    rows[prompt] = row
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue  # absent or damaged: measured again
+        if others:
+            names = [name for name in own if name in differing] + sorted(differing - own.keys())
+            report(f"{others} stored {'row was' if others == 1 else 'rows were'} made with other {', '.join(names)}: "
+                   f"{'it is' if others == 1 else 'they are'} made again")
+        return rows
 
     def _write(self, folder: Path, rows: Sequence[Row]) -> None:
         facts = {**self.facts, "seed": self.seed, "view size": self.size, **versions()}
@@ -169,6 +183,10 @@ def _each(work: Callable[[str], Row], prompts: Sequence[str], jobs: int) -> Iter
             yield from pool.map(work, prompts)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _file_name(prompt: str) -> str:

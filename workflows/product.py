@@ -18,6 +18,7 @@ from .graph import Graph, GraphNode, Link
 from .run import RunResult, run_workflow
 from .schema import Registry
 from .setting import STAGE_NODE, with_settings
+from .weights import weights_of
 
 
 class Product(NamedTuple):
@@ -39,6 +40,7 @@ class WorkflowProducer:
     device    None: the host's choice; quiet: no progress
     quick     runs only what is measured: no texture, no files
     registry  node classes by id; None: this pack's and the stand-ins for core's
+    models    folder of models; None: ./models
     """
 
     graph: Graph
@@ -48,13 +50,13 @@ class WorkflowProducer:
     quiet: bool = True
     quick: bool = False
     registry: Registry | None = None
+    models: str | os.PathLike | None = None
 
     def __call__(self, prompt: str, seed: int, name: str) -> Product:
         """Runs the workflow; name: of the folder for its files. Raises DistillError, which names the node."""
         graph, registry = self.prepared(prompt, seed)
         began = time.perf_counter()
-        result = run_workflow(graph, host=Console(Path(self.output) / name, self.device, quiet=self.quiet),
-                              registry=registry)
+        result = run_workflow(graph, host=self._host(name), registry=registry)
         seconds = time.perf_counter() - began
         stages = sum(result.seconds[key] for key in result.seconds if graph.nodes[key].type == STAGE_NODE)
         return Product(last_scene(graph, registry, result), last_mesh(graph, registry, result), seconds, stages)
@@ -66,6 +68,14 @@ class WorkflowProducer:
         if not _makers(graph, registry, "DISTILL3D_SCENE"):
             raise DistillError(f'The workflow "{graph.name}" makes no scene, so there is nothing to compare.')
         return measured_part(graph, registry) if self.quick else (graph, registry)
+
+
+    def weights(self, prompt: str, seed: int) -> dict[str, str]:
+        """What `weights_of` says of the workflow. Raises DistillError as `prepared` does."""
+        return weights_of(*self.prepared(prompt, seed), self._host("."))
+
+    def _host(self, name: str) -> Console:
+        return Console(Path(self.output) / name, self.device, quiet=self.quiet, models=self.models)
 
 
 class Keep(Node):

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from distill3d.nodes.comfy import Node, host, io
 from distill3d.nodes.core.errors import DistillError
 from distill3d.workflows import cli, doctor, listing, schema
 from distill3d.workflows.console import Console
@@ -39,6 +40,35 @@ def test_output_folder_and_quiet(files, capsys):
     assert capsys.readouterr().out.endswith("else/where/a/b_00001_.txt\n")
 
 
+class TakeModel(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(node_id="TakeModel", is_output_node=True, inputs=[io.Model.Input("model")])
+
+    @classmethod
+    def execute(cls, model):
+        host().say(f"took {model.path}")
+        return io.NodeOutput()
+
+
+def test_models_are_looked_for_in_the_folder_that_is_given(files, registry, monkeypatch, capsys):
+    """The error of a missing file names it, and a file in it is found."""
+    monkeypatch.setattr(schema, "default_registry", lambda: {**registry, "TakeModel": TakeModel})
+    chain = {"1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd.ckpt"}},
+             "2": {"class_type": "TakeModel", "inputs": {"model": ["1", 0]}}}
+    (files / "w.json").write_text(json.dumps(chain))
+    (files / "mine/checkpoints").mkdir(parents=True)
+    assert cli.main(["run", "w.json", "--models", "mine"]) == 1
+    assert 'there is no "sd.ckpt" below mine/checkpoints' in capsys.readouterr().err
+    assert cli.main(["run", "w.json"]) == 1
+    assert 'there is no "sd.ckpt" below models/checkpoints' in capsys.readouterr().err
+    (files / "mine/checkpoints/sd.ckpt").write_bytes(b"")
+    assert cli.main(["run", "w.json", "--models", "mine"]) == 0
+    assert capsys.readouterr().err == f"took {files / 'mine/checkpoints/sd.ckpt'}\n"
+    cli.main(["doctor", "--models", "mine"])
+    assert f"{files}/mine/checkpoints (1 entries)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["run", "absent.json"], 'no workflow file "absent.json"'),
     (["run", "w.json", "--set", "factor"], "KEY=VALUE"),
@@ -47,6 +77,7 @@ def test_output_folder_and_quiet(files, capsys):
     (["run", "w.json", "--set", "nothing=1"], "no node has a value"),
     (["run", "w.json", "--seed", "x"], "--seed"),
     (["run", "w.json", "--device", "abacus"], 'Device "abacus"'),
+    (["run", "w.json", "--models", "absent"], 'no models folder "absent"'),
     (["run", "w.json", "--output", "w.json/below"], "Cannot write to the output folder"),
     (["run", "w.json", "--resume"], "nothing to resume"),
     (["run", "w.json", "--frobnicate"], "--frobnicate"),

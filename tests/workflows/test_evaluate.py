@@ -112,6 +112,24 @@ def test_resume_runs_only_what_is_missing(tmp_path):
     assert len(make.asked) == 4, "a damaged row is measured again"
 
 
+def test_resume_says_what_else_rows_were_made_with(tmp_path):
+    settings = {"set": {}, "weights": {"Built-in Prior (#1)": "aaa"}}
+    evaluation(Maker(), facts=settings).run(tmp_path, only=2)
+    make, lines = Maker(), []
+    evaluation(make, facts=settings).run(tmp_path, only=2, resume=True, report=lines.append)
+    assert make.asked == [] and lines == []
+    other = {"set": {"steps": "9"}, "weights": {"Built-in Prior (#1)": "bbb"}}
+    evaluation(make, facts=other).run(tmp_path, only=1, resume=True, report=lines.append)
+    assert lines[0] == "1 stored row was made with other set, weights: it is made again" and len(lines) == 2
+    evaluation(make, facts=other, size=12).run(tmp_path, only=2, resume=True, report=lines.append)
+    assert lines[2] == "2 stored rows were made with other view size, set, weights: they are made again"
+    assert [prompt for prompt, _, _ in make.asked] == ["a red cube", "a red cube", "a blue cube"]
+    old = json.loads((tmp_path / "rows" / "a_red_cube.json").read_text())
+    del old["made_with"]  # as written by earlier versions
+    (tmp_path / "rows" / "a_red_cube.json").write_text(json.dumps({**old, "fingerprint": "x"}))
+    assert evaluation(make, facts=other, size=12).run(tmp_path, only=1, resume=True)[0].iou > 0.8 and len(make.asked) == 4
+
+
 def test_an_interrupted_run_keeps_its_rows(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         evaluation(Maker(a_blue_cube=KeyboardInterrupt())).run(tmp_path)
@@ -235,6 +253,60 @@ def test_command_line(tmp_path, monkeypatch, capsys):
     assert json.loads((output / "table.json").read_text())["facts"]["set"] == {"2.steps": "7"}
     assert main([*common, "--set", "2.stepz=7"]) == 1 and "stepz" in capsys.readouterr().err
     assert main([*common, "--jobs", "0"]) == 1 and "--jobs is 0" in capsys.readouterr().err
+
+
+def test_new_weights_are_noticed(tmp_path, monkeypatch, capsys):
+    """The workflow, its settings and the name of the model are the same; only the file is another."""
+    class Reader(Node):
+        @classmethod
+        def define_schema(cls):
+            return io.Schema(node_id="Reader", display_name="Reader", outputs=[PROMPT.Output("prompt")], inputs=[
+                PROMPT.Input("prompt"), io.String.Input("model", default=""), io.String.Input("folder", default="")])
+
+        @classmethod
+        def fingerprint_inputs(cls, model="", folder=""):
+            return f"own {folder}"
+
+        @classmethod
+        def execute(cls, prompt, model, folder):
+            return io.NodeOutput(prompt)
+
+    registry = {**REGISTRY, "Reader": Reader}
+    monkeypatch.setattr(schema, "default_registry", lambda: registry)
+    (tmp_path / "models/checkpoints").mkdir(parents=True)
+    (tmp_path / "models/checkpoints/a.pt").write_bytes(b"old")
+    (tmp_path / "secret").write_bytes(b"no model")
+    workflow, prompts = {**WORKFLOW, "8": {"class_type": "Reader", "inputs": {
+        "prompt": ["3", 0], "model": "a.pt", "folder": "../../secret"}}}, tmp_path / "prompts.txt"
+    workflow["1"] = {"class_type": "Distill3D_Optimize", "inputs": {"prompt": ["8", 0]}}
+    (tmp_path / "mine.json").write_text(json.dumps(workflow))
+    prompts.write_text("a red cube\n")
+    output = tmp_path / "out"
+    call = ["evaluate", "--workflow", str(tmp_path / "mine.json"), "--prompts", str(prompts), "--output", str(output),
+            "--seed", "5", "--device", "cpu", "--set", "2.steps=7", "--models", str(tmp_path / "models"), "--resume"]
+
+    def weights():
+        return json.loads((output / "table.json").read_text())["facts"]["weights"]
+
+    assert main(call) == 0 and capsys.readouterr().err.count("1/1 a red cube") == 1
+    first = weights()
+    assert list(first) == ["Reader (#8)"] and first["Reader (#8)"].startswith("own ../../secret ")
+    assert len(first["Reader (#8)"].split()) == 3, "the node's own words and one file"
+    assert main(call) == 0 and capsys.readouterr().err == ""
+    (tmp_path / "models/checkpoints/a.pt").write_bytes(b"new and longer")
+    assert main(call) == 0
+    assert capsys.readouterr().err.splitlines()[0] == "1 stored row was made with other weights: it is made again"
+    assert weights() != first
+
+
+def test_the_weights_of_the_built_in_prior_are_named(tmp_path):
+    from distill3d.nodes.core.prior import BUILTIN_FOLDER
+    from distill3d.nodes.priors.builtin_prior import weights_digest
+    from distill3d.workflows.listing import find_workflow
+
+    found = WorkflowProducer(read_graph(find_workflow("dreamfusion")), output=tmp_path).weights("a red cube", 0)
+    assert [name.split(" (")[0] for name in found] == ["Built-in Prior"]
+    assert list(found.values()) == [weights_digest(BUILTIN_FOLDER)]
 
 
 def test_jobs_keep_the_order(monkeypatch):
