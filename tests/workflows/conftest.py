@@ -1,4 +1,7 @@
 """Tiny nodes that stand for the pack's, so that the runner is tested without it."""
+import sys
+from pathlib import Path
+
 import pytest
 
 from distill3d.nodes import comfy
@@ -7,6 +10,8 @@ from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.state import write_atomically
 from distill3d.workflows import schema
 from distill3d.workflows.core_nodes import core_nodes
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 NUMBER, RAMP, TEXT = io.Custom("TEST_NUMBER"), io.Custom("TEST_RAMP"), io.Custom("TEST_TEXT")
 RAN = []  # (node class, unique id) of every execution
@@ -80,6 +85,24 @@ CLASSES = [
         io.Int.Input("seed", default=0, min=0, max=2**53 - 1), io.Boolean.Input("resume", default=False)],
         [NUMBER.Output("number")], optimize, not_idempotent=True),
 ]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A running ComfyUI, which the tests share."""
+    from comfyui_server import Server
+
+    server = Server(tmp_path_factory.mktemp("comfyui"))
+    try:
+        server.wait_until(300, "The start", server.is_up)
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def info(server):
+    return server.request("/object_info")[1]
 
 
 @pytest.fixture

@@ -1,0 +1,48 @@
+"""The workflows of real models in ComfyUI's own executor: a few steps with small random models in the published formats."""
+import pytest
+from comfyui_models import (place, write_deepfloyd_if, write_mvdream, write_picture, write_stable_diffusion, write_zero123)
+from comfyui_server import needs_comfyui, small
+
+pytestmark = needs_comfyui
+
+SCENE = {"Distill3D_HashGridVolume": {"log2_size": 8, "levels": 4}, "Distill3D_VolumeRenderer": {"samples": 24, "occupancy": 8},
+         "Distill3D_ExtractMesh": {"resolution": 16}, "Distill3D_Objective": {"resolution": 8},
+         "Distill3D_Turntable": {"frames": 2, "size": 16}}
+MODELS = {  # workflow: (folder, file, who writes it, widgets)
+    "dreamfusion_sd": ("checkpoints", "small_sd.safetensors", write_stable_diffusion, {
+        "CheckpointLoaderSimple": {"ckpt_name": "small_sd.safetensors"}, "Distill3D_PriorFromModel": {"resolution": 64}}),
+    "mvdream": ("checkpoints", "tiny_mvdream.pt", write_mvdream, {
+        "Distill3D_MVDreamPrior": {"model": "tiny_mvdream.pt", "resolution": 64}, "Distill3D_Objective": {"batch": 4}}),
+    "zero123": ("checkpoints", "tiny_zero123.ckpt", write_zero123, {
+        "Distill3D_Zero123Prior": {"model": "tiny_zero123.ckpt"}, "LoadImage": {"image": "red.png"},
+        "Distill3D_Objective": {"batch": 2}}),
+    "image_to_3d_stable_zero123": ("checkpoints", "tiny_zero123.ckpt", write_zero123, {
+        "Distill3D_Zero123Prior": {"model": "tiny_zero123.ckpt"}, "LoadImage": {"image": "red.png"},
+        "Distill3D_Objective": {"batch": 2}}),
+    "dreamfusion_if": ("diffusers", "tiny_if", write_deepfloyd_if, {"Distill3D_DeepFloydIFPrior": {"folder": "tiny_if"}})}
+
+
+def with_model(server, name):
+    """The workflow's prompt, small, with a model that is there."""
+    kind, file, write, widgets = MODELS[name]
+    path = place(server, kind, file)
+    if not path.exists():
+        write(path)
+        write_picture(server.folder / "input" / "red.png")
+    prompt = small(name)
+    for entry in prompt.values():
+        for changes in (SCENE, widgets):
+            entry["inputs"].update(changes.get(entry["class_type"], {}))
+    return prompt
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_output_is_there(server, info, name):
+    prompt = with_model(server, name)
+    assert {entry["class_type"] for entry in prompt.values()} <= set(info)
+    entry = server.run(prompt)
+    assert set(entry["outputs"]) == {node for node, one in prompt.items() if info[one["class_type"]]["output_node"]}
+    files = [file for output in entry["outputs"].values() for listed in output.values() for file in listed
+             if isinstance(file, dict)]
+    assert sorted(file["filename"].rpartition(".")[2] for file in files) == ["glb", "png", "webp"]
+    assert all((server.output / file["subfolder"] / file["filename"]).stat().st_size for file in files)
