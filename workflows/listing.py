@@ -11,6 +11,7 @@ from . import schema
 from .schema import Registry
 
 FOLDER = Path(__file__).parent
+HELP = FOLDER.parent / "web" / "docs"
 
 
 def shipped_workflows(folder: Path = FOLDER) -> dict[str, Path]:
@@ -46,7 +47,7 @@ def list_nodes(registry: Registry) -> str:
 
 
 def list_node(name: str, registry: Registry) -> str:
-    """One node, by display name or id: its inputs with defaults, ranges and tooltips, and its outputs."""
+    """One node, by display name or id: its inputs with defaults, ranges and tooltips, its outputs, and its help page."""
     names = {one.casefold(): node for key, node in registry.items()
              for one in (schema.display_name(node), key.removeprefix("Distill3D_"), key)}
     node = names.get(name.casefold())
@@ -54,9 +55,19 @@ def list_node(name: str, registry: Registry) -> str:
         raise DistillError(f'There is no node "{name}"{schema.close_to(name, names)}. "distill3d list" shows all.')
     entry = schema.schema_of(node)
     lines = [f"{schema.display_name(node)} ({entry.node_id})", entry.description or ""]
-    lines += ["", "Inputs"] + [_slot(entry, _input_facts(entry)) for entry in schema.inputs_of(node).values()]
+    lines += ["", "Inputs"] + [_slot(entry, input_facts(entry)) for entry in schema.inputs_of(node).values()]
     lines += ["", "Outputs"] + [_slot(slot, slot.get_io_type()) for slot in schema.outputs_of(node)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + written_help(entry.node_id)
+
+
+def written_help(node_id: str) -> str:
+    """What the node's help page says beyond its schema, as plain text; "" where it has none."""
+    try:
+        page = (HELP / f"{node_id}.md").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    own = re.sub(r"^# .*\n", "", page.split("\n## Inputs\n")[0])
+    return re.sub(r"^## ", "", re.sub(r"\*\*|`", "", own), flags=re.M).rstrip() + "\n"
 
 
 def _slot(slot: Any, facts: str) -> str:
@@ -64,7 +75,8 @@ def _slot(slot: Any, facts: str) -> str:
     return f"  {name}  [{facts}]" + (f"\n      {slot.tooltip}" if slot.tooltip else "")
 
 
-def _input_facts(entry: Any) -> str:
+def input_facts(entry: Any) -> str:
+    """The kind of an input, its choices or range, and its default."""
     facts = [entry.get_io_type()]
     kind = schema.widget_type(entry)
     if kind == "COMBO" and schema.choices(entry):
