@@ -90,6 +90,14 @@ def test_everything_has_a_tooltip(node):
 
 
 @every_node
+def test_a_search_finds_it_by_other_words(node):
+    schema = node.define_schema()
+    aliases = schema.search_aliases
+    assert aliases and len(set(aliases)) == len(aliases) and all(word == word.strip().lower() for word in aliases)
+    assert schema.display_name.lower() not in aliases
+
+
+@every_node
 def test_numbers_have_limits_and_start_within_them(node):
     for widget in filter(is_number, node.define_schema().inputs):
         if widget.force_input:
