@@ -1,4 +1,4 @@
-"""The only door to ComfyUI, together with comfy_model.py, which runs its models.
+"""The only door to ComfyUI, together with comfy_model.py, which runs its models, and comfy_panel.py, which shows progress.
 
 Nodes import everything of the host from here: the schema classes (`io`, `Types`), the base class `Node`, our socket
 types, and `host()`, which shows progress, says when to stop, and names folders and the device. Without ComfyUI a small
@@ -43,6 +43,7 @@ OBJECTIVE = io.Custom("DISTILL3D_OBJECTIVE")
 OPTIMIZER = io.Custom("DISTILL3D_OPTIMIZER")
 SCHEDULE = io.Custom("DISTILL3D_SCHEDULE")
 DATASET = io.Custom("DISTILL3D_DATASET")
+VIEW_DATASET = io.Custom("DISTILL3D_VIEW_DATASET")
 
 
 def scheduled(id: str, default: float, tooltip: str, **options: Any):
@@ -64,6 +65,7 @@ class Progress:
 
     interval = 0.3
     shows_pictures = False  # whether a preview would be seen at all
+    error: BaseException | None = None  # what ended the work before its end
 
     def __init__(self, node_id: str | None, title: str, total: int):
         self.node_id, self.title, self.total = node_id, title, total
@@ -82,6 +84,13 @@ class Progress:
     def show(self, step: int, text: str, image: Tensor | None, facts: dict) -> None: ...
 
     def close(self) -> None: ...
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self.error = error
+        self.close()
 
 
 class Host:
@@ -162,31 +171,6 @@ class Host:
                 "type": "output"}
 
 
-class _ComfyProgress(Progress):
-    shows_pictures = True
-
-    def __init__(self, node_id, title, total):
-        super().__init__(node_id, title, total)
-        import comfy.utils
-        self._bar = comfy.utils.ProgressBar(total, node_id=node_id)
-
-    def show(self, step, text, image, facts):
-        from PIL import Image
-        from server import PromptServer
-
-        preview = None
-        if image is not None:
-            picture = (image.detach().clamp(0, 1) * 255).byte().cpu().numpy()
-            preview = ("JPEG", Image.fromarray(picture), 1024)
-        self._bar.update_absolute(step, self.total, preview)
-        server = PromptServer.instance
-        if text and self.node_id is not None:
-            server.send_progress_text(text, self.node_id)
-        if facts:
-            server.send_sync("distill3d.progress", {"node": self.node_id, "step": step, "total": self.total, **facts},
-                             server.client_id)
-
-
 class _ComfyHost(Host):
     def __init__(self):
         import folder_paths
@@ -223,7 +207,8 @@ class _ComfyHost(Host):
         return super().should_finish(_in_this_run(node_id))
 
     def progress(self, node_id, title, total):
-        return _ComfyProgress(node_id, title, total)
+        from .comfy_panel import ComfyProgress
+        return ComfyProgress(node_id, title, total)
 
     def warn(self, text):
         import logging
@@ -257,26 +242,7 @@ def set_host(new: Host | None) -> None:
 
 
 async def register_routes() -> None:
-    """The one route of this pack: POST /distill3d/finish {"node": id} ends that node's stage and keeps its result.
-
-    Without "node" it ends the stage that runs. Answers 409 when that node does not run, 400 to a broken request.
-    """
-    if not IN_COMFYUI:
-        return
-    from aiohttp import web
-    from comfy_execution.progress import NodeState, get_progress_state
-    from server import PromptServer
-
-    @PromptServer.instance.routes.post("/distill3d/finish")
-    async def finish(request):
-        try:
-            asked = (await request.json()).get("node")
-        except (ValueError, AttributeError):
-            return web.json_response({"error": 'Send a JSON object: {"node": id}.'}, status=400)
-        running = [node for node, entry in get_progress_state().nodes.items() if entry["state"] is NodeState.Running]
-        ending = [node for node in running if asked is None or node == str(asked)]
-        for node in ending:
-            host().finish_now(node)
-        if not ending:
-            return web.json_response({"error": "No such node runs now.", "running": running}, status=409)
-        return web.json_response({"ok": True})
+    """The routes of this pack, where there is a server."""
+    if IN_COMFYUI:
+        from .comfy_panel import register_routes
+        register_routes()

@@ -82,10 +82,9 @@ class Run:
                        for objective in self.objectives for i, loss in enumerate(objective.losses)}
         self._resume()
         self._try_largest()
-        progress = host.progress(self.node_id, "Optimize", settings.steps)
         started = saved = time.monotonic()
         before, first = self.seconds, self.step
-        try:
+        with host.progress(self.node_id, "Optimize", settings.steps) as progress:
             while self.step < settings.steps:
                 host.check()
                 facts = self._advance(self.step)
@@ -98,8 +97,6 @@ class Run:
                     saved = time.monotonic()
                 if host.should_finish(self.node_id) or self.health.is_lost():
                     break
-        finally:
-            progress.close()
         return self._result()
 
     def _advance(self, step: int) -> dict[str, float]:

@@ -1,0 +1,83 @@
+"""What the live panel on a node shows, kept beside the run so that a page that was reloaded gets it back."""
+from __future__ import annotations
+
+import math
+import time
+from typing import Mapping
+
+POINTS = 256
+KEPT = 32
+RUNNING, FINISHED, ENDED, CANCELLED, FAILED = "running", "finished", "ended early", "cancelled", "failed"
+
+
+class Curve:
+    """A growing series of numbers in at most POINTS points [step, value]: each time they are full, every second one goes,
+    and from then on half as many are taken."""
+
+    def __init__(self):
+        self.points: list[list[float]] = []
+        self._stride, self._seen = 1, 0
+
+    def add(self, step: int, value: float) -> bool:
+        """Whether the number was kept."""
+        is_kept = self._seen % self._stride == 0
+        self._seen += 1
+        if is_kept:
+            self.points.append([step, value])
+            if len(self.points) >= POINTS:
+                del self.points[1::2]
+                self._stride *= 2
+        return is_kept
+
+
+class Panel:
+    """One run of one node. `workflow` and `node` say where it is shown, `run` tells it from the node's other runs."""
+
+    def __init__(self, workflow: str, node: str, run: str, total: int):
+        self.workflow, self.node, self.run, self.total = workflow, node, run, total
+        self.step, self.status, self.picture = 0, RUNNING, ""
+        self.curves: dict[str, Curve] = {}
+        self._began, self._first, self._speed = time.monotonic(), -1, 0.0
+
+    def see(self, step: int, picture: str, facts: Mapping[str, float]) -> dict:
+        """Takes in what is new after `step` steps and returns it, as it is sent: facts as [step, value, whether the curve keeps
+        it]. picture: a data URL, "" for none."""
+        now = time.monotonic()
+        if self._first < 0:  # a resumed run begins in the middle, which says nothing of its speed
+            self._first = max(step - 1, 0)
+        self.step, self.picture = step, picture or self.picture
+        self._speed = (step - self._first) / max(now - self._began, 1e-9)
+        # JSON has no numbers that are not finite.
+        facts = {name: float(value) for name, value in facts.items() if math.isfinite(value)}
+        points = {name: [step, value, self.curves.setdefault(name, Curve()).add(step, value)] for name, value in facts.items()}
+        return {**self.head(), "facts": points, **({"picture": picture} if picture else {})}
+
+    def end(self, status: str) -> dict:
+        self.status = status
+        return {**self.head(), "facts": {}}
+
+    def head(self) -> dict:
+        """step of total, speed in steps a second."""
+        return {"workflow": self.workflow, "node": self.node, "run": self.run, "status": self.status, "step": self.step,
+                "total": self.total, "speed": self._speed}
+
+    def whole(self) -> dict:
+        return {**self.head(), "picture": self.picture, "curves": {name: curve.points for name, curve in self.curves.items()}}
+
+
+class Panels:
+    """The last run of each node, of the KEPT nodes that ran last; and which pages show panels."""
+
+    def __init__(self):
+        self._panels: dict[tuple[str, str], Panel] = {}
+        self.pages: set[str] = set()
+
+    def open(self, panel: Panel) -> Panel:
+        self._panels.pop((panel.workflow, panel.node), None)
+        self._panels[panel.workflow, panel.node] = panel
+        while len(self._panels) > KEPT:
+            del self._panels[next(iter(self._panels))]
+        return panel
+
+    def of(self, workflow: str) -> list[dict]:
+        return [panel.whole() for panel in list(self._panels.values()) if panel.workflow == workflow]

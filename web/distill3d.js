@@ -1,0 +1,106 @@
+// Live panels on the nodes that optimise: what a run looks like, its curves, and a button that ends it early.
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+import { idOf, nodeOf } from "./execution_id.mjs";
+import { Panel } from "./panel.mjs";
+
+const NODES = ["Distill3D_Optimize"]; // nodes/comfy_panel.py has the same list
+const SETTING = "Distill3D.LivePanel";
+const WIDGET = "distill3d_panel";
+const panels = new WeakMap(); // by node: a deleted node takes its panel with it
+
+const graph = () => app.rootGraph ?? app.graph;
+const isOn = () => app.extensionManager.setting.get(SETTING) ?? true;
+
+function attach(node) {
+  const panel = new Panel({ finish: (id) => finish(node, id), resize: () => fit(node) });
+  const widget = node.addDOMWidget(WIDGET, "DISTILL3D_PANEL", panel.element, {
+    serialize: false, // nothing in the prompt
+    hideOnZoom: false,
+    getMinHeight: () => (widget.hidden ? 0 : panel.minHeight),
+  });
+  widget.serialize = false; // nothing in the saved workflow
+  panels.set(node, { panel, widget });
+  setVisible(node, isOn());
+}
+
+function fit(node) {
+  const [width, height] = node.computeSize();
+  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)]);
+  node.setDirtyCanvas?.(true, true);
+}
+
+function setVisible(node, visible) {
+  const { widget, panel } = panels.get(node);
+  widget.hidden = widget.options.hidden = !visible;
+  panel.element.style.display = visible ? "" : "none";
+}
+
+async function finish(node, id) {
+  const answer = await api.fetchApi("/distill3d/finish", {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ node: id ?? idOf(node, graph()) }),
+  });
+  return answer.ok;
+}
+
+// A reloaded page, another tab of the editor or an undone change: what the server still knows comes back.
+async function restore() {
+  const answer = await api.fetchApi(`/distill3d/panels?workflow=${encodeURIComponent(graph().id)}`);
+  if (!answer.ok) return;
+  for (const state of await answer.json()) panels.get(nodeOf(state.node, graph()))?.panel.show(state);
+}
+
+// The server sends panels what they show only while there is somebody to see it, and plain text otherwise.
+async function announce() {
+  if (!api.clientId) return;
+  await api.fetchApi("/distill3d/panels", {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ page: api.clientId, on: isOn() }),
+  });
+}
+
+app.registerExtension({
+  name: "distill3d.panel",
+  settings: [{
+    id: SETTING,
+    name: "Live panel on the Optimize node",
+    tooltip: "Pictures and curves of the run. Off: one picture and one line of text.",
+    category: ["Distill3D", "Optimize", "Live panel"],
+    type: "boolean",
+    defaultValue: true,
+    onChange(value, before) {
+      if (before === undefined || value === before) return;
+      announce();
+      const visit = (one) => {
+        for (const node of one.nodes) {
+          if (panels.has(node)) setVisible(node, value);
+          if (node.subgraph) visit(node.subgraph);
+        }
+      };
+      visit(graph());
+      graph().setDirtyCanvas?.(true, true);
+    },
+  }],
+  nodeCreated(node) {
+    if (NODES.includes(node.comfyClass)) attach(node);
+  },
+  async afterConfigureGraph() {
+    await restore();
+  },
+  async setup() {
+    api.addEventListener("distill3d.panel", ({ detail }) => {
+      if (detail.workflow && detail.workflow !== graph().id) return; // of a workflow in another tab
+      panels.get(nodeOf(detail.node, graph()))?.panel.update(detail);
+    });
+    let known;
+    api.addEventListener("status", () => { // the first one tells the page its id
+      if (known === api.clientId) return;
+      known = api.clientId;
+      announce();
+    });
+    api.addEventListener("reconnected", async () => { // perhaps to a server that was started anew
+      await announce();
+      await restore();
+    });
+    await announce();
+  },
+});

@@ -1,0 +1,125 @@
+// What the live panel shows. It knows nothing of nodes, graphs or the server: show() and update() take what that sent.
+import { Curve } from "./curve.mjs";
+
+const PICTURES = ["color", "normal", "opacity"]; // from left to right in one picture, each as wide as it is high
+const ENDINGS = { finished: "Finished", "ended early": "Ended early", cancelled: "Cancelled", failed: "Failed" };
+const EMPTY_HEIGHT = 28;
+const HEIGHT = 310;
+
+const sheet = document.createElement("link");
+sheet.rel = "stylesheet";
+sheet.href = new URL("./panel.css", import.meta.url).href;
+document.head.append(sheet);
+
+function element(kind, name, ...children) {
+  const made = document.createElement(kind);
+  made.className = name;
+  made.append(...children);
+  return made;
+}
+
+/** 51 -> "51 s", 3725 -> "1 h 2 min". */
+export function timeText(seconds) {
+  if (!Number.isFinite(seconds)) return "";
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+function speedText(speed) {
+  return speed >= 1 ? `${speed.toPrecision(3)} it/s` : `${(1 / speed).toPrecision(3)} s/it`;
+}
+
+export class Panel {
+  /** finish(node id): asks to end the run and keep its result; true when it will. resize(): the panel needs more room. */
+  constructor({ finish, resize }) {
+    this.resize = resize;
+    this.curves = new Map();
+    this.status = element("span", "status", "The run will be shown here.");
+    this.button = element("button", "finish", "Finish now");
+    this.button.title = "Ends this stage and keeps its result. Cancel throws it away.";
+    this.button.hidden = true;
+    this.button.onclick = async () => {
+      this.button.disabled = true;
+      this.button.textContent = "Finishing";
+      if (!(await finish(this.state?.node))) this.resetButton();
+    };
+    this.bar = element("i", "done");
+    this.image = element("img", "picture");
+    this.image.alt = PICTURES.join(", ");
+    this.image.draggable = false;
+    this.pictures = element("div", "pictures", this.image,
+      element("div", "captions", ...PICTURES.map((text) => element("span", "", text))));
+    this.charts = element("div", "charts");
+    this.body = element("div", "body", this.pictures, element("div", "bar", this.bar), this.charts);
+    this.element = element("div", "distill3d-panel", element("div", "head", this.status, this.button), this.body);
+    this.body.hidden = this.pictures.hidden = true;
+  }
+
+  get minHeight() {
+    return this.body.hidden ? EMPTY_HEIGHT : HEIGHT;
+  }
+
+  resetButton() {
+    this.button.disabled = false;
+    this.button.textContent = "Finish now";
+  }
+
+  /** A run so far. */
+  show({ curves, picture, ...state }) {
+    this.begin(state);
+    if (picture) this.setPicture(picture);
+    for (const [name, points] of Object.entries(curves)) this.curve(name).set(points);
+    this.draw();
+  }
+
+  /** What is new of a run. */
+  update({ facts = {}, picture, ...state }) {
+    if (state.run !== this.state?.run) this.begin(state);
+    this.state = state;
+    if (picture) this.setPicture(picture);
+    for (const [name, point] of Object.entries(facts)) this.curve(name).add(point);
+    this.draw();
+  }
+
+  begin(state) {
+    this.state = state;
+    this.curves.clear();
+    this.charts.replaceChildren();
+    this.pictures.hidden = true;
+    this.resetButton();
+    if (this.body.hidden) {
+      this.body.hidden = false;
+      this.resize();
+    }
+  }
+
+  curve(name) {
+    if (!this.curves.has(name)) this.curves.set(name, new Curve(name));
+    return this.curves.get(name);
+  }
+
+  setPicture(url) {
+    this.image.src = url;
+    this.pictures.hidden = false;
+  }
+
+  draw() {
+    const { step, total, speed, status } = this.state;
+    const isRunning = status === "running";
+    const parts = [`${step} / ${total}`];
+    if (!isRunning) parts.unshift(ENDINGS[status] ?? status);
+    if (speed) parts.push(speedText(speed));
+    if (isRunning && speed && step < total) parts.push(`${timeText((total - step) / speed)} left`);
+    this.status.textContent = parts.join(" \u00b7 ");
+    this.button.hidden = !isRunning;
+    this.bar.style.width = `${(100 * step) / total}%`;
+    this.element.dataset.status = status;
+    for (const curve of this.curves.values()) {
+      // A number that never changes, a constant weight for one, says nothing.
+      if (curve.points.length < 2 || curve.isConstant) continue;
+      if (!curve.element.isConnected) this.charts.append(curve.element);
+      curve.draw();
+    }
+  }
+}
