@@ -34,11 +34,8 @@ def english():
 
 
 def texts_of(node):
-    entry, inputs = schema.schema_of(node), {}
-    for name, socket in schema.inputs_of(node).items():
-        inputs[name] = {"name": name, "tooltip": socket.tooltip}
-        if socket.control_after_generate:
-            inputs["control_after_generate"] = {"name": "control after generate"}
+    entry = schema.schema_of(node)
+    inputs = {name: {"name": name, "tooltip": socket.tooltip} for name, socket in schema.inputs_of(node).items()}
     outputs = {str(number): {"name": slot.display_name or slot.id, "tooltip": slot.tooltip}
                for number, slot in enumerate(schema.outputs_of(node))}
     return {"display_name": schema.display_name(node), "description": entry.description,
