@@ -91,6 +91,10 @@ def _export_nodes() -> list[type]:
 def _train_nodes() -> list[type]:
     from .train.dataset_preview import DatasetPreviewNode
     from .train.shape_dataset import ShapeDatasetNode
+    from .train.shape_views import ShapeViewsNode
+    from .train.train_multi_view import TrainMVDreamPriorNode, TrainNormalDepthPriorNode
     from .train.train_prior import TrainPriorNode
+    from .train.train_zero123 import TrainZero123PriorNode
 
-    return [ShapeDatasetNode, DatasetPreviewNode, TrainPriorNode]
+    return [ShapeDatasetNode, ShapeViewsNode, DatasetPreviewNode, TrainPriorNode, TrainZero123PriorNode,
+            TrainMVDreamPriorNode, TrainNormalDepthPriorNode]

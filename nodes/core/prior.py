@@ -11,6 +11,9 @@ from .cameras import Cameras
 
 # The weights that come with the pack, in the layout of a DeepFloyd IF stage I pipeline.
 BUILTIN_FOLDER = Path(__file__).parents[1] / "priors" / "builtin"
+# Its siblings, in the layouts of Zero123, MVDream and RichDreamer's ND-MV.
+BUILTIN_ZERO123, BUILTIN_MVDREAM, BUILTIN_NORMAL_DEPTH = (
+    BUILTIN_FOLDER.with_name(f"builtin_{kind}") for kind in ("zero123", "mvdream", "normal_depth"))
 
 
 class Condition(Protocol):

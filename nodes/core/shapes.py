@@ -76,10 +76,11 @@ def nosed(color: str, primitive: str, nose_color: str) -> Shape:
     return Shape((body, nose), f"{_with_article(f'{color} {primitive}')} with {_with_article(f'{nose_color} nose')}")
 
 
-def sample_shape(rng) -> Shape:
-    """A random shape: 27 % single, 60 % stacked, 6 % with a nose, 7 % patterned; cubes three times as often as others.
+def sample_shape(rng, shares: tuple[float, float, float] = (0.27, 0.6, 0.06)) -> Shape:
+    """A random shape; cubes are three times as often as others. Two-part shapes always have two colours.
 
-    rng  numpy.random.Generator. Two-part shapes always have two colours.
+    rng     numpy.random.Generator
+    shares  of single and stacked shapes and those with a nose; the rest has a pattern
     """
 
     def pick(values):
@@ -89,11 +90,12 @@ def sample_shape(rng) -> Shape:
 
     kind = rng.random()
     first, second = (list(COLORS)[i] for i in rng.permutation(len(COLORS))[:2])
-    if kind < 0.27:
+    single_share, stacked, nosed_share = shares
+    if kind < single_share:
         return single(first, pick(PRIMITIVES))
-    if kind < 0.87:
+    if kind < single_share + stacked:
         return stack(first, pick(PRIMITIVES), second, pick(BOTTOMS))
-    if kind < 0.93:
+    if kind < single_share + stacked + nosed_share:
         return nosed(first, pick(NOSED), second)
     return single(first, pick(PRIMITIVES), pick(PATTERNS[1:]))
 

@@ -15,10 +15,14 @@ KINDS = ("checkpoints", "diffusers")
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-def choices(*kinds: str) -> FileNames:
+BUILT_IN = "built-in"  # the name of the small model that comes with the pack
+BUILT_IN_RESOLUTION = 32  # pixels, of all of them
+
+
+def choices(*kinds: str, shipped: Path | None = None) -> FileNames:
     """What the widget of a model offers: files, and folders with a config.json or model_index.json, below the host's model
-    folders of these kinds (checkpoints and diffusers unless given)."""
-    found = set()
+    folders of these kinds (checkpoints and diffusers unless given); and "built-in" where the pack has a model, `shipped`."""
+    found = {BUILT_IN} if shipped and shipped.is_dir() else set()
     for kind in kinds or KINDS:
         for root in host().model_folders(kind):
             if not root.is_dir():
@@ -32,9 +36,11 @@ def choices(*kinds: str) -> FileNames:
     return FileNames(sorted(found))
 
 
-def locate(chosen: str, name: str, *kinds: str) -> Path:
-    """The file or folder `chosen` below a model folder or the output folder. Raises DistillError, beginning with `name`,
-    where there is none, or where it lies outside."""
+def locate(chosen: str, name: str, *kinds: str, shipped: Path | None = None) -> Path:
+    """The file or folder `chosen` below a model folder or the output folder, or `shipped` for "built-in". Raises
+    DistillError, beginning with `name`, where there is none, or where it lies outside."""
+    if chosen == BUILT_IN and shipped and shipped.is_dir():
+        return shipped
     roots = [root for kind in kinds or KINDS for root in host().model_folders(kind)] + [host().output_directory]
     for root in roots:
         # Not resolved: people link large models into their folders. A name can still not climb out of them.
@@ -45,13 +51,15 @@ def locate(chosen: str, name: str, *kinds: str) -> Path:
 
 
 class ModelNode:
-    """For nodes with a widget "model" of `choices`, before Node among their bases."""
+    """For nodes with a widget "model" of `choices`, before Node among their bases. shipped: the pack's own model."""
+
+    shipped: Path | None = None
 
     @classmethod
     def validate_inputs(cls, model=None) -> bool | str:
         """The host then leaves out its own check of the name, which would only say that it is not in the list."""
         try:
-            return model is None or bool(locate(model, cls.define_schema().display_name))
+            return model is None or bool(locate(model, cls.define_schema().display_name, shipped=cls.shipped))
         except DistillError as error:
             return str(error)
 

@@ -14,6 +14,7 @@ from ..comfy import PRIOR, Node, host, io
 from ..core.cameras import Cameras, turntable
 from ..core.errors import DistillError, MissingPackage
 from ..core.multi_view import camera_vectors
+from ..core.prior import BUILTIN_MVDREAM
 from ..core.silence import silence
 from .checkpoint_file import CheckpointFile
 from .clip_text import (
@@ -27,7 +28,7 @@ from .clip_text import (
 )
 from .discrete_noise import DiscreteNoise, scaled_linear_noise
 from .latent_prior import LatentCondition, LatentModel, LatentPrior
-from .model_files import ModelNode, choices, locate, network_dtype
+from .model_files import BUILT_IN, BUILT_IN_RESOLUTION, ModelNode, choices, locate, network_dtype
 from .multiview_unet import MultiViewFile
 from .pipeline_folder import load_network, read_scheduler
 
@@ -173,15 +174,15 @@ def _are_around(cameras: Cameras, views: int) -> bool:
     return bool((elevation.amax(1) - elevation.amin(1)).max() < 0.02 and (gaps - 2 * math.pi / views).abs().max() < 0.02)
 
 
-def shared_widgets() -> list:
+def shared_widgets(shipped: Path | None = None) -> list:
     """Widgets of every multi-view prior: the model first, the optional tokenizer last."""
     return [
-        io.Combo.Input("model", options=choices(), tooltip="A file of the checkpoints folder, or a folder of the diffusers "
+        io.Combo.Input("model", options=choices(shipped=shipped), tooltip="A file of the checkpoints folder, or a folder of the diffusers "
                        "folder."),
         io.Int.Input("views", default=4, min=1, max=64, tooltip="Pictures that are denoised together. The model was trained "
                      "with 4. The same number as in Multi-View Orbit; the Objective's batch must be a multiple of it."),
         io.Int.Input("resolution", default=256, min=64, max=1024, step=8, tooltip="Side of the pictures that the model is "
-                     "shown, pixels. It was trained at 256."),
+                     "shown, pixels. It was trained at 256; the built-in one, always, at 32."),
         io.Combo.Input("precision", options=["auto", "float32", "float16", "bfloat16"], default="auto",
                        tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents stay float32."),
         io.String.Input("tokenizer", default="", optional=True, tooltip="Folder below the models folder with CLIP's vocab.json "
@@ -190,17 +191,21 @@ def shared_widgets() -> list:
 
 
 class MVDreamPriorNode(ModelNode, Node):
+    shipped = BUILTIN_MVDREAM
+
     @classmethod
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_MVDreamPrior", display_name=NAME, category="Distill3D/priors",
             description="MVDream as a prior: it paints four views of one object at once, so that none has a second face.",
             search_aliases=["multi-view diffusion", "mvdream", "text to 3d", "janus"],
-            inputs=shared_widgets(),
+            inputs=shared_widgets(cls.shipped),
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior. Set the view words of View Prompt to none: "
                                   "the cameras already say where a picture is seen from. Needs Multi-View Orbit.")])
 
     @classmethod
     def execute(cls, model, views=4, resolution=256, precision="auto", tokenizer="") -> io.NodeOutput:
-        return io.NodeOutput(MVDream(str(locate(model, NAME)), views,
+        if model == BUILT_IN:
+            resolution = BUILT_IN_RESOLUTION
+        return io.NodeOutput(MVDream(str(locate(model, NAME, shipped=cls.shipped)), views,
                                      str(locate(tokenizer, NAME)) if tokenizer else "", resolution, precision))

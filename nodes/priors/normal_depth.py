@@ -13,6 +13,7 @@ from ..comfy import PRIOR, Node, io
 from ..core.errors import DistillError
 from ..core.multi_view import join_views
 from ..core.picture import NORMAL_DEPTH
+from ..core.prior import BUILTIN_NORMAL_DEPTH
 from .checkpoint_file import CheckpointFile
 from .discrete_noise import scaled_linear_noise
 from .latent_prior import LatentModel, LatentPrior
@@ -135,6 +136,8 @@ def _side_by_side(picture: Tensor) -> Tensor:
 
 
 class NormalDepthPriorNode(ModelNode, Node):
+    shipped = BUILTIN_NORMAL_DEPTH
+
     @classmethod
     def define_schema(cls):
         _, views, _, precision, tokenizer = shared_widgets()
@@ -144,7 +147,7 @@ class NormalDepthPriorNode(ModelNode, Node):
                         "views at once or from one.",
             search_aliases=["richdreamer", "nd-mv", "normal depth diffusion", "geometry prior"],
             inputs=[
-                io.Combo.Input("model", options=choices(), tooltip="nd_mv_ema.ckpt (four views at once) or "
+                io.Combo.Input("model", options=choices(shipped=cls.shipped), tooltip="nd_mv_ema.ckpt (four views at once) or "
                                "nd-laion_ema.ckpt (one view) in the checkpoints folder, or a folder that Train Normal-Depth "
                                "Prior wrote."),
                 views,
@@ -158,5 +161,5 @@ class NormalDepthPriorNode(ModelNode, Node):
 
     @classmethod
     def execute(cls, model, views=4, resolution=0, precision="auto", tokenizer="") -> io.NodeOutput:
-        return io.NodeOutput(NormalDepth(str(locate(model, NAME)), views,
+        return io.NodeOutput(NormalDepth(str(locate(model, NAME, shipped=cls.shipped)), views,
                                          str(locate(tokenizer, NAME)) if tokenizer else "", resolution, precision))

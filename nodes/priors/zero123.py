@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..comfy import PRIOR, Node, host, io
 from ..core.cameras import Cameras
 from ..core.errors import DistillError, MissingPackage
+from ..core.prior import BUILTIN_ZERO123
 from ..core.silence import silence
 from .checkpoint_file import EXTENSIONS, CheckpointFile, read_module
 from .clip_vision import embed_pictures, read_open_ai_vision
@@ -220,6 +221,8 @@ def _read_projection_folder(folder: Path) -> nn.Linear:
 
 
 class Zero123PriorNode(ModelNode, Node):
+    shipped = BUILTIN_ZERO123
+
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -227,7 +230,7 @@ class Zero123PriorNode(ModelNode, Node):
             description="Zero123, Zero123-XL or Stable-Zero123 as a prior: an object from one picture, or several.",
             search_aliases=["zero123", "zero-1-to-3", "stable zero123", "image to 3d", "novel view"],
             inputs=[
-                io.Combo.Input("model", options=choices(), tooltip="A file of the checkpoints folder, or a folder of the "
+                io.Combo.Input("model", options=choices(shipped=cls.shipped), tooltip="A file of the checkpoints folder, or a folder of the "
                                "diffusers folder."),
                 io.Image.Input("image", tooltip="The object on white, or with a mask. One picture or several in a batch."),
                 io.Combo.Input("kind", options=list(KINDS), default="auto", tooltip="The kinds were taught different poses and "
@@ -254,4 +257,4 @@ class Zero123PriorNode(ModelNode, Node):
         if not has_white_border(views):
             host().warn(f"{NAME}: the border of the reference image is not white. The model knows objects on white only: "
                         'connect "mask", 1 on the object (inverted, if it is connected and comes from Load Image).')
-        return io.NodeOutput(Zero123(str(locate(model, NAME)), views, kind, precision))
+        return io.NodeOutput(Zero123(str(locate(model, NAME, shipped=cls.shipped)), views, kind, precision))

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from ...kernels.shapes.sdf import PATTERNS, PRIMITIVES
 from ..core.shapes import COLORS, parse_shape
-from .if_layout import encode_text
 
 _COLORS = tuple(COLORS)
 _CLASSES = 2 * (len(_COLORS) + 1, len(PRIMITIVES) + 1, len(PATTERNS), 2)  # color, primitive, pattern, axis of both parts
@@ -25,7 +24,7 @@ _HARMONICS = (1, 2, 4)  # of the azimuth: front and back, front and sides, the f
 
 
 class Facts(NamedTuple):
-    """What captions say: classes int64 [N, 8] of two parts, view float32 [N, 7] of the camera."""
+    """What texts say: classes int64 [N, 8] of two parts, view float32 [N, 7] of the camera, or [N, 0] without one."""
 
     classes: Tensor
     view: Tensor
@@ -33,11 +32,20 @@ class Facts(NamedTuple):
 
 def caption_facts(captions: Sequence[str], azimuth: np.ndarray, elevation: np.ndarray) -> Facts:
     """Facts of captions in the language of shapes and of the views they are seen from, degrees [N]."""
+    return Facts(shape_facts(captions).classes, view_facts(azimuth, elevation))
+
+
+def shape_facts(captions: Sequence[str]) -> Facts:
+    """Facts of captions alone."""
     known = {caption: _part_classes(caption) for caption in dict.fromkeys(map(str, captions))}
+    return Facts(torch.tensor([known[str(caption)] for caption in captions]), torch.zeros(len(captions), 0))
+
+
+def view_facts(azimuth: np.ndarray, elevation: np.ndarray) -> Tensor:
+    """[N, 7] of cameras, degrees [N]."""
     azimuth, elevation = torch.as_tensor(azimuth).float().deg2rad(), torch.as_tensor(elevation).float().deg2rad()
     angles = torch.stack([k * azimuth for k in _HARMONICS], -1)
-    view = torch.cat([angles.cos(), angles.sin(), elevation[:, None]], -1)
-    return Facts(torch.tensor([known[str(caption)] for caption in captions]), view)
+    return torch.cat([angles.cos(), angles.sin(), elevation[:, None]], -1)
 
 
 def _part_classes(caption):
@@ -49,10 +57,11 @@ def _part_classes(caption):
     return classes + [len(_COLORS), len(PRIMITIVES), 0, 0] * (2 - len(classes) // 4)
 
 
-def learn_to_read(text_encoder, tokenizer, facts: Facts, prompt: Callable, steps: int, seed: int,
+def learn_to_read(text_encoder: nn.Module, encode: Callable, facts: Facts, prompt: Callable, steps: int, seed: int,
                   callback: Callable | None = None, batch: int = 64, lr: float = 3e-3) -> float:
     """Train `text_encoder` in place; the linear heads that read its hidden states are thrown away.
 
+    encode    encode(texts) -> the hidden states [B, L, C] of `text_encoder` that shall know everything
     prompt    prompt(rng, row) -> the text that goes with a row of `facts`
     callback  callback(step, steps, loss); what it raises ends the training
 
@@ -61,7 +70,7 @@ def learn_to_read(text_encoder, tokenizer, facts: Facts, prompt: Callable, steps
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        heads = nn.Linear(text_encoder.config.d_model, sum(_CLASSES) + facts.view.shape[1]).to(text_encoder.device)
+        heads = nn.Linear(text_encoder.config.hidden_size, sum(_CLASSES) + facts.view.shape[1]).to(text_encoder.device)
     parameters = [*text_encoder.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=1e-3)
     loss = torch.zeros(())
@@ -70,7 +79,7 @@ def learn_to_read(text_encoder, tokenizer, facts: Facts, prompt: Callable, steps
         rows = rng.integers(len(facts.view), size=batch)
         texts = [prompt(rng, row) for row in rows]
         optimizer.param_groups[0]["lr"] = lr * min(1.0, 2.0 * (1.0 - step / steps))
-        loss = reading_loss(heads(encode_text(text_encoder, tokenizer, texts)), Facts(*(fact[rows] for fact in facts)))
+        loss = reading_loss(heads(encode(texts)), Facts(*(fact[rows] for fact in facts)))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -87,4 +96,5 @@ def reading_loss(said: Tensor, facts: Facts) -> Tensor:
     facts = Facts(*(fact.to(said.device) for fact in facts))
     wrong = [F.cross_entropy(logits.transpose(1, 2), facts.classes[:, i, None].expand(logits.shape[:2]))
              for i, logits in enumerate(classes)]
-    return sum(wrong) + 2.0 * (view - facts.view[:, None]).square().mean()
+    far = (view - facts.view[:, None]).square()
+    return sum(wrong) + 2.0 * far.sum() / max(far.numel(), 1)

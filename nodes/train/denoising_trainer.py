@@ -32,6 +32,8 @@ class PriorRecipe:
     start_boost     at first, timesteps of the last twentieth are drawn this many times as often; back to 1 where the
                     learning rate begins to fall. In nearly pure noise nothing but the text says what is to be seen
     reading_steps   of the text encoder alone, before the first step (see caption_reading)
+    autoencoder     of latent models: pipeline folder whose autoencoder is used; "": a new one is trained
+    autoencoder_steps  of its training
     ema             decay of the average that is kept; `early_ema` in the first 2000 steps
     bf16            autocast, for CUDA
     """
@@ -50,6 +52,8 @@ class PriorRecipe:
     snr_limit: float = 5.0
     start_boost: float = 6.0
     reading_steps: int = 1500
+    autoencoder: str = ""
+    autoencoder_steps: int = 2000
     ema: float = 0.999
     early_ema: float = 0.998
     seed: int = 0

@@ -7,14 +7,13 @@ DeepFloyd IF runs on it. Fresh weights; the layout is the only thing the two sha
 from __future__ import annotations
 
 import copy
-import os
-import shutil
 from collections.abc import Sequence
 
 from ..core.errors import DistillError, MissingPackage
 from ..core.shapes import KNOWN_WORDS
 from ..core.silence import silence
 from ..core.view_words import VIEW_WORDS
+from .folder_writer import fresh_folder
 
 # Velocity (Salimans and Ho 2022, sec. 4), where DeepFloyd predicts noise. Under strong noise a predicted noise says next to
 # nothing about the picture, and a small model never learns there which of two colours is on top, which only there is
@@ -133,11 +132,7 @@ def save_if_folder(path, unet, text_encoder, tokenizer):
     import torch
 
     diffusers = import_diffusers()
-    path = os.path.abspath(path)
-    fresh, stale = f"{path}.writing", f"{path}.old"
-    shutil.rmtree(fresh, ignore_errors=True)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with silence():
+    with fresh_folder(path) as fresh, silence():
         diffusers.IFPipeline(
             tokenizer=tokenizer,
             text_encoder=copy.deepcopy(text_encoder).to("cpu", torch.float16),
@@ -151,11 +146,3 @@ def save_if_folder(path, unet, text_encoder, tokenizer):
             watermarker=None,
             requires_safety_checker=False,
         ).save_pretrained(fresh, safe_serialization=True)
-    for parent, _, names in os.walk(fresh):
-        for name in names:
-            os.chmod(os.path.join(parent, name), 0o644)  # safetensors lets only the owner read
-    shutil.rmtree(stale, ignore_errors=True)
-    if os.path.exists(path):
-        os.replace(path, stale)
-    os.replace(fresh, path)
-    shutil.rmtree(stale, ignore_errors=True)

@@ -112,7 +112,10 @@ class PriorTrainer(DenoisingTrainer):
         def prompt(rng, row):
             return self._prompt(rng, row) or str(data.captions[row])
 
-        learn_to_read(encoder, self.tokenizer, facts, prompt, recipe.reading_steps, recipe.seed, callback)
+        def encode(texts):
+            return encode_text(encoder, self.tokenizer, texts)
+
+        learn_to_read(encoder, encode, facts, prompt, recipe.reading_steps, recipe.seed, callback)
         self.average["text_encoder"].load_state_dict(encoder.state_dict())
 
     def lesson(self, rng: np.random.Generator, generator: torch.Generator) -> Lesson:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..comfy import DATASET, Node, io
-from ..core.errors import DistillError
 from .denoising_trainer import PriorRecipe
 from .prior_trainer import PriorTrainer, TrainedPrior
-from .shape_dataset import ShapeDataset, ShapeImages
+from .shape_dataset import ShapeImages
 from .training_run import outside_inference_mode, parse_channels, run_training, run_widgets, train_below_output
 
 
@@ -49,8 +48,6 @@ class TrainPriorNode(Node):
     @classmethod
     def execute(cls, dataset, minutes=90.0, steps=0, channels="32, 64, 96", learning_rate=1e-3, batch=32, seed=0,
                 folder="distill3d/prior", resume=True, start="", reading_steps=1500) -> io.NodeOutput:
-        if not isinstance(dataset, ShapeDataset):
-            raise DistillError("Train Prior: it learns from single pictures. Wire a Shape Dataset, not Shape Views.")
         recipe = PriorRecipe(steps or None, minutes, batch, parse_channels(channels), learning_rate, seed=seed,
                              reading_steps=reading_steps)
         name, sheet = train_below_output(PriorTrainer, dataset, recipe, folder, resume, cls.hidden.unique_id, start)

@@ -87,7 +87,7 @@ def train_below_output(build: Callable[..., DenoisingTrainer], dataset, recipe: 
     Raises DistillError before any work for a folder or channels that cannot be used.
     """
     name = build.name
-    path, beginning = _run_folder(name, folder, resume), _start_folder(build, start)
+    path, beginning = _run_folder(name, folder, resume), prior_folder(start, name, build.shipped)
     import_diffusers()
     watch = _Watch(name, recipe, node_id)
     try:
@@ -144,14 +144,15 @@ def _run_folder(name: str, folder: str, resume: bool) -> Path:
     return path
 
 
-def _start_folder(build, start: str) -> str | None:
-    if not start:
-        return None
+def prior_folder(chosen: str, name: str, shipped: Path) -> str:
+    """The folder of a prior: "built-in" is the shipped one, other names lie below the output folder; "" for ""."""
+    if not chosen:
+        return ""
     root = host().output_directory.resolve()
-    path = build.shipped if start == "built-in" else (root / start).resolve()
-    if path != build.shipped and root not in path.parents or not (path / "unet").is_dir():
-        raise DistillError(f'{build.name}: "{start}" is no prior below the output folder {root}. Leave it empty, or write '
-                           '"built-in" to begin with the weights that come with the pack.')
+    path = shipped if chosen == "built-in" else (root / chosen).resolve()
+    if path != shipped and root not in path.parents or not (path / "unet").is_dir():
+        raise DistillError(f'{name}: "{chosen}" is no prior below the output folder {root}. Leave it empty, or write '
+                           '"built-in" for the weights that come with the pack.')
     return str(path)
 
 

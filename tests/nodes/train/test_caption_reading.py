@@ -5,7 +5,7 @@ import torch
 from distill3d.kernels.shapes.sdf import PRIMITIVES
 from distill3d.nodes.core.shapes import COLORS, sample_shape
 from distill3d.nodes.train.caption_reading import Facts, caption_facts, learn_to_read, reading_loss
-from distill3d.nodes.train.if_layout import build_text_encoder, build_tokenizer
+from distill3d.nodes.train.if_layout import build_text_encoder, build_tokenizer, encode_text
 
 
 def test_facts_of_a_pile_a_nose_and_a_single_shape():
@@ -39,7 +39,8 @@ def test_reading_is_learned():
     captions, zeros = [shape.caption for shape in shapes], np.zeros(len(shapes))
     torch.manual_seed(0)
     losses = []
-    learn_to_read(build_text_encoder(), build_tokenizer(), caption_facts(captions, zeros, zeros),
+    encoder, tokenizer = build_text_encoder(), build_tokenizer()
+    learn_to_read(encoder, lambda texts: encode_text(encoder, tokenizer, texts), caption_facts(captions, zeros, zeros),
                   lambda rng, row: captions[row], 250, seed=0, batch=32, callback=lambda step, steps, loss: losses.append(loss))
     # Below what is left when a bag of words is all that is understood: which of two colours, which of two primitives.
     assert losses[0] > 8 and np.mean(losses[-20:]) < 2.5 < 4 * np.log(2)
@@ -52,7 +53,8 @@ def test_the_same_seed_reads_the_same():
         torch.manual_seed(1)
         encoder = build_text_encoder()
         seen = []
-        learn_to_read(encoder, build_tokenizer(), facts, lambda rng, row: ["a red cube", "a blue cone"][row], 3, seed=4,
+        learn_to_read(encoder, lambda texts: encode_text(encoder, build_tokenizer(), texts), facts,
+                      lambda rng, row: ["a red cube", "a blue cone"][row], 3, seed=4,
                       callback=lambda step, steps, loss: seen.append((step, steps)), batch=4)
         assert seen == [(1, 3), (2, 3), (3, 3)]
         weights.append(torch.cat([parameter.flatten() for parameter in encoder.parameters()]))
