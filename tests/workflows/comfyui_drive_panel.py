@@ -27,8 +27,8 @@ class Page:
         self.wait()
 
     def wait(self):
-        self.page.wait_for_function("window.app?.graph && window.app.extensionManager && window.LiteGraph?.registered_node_types"
-                                    f"?.['{OPTIMIZE}']", timeout=180_000)
+        self.page.wait_for_function("Boolean(window.app?.graph && window.app.extensionManager && window.LiteGraph"
+                                    f"?.registered_node_types['{OPTIMIZE}'])", timeout=180_000)
         time.sleep(3)
 
     def panels(self):
