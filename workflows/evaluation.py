@@ -22,6 +22,7 @@ from ..nodes.core.errors import DistillError
 from ..nodes.core.state import write_atomically
 from ..nodes.evaluate.compare_geometry import compare_mesh
 from ..nodes.evaluate.measure import score
+from ..nodes.evaluate.noses import count_noses, has_nose
 from ..nodes.evaluate.precision import prompt_precision
 from ..nodes.evaluate.prompts import true_shape
 from ..nodes.evaluate.sheet import SHOWN, comparison, contact_sheet, in_one_row, take, write_picture
@@ -100,7 +101,8 @@ class Evaluation:
         product = self.produce(prompt, self.seed, name)
         memory, truths = peak_memory_mb(), true_pictures(self.prompts, self.size)
         own = self.prompts.index(prompt)
-        result = take_pictures(still_render(product.scene, self.device), standard_views(self.size))
+        render, shape = still_render(product.scene, self.device), true_shape(prompt)
+        result = take_pictures(render, standard_views(self.size))
         write_picture(folder / "rows" / f"{name}.png",
                       in_one_row(comparison(take(result, SHOWN), take(truths[own], SHOWN))))
         scores, precision = score(result, truths[own]), prompt_precision(result, truths, own)
@@ -113,7 +115,8 @@ class Evaluation:
         return Row(prompt, self.seed, scores.iou, scores.psnr, scores.color_error, scores.normal_error, chamfer,
                    precision.color.is_right, precision.textureless.is_right,
                    self.prompts[precision.color.order[0]], self.prompts[precision.textureless.order[0]],
-                   product.seconds, product.optimize_seconds, memory, problem)
+                   product.seconds, product.optimize_seconds, memory, problem,
+                   count_noses(render, shape) if has_nose(shape) else None)
 
     def _stored_rows(self, folder: Path, chosen: Sequence[str], report: Callable[[str], None]) -> dict[str, Row]:
         """Rows of this evaluation; reports how many are there that were made with something else."""

@@ -16,6 +16,7 @@ class Row:
     optimize_seconds   of its Optimize nodes
     peak_memory_mb     highest memory of the process until then, so it never falls from row to row
     error              why there is no result, or no mesh
+    noses              how many there are, of objects that should have one
     """
 
     caption: str
@@ -33,6 +34,7 @@ class Row:
     optimize_seconds: float | None = None
     peak_memory_mb: float | None = None
     error: str | None = None
+    noses: int | None = None
 
 
 def summarize(rows: Sequence[Row]) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def summarize(rows: Sequence[Row]) -> dict[str, Any]:
         "color_error_mean": over(mean, "color_error"), "normal_error_mean": over(mean, "normal_error"),
         "chamfer_mean": over(mean, "chamfer"), "color_right": sum(row.color_right for row in rows),
         "textureless_right": sum(row.textureless_right for row in rows),
+        "nosed": sum(row.noses is not None for row in rows), "one_nose": sum(row.noses == 1 for row in rows),
         "seconds_median": over(median, "seconds"),
         "optimize_seconds_median": over(median, "optimize_seconds"), "peak_memory_mb": over(max, "peak_memory_mb"),
     }
@@ -62,6 +65,8 @@ def summary_line(rows: Sequence[Row]) -> str:
              f"precision colour {facts['color_right']}/{objects}, textureless {facts['textureless_right']}/{objects}",
              f"Chamfer mean {_show(facts['chamfer_mean'], 4)}", f"median {_show(facts['seconds_median'], 1)} s, of it "
              f"{_show(facts['optimize_seconds_median'], 1)} s optimising"]
+    if facts["nosed"]:
+        parts.append(f"one nose {facts['one_nose']}/{facts['nosed']}")
     if facts["failed"]:
         parts.append(f"{facts['failed']} FAILED")
     if facts["without_mesh"]:
@@ -73,13 +78,14 @@ def markdown(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
     """The table as Markdown, with `facts` (settings and versions) below it."""
     lines = ["# Results against the truth", "", summary_line(rows), "",
              "| prompt | IoU | PSNR dB | colour error | normal error ° | Chamfer | colour | textureless | s | "
-             "optimising s | peak MB | seed |", "|---|" + "---:|" * 11]
+             "optimising s | peak MB | seed | noses |", "|---|" + "---:|" * 12]
     for row in rows:
         lines.append("| " + " | ".join([
             row.caption, _show(row.iou, 3), _show(row.psnr, 1), _show(row.color_error, 3), _show(row.normal_error, 1),
             _show(row.chamfer, 4), _verdict(row.color_right, row.color_nearest),
             _verdict(row.textureless_right, row.textureless_nearest), _show(row.seconds, 1),
-            _show(row.optimize_seconds, 1), _show(row.peak_memory_mb, 0), str(row.seed)]) + " |")
+            _show(row.optimize_seconds, 1), _show(row.peak_memory_mb, 0), str(row.seed),
+            _show(row.noses, 0)]) + " |")
     failures = [f"* {row.caption}: {row.error}" for row in rows if row.error]
     lines += ["", "IoU, PSNR and errors: 16 views, unlit, over white. Chamfer: symmetric, share of the true diagonal. "
               "Precision: is the true object of the own prompt nearest to the result, of all in the list; textureless "
