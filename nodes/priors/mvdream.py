@@ -181,7 +181,7 @@ def shared_widgets(shipped: Path | None = None) -> list:
                        "folder."),
         io.Int.Input("views", default=4, min=1, max=64, tooltip="Pictures that are denoised together. The model was trained "
                      "with 4. The same number as in Multi-View Orbit; the Objective's batch must be a multiple of it."),
-        io.Int.Input("resolution", default=256, min=64, max=1024, step=8, tooltip="Side of the pictures that the model is "
+        io.Int.Input("resolution", default=256, min=8, max=1024, step=8, tooltip="Side of the pictures that the model is "
                      "shown, pixels. It was trained at 256; the built-in one, always, at 32."),
         io.Combo.Input("precision", options=["auto", "float32", "float16", "bfloat16"], default="auto",
                        tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents stay float32."),
