@@ -81,7 +81,7 @@ def drive(page, workflow, widgets):
     page.set({OPTIMIZE: {"steps": 100_000}})
     page.queue()
     found["running"] = page.until(lambda panel: panel["lines"] >= 2 and panel["picture"])
-    page.page.locator(".distill3d-panel .finish").first.click()
+    page.page.locator(".distill3d-panel .finish").first.click(timeout=120_000)
     seen = page.wait_for_end()
     found["events"] = [[kind, when] for kind, when, _ in seen]
     found["texts"] = [detail.get("nodeId") for kind, _, detail in seen if kind == "progress_text"]
