@@ -16,12 +16,14 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 
 
 BUILT_IN = "built-in"  # the name of the small model that comes with the pack
+TRAINED = ("*/builtin/model_index.json", "*/*/builtin/model_index.json")  # what the nodes that train write, below the output
 BUILT_IN_RESOLUTION = 32  # pixels, of all of them
 
 
 def choices(*kinds: str, shipped: Path | None = None) -> FileNames:
     """What the widget of a model offers: files, and folders with a config.json or model_index.json, below the host's model
-    folders of these kinds (checkpoints and diffusers unless given); and "built-in" where the pack has a model, `shipped`."""
+    folders of these kinds (checkpoints and diffusers unless given); what was trained into the output folder; and "built-in"
+    where the pack has a model, `shipped`."""
     found = {BUILT_IN} if shipped and shipped.is_dir() else set()
     for kind in kinds or KINDS:
         for root in host().model_folders(kind):
@@ -33,6 +35,9 @@ def choices(*kinds: str, shipped: Path | None = None) -> FileNames:
                     found.add(path.parent.relative_to(root).as_posix())
                 elif path.suffix in EXTENSIONS and kind != "diffusers":
                     found.add(path.relative_to(root).as_posix())
+    output = host().output_directory
+    for pattern in TRAINED:
+        found.update(path.parent.relative_to(output).as_posix() for path in output.glob(pattern))
     return FileNames(sorted(found))
 
 

@@ -177,12 +177,12 @@ def _are_around(cameras: Cameras, views: int) -> bool:
 def shared_widgets(shipped: Path | None = None) -> list:
     """Widgets of every multi-view prior: the model first, the optional tokenizer last."""
     return [
-        io.Combo.Input("model", options=choices(shipped=shipped), tooltip="A file of the checkpoints folder, or a folder of the diffusers "
-                       "folder."),
+        io.Combo.Input("model", options=choices(shipped=shipped), tooltip="A file of the checkpoints folder, a folder of the "
+                       "diffusers folder, a trained one, or the pack's own."),
         io.Int.Input("views", default=4, min=1, max=64, tooltip="Pictures that are denoised together. The model was trained "
                      "with 4. The same number as in Multi-View Orbit; the Objective's batch must be a multiple of it."),
         io.Int.Input("resolution", default=256, min=8, max=1024, step=8, tooltip="Side of the pictures that the model is "
-                     "shown, pixels. It was trained at 256; the built-in one, always, at 32."),
+                     "shown, pixels. It was trained at 256."),
         io.Combo.Input("precision", options=["auto", "float32", "float16", "bfloat16"], default="auto",
                        tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents stay float32."),
         io.String.Input("tokenizer", default="", optional=True, tooltip="Folder below the models folder with CLIP's vocab.json "

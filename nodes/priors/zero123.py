@@ -93,6 +93,8 @@ class Zero123:
     def _is_stable(self, path: Path) -> bool:
         if self.kind != "auto":
             return self.kind == STABLE
+        if path == BUILTIN_ZERO123:
+            return False
         kind = STABLE if "stable" in path.name.lower() else ZERO123
         host().warn(f'{NAME}: "{path.name}" is taken for a {kind} model, by its name. If it is none, set "kind": the two '
                     "kinds were taught different poses.")
@@ -230,8 +232,8 @@ class Zero123PriorNode(ModelNode, Node):
             description="Zero123, Zero123-XL or Stable-Zero123 as a prior: an object from one picture, or several.",
             search_aliases=["zero123", "zero-1-to-3", "stable zero123", "image to 3d", "novel view"],
             inputs=[
-                io.Combo.Input("model", options=choices(shipped=cls.shipped), tooltip="A file of the checkpoints folder, or a folder of the "
-                               "diffusers folder."),
+                io.Combo.Input("model", options=choices(shipped=cls.shipped), tooltip="A file of the checkpoints folder, a folder of the "
+                               "diffusers folder, a trained one, or the pack's own."),
                 io.Image.Input("image", tooltip="The object on white, or with a mask. One picture or several in a batch."),
                 io.Combo.Input("kind", options=list(KINDS), default="auto", tooltip="The kinds were taught different poses and "
                                "have weights of the same shapes. auto goes by the name of the file or folder."),

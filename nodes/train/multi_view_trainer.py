@@ -95,7 +95,7 @@ class MultiViewTrainer(DenoisingTrainer):
             read_folder(folder, self.model, self.views)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             raise DistillError(f"{self.name}: {folder} holds other networks than the ones that are to be trained. Use the "
-                               "channels and the resolution that they were made with.") from error
+                               "channels that they were made with.") from error
         self.average.load_state_dict(self.model.state_dict())
         self.must_read = False
 

@@ -185,7 +185,7 @@ class ShapeViewsNode(Node):
                 number("albedo_share", 0.3, 0.0, 1.0, 0.05, "Share of shapes without shading."),
                 io.Int.Input("supersample", default=3, min=1, max=8, tooltip="Rays per pixel along each axis, for smooth edges."),
             ],
-            outputs=[VIEW_DATASET.Output("dataset", tooltip="For the nodes that train models of several views, and View Dataset "
+            outputs=[VIEW_DATASET.Output("dataset", tooltip="For the nodes that train models of several views, and Dataset "
                                          "Preview.")])
 
     @classmethod

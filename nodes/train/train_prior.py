@@ -39,8 +39,8 @@ class TrainPriorNode(Node):
                 DATASET.Input("dataset", tooltip="What it learns from."),
                 *run_widgets(channels="32, 64, 96", widths="multiples of 16, the last of 32", folder="distill3d/prior"),
                 io.Int.Input("reading_steps", default=1500, min=0, max=100_000, optional=True, tooltip="Steps in which the text "
-                             "encoder alone learns what captions say, before a new run paints. 0: it learns that by painting. \"start\" with "
-                             "a prior that can read needs none."),
+                             "encoder alone learns what captions say, before a new run paints. 0: it learns that by painting. "
+                             "\"start\" with a prior that can read needs none."),
             ],
             outputs=[io.String.Output("folder", tooltip="The trained prior, for the folder of Built-in Prior."),
                      io.Image.Output("samples", tooltip="What the prior paints for some prompts.")],
