@@ -178,7 +178,8 @@ def shared_widgets(shipped: Path | None = None) -> list:
     """Widgets of every multi-view prior: the model first, the optional tokenizer last."""
     return [
         io.Combo.Input("model", options=choices(shipped=shipped), tooltip="A file of the checkpoints folder, a folder of the "
-                       "diffusers folder, a trained one, or the pack's own."),
+                       "diffusers folder" + (", a trained one, or the pack's own, which is always shown 32 pixels." if shipped
+                                             else ", or a trained one.")),
         io.Int.Input("views", default=4, min=1, max=64, tooltip="Pictures that are denoised together. The model was trained "
                      "with 4. The same number as in Multi-View Orbit; the Objective's batch must be a multiple of it."),
         io.Int.Input("resolution", default=256, min=8, max=1024, step=8, tooltip="Side of the pictures that the model is "
