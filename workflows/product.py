@@ -49,21 +49,21 @@ class WorkflowProducer:
     device: str | None = None
     quiet: bool = True
     quick: bool = False
-    registry: Registry | None = None
+    classes: Registry | None = None
     models: str | os.PathLike | None = None
 
     def __call__(self, prompt: str, seed: int, name: str) -> Product:
         """Runs the workflow; name: of the folder for its files. Raises DistillError, which names the node."""
         graph, registry = self.prepared(prompt, seed)
         began = time.perf_counter()
-        result = run_workflow(graph, host=self._host(name), registry=registry)
+        result = run_workflow(graph, host=self._host(name), classes=registry)
         seconds = time.perf_counter() - began
         stages = sum(result.seconds[key] for key in result.seconds if graph.nodes[key].type == STAGE_NODE)
         return Product(last_scene(graph, registry, result), last_mesh(graph, registry, result), seconds, stages)
 
     def prepared(self, prompt: str, seed: int) -> tuple[Graph, Registry]:
         """The graph as it will run. Raises DistillError when it could not run, or makes no scene."""
-        registry = schema.default_registry() if self.registry is None else self.registry
+        registry = schema.default_registry() if self.classes is None else self.classes
         graph = checked(with_settings(self.graph, registry, {**self.sets, "prompt": prompt}, seed), registry)
         if not _makers(graph, registry, "DISTILL3D_SCENE"):
             raise DistillError(f'The workflow "{graph.name}" makes no scene, so there is nothing to compare.')

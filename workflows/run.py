@@ -31,7 +31,7 @@ class RunResult:
 
 def run_workflow(graph: Graph | str | os.PathLike | Mapping[str, Any], sets: Mapping[str, Any] | None = None,
                  seed: int | None = None, host: comfy.Host | None = None, resume: bool = False,
-                 registry: Registry | None = None) -> RunResult:
+                 classes: Registry | None = None) -> RunResult:
     """Runs a workflow and returns what its nodes returned.
 
     graph     a Graph, the path of a workflow file, or its parsed JSON (UI or API format)
@@ -39,12 +39,12 @@ def run_workflow(graph: Graph | str | os.PathLike | Mapping[str, Any], sets: Map
     seed      for every input named seed
     host      progress, folders and device; None: the present one
     resume    stages go on from their last saved state
-    registry  node classes by id; None: this pack's and the stand-ins for core's
+    classes   of nodes by id; None: this pack's and the stand-ins for core's
 
     Everything is checked before the first node runs. Nothing is kept from one run to the next. Raises DistillError,
     which names the node, and Cancelled.
     """
-    registry = schema.default_registry() if registry is None else registry
+    registry = schema.default_registry() if classes is None else classes
     graph = graph if isinstance(graph, Graph) else read_graph(graph, registry)
     graph = checked(with_settings(graph, registry, sets, seed, resume), registry)
     targets = [node.id for node in graph.nodes.values() if schema.is_output(registry[node.type])]

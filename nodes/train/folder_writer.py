@@ -10,12 +10,17 @@ from contextlib import contextmanager
 
 @contextmanager
 def fresh_folder(path: str | os.PathLike) -> Iterator[str]:
-    """An empty folder to write into, which takes the place of `path` at the end of the block; nothing happens on errors."""
+    """An empty folder to write into, which takes the place of `path` at the end of the block. After an error
+    in it, `path` is as it was."""
     path = os.path.abspath(path)
     fresh, stale = f"{path}.writing", f"{path}.old"
     shutil.rmtree(fresh, ignore_errors=True)
     os.makedirs(fresh)
-    yield fresh
+    try:
+        yield fresh
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     for parent, _, names in os.walk(fresh):
         for name in names:
             os.chmod(os.path.join(parent, name), 0o644)  # safetensors lets only the owner read

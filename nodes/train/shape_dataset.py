@@ -83,13 +83,7 @@ class ShapeDataset:
 
     def render(self, progress: Callable[[int, int], None] | None = None, device="cpu") -> ShapeImages:
         """Render the dataset; progress(done, size) is called now and then, and what it raises ends the work."""
-        chunks = []
-        for start in range(0, self.size, _CHUNK):
-            count = min(_CHUNK, self.size - start)
-            chunks.append(self._chunk(start // _CHUNK, count, device))
-            if progress is not None:
-                progress(start + count, self.size)
-        return ShapeImages(*(np.concatenate(column) for column in zip(*chunks)))
+        return render_chunks(self, _CHUNK, progress, device)
 
     def _chunk(self, index: int, count: int, device) -> ShapeImages:
         rng = np.random.default_rng((self.seed, index))
@@ -145,9 +139,18 @@ def _background(rng):
     return np.full(3, rng.random()) if kind < 0.6 else rng.random(3)
 
 
-def load_or_render(
-    dataset, path: str, progress: Callable[[int, int], None] | None = None, device="cpu"
-):
+def render_chunks(dataset, length: int, progress: Callable[[int, int], None] | None, device):
+    """dataset.images of dataset.size, drawn by dataset._chunk(index, count, device) in chunks of at most `length`."""
+    chunks = []
+    for start in range(0, dataset.size, length):
+        count = min(length, dataset.size - start)
+        chunks.append(dataset._chunk(start // length, count, device))
+        if progress is not None:
+            progress(start + count, dataset.size)
+    return dataset.images(*(np.concatenate(column) for column in zip(*chunks)))
+
+
+def load_or_render(dataset, path: str, progress: Callable[[int, int], None] | None = None, device="cpu"):
     """The images of a dataset recipe, read back from the npz at `path` when that holds the same recipe, else rendered and
     written there. dataset.images is their NamedTuple of arrays."""
     recipe = repr(dataset)

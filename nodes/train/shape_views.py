@@ -17,6 +17,7 @@ from ..core.errors import DistillError
 from ..core.picture import NORMAL_DEPTH, picture
 from ..core.rendering import Rendering
 from ..core.shapes import sample_shape, shape_parts
+from .shape_dataset import render_chunks
 
 COLOR, ALL_AROUND, ANYWHERE = "color", "all around", "anywhere"
 _CHUNK = 8  # shapes per random stream; part of the recipe, as another size gives other images
@@ -91,13 +92,7 @@ class ShapeViews:
 
     def render(self, progress: Callable[[int, int], None] | None = None, device="cpu") -> ViewImages:
         """Render the dataset; progress(done, size) is called now and then, and what it raises ends the work."""
-        chunks = []
-        for start in range(0, self.size, _CHUNK):
-            count = min(_CHUNK, self.size - start)
-            chunks.append(self._chunk(start // _CHUNK, count, device))
-            if progress is not None:
-                progress(start + count, self.size)
-        return ViewImages(*(np.concatenate(column) for column in zip(*chunks)))
+        return render_chunks(self, _CHUNK, progress, device)
 
     def _chunk(self, index: int, count: int, device) -> ViewImages:
         rng = np.random.default_rng((self.seed, index))

@@ -75,7 +75,7 @@ def _wired_stage(host: Host, quick: bool) -> dict[str, Any]:
         graph = graph.with_input(place["Distill3D_Objective"], "batch", 1.0)
     needed = needed_order(graph, registry, [place["Distill3D_Optimize"]])
     graph = Graph({name: graph.nodes[name] for name in needed}, graph.name)
-    return run_workflow(graph, host=host, registry=registry).outputs[place["Distill3D_Optimize"]][0]
+    return run_workflow(graph, host=host, classes=registry).outputs[place["Distill3D_Optimize"]][0]
 
 
 class _Step:

@@ -59,7 +59,7 @@ def test_one_clear_error_and_nothing_written(registry, chain, here, ran, name):
     spoil, words = WRONG[name]
     spoil(chain)
     with pytest.raises(DistillError) as caught:
-        run_workflow(chain, registry=registry)
+        run_workflow(chain, classes=registry)
     message = str(caught.value)
     assert all(word in message for word in words), message
     assert "\n" not in message

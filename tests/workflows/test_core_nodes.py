@@ -67,7 +67,7 @@ def test_the_graph_travels_in_the_png(here, inputs, registry):
     Image.new("RGB", (2, 2)).save(inputs / "c.png")
     api = {"1": {"class_type": "LoadImage", "inputs": {"image": "c.png", "upload": "image"}},
            "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "p"}}}
-    (path,) = run_workflow(api, registry=registry).files
+    (path,) = run_workflow(api, classes=registry).files
     with Image.open(path) as file:
         assert json.loads(file.text["prompt"])["2"]["inputs"]["filename_prefix"] == "p"
 
@@ -172,4 +172,4 @@ def test_primitives_give_their_value_to_an_input_of_their_type(node, value):
 def test_a_graph_of_core_nodes_alone(here, registry):
     api = {"1": {"class_type": "PrimitiveString", "inputs": {"value": "x.glb"}},
            "2": {"class_type": "Preview3D", "inputs": {"model_file": ["1", 0], "viewport_state": ""}}}
-    assert run_workflow(api, registry=registry).files == []
+    assert run_workflow(api, classes=registry).files == []

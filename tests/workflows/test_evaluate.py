@@ -214,7 +214,7 @@ REGISTRY = schema.registry_of([ViewPrompt, Optimize, ToMesh, Paint])
 
 
 def producer(workflow, **settings):
-    return WorkflowProducer(read_graph(workflow, REGISTRY), registry=REGISTRY, **settings)
+    return WorkflowProducer(read_graph(workflow, REGISTRY), classes=REGISTRY, **settings)
 
 
 def test_scene_and_mesh_of_the_last_stage(tmp_path):

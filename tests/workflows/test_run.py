@@ -10,7 +10,7 @@ from distill3d.workflows.run import run_workflow
 
 
 def test_values_travel_and_files_are_reported(registry, chain, here, ran):
-    result = run_workflow(chain, registry=registry)
+    result = run_workflow(chain, classes=registry)
     value = ("scaled", (3.0, 7, "soft", 4, "two\nlines", True, -1.0), 4.0, None)
     assert result.outputs["2"] == (value,) and result.outputs["1"][1] == "two\nlines"
     assert [path.relative_to(here.output_directory).as_posix() for path in result.files] == ["a/b_00001_.txt"]
@@ -21,7 +21,7 @@ def test_values_travel_and_files_are_reported(registry, chain, here, ran):
 
 def test_both_formats_run_alike(registry, chain, ui_chain, here):
     chain["1"]["inputs"]["late"] = 0.5
-    first, second = run_workflow(chain, registry=registry), run_workflow(ui_chain, registry=registry)
+    first, second = run_workflow(chain, classes=registry), run_workflow(ui_chain, classes=registry)
     assert first.outputs == second.outputs
     assert [path.name for path in first.files + second.files] == ["b_00001_.txt", "b_00002_.txt"]
 
@@ -29,31 +29,31 @@ def test_both_formats_run_alike(registry, chain, ui_chain, here):
 def test_only_what_outputs_need_runs_and_each_node_once(registry, chain, here, ran):
     chain["4"] = {"class_type": "Test_Source", "inputs": {}}
     chain["5"] = {"class_type": "Test_Write", "inputs": {"number": ["1", 0]}}
-    run_workflow(chain, registry=registry)
+    run_workflow(chain, classes=registry)
     assert sorted(unique_id for _, unique_id in ran) == ["1", "2", "3", "5"]
 
 
 def test_nothing_is_kept_between_runs(registry, chain, here, ran):
-    run_workflow(chain, registry=registry)
-    run_workflow(chain, registry=registry)
+    run_workflow(chain, classes=registry)
+    run_workflow(chain, classes=registry)
     assert len(ran) == 6
 
 
 def test_settings_and_seeds(registry, chain, here):
-    result = run_workflow(chain, {"factor": "5", "Source.kind": "hard"}, seed=9, registry=registry)
+    result = run_workflow(chain, {"factor": "5", "Source.kind": "hard"}, seed=9, classes=registry)
     assert result.outputs["2"][0][1][2:4] == ("hard", 9) and result.outputs["2"][0][2] == 5.0
 
 
 def test_resume_sets_the_stage(registry, chain, here):
     chain["2"] = {"class_type": "Distill3D_Optimize", "inputs": {"number": ["1", 0]}}
-    assert run_workflow(chain, registry=registry).outputs["2"][0][3] is False
-    assert run_workflow(chain, registry=registry, resume=True).outputs["2"][0][3] is True
+    assert run_workflow(chain, classes=registry).outputs["2"][0][3] is False
+    assert run_workflow(chain, classes=registry, resume=True).outputs["2"][0][3] is True
 
 
 def test_a_path_runs_too(registry, chain, here, tmp_path):
     import json
     (tmp_path / "w.json").write_text(json.dumps(chain))
-    assert len(run_workflow(tmp_path / "w.json", registry=registry).files) == 1
+    assert len(run_workflow(tmp_path / "w.json", classes=registry).files) == 1
 
 
 class Probe(Node):
@@ -75,7 +75,7 @@ def test_a_node_runs_as_in_the_host(tmp_path):
     Probe.seen.clear()
     host, before = Host(tmp_path), comfy.host()
     api = {"17": {"class_type": "Test_Probe", "inputs": {}}}
-    run_workflow(api, host=host, registry={"Test_Probe": Probe})
+    run_workflow(api, host=host, classes={"Test_Probe": Probe})
     assert Probe.seen == [(True, "17", api, host, True)]
     assert not hasattr(Probe, "left_behind") and Probe.hidden.unique_id is None
     assert comfy.host() is before
@@ -91,7 +91,7 @@ def test_errors_name_the_node_in_one_line(registry, chain, here, how, message):
     chain["2"] = {"class_type": "Test_Fail", "inputs": {"number": ["1", 0], "how": how}}
     before = comfy.host()
     with pytest.raises(DistillError) as caught:
-        run_workflow(chain, registry=registry)
+        run_workflow(chain, classes=registry)
     assert str(caught.value) == message
     assert comfy.host() is before and not here.output_directory.exists()
     assert (caught.value.__cause__ is not None) == (how != "too few")
@@ -100,18 +100,18 @@ def test_errors_name_the_node_in_one_line(registry, chain, here, how, message):
 def test_a_title_stands_in_front(registry, chain, here):
     chain["2"] = {"class_type": "Test_Fail", "inputs": {"number": ["1", 0], "how": "mendable"}, "_meta": {"title": "Bad"}}
     with pytest.raises(DistillError, match=r"^Bad \(#2\): the number is wrong"):
-        run_workflow(chain, registry=registry)
+        run_workflow(chain, classes=registry)
 
 
 def test_cancelled_runs_stop_before_the_next_node(registry, chain, here, ran):
     here.cancelled = True
     with pytest.raises(Cancelled):
-        run_workflow(chain, registry=registry)
+        run_workflow(chain, classes=registry)
     assert not ran
 
 
 def test_a_workflow_without_an_output_says_so(registry, chain, here, ran):
     del chain["3"]
     with pytest.raises(DistillError, match="nothing to run"):
-        run_workflow(read_graph(chain, registry), registry=registry)
+        run_workflow(read_graph(chain, registry), classes=registry)
     assert not ran
