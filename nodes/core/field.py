@@ -1,4 +1,4 @@
-"""What a volume field answers at points."""
+"""What fields answer: volumes at points of space, surfaces as triangles."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -25,6 +25,43 @@ class VolumeField(Protocol):
     def density(self, x: Tensor) -> Tensor: ...
 
     def __call__(self, x: Tensor, variance: Tensor | None = None, normals: bool = False) -> FieldOutput: ...
+
+    def update(self, step: int, total: int) -> None: ...
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]: ...
+
+
+@dataclass
+class Surface:
+    """Triangles at one moment of training, in the pack's world (z up, front = +x).
+
+    vertices  [V,3] world units, differentiable
+    faces     [F,3] int64, counter-clockwise seen from outside
+    normals   [V,3] unit, for shading
+    uv        [U,2] in [0,1] with faces_uv [F,3] int64 into it, or both None
+    """
+
+    vertices: Tensor
+    faces: Tensor
+    normals: Tensor
+    uv: Tensor | None = None
+    faces_uv: Tensor | None = None
+
+
+class SurfaceField(Protocol):
+    """A torch module that is a triangle mesh with features on it. bounds [2,3]."""
+
+    bounds: Tensor
+
+    def surface(self) -> Surface: ...
+
+    def features(self, position: Tensor, uv: Tensor | None = None, footprint: Tensor | None = None) -> Tensor:
+        """Features [N,C] before the material's activation, at points on the surface.
+
+        position   [N,3] world
+        uv         [N,2], where the surface has them
+        footprint  [N] width of a pixel in units of uv, for filtering, or None
+        """
 
     def update(self, step: int, total: int) -> None: ...
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .field import Surface
+
 
 @dataclass(frozen=True)
 class Light:
@@ -49,6 +51,7 @@ class Rendering:
     albedo      [B,H,W,3]  like rgb, unlit, no background
     background  [B,H,W,3]  what rgb lies over, alone: the same draw, seen everywhere
     samples     packed samples, volume renderers only
+    surface     the triangles themselves, mesh renderers only
     """
 
     rgb: Tensor | None = None
@@ -58,3 +61,4 @@ class Rendering:
     albedo: Tensor | None = None
     background: Tensor | None = None
     samples: Samples | None = None
+    surface: Surface | None = None
