@@ -1,0 +1,37 @@
+"""What materials answer: colours at points, and what glTF's textures hold."""
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from .rendering import Light
+from .rng import Streams
+
+
+class Material(Protocol):
+    """A torch module. channels: how many features it wants of the field."""
+
+    channels: int
+
+    def __call__(self, features: Tensor, normal: Tensor | None, position: Tensor, light: Light | None,
+                 mode: str) -> tuple[Tensor, Tensor]:
+        """Colour and albedo, [N,3] each. A light has one row for each point."""
+
+    def draw_mode(self, step: int, total: int, streams: Streams) -> str: ...
+
+    def needs_normal(self, mode: str) -> bool: ...
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]: ...
+
+
+class PhysicalMaterial(Material, Protocol):
+    """A material that is more than a colour. One without `textures` is matt and keeps the surface's own normals."""
+
+    def textures(self, features: Tensor, normal: Tensor) -> dict[str, Tensor]:
+        """What a GLB stores of these points besides the albedo, from features [N,C] and unit world normals [N,3].
+
+        metallic   [N,1] in [0,1]
+        roughness  [N,1] in [0,1], glTF's perceptual one
+        normal     [N,3] unit, world space, the bump applied; left out by materials without bumps
+        """
