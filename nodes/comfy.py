@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .core.errors import Cancelled, DistillError
 from .core.schedule import Schedule
+from .core.tick import Tick
 
 # The host imports its own modules before it loads packs. A ComfyUI that merely lies on some other program's path
 # must not be started by us.
@@ -44,6 +45,12 @@ OPTIMIZER = io.Custom("DISTILL3D_OPTIMIZER")
 SCHEDULE = io.Custom("DISTILL3D_SCHEDULE")
 DATASET = io.Custom("DISTILL3D_DATASET")
 VIEW_DATASET = io.Custom("DISTILL3D_VIEW_DATASET")
+
+# Types of the host that older ones do not have. A socket is no more than its name.
+FILES_3D = [io.Custom(f"FILE_3D{kind}") for kind in ("", "_GLB", "_GLTF", "_OBJ", "_STL", "_PLY")]
+SPLAT = io.Custom("SPLAT")
+CAMERA_3D = io.Custom("LOAD3D_CAMERA")
+MODEL_3D = io.Custom("LOAD3D_MODEL_INFO")
 
 
 def scheduled(id: str, default: float, tooltip: str, **options: Any):
@@ -239,6 +246,19 @@ def set_host(new: Host | None) -> None:
     """Puts another host in place (the command line, a test); None returns to the default one."""
     global _host
     _host = new
+
+
+def host_tick(node_id: str | None, title: str) -> Tick:
+    """A Tick that moves the host's progress bar and raises when the user cancelled."""
+    progress = host().progress(node_id, title, 100)
+
+    def tick(share: float) -> None:
+        host().check()
+        progress.update(round(100 * share), f"{title}: {share:.0%}")
+        if share >= 1:
+            progress.close()
+
+    return tick
 
 
 async def register_routes() -> None:

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from ...kernels.uv.bake import dilate, texel_positions
-from ..comfy import SCENE, Node, host, io
+from ..comfy import SCENE, Node, host, host_tick, io
 from ..core.errors import DistillError
 from ..core.mesh import Mesh, smooth_normals
 from ..core.scene import SceneRecipe
+from ..core.surface_color import check_volume, surface_color
+from ..core.tick import Tick, no_tick
 from .core_mesh import from_core, to_core
-from .surface_color import check_volume, surface_color
-from .tick import Tick, host_tick, no_tick
 
 NAME = "Bake Texture"
 

@@ -5,22 +5,22 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...kernels.surface.components import component_labels, keep_largest
 from ...kernels.surface.isosurface import isosurface
 from ...kernels.surface.mesh import is_watertight
 from ...kernels.surface.shell import fill_interior
 from ...kernels.surface.smooth import taubin_smooth
-from ..comfy import SCENE, Node, host, io
-from ..core.errors import DistillError
+from ..comfy import SCENE, Node, host, host_tick, io
+from ..core.density_grid import check_surface, choose_threshold, sample_density
 from ..core.mesh import Mesh, smooth_normals
 from ..core.scene import SceneRecipe
+from ..core.silhouette import Views, scene_views, silhouette_iou
+from ..core.surface_color import check_volume, surface_color
+from ..core.tick import Tick, no_tick
 from .core_mesh import to_core
 from .render_mesh import render_mesh
-from .surface_color import POINTS_AT_ONCE, check_volume, surface_color
-from .threshold import Views, best_threshold, highest_along_rays, scene_views, silhouette_iou
-from .tick import Tick, host_tick, no_tick
 
 NAME = "Extract Mesh"
 PREVIEW_ZOOM = 3
@@ -64,13 +64,12 @@ def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 
         scene = recipe.build(device)
         check_volume(scene, NAME)
         bounds = scene.bounds.float()
-        values = sample_density(scene.field, bounds, resolution, lambda share: tick(0.4 * share))
+        values = sample_density(scene.field, bounds, resolution, NAME, lambda share: tick(0.4 * share))
         views = scene_views(scene, tick=lambda share: tick(0.4 + 0.3 * share))
         promised = None
         if threshold == 0:
-            threshold, promised = _automatic(values, bounds, views, recipe)
-        if not float(values.amin()) < threshold < float(values.amax()):
-            raise DistillError(_no_surface(values, threshold, recipe))
+            threshold, promised = choose_threshold(values, bounds, views, recipe, NAME)
+        check_surface(values, threshold, recipe, NAME)
         tick(0.7)
         vertices, faces = isosurface(fill_interior(values, threshold), threshold, bounds)
         found = int(component_labels(faces, len(vertices)).max()) + 1
@@ -89,55 +88,6 @@ def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 
             host().warn(f"{NAME}: the mesh covers less of the scene's silhouettes (IoU {overlap:.2f}) than the surface "
                         f"before small components were dropped ({promised:.2f}). Lower smallest_component.")
         return Extraction(mesh.to("cpu"), threshold, overlap, found, kept, _comparison(views, rgb, drawn).cpu())
-
-
-@torch.no_grad()
-def sample_density(field: nn.Module, bounds: Tensor, resolution: int, tick: Tick = no_tick) -> Tensor:
-    """Density on a grid with cubic cells [X,Y,Z], the longest side `resolution` samples, ends on bounds [2,3].
-
-    Raises DistillError when a value is not finite.
-    """
-    extent = bounds[1] - bounds[0]
-    shape = [max(2, round(1 + (resolution - 1) * float(side / extent.amax()))) for side in extent]
-    lines = [torch.linspace(float(low), float(high), size, device=bounds.device)
-             for low, high, size in zip(bounds[0], bounds[1], shape)]
-    values = torch.empty(shape[0] * shape[1] * shape[2], device=bounds.device)
-    for start in range(0, len(values), POINTS_AT_ONCE):
-        tick(start / len(values))
-        index = torch.arange(start, min(start + POINTS_AT_ONCE, len(values)), device=bounds.device)
-        x = torch.stack([lines[0][index // (shape[1] * shape[2])], lines[1][index // shape[2] % shape[1]],
-                         lines[2][index % shape[2]]], -1)
-        values[start:start + len(index)] = field.density(x).float()
-    broken = int((~values.isfinite()).sum())
-    if broken:
-        raise DistillError(f"{NAME}: the density is not finite at {broken} of {len(values)} points. The training "
-                           "diverged: use an earlier state or a lower learning rate.")
-    return values.view(shape)
-
-
-def _automatic(values: Tensor, bounds: Tensor, views: Views, recipe: SceneRecipe) -> tuple[float, float]:
-    """The best threshold and its overlap. Raises DistillError when the scene shows nothing."""
-    if bool(views.opaque.any()):
-        threshold, overlap = best_threshold(highest_along_rays(values, bounds, views.cameras), views.opaque)
-        if threshold > 0:
-            return threshold, overlap
-    raise DistillError(f"{NAME}: the scene is empty: no pixel of {len(views.cameras)} views is more than half opaque "
-                       f"({_range(values)}).{_advice(values, recipe)}")
-
-
-def _no_surface(values: Tensor, threshold: float, recipe: SceneRecipe) -> str:
-    return f"{NAME}: the field has no surface at threshold {threshold:.4g} ({_range(values)}).{_advice(values, recipe)}"
-
-
-def _range(values: Tensor) -> str:
-    return f"density ranges from {float(values.amin()):.3g} to {float(values.amax()):.3g}"
-
-
-def _advice(values: Tensor, recipe: SceneRecipe) -> str:
-    low, high = float(values.amin()), float(values.amax())
-    advice = f' Set "threshold" between {low:.3g} and {high:.3g} or train longer' if high > low else " Train longer"
-    opacity = (recipe.notes or {}).get("opacity")
-    return advice + (f": opacity was {float(opacity):.2g} at the last step." if opacity is not None else ".")
 
 
 def _comparison(views: Views, rgb: Tensor, drawn: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DistillError
-from .tick import Tick, no_tick
+from ..core.tick import Tick, no_tick
 
 POLL = 0.1
 

@@ -1,23 +1,15 @@
 """Turntable: pictures of a scene from all around."""
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..comfy import SCENE, Node, host, io
-from ..core.cameras import Cameras, turntable
-from ..core.errors import DistillError
-from ..core.rendering import Light, Rendering
+from ..comfy import SCENE, Node, host, host_tick, io
+from ..core.cameras import turntable
 from ..core.scene import SceneRecipe
-from .tick import Tick, host_tick, no_tick
+from ..core.tick import Tick, no_tick
 
 NAME = "Turntable"
-SHADINGS = ("albedo", "shaded", "textureless", "normal")
-BACKGROUNDS = {"scene": None, "white": 1.0, "grey": 0.5, "black": 0.0}
-# Room around the content when the distance is chosen automatically.
-MARGIN = 1.1
 
 
 def render_turntable(recipe: SceneRecipe, frames: int = 24, size: int = 256, elevation: float = 15.0,
@@ -25,49 +17,23 @@ def render_turntable(recipe: SceneRecipe, frames: int = 24, size: int = 256, ele
                      device: str | torch.device = "cpu", tick: Tick = no_tick) -> Tensor:
     """`frames` pictures [N,size,size,3] in [0,1] on the CPU, the first from the front (+x), turning towards +y.
 
-    elevation, fovy  degrees
-    distance         of the camera from the origin; 0: the scene's bounds just fill the picture
-    shading          "albedo" unlit, "shaded" lit from beside the camera, "textureless" the same in white, or "normal":
-                     world-space normals, 0.5 + 0.5 n
-    background       "scene" keeps the scene's own (normals: grey); "white", "grey" or "black"
+    elevation, fovy      degrees
+    distance             of the camera from the origin; 0: the scene's bounds just fill the picture
+    shading, background  see `still`
 
     Raises DistillError for other names.
     """
-    if shading not in SHADINGS or background not in BACKGROUNDS:
-        raise DistillError(f'{NAME}: shading "{shading}" must be one of {", ".join(SHADINGS)} and background '
-                           f'"{background}" one of {", ".join(BACKGROUNDS)}.')
+    check_look(shading, background, NAME)
     with torch.inference_mode(False), torch.no_grad():
         scene = recipe.build(device)
         if distance <= 0:
-            distance = MARGIN * float(scene.bounds.abs().amax()) / math.sin(math.radians(fovy) / 2)
+            distance = filling_distance(scene, fovy)
         cameras = turntable(frames, elevation, distance, fovy, size).to(scene.bounds.device)
         pictures = []
         for frame in range(frames):
             tick(frame / frames)
-            pictures.append(_picture(scene, cameras.take([frame]), shading, BACKGROUNDS[background]).cpu())
+            pictures.append(still(scene, cameras.take([frame]), shading, background)[0].cpu())
     return torch.cat(pictures)
-
-
-def _picture(scene: nn.Module, camera: Cameras, shading: str, grey: float | None) -> Tensor:
-    if shading == "normal":
-        seen = scene.render(camera, wanted=("normal", "opacity"), shading="albedo")
-        return (0.5 * (seen.normal + seen.opacity) + (1 - seen.opacity) * (0.5 if grey is None else grey)).clamp(0, 1)
-    seen = scene.render(camera, _headlight(camera), ("rgb", "opacity"), shading=shading)
-    return (seen.rgb if grey is None else _over(scene, seen, camera, grey)).clamp(0, 1)
-
-
-def _over(scene: nn.Module, seen: Rendering, camera: Cameras, grey: float) -> Tensor:
-    """The rendering over another background: the scene's own is taken out of the transparent share of each pixel."""
-    own = scene.background(camera.rays()[1], None)
-    return seen.rgb + (1 - seen.opacity) * (grey - own)
-
-
-def _headlight(camera: Cameras) -> Light:
-    """Beside and above the camera, so that shapes have shades but no side is dark."""
-    right, up = camera.c2w[:, :3, 0], camera.c2w[:, :3, 1]
-    position = camera.position + camera.distance[:, None] * (0.4 * right + 0.6 * up)
-    one = torch.ones_like(camera.distance)
-    return Light(position, 0.3 * one, 0.7 * one)
 
 
 class TurntableNode(Node):

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ...kernels.uv.box_atlas import box_atlas
-from ..comfy import Node, host, io
+from ..comfy import Node, host, host_tick, io
 from ..core.errors import DistillError, MissingPackage
 from ..core.mesh import Mesh, smooth_normals, weld
+from ..core.tick import Tick, no_tick
 from .core_mesh import from_core, to_core
 from .killable import TimeLimit, run_killable
-from .tick import Tick, host_tick, no_tick
 
 NAME = "Unwrap UV"
 ATLASES = ("xatlas", "boxes")

@@ -18,7 +18,7 @@ from distill3d.nodes.export.core_mesh import to_core
 from distill3d.nodes.export.mesh_file import glb_bytes
 from distill3d.nodes.export.render_mesh import render_mesh
 from distill3d.nodes.export.save_mesh import SaveMeshNode, save_mesh
-from distill3d.nodes.export.threshold import scene_views
+from distill3d.nodes.core.silhouette import scene_views
 
 # A pyramid: base in the plane z = -0.5, tip at z = 2, a nose at x = 3.
 PYRAMID = torch.tensor([[3.0, 0, -0.5], [0, 1, -0.5], [-1, 0, -0.5], [0, -1, -0.5], [0, 0, 2]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import DistillError
+from .errors import DistillError
 from .tick import Tick, no_tick
 
 POINTS_AT_ONCE = 1 << 18

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core.cameras import Cameras, orbit
+from .cameras import Cameras, orbit
 from .tick import Tick, no_tick
 
 VIEWS = 8
