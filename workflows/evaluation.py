@@ -21,17 +21,22 @@ import torch
 from ..nodes.core.errors import DistillError
 from ..nodes.core.state import write_atomically
 from ..nodes.evaluate.compare_geometry import compare_mesh
-from ..nodes.evaluate.measure import score
+from ..nodes.evaluate.measure import color_psnr, score
 from ..nodes.evaluate.noses import count_noses, has_nose
 from ..nodes.evaluate.precision import prompt_precision
 from ..nodes.evaluate.prompts import true_shape
 from ..nodes.evaluate.sheet import SHOWN, comparison, contact_sheet, in_one_row, take, write_picture
-from ..nodes.evaluate.table import Row, markdown, summarize, summary_line
+from ..nodes.evaluate.table import Row, StageRow, markdown, summarize, summary_line
 from ..nodes.evaluate.truth import true_rendering
 from ..nodes.evaluate.views import Pictures, standard_views, still_render, take_pictures
-from .product import Product
+from ..nodes.export.core_mesh import to_core
+from ..nodes.export.extract_mesh import extract_mesh
+from .product import Product, Stage
+from .true_picture import Viewpoint
 
 Produce = Callable[[str, int, str], Product]
+
+MESH_RESOLUTION = 64  # of the surfaces that stages are compared by
 
 
 @dataclass(frozen=True)
@@ -112,11 +117,34 @@ class Evaluation:
                 chamfer = compare_mesh(product.mesh, prompt, self.points)
             except DistillError as error:
                 problem = str(error)
+        stages = self._stages(product, truths[own], prompt)
         return Row(prompt, self.seed, scores.iou, scores.psnr, scores.color_error, scores.normal_error, chamfer,
                    precision.color.is_right, precision.textureless.is_right,
                    self.prompts[precision.color.order[0]], self.prompts[precision.textureless.order[0]],
                    product.seconds, product.optimize_seconds, memory, problem,
-                   count_noses(render, shape) if has_nose(shape) else None)
+                   count_noses(render, shape) if has_nose(shape) else None, stages)
+
+    def _stages(self, product: Product, truth: Pictures, prompt: str) -> tuple[StageRow, ...]:
+        """Every stage measured in the same way; nothing where there is one only and no picture that led."""
+        if len(product.stages) < 2 and product.viewpoint is None:
+            return ()
+        return tuple(self._stage(stage, product.viewpoint, truth, prompt) for stage in product.stages)
+
+    def _stage(self, stage: Stage, viewpoint: Viewpoint | None, truth: Pictures, prompt: str) -> StageRow:
+        render = still_render(stage.scene, self.device)
+        scores = score(take_pictures(render, standard_views(self.size)), truth)
+        reference = None
+        if viewpoint is not None:
+            cameras = viewpoint.cameras(self.size)
+            reference = color_psnr(take_pictures(render, cameras).color,
+                                   take_pictures(functools.partial(true_rendering, true_shape(prompt)), cameras).color)
+        chamfer, triangles = None, None
+        try:
+            mesh = extract_mesh(stage.scene, MESH_RESOLUTION, colors=False, device=self.device).mesh
+            chamfer, triangles = compare_mesh(to_core(mesh), prompt, self.points), len(mesh.faces)
+        except DistillError:
+            pass  # no surface: a stage without these two numbers
+        return StageRow(stage.name, scores.iou, scores.psnr, scores.normal_error, chamfer, triangles, reference, stage.seconds)
 
     def _stored_rows(self, folder: Path, chosen: Sequence[str], report: Callable[[str], None]) -> dict[str, Row]:
         """Rows of this evaluation; reports how many are there that were made with something else."""
@@ -124,7 +152,7 @@ class Evaluation:
         for prompt in chosen:
             try:
                 stored = json.loads((folder / "rows" / f"{_file_name(prompt)}.json").read_text(encoding="utf-8"))
-                row, made_with = Row(**stored["row"]), stored.get("made_with", {})
+                row, made_with = Row.of(stored["row"]), stored.get("made_with", {})
                 if stored["fingerprint"] != self.fingerprint():
                     others += 1
                     differing |= {name for name in {**own, **made_with} if own.get(name) != made_with.get(name)}

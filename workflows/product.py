@@ -17,22 +17,34 @@ from .console import Console
 from .graph import Graph, GraphNode, Link
 from .run import RunResult, run_workflow
 from .schema import Registry
-from .setting import STAGE_NODE, with_settings
+from .setting import PROMPT_NODE, STAGE_NODE, with_settings
+from .true_picture import Viewpoint, viewpoint_of, with_true_pictures
 from .weights import weights_of
 
 
+class Stage(NamedTuple):
+    """One Optimize: its title, the scene that it gave, and how long it took."""
+
+    name: str
+    scene: SceneRecipe
+    seconds: float
+
+
 class Product(NamedTuple):
-    """mesh: a core MESH, or None when the workflow makes none. seconds: of the whole run; of its Optimize nodes."""
+    """mesh: a core MESH, or None when the workflow makes none. seconds: of the whole run; of its Optimize nodes. stages: in
+    running order. viewpoint: of the picture that led, if one did."""
 
     scene: SceneRecipe
     mesh: Any | None
     seconds: float
     optimize_seconds: float
+    stages: tuple[Stage, ...] = ()
+    viewpoint: Viewpoint | None = None
 
 
 @dataclass(frozen=True)
 class WorkflowProducer:
-    """A workflow as a function of prompt and seed.
+    """A workflow as a function of prompt and seed. One that begins with a picture gets that of the true shape.
 
     graph     the workflow
     sets      further values to change, see setting.py
@@ -55,16 +67,23 @@ class WorkflowProducer:
     def __call__(self, prompt: str, seed: int, name: str) -> Product:
         """Runs the workflow; name: of the folder for its files. Raises DistillError, which names the node."""
         graph, registry = self.prepared(prompt, seed)
+        host, viewpoint = self._host(name), viewpoint_of(graph, registry)
+        if viewpoint is not None:
+            graph = with_true_pictures(graph, registry, prompt, host.input_directory)
         began = time.perf_counter()
-        result = run_workflow(graph, host=self._host(name), classes=registry)
+        result = run_workflow(graph, host=host, classes=registry)
         seconds = time.perf_counter() - began
-        stages = sum(result.seconds[key] for key in result.seconds if graph.nodes[key].type == STAGE_NODE)
-        return Product(last_scene(graph, registry, result), last_mesh(graph, registry, result), seconds, stages)
+        stages = stages_of(graph, registry, result)
+        return Product(last_scene(graph, registry, result), last_mesh(graph, registry, result), seconds,
+                       sum(stage.seconds for stage in stages), stages, viewpoint)
 
     def prepared(self, prompt: str, seed: int) -> tuple[Graph, Registry]:
         """The graph as it will run. Raises DistillError when it could not run, or makes no scene."""
         registry = schema.default_registry() if self.classes is None else self.classes
-        graph = checked(with_settings(self.graph, registry, {**self.sets, "prompt": prompt}, seed), registry)
+        sets, led = dict(self.sets), viewpoint_of(self.graph, registry) is not None
+        if not led or any(node.type == PROMPT_NODE for node in self.graph.nodes.values()):
+            sets["prompt"] = prompt  # a picture may be all that there is
+        graph = checked(with_settings(self.graph, registry, sets, seed), registry)
         if not _makers(graph, registry, "DISTILL3D_SCENE"):
             raise DistillError(f'The workflow "{graph.name}" makes no scene, so there is nothing to compare.')
         return measured_part(graph, registry) if self.quick else (graph, registry)
@@ -75,7 +94,8 @@ class WorkflowProducer:
         return weights_of(*self.prepared(prompt, seed), self._host("."))
 
     def _host(self, name: str) -> Console:
-        return Console(Path(self.output) / name, self.device, quiet=self.quiet, models=self.models)
+        output = Path(self.output) / name
+        return Console(output, self.device, output / "input", quiet=self.quiet, models=self.models)
 
 
 class Keep(Node):
@@ -119,6 +139,13 @@ def _makers(graph: Graph, registry: Registry, io_type: str) -> list[Link]:
         found += [Link(key, slot) for slot, output in enumerate(schema.outputs_of(node))
                   if output.get_io_type() == io_type]
     return found
+
+
+def stages_of(graph: Graph, registry: Registry, result: RunResult) -> tuple[Stage, ...]:
+    """What each Optimize gave, in the order in which they ran."""
+    return tuple(Stage(graph.nodes[key].name(registry), scene, result.seconds[key])
+                 for key, scene in _given(graph, registry, result, "DISTILL3D_SCENE")
+                 if graph.nodes[key].type == STAGE_NODE)
 
 
 def last_scene(graph: Graph, registry: Registry, result: RunResult) -> SceneRecipe:

@@ -7,6 +7,26 @@ from typing import Any, Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True)
+class StageRow:
+    """What was measured after one stage; None where nothing could be.
+
+    iou, psnr, normal_error, chamfer as in Row, but chamfer is of the scene's own surface, without what export does to it
+    triangles       of that surface
+    reference_psnr  dB, from where the picture that led was taken
+    seconds         of the stage
+    """
+
+    name: str
+    iou: float
+    psnr: float
+    normal_error: float | None
+    chamfer: float | None
+    triangles: int | None
+    reference_psnr: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Row:
     """What was measured for one prompt; None where nothing could be.
 
@@ -17,6 +37,7 @@ class Row:
     peak_memory_mb     highest memory of the process until then, so it never falls from row to row
     error              why there is no result, or no mesh
     noses              how many there are, of objects that should have one
+    stages             after each, where there are several or a picture led
     """
 
     caption: str
@@ -35,6 +56,12 @@ class Row:
     peak_memory_mb: float | None = None
     error: str | None = None
     noses: int | None = None
+    stages: tuple[StageRow, ...] = ()
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "Row":
+        """A row from what `asdict` made of it. Raises TypeError for other contents."""
+        return cls(**{**stored, "stages": tuple(StageRow(**stage) for stage in stored.get("stages", ()))})
 
 
 def summarize(rows: Sequence[Row]) -> dict[str, Any]:
@@ -76,7 +103,7 @@ def summary_line(rows: Sequence[Row]) -> str:
 
 def markdown(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
     """The table as Markdown, with `facts` (settings and versions) below it."""
-    lines = ["# Results against the truth", "", summary_line(rows), "",
+    lines = ["# Results against the truth", "", summary_line(rows), "", *_stage_lines(rows),
              "| prompt | IoU | PSNR dB | colour error | normal error ° | Chamfer | colour | textureless | s | "
              "optimising s | peak MB | seed | noses |", "|---|" + "---:|" * 12]
     for row in rows:
@@ -92,6 +119,26 @@ def markdown(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
               "compares gray pictures of the geometry, where prompts that differ in colour only count as one.", ""]
     lines += ["Failures:", "", *failures, ""] if failures else []
     return "\n".join(lines + [f"* {name}: {value}" for name, value in facts.items()]) + "\n"
+
+
+def _stage_lines(rows: Sequence[Row]) -> list[str]:
+    """A table of means after each stage, over the rows that have all; nothing where no row has any."""
+    most = max((len(row.stages) for row in rows), default=0)
+    staged = [row.stages for row in rows if row.stages and len(row.stages) == most]
+    if not staged:
+        return []
+    lines = [f"After each stage, means over {len(staged)} objects:", "",
+             "| stage | IoU | PSNR dB | PSNR of the picture dB | normal error ° | Chamfer | triangles | s |",
+             "|---|" + "---:|" * 7]
+    for number, stages in enumerate(zip(*staged), 1):
+        def over(name: str, digits: int) -> str:
+            values = [value for stage in stages if (value := getattr(stage, name)) is not None]
+            return _show(mean(values) if values else None, digits)
+
+        lines.append(f"| {number} {stages[0].name} | " + " | ".join([
+            over("iou", 3), over("psnr", 1), over("reference_psnr", 1), over("normal_error", 1), over("chamfer", 4),
+            over("triangles", 0), over("seconds", 1)]) + " |")
+    return [*lines, ""]
 
 
 def _show(value: float | None, digits: int) -> str:
