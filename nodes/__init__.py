@@ -64,6 +64,7 @@ def _prior_nodes() -> list[type]:
 
 def _loss_nodes() -> list[type]:
     from .losses.distortion import DistortionLossNode
+    from .losses.normal_smoothness import NormalSmoothnessLossNode
     from .losses.opacity_entropy import OpacityEntropyLossNode
     from .losses.orientation import OrientationLossNode
     from .losses.reference_depth import ReferenceDepthLossNode
@@ -73,7 +74,7 @@ def _loss_nodes() -> list[type]:
     from .losses.sds import SDSLossNode
     from .losses.sparsity import SparsityLossNode
 
-    return [SDSLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode, DistortionLossNode,
+    return [SDSLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode, DistortionLossNode, NormalSmoothnessLossNode,
             ReferenceRGBLossNode, ReferenceMaskLossNode, ReferenceDepthLossNode, ReferenceNormalLossNode]
 
 

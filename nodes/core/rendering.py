@@ -7,6 +7,8 @@ from torch import Tensor
 
 from .field import Surface
 
+NEARBY = 0.01  # world units, threestudio's
+
 
 @dataclass(frozen=True)
 class Light:
@@ -27,7 +29,8 @@ class Samples:
     """Packed quadrature samples of a volume rendering, for regularisers.
 
     ray [S] int64 sorted, rays: their number R; t, delta [S]; weights [S]; density [S];
-    normal [S,3] unit, or None; direction [S,3] unit, of the ray
+    normal [S,3] unit, or None; direction [S,3] unit, of the ray;
+    nearby [S,3] unit normals at random points NEARBY away (the standard deviation along each axis), where asked for
     """
 
     ray: Tensor
@@ -38,11 +41,13 @@ class Samples:
     density: Tensor
     normal: Tensor | None
     direction: Tensor
+    nearby: Tensor | None = None
 
 
 @dataclass
 class Rendering:
-    """Images of one batch of cameras; a field is None where it was not asked for.
+    """Images of one batch of cameras; a field is None where it was not asked for. The name "nearby" asks for that part of
+    the samples.
 
     rgb         [B,H,W,3]  in [0,1], display-referred (sRGB-like, as the priors see images), over the background
     opacity     [B,H,W,1]  in [0,1]

@@ -15,7 +15,7 @@ from ...kernels.volume.occupancy import OccupancyGrid, new_occupancy, update_occ
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.field import FieldOutput
-from ..core.rendering import Light, Rendering, Samples
+from ..core.rendering import NEARBY, Light, Rendering, Samples
 from ..core.rng import Streams
 from ..core.scene import gather_groups
 
@@ -109,8 +109,7 @@ class VolumeScene(nn.Module):
         # A pixel's cone has 2 / sqrt(12) of its width as radius (Barron et al. 2021, mip-NeRF).
         spread = 2 / math.sqrt(12) * 2 * torch.tan(0.5 * cameras.fovy) / height
         rays = _Ray(origins.reshape(-1, 3), directions.reshape(-1, 3), view, spread[view])
-        generator = streams("jitter") if streams is not None else None
-        pieces = [self._draw(rays.part(piece), light, wanted, mode, generator, recording)
+        pieces = [self._draw(rays.part(piece), light, wanted, mode, streams, recording)
                   for piece in self._pieces(len(view), recording)]
         found = {name: torch.cat([piece[0][name] for piece in pieces]).view(batch, height, width, -1)
                  for name in pieces[0][0]} if pieces else {}
@@ -130,9 +129,9 @@ class VolumeScene(nn.Module):
         size = max(count, 1) if recording else max(_CHUNK // self.recipe.samples, 1)
         return (slice(start, start + size) for start in range(0, max(count, 1), size))
 
-    def _draw(self, rays: _Ray, light, wanted, mode, generator, recording) -> tuple[dict[str, Tensor], Samples | None]:
+    def _draw(self, rays: _Ray, light, wanted, mode, streams, recording) -> tuple[dict[str, Tensor], Samples | None]:
         """Images [R,C] by name (rgb without background; opacity always) and samples of some rays."""
-        samples = self._march(rays, generator, recording)
+        samples = self._march(rays, streams("jitter") if streams is not None else None, recording)
         ray, count = samples.ray, samples.rays
         colored = bool(wanted & {"rgb", "albedo"})
         shaded = colored and self.material.needs_normal(mode)
@@ -152,8 +151,15 @@ class VolumeScene(nn.Module):
         kept = None
         if "samples" in wanted:
             kept = Samples(ray, count, samples.t, samples.delta, weights, found.density,
-                           found.normal if "normal" in wanted else None, rays.direction[ray])
+                           found.normal if "normal" in wanted else None, rays.direction[ray],
+                           self._normals_nearby(position, streams) if "nearby" in wanted else None)
         return images, kept
+
+    def _normals_nearby(self, position: Tensor, streams: Streams | None) -> Tensor:
+        """Normals [S,3] at points near `position` [S,3]."""
+        shift = torch.randn(position.shape, generator=(streams or Streams(0, 0))("nearby")).to(position)
+        moved = (position + NEARBY * shift).clamp(self.bounds[0], self.bounds[1])
+        return self.field(moved, normals=True).normal
 
     def _march(self, rays: _Ray, generator, recording: bool) -> RaySamples:
         length, most = self.step_length, self.recipe.max_samples
@@ -208,5 +214,5 @@ def _joined(parts: list[Samples]) -> Samples:
     for part in parts:
         starts.append(starts[-1] + part.rays)
     columns = {name: None if getattr(parts[0], name) is None else torch.cat([getattr(part, name) for part in parts])
-               for name in ("t", "delta", "weights", "density", "normal", "direction")}
+               for name in ("t", "delta", "weights", "density", "normal", "direction", "nearby")}
     return Samples(torch.cat([part.ray + start for part, start in zip(parts, starts)]), starts[-1], **columns)
