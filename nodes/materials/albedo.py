@@ -26,7 +26,7 @@ class Albedo:
 
 
 class AlbedoModule(nn.Module):
-    """Has no parameters and ignores normal, light and mode."""
+    """Has no parameters and ignores normal, light, mode and direction."""
 
     channels = 3
 
@@ -35,7 +35,7 @@ class AlbedoModule(nn.Module):
         self.activation = activation
 
     def forward(self, features: Tensor, normal: Tensor | None, position: Tensor, light: Light | None,
-                mode: str) -> tuple[Tensor, Tensor]:
+                mode: str, direction: Tensor | None = None) -> tuple[Tensor, Tensor]:
         albedo = activate_color(features, self.activation)
         return albedo, albedo
 
@@ -43,6 +43,9 @@ class AlbedoModule(nn.Module):
         return "albedo"
 
     def needs_normal(self, mode: str) -> bool:
+        return False
+
+    def needs_light(self, mode: str) -> bool:
         return False
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:

@@ -54,8 +54,9 @@ class LambertianModule(nn.Module):
         self.recipe = recipe
 
     def forward(self, features: Tensor, normal: Tensor | None, position: Tensor, light: Light | None,
-                mode: str) -> tuple[Tensor, Tensor]:
-        """features [N,3], normal [N,3] and light with N rows (both unused in mode "albedo"), position [N,3]."""
+                mode: str, direction: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """features [N,3], normal [N,3] and light with N rows (both unused in mode "albedo"), position [N,3];
+        direction [N,3] from the camera, which this material ignores."""
         albedo = activate_color(features, self.recipe.activation)
         if mode == "albedo":
             return albedo, albedo
@@ -72,6 +73,9 @@ class LambertianModule(nn.Module):
         return MODES[int(torch.multinomial(torch.tensor(self.recipe.shares), 1, generator=streams("shading")))]
 
     def needs_normal(self, mode: str) -> bool:
+        return mode != "albedo"
+
+    def needs_light(self, mode: str) -> bool:
         return mode != "albedo"
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:

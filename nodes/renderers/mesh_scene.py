@@ -1,0 +1,136 @@
+"""The scene of a Mesh Rasterizer: rasterize, interpolate, shade, antialias."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...kernels.raster.antialias import EdgeFaces, antialias
+from ...kernels.raster.footprint import uv_footprint
+from ...kernels.raster.interpolate import interpolate
+from ...kernels.raster.project import to_clip
+from ...kernels.raster.rasterize import rasterize
+from ..core.cameras import Cameras
+from ..core.field import Surface
+from ..core.rendering import Light, Rendering
+from ..core.rng import Streams
+from ..core.scene import gather_groups
+from .shading import differentiable, light_of, shading_mode
+
+if TYPE_CHECKING:
+    from .mesh_rasterizer import MeshRasterizer
+
+_CHUNK = 2**18  # points that are coloured at a time where nothing is recorded
+_COLORS = {"rgb", "albedo"}
+
+
+class MeshScene(nn.Module):
+    """A Scene (see nodes.core.scene) of a surface field, a material and a background.
+
+    Views are drawn one after the other: beyond the images and, in training, what their pixels leave for the backward
+    pass, memory does not grow with their number. Silhouettes move with the vertices (see kernels.raster.antialias), and
+    every image has its edges softened alike. Both sides of a face are seen; normals are those of the surface.
+    """
+
+    def __init__(self, recipe: "MeshRasterizer", field: nn.Module, material: nn.Module, background: nn.Module):
+        super().__init__()
+        self.recipe, self.field, self.material, self.background = recipe, field, material, background
+        self.total = 1
+        self._edges: tuple[Tensor, EdgeFaces] | None = None
+
+    @property
+    def bounds(self) -> Tensor:
+        return self.field.bounds
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return gather_groups(self.field, self.material, self.background)
+
+    def update(self, step: int, total: int, streams: Streams) -> bool:
+        self.total = total
+        return bool(self.field.update(step, total))
+
+    def render(self, cameras: Cameras, light: Light | None = None, wanted: Iterable[str] = ("rgb", "opacity"), *,
+               step: int = 0, streams: Streams | None = None, shading: str | None = None) -> Rendering:
+        """See Scene.render; what `shading` None means is said by `shading_mode`. A still picture without gradients has
+        its rgb clamped to [0,1]. Depth is the distance along the ray times opacity."""
+        wanted, recording = frozenset(wanted), torch.is_grad_enabled()
+        mode = "albedo"
+        if "rgb" in wanted:
+            mode = shading_mode(self.material, light, step, self.total, streams, shading, "Mesh Rasterizer")
+        with torch.inference_mode(False), torch.set_grad_enabled(recording):
+            return self._render(differentiable(cameras), differentiable(light), wanted, mode, streams, recording)
+
+    def _render(self, cameras, light, wanted, mode, streams, recording) -> Rendering:
+        surface = self.field.surface()
+        views = [self._view(surface, cameras, view, light, wanted, mode, recording) for view in range(len(cameras))]
+        found = {name: torch.stack([view[name] for view in views]) for name in views[0]}
+        if wanted & {"rgb", "background"}:
+            found["background"] = self.background(cameras.rays()[1], streams)
+        if "rgb" in wanted:
+            found["rgb"] = found["rgb"] + (1 - found["opacity"]) * found["background"]
+            if streams is None and not recording:
+                found["rgb"] = found["rgb"].clamp(0, 1)
+        rendering = Rendering(**{name: image for name, image in found.items() if name in wanted})
+        if "surface" in wanted:
+            rendering.surface = surface
+        return rendering
+
+    def _view(self, surface: Surface, cameras: Cameras, view: int, light, wanted, mode, recording) -> dict[str, Tensor]:
+        """Images [H,W,C] by name of one view, over black; opacity always."""
+        camera = cameras.take([view])
+        positions = to_clip(surface.vertices, camera.c2w, camera.fovy, camera.height, camera.width,
+                            *_planes(surface.vertices, camera.position))
+        rast = rasterize(positions, surface.faces, (camera.height, camera.width))
+        seen = rast.detach()[..., 3].flatten().nonzero().squeeze(1)
+        images = {"opacity": torch.ones_like(rast[0, ..., :1]).flatten(0, 1)[seen]}
+        position = interpolate(surface.vertices, rast, surface.faces).flatten(0, 2)[seen]
+        colored = bool(wanted & _COLORS)
+        normal = None
+        if "normal" in wanted or (colored and self.material.needs_normal(mode)):
+            normal = F.normalize(interpolate(surface.normals, rast, surface.faces).flatten(0, 2)[seen], dim=-1)
+        if colored:
+            lit = light_of(light, torch.full_like(seen, view))
+            found = self._color(surface, positions, rast, seen, position, normal, camera, lit, mode, recording)
+            images.update({name: image for name, image in found.items() if name in wanted})
+        if "depth" in wanted:
+            images["depth"] = (position - camera.position).norm(dim=-1, keepdim=True)
+        if "normal" in wanted:
+            images["normal"] = normal
+        packed = torch.cat(list(images.values()), -1)
+        canvas = packed.new_zeros(camera.height * camera.width, packed.shape[1]).index_copy(0, seen, packed)
+        smooth = antialias(canvas.view(1, camera.height, camera.width, -1), rast, positions, surface.faces,
+                           self._edge_faces(surface.faces))[0]
+        return dict(zip(images, smooth.split([image.shape[1] for image in images.values()], -1)))
+
+    def _color(self, surface, positions, rast, seen, position, normal, camera, light, mode, recording) -> dict[str, Tensor]:
+        """rgb and albedo [N,3] of the seen pixels."""
+        uv = footprint = None
+        if surface.uv is not None:
+            uv = interpolate(surface.uv, rast, surface.faces_uv).flatten(0, 2)[seen]
+            footprint = uv_footprint(positions, surface.faces, surface.uv, surface.faces_uv, rast).flatten()[seen]
+        size = max(len(seen), 1) if recording else _CHUNK
+        rgb, albedo = [], []
+        for start in range(0, max(len(seen), 1), size):
+            piece = slice(start, start + size)
+            part = [None if whole is None else whole[piece] for whole in (position, uv, footprint, normal)]
+            lit = None if light is None else light_of(light, torch.arange(len(seen), device=seen.device)[piece])
+            direction = F.normalize(part[0] - camera.position, dim=-1)
+            found = self.material(self.field.features(*part[:3]), part[3], part[0], lit, mode, direction)
+            rgb.append(found[0])
+            albedo.append(found[1])
+        return {"rgb": torch.cat(rgb), "albedo": torch.cat(albedo)}
+
+    def _edge_faces(self, faces: Tensor) -> EdgeFaces:
+        """Made anew only when the field gives other faces."""
+        if self._edges is None or self._edges[0] is not faces:
+            self._edges = faces, EdgeFaces.of(faces)
+        return self._edges[1]
+
+
+def _planes(vertices: Tensor, eye: Tensor) -> tuple[float, float]:
+    """Clip planes around all vertices that are finite, seen from eye [1,3]."""
+    distance = (vertices.detach() - eye).norm(dim=-1)
+    far = 2 * float(distance[distance.isfinite()].amax()) + 1e-6 if bool(distance.isfinite().any()) else 1.0
+    return 1e-4 * far, far
