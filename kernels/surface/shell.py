@@ -43,6 +43,29 @@ def fill_interior(values: torch.Tensor, level: float) -> torch.Tensor:
     return torch.where(cavity, values.detach().amax(), values)
 
 
+def solid(inside: torch.Tensor, edges: torch.Tensor, border: torch.Tensor, smallest: float = 0.0) -> torch.Tensor:
+    """Which vertices of a lattice are inside once cavities are filled and small parts are dropped.
+
+    inside    [V] bool
+    edges     [E,2] int64, the lattice's edges: what `marching_tets` separates is what they do not connect
+    border    [V] bool: an outside vertex that cannot reach one of these is in a cavity
+    smallest  in [0,1]: parts with a smaller share of the largest one's vertices are dropped, after filling
+
+    Returns [V] bool. Raises ShapeError naming the argument.
+    """
+    check_shape("inside", inside, "V")
+    check_shape("edges", edges, "E", 2)
+    check_shape("border", border, len(inside))
+    a, b = edges.unbind(1)
+    label = connected(edges[~inside[a] & ~inside[b]], len(inside))
+    open_air = torch.zeros_like(inside)
+    open_air[label[border & ~inside]] = True
+    inside = inside | ~open_air[label]
+    label = connected(edges[inside[a] & inside[b]], len(inside))
+    count = torch.bincount(label[inside], minlength=len(inside))
+    return inside & (count >= smallest * count.max())[label]
+
+
 def outer_shell(vertices: torch.Tensor, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Drops every component of a mesh that lies inside another: walls of cavities and what floats in them.
 

@@ -4,7 +4,7 @@ import torch
 from distill3d.kernels.surface.components import component_labels
 from distill3d.kernels.surface.isosurface import isosurface
 from distill3d.kernels.surface.mesh import is_watertight, signed_volume
-from distill3d.kernels.surface.shell import fill_interior, outer_shell
+from distill3d.kernels.surface.shell import fill_interior, outer_shell, solid
 
 BOUNDS = [[-1.0] * 3, [1.0] * 3]
 NEIGHBOURS = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1)]
@@ -135,3 +135,16 @@ def test_neighbours_and_open_sheets_hide_nothing():
 def test_outer_shell_of_nothing():
     vertices, faces = outer_shell(torch.rand(2, 3), torch.zeros(0, 3, dtype=torch.int64))
     assert vertices.shape == (0, 3) and faces.shape == (0, 3)
+
+
+def test_solid_fills_cavities_and_drops_small_parts():
+    line = torch.arange(12)                               # a path of vertices: outside at both ends
+    edges = torch.stack([line[:-1], line[1:]], 1)
+    border = (line == 0) | (line == 11)
+    inside = torch.tensor([0, 1, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0], dtype=torch.bool)
+    #  the cavities at 2 and 5..7 have no way out, whatever they hold
+    assert solid(inside, edges, border).tolist() == [False] + 9 * [True] + [False] * 2
+    border[6] = True
+    assert solid(inside, edges, border).tolist() == [False] + 4 * [True] + 3 * [False] + 2 * [True] + 2 * [False]
+    assert solid(inside, edges, border, smallest=0.6).tolist() == [False] + 4 * [True] + 7 * [False]
+    assert not solid(torch.zeros_like(inside), edges, border, smallest=1.0).any()
