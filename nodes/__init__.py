@@ -27,12 +27,13 @@ def node_list() -> list[type]:
     from .optimize.optimizer_settings import OptimizerSettingsNode
     from .optimize.save_state import LoadStateNode, SaveStateNode
     from .optimize.schedule import ScheduleNode
+    from .renderers.mesh_rasterizer import MeshRasterizerNode
     from .renderers.volume_renderer import VolumeRendererNode
 
     return [
         HashGridVolumeNode, VoxelVolumeNode, TriplaneVolumeNode, MLPVolumeNode,
         AlbedoNode, LambertianNode, SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
-        VolumeRendererNode,
+        VolumeRendererNode, MeshRasterizerNode,
         RandomOrbitViewsNode, MultiViewOrbitNode, FixedOrbitNode, ReferenceViewNode, DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
         *_prior_nodes(),
         *_loss_nodes(),
