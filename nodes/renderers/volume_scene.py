@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterable, Iterator
 
 import torch
@@ -13,11 +13,11 @@ from ...kernels.volume.composite import accumulate, composite
 from ...kernels.volume.march import RaySamples, march_rays, sample_points
 from ...kernels.volume.occupancy import OccupancyGrid, new_occupancy, update_occupancy
 from ..core.cameras import Cameras
-from ..core.errors import DistillError
 from ..core.field import FieldOutput
 from ..core.rendering import NEARBY, Light, Rendering, Samples
 from ..core.rng import Streams
 from ..core.scene import gather_groups
+from .shading import differentiable, light_of, shading_mode
 
 if TYPE_CHECKING:
     from .volume_renderer import VolumeRenderer
@@ -81,26 +81,15 @@ class VolumeScene(nn.Module):
 
     def render(self, cameras: Cameras, light: Light | None = None, wanted: Iterable[str] = ("rgb", "opacity"), *,
                step: int = 0, streams: Streams | None = None, shading: str | None = None) -> Rendering:
-        """See Scene.render. A still picture (streams None) without `shading` is shaded where a light is given, and
-        without gradients its rgb is clamped to [0,1]; in training without a light the material shows its albedo."""
+        """See Scene.render; what `shading` None means is said by `shading_mode`. A still picture without gradients has
+        its rgb clamped to [0,1]."""
         wanted, recording = frozenset(wanted), torch.is_grad_enabled()
-        mode = self._mode(light, step, streams, shading) if "rgb" in wanted else "albedo"
+        mode = "albedo"
+        if "rgb" in wanted:
+            mode = shading_mode(self.material, light, step, self.total, streams, shading, "Volume Renderer")
         # The host runs nodes in inference mode, whose tensors cannot be differentiated: analytic normals need that.
         with torch.inference_mode(False), torch.set_grad_enabled(recording):
-            cameras = replace(cameras, c2w=_usable(cameras.c2w), fovy=_usable(cameras.fovy))
-            if light is not None:
-                light = Light(_usable(light.position), _usable(light.ambient), _usable(light.diffuse))
-            return self._render(cameras, light, wanted, mode, streams, recording)
-
-    def _mode(self, light: Light | None, step: int, streams: Streams | None, shading: str | None) -> str:
-        if shading is not None:
-            if light is None and self.material.needs_normal(shading):
-                raise DistillError(f'Volume Renderer: shading "{shading}" needs a light and none was given. '
-                                   'Wire a light, or ask for "albedo".')
-            return shading
-        if light is None:
-            return "albedo"
-        return "shaded" if streams is None else self.material.draw_mode(step, self.total, streams)
+            return self._render(differentiable(cameras), differentiable(light), wanted, mode, streams, recording)
 
     def _render(self, cameras, light, wanted, mode, streams, recording) -> Rendering:
         batch, height, width = len(cameras), cameras.height, cameras.width
@@ -139,8 +128,8 @@ class VolumeScene(nn.Module):
         weights, opacity = composite(found.density, samples.delta, ray, count)
         images = {"opacity": opacity[:, None].clamp(max=1)}
         if colored:
-            lit = _rows(light, rays.view[ray]) if shaded else None
-            rgb, albedo = self.material(found.features, found.normal, position, lit, mode)
+            lit = light_of(light, rays.view[ray]) if shaded else None
+            rgb, albedo = self.material(found.features, found.normal, position, lit, mode, rays.direction[ray])
             images["rgb"] = accumulate(weights, rgb, ray, count)
             if "albedo" in wanted:
                 images["albedo"] = images["rgb"] if albedo is rgb else accumulate(weights, albedo, ray, count)
@@ -195,15 +184,6 @@ def _occupied_bounds(grid: OccupancyGrid) -> Tensor:
         high.append(cells[-1] + 1 if cells else grid.resolution)
     cell = (grid.bounds[1] - grid.bounds[0]) / grid.resolution
     return grid.bounds[0] + torch.tensor([low, high]).to(cell) * cell
-
-
-def _usable(tensor: Tensor) -> Tensor:
-    return tensor.clone() if tensor.is_inference() else tensor
-
-
-def _rows(light: Light, view: Tensor) -> Light:
-    """The light of each sample, by its view [S]."""
-    return Light(light.position[view], light.ambient[view], light.diffuse[view])
 
 
 def _joined(parts: list[Samples]) -> Samples:
