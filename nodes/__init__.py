@@ -82,12 +82,16 @@ def _loss_nodes() -> list[type]:
 def _export_nodes() -> list[type]:
     from .export.bake_texture import BakeTextureNode
     from .export.extract_mesh import ExtractMeshNode
+    from .export.load_mesh import LoadMeshNode
+    from .export.render_view import RenderViewNode
     from .export.save_animation import SaveAnimationNode
     from .export.save_mesh import SaveMeshNode
+    from .export.scene_to_splat import SceneToSplatNode
     from .export.turntable import TurntableNode
     from .export.unwrap_uv import UnwrapUVNode
 
-    return [ExtractMeshNode, UnwrapUVNode, BakeTextureNode, SaveMeshNode, TurntableNode, SaveAnimationNode]
+    return [ExtractMeshNode, UnwrapUVNode, BakeTextureNode, SaveMeshNode, TurntableNode, RenderViewNode,
+            SaveAnimationNode, SceneToSplatNode, LoadMeshNode]
 
 
 def _train_nodes() -> list[type]:

@@ -150,6 +150,18 @@ class MESH:
     emissive: Any = None
 
 
+@dataclasses.dataclass
+class SPLAT:
+    """Core's splats: batch first, activated values, scales linear, rotations wxyz, in the frame of splat files."""
+
+    positions: Any
+    scales: Any
+    rotations: Any
+    opacities: Any
+    sh: Any
+    counts: Any = None
+
+
 class File3D:
     """A 3D file in memory or on disk, with core's call forms."""
 
@@ -159,6 +171,9 @@ class File3D:
     @property
     def format(self) -> str:
         return self._format or str(self._source).rsplit(".", 1)[-1].lower()
+
+    def get_source(self) -> Any:
+        return self._source
 
     def get_bytes(self) -> bytes:
         if isinstance(self._source, str):
@@ -172,4 +187,4 @@ class File3D:
         return path
 
 
-Types = SimpleNamespace(MESH=MESH, File3D=File3D)
+Types = SimpleNamespace(MESH=MESH, SPLAT=SPLAT, File3D=File3D)

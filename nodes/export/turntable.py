@@ -8,6 +8,7 @@ from ..comfy import SCENE, Node, host, host_tick, io
 from ..core.cameras import turntable
 from ..core.scene import SceneRecipe
 from ..core.tick import Tick, no_tick
+from .still import BACKGROUNDS, SHADINGS, check_look, filling_distance, still
 
 NAME = "Turntable"
 
