@@ -94,3 +94,14 @@ def tet_edges(tets: torch.Tensor, count: int) -> torch.Tensor:
         keys.append(torch.unique(torch.minimum(tets[:, a], tets[:, b]) * count + torch.maximum(tets[:, a], tets[:, b])))
     keys = torch.unique(torch.cat(keys))
     return torch.stack([keys // count, keys % count], 1)
+
+
+def shortest_edges(vertices: torch.Tensor, tets: torch.Tensor) -> torch.Tensor:
+    """Length [V] of the shortest edge at each of vertices [V,3] in tets [T,4]; infinite for one that none uses."""
+    shortest = torch.full_like(vertices[:, 0], torch.inf)
+    for pair in combinations(range(4), 2):
+        a, b = tets[:, pair].unbind(1)
+        length = (vertices.index_select(0, a) - vertices.index_select(0, b)).norm(dim=1)
+        for end in (a, b):
+            shortest.scatter_reduce_(0, end, length, "amin")
+    return shortest

@@ -63,6 +63,7 @@ class SurfaceField(Protocol):
         footprint  [N] width of a pixel in units of uv, for filtering, or None
         """
 
-    def update(self, step: int, total: int) -> None: ...
+    def update(self, step: int, total: int) -> bool | None:
+        """Called before each step. True if parameters have other sizes than before, as after a subdivision."""
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]: ...

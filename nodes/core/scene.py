@@ -80,7 +80,15 @@ class SceneRecipe:
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Loads `state` into `module`. Raises DistillError naming the first tensor that does not fit."""
+    """Loads `state` into `module`. Raises DistillError naming the first tensor that does not fit.
+
+    A part whose tensors change their sizes in training (by subdivision, for example) has a method make_room(state): given
+    the tensors under its own name, it takes on their sizes, and keeps its parameters the same objects.
+    """
+    for name, part in module.named_modules():
+        if hasattr(part, "make_room"):
+            prefix = f"{name}." if name else ""
+            part.make_room({key[len(prefix):]: tensor for key, tensor in state.items() if key.startswith(prefix)})
     own = module.state_dict()
     for name in list(own) + list(state):
         if name not in state or name not in own:

@@ -1,7 +1,6 @@
 """Hash Grid Volume: a multiresolution hash encoding and two small networks (Instant-NGP)."""
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -9,9 +8,9 @@ from torch import Tensor, nn
 
 from ...kernels.encode.hash_grid import HashGrid, encode_hash_grid
 from ..comfy import FIELD, Node, io, scheduled
-from ..core.errors import DistillError
 from ..core.schedule import Schedule
 from .encoded_volume import EncodedVolume, VolumeSettings, head, settings_inputs, settings_of
+from .feature_grid import check_sizes, grid_inputs, layout_of
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,11 @@ class HashGridVolume:
     active_levels: Schedule = Schedule.of(32)
 
     def __post_init__(self):
-        if self.finest < self.base:
-            raise DistillError(f'Hash Grid Volume: "finest" ({self.finest}) lies below "base" ({self.base}). Raise it.')
+        check_sizes("Hash Grid Volume", self.base, self.finest)
 
     @property
     def layout(self) -> HashGrid:
-        growth = (self.finest / self.base) ** (1 / max(self.levels - 1, 1))
-        # Rounded down, or the last bit would add one vertex to the finest level.
-        return HashGrid(self.levels, self.features, self.log2_size, self.base, math.floor(growth * 1e10) / 1e10)
+        return layout_of(self.levels, self.features, self.log2_size, self.base, self.finest)
 
     def build(self, channels: int) -> "HashGridVolumeModule":
         return HashGridVolumeModule(self, channels)
@@ -83,13 +79,7 @@ class HashGridVolumeNode(Node):
             search_aliases=["instant ngp", "nerf", "implicit volume"],
             inputs=[
                 *settings_inputs(),
-                io.Int.Input("levels", default=16, min=1, max=32, tooltip="How many grids, from coarse to fine."),
-                io.Int.Input("features", default=2, min=1, max=8, tooltip="Numbers per vertex."),
-                io.Int.Input("log2_size", default=19, min=3, max=24, tooltip="A level stores at most 2 to the power of "
-                             "this many vertices. 19 is published; 14 is quick on a CPU."),
-                io.Int.Input("base", default=16, min=2, max=1024, tooltip="Vertices per axis of the coarsest level."),
-                io.Int.Input("finest", default=4096, min=2, max=1_048_576, tooltip="Vertices per axis of the finest level."),
-                io.Int.Input("width", default=64, min=1, max=1024, tooltip="Width of the networks' hidden layer."),
+                *grid_inputs(),
                 scheduled("active_levels", 32.0, "How many levels count, rounded down. Wire a Schedule for a progressive "
                           'grid; published: "2000: 8, 6000: 16", straight.', min=1.0, max=32.0, step=1.0),
             ],

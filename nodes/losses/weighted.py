@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
+from ..core.field import Surface
 from ..core.loss import Stateless, Term
 from ..core.rendering import Rendering, Samples
 from ..core.rng import Streams
@@ -34,3 +35,10 @@ def samples_of(rendering: Rendering, title: str, normals: bool = False) -> Sampl
         raise DistillError(f"{title}: this scene's renderer gives no normals at its samples. Use a field with normals, "
                            "or take this loss out.")
     return samples
+
+
+def surface_of(rendering: Rendering, title: str) -> Surface:
+    """The triangles. Raises DistillError under the node's `title` where the renderer gives none."""
+    if rendering.surface is None:
+        raise DistillError(f"{title}: this scene's renderer draws no triangles. Use a Mesh Rasterizer, or take this loss out.")
+    return rendering.surface

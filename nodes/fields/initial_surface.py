@@ -1,0 +1,47 @@
+"""What a surface field begins as: a signed distance, negative inside."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..comfy import io
+from ..core.errors import DistillError
+
+
+@dataclass(frozen=True)
+class InitialEllipsoid:
+    """radii (x, y, z) around the origin, world units; three equal ones are a sphere."""
+
+    radii: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self):
+        if not min(self.radii) > 0:
+            raise DistillError(f"Initial radii must be positive, got {self.radii}.")
+
+    def sdf(self, x: Tensor) -> Tensor:
+        """(|x / radii| - 1) times the smallest radius: at world points [N,3], [N]. The distance of a sphere; otherwise a
+        lower bound, exact along the shortest axis."""
+        radii = torch.tensor(self.radii, device=x.device, dtype=x.dtype)
+        return ((x / radii).norm(dim=-1) - 1) * radii.amin()
+
+
+@dataclass(frozen=True)
+class InitialValues:
+    """The signed distance at each vertex of the lattice that it was sampled on, [V], world units."""
+
+    values: Tensor = field(compare=False)
+
+    def sdf(self, x: Tensor) -> Tensor:
+        if len(x) != len(self.values):
+            raise DistillError(f"This tet grid has {len(x)} vertices, but its initial surface was sampled at "
+                               f"{len(self.values)}. Use the resolution that it was made with.")
+        return self.values.to(x)
+
+
+def ellipsoid_inputs() -> list:
+    """The widgets of InitialEllipsoid."""
+    return [io.Float.Input(f"radius_{axis}", default=0.5, min=0.01, max=100.0, step=0.01,
+                           tooltip=f"Half the extent along {axis} of the ellipsoid that training starts from, world units. "
+                                   "Three equal radii are a sphere; published: 0.5.") for axis in "xyz"]

@@ -1,0 +1,71 @@
+"""Where a tet grid's distances and deformations come from: numbers at its vertices, or a network."""
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from .feature_grid import FeatureGrid
+
+
+class VertexShape(nn.Module):
+    """A signed distance (world units, group "sdf") and a deformation (group "deformation") of each vertex.
+
+    A vertex stands at grid + shift + reach * tanh(deformation). The shift is what a deformation was when the lattice was
+    last subdivided: the surface stays where it is and every vertex can move anew, in steps of the finer lattice.
+
+    initial [V] distances; reach [V] world units
+    """
+
+    def __init__(self, initial: Tensor, reach: Tensor, box: Tensor, features: FeatureGrid):
+        super().__init__()
+        self.register_buffer("reach", reach, persistent=False)
+        self.sdf = nn.Parameter(initial.clone())
+        self.deformation = nn.Parameter(initial.new_zeros(len(initial), 3))
+        self.register_buffer("shift", initial.new_zeros(len(initial), 3))
+
+    def forward(self, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """sdf [V] and offset [V,3], world units, of the vertices at grid [V,3]."""
+        return self.sdf, self.shift + self.reach[:, None] * torch.tanh(self.deformation)
+
+    def refine(self, edges: Tensor, reach: Tensor) -> None:
+        """The middles of edges [P,2] become vertices; reach [V+P]. Parameters stay the same objects, with new sizes."""
+        sdf, offset = self.forward(self.shift)
+        self.reach, self.shift = reach, _with_middles(offset.detach(), edges)
+        for parameter, values in ((self.sdf, _with_middles(sdf.detach(), edges)),
+                                  (self.deformation, torch.zeros_like(self.shift))):
+            parameter.grad, parameter.data = None, values
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {"sdf": [self.sdf], "deformation": [self.deformation]}
+
+
+class NetworkShape(nn.Module):
+    """The initial distance plus four numbers of a hash grid and its network: distance, deformation (Fantasia3D).
+
+    Neighbours are deformed alike, so a finer lattice may be deformed as far as the coarse one: the surface need not move
+    when it is subdivided.
+    """
+
+    def __init__(self, initial: Tensor, reach: Tensor, box: Tensor, features: FeatureGrid):
+        super().__init__()
+        self.register_buffer("reach", reach, persistent=False)
+        self.register_buffer("initial", initial.clone())
+        self.network = replace(features, learned=None).build(4, box)
+
+    def forward(self, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """See VertexShape."""
+        found = self.network(grid)
+        return self.initial + found[:, 0], self.reach[:, None] * torch.tanh(found[:, 1:])
+
+    def refine(self, edges: Tensor, reach: Tensor) -> None:
+        self.initial, self.reach = _with_middles(self.initial, edges), _with_middles(self.reach, edges)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return self.network.parameter_groups()
+
+
+def _with_middles(values: Tensor, edges: Tensor) -> Tensor:
+    """values [V,...] followed by their means over edges [P,2]."""
+    return torch.cat([values, values[edges].mean(1)])
