@@ -1,17 +1,20 @@
 """Between the pack's mesh and core's MESH: batch first, Y up and front +Z, linear vertex colours."""
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Callable
 
+import torch
 from torch import Tensor
 
 from ...kernels.image.color import linear_to_srgb, srgb_to_linear
+from ...kernels.uv.tangent import vertex_tangents
 from ..comfy import Types, host
 from ..core.errors import DistillError
-from ..core.mesh import Mesh, from_y_up, to_y_up
+from ..core.mesh import Mesh, from_y_up, smooth_normals, to_y_up
 
-# Core's maps that this pack neither reads nor writes.
-OTHER_MAPS = ("metallic_roughness", "normal_map", "emissive")
+# Maps that lie on the UVs and need no more than to be carried along.
+MAPS = ("texture", "metallic_roughness", "normal_map")
 
 
 def to_core(mesh: Mesh) -> Any:
@@ -21,17 +24,21 @@ def to_core(mesh: Mesh) -> Any:
 
     core = Types.MESH(vertices=item(to_y_up(mesh.vertices)), faces=item(mesh.faces))
     # Attributes rather than arguments: older hosts know fewer of them.
-    core.uvs, core.texture = item(mesh.uv), item(mesh.texture)
+    core.uvs = item(mesh.uv)
+    for name in MAPS:
+        setattr(core, name, item(getattr(mesh, name)))
     core.vertex_colors = None if mesh.vertex_colors is None else item(srgb_to_linear(mesh.vertex_colors))
     core.normals = None if mesh.normals is None else item(to_y_up(mesh.normals))
+    core.tangents = None if mesh.tangents is None else item(turned(mesh.tangents, to_y_up))
     return core
 
 
 def from_core(core: Any, node: str) -> Mesh:
     """The first mesh of a core MESH, copied; `node` is named in messages.
 
-    A batch of several gives a warning, maps that this pack does not carry another one. Raises DistillError for another
-    class, shapes that do not fit, faces that name no vertex, an empty mesh or positions that are not finite.
+    A batch of several gives a warning, an emissive map another one: this pack carries none. A normal map without
+    tangents gets the usual ones. Raises DistillError for another class, shapes that do not fit, faces that name no
+    vertex, an empty mesh or positions that are not finite.
     """
     if not all(hasattr(core, name) for name in ("vertices", "faces", "uvs", "texture")):
         name = f"{type(core).__module__}.{type(core).__name__}"
@@ -44,19 +51,35 @@ def from_core(core: Any, node: str) -> Mesh:
         host().warn(f"{node}: the mesh input is a batch of {len(core.vertices)}; only the first is used.")
     vertices, faces = _item(core, "vertices", "vertex_counts"), _item(core, "faces", "face_counts").long()
     _check(vertices, faces, node)
-    ignored = [name for name in OTHER_MAPS if getattr(core, name, None) is not None]
-    if ignored:
-        host().warn(f"{node}: the mesh's {', '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} dropped.")
-    uv, normals = _item(core, "uvs", "vertex_counts"), _item(core, "normals", "vertex_counts")
-    colors, texture = _item(core, "vertex_colors", "vertex_counts"), _item(core, "texture")
-    for name, value in (("uvs", uv), ("normals", normals), ("vertex_colors", colors)):
+    if getattr(core, "emissive", None) is not None:
+        host().warn(f"{node}: the mesh's emissive map is dropped.")
+    of_vertices = {name: _item(core, name, "vertex_counts") for name in ("uvs", "normals", "vertex_colors", "tangents")}
+    for name, value in of_vertices.items():
         if value is not None and len(value) != len(vertices):
             raise DistillError(f"{node}: the mesh has {len(vertices)} vertices but {len(value)} {name}. "
                                "Each vertex needs one.")
-    return Mesh(from_y_up(vertices.float()), faces, uv, texture if uv is not None else None,
-                None if colors is None or (uv is not None and texture is not None)
+        if value is not None and not bool(value.isfinite().all()):
+            raise DistillError(f"{node}: the mesh's {name} are not all finite. The node that made this mesh is at fault.")
+    uv, normals, colors, tangents = of_vertices.values()
+    maps = {name: _item(core, name) if uv is not None else None for name in MAPS}
+    mesh = Mesh(from_y_up(vertices.float()), faces, uv, **maps,
+                vertex_colors=None if colors is None or maps["texture"] is not None
                 else linear_to_srgb(colors[:, :3].float().clamp(0, 1)),
-                None if normals is None else from_y_up(normals))
+                normals=None if normals is None else from_y_up(normals))
+    if mesh.normal_map is None:
+        return mesh
+    return with_tangents(mesh) if tangents is None else replace(mesh, tangents=turned(tangents, from_y_up))
+
+
+def with_tangents(mesh: Mesh) -> Mesh:
+    """The mesh, with UVs, with the tangents that belong to them, and with normals."""
+    normals = mesh.normals if mesh.normals is not None else smooth_normals(mesh.vertices, mesh.faces)
+    return replace(mesh, normals=normals, tangents=vertex_tangents(mesh.vertices, mesh.faces, mesh.uv, normals))
+
+
+def turned(tangents: Tensor, turn: Callable[[Tensor], Tensor]) -> Tensor:
+    """Tangents [V,4] with their directions turned; the sign stays."""
+    return torch.cat([turn(tangents[:, :3]), tangents[:, 3:]], 1)
 
 
 def _item(core: Any, name: str, counts: str | None = None) -> Tensor | None:

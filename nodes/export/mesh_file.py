@@ -1,6 +1,7 @@
 """Mesh files, all written by trimesh: GLB, OBJ with MTL and PNG, PLY. Y up, looking along +Z, glTF's forward."""
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 import torch
@@ -10,16 +11,19 @@ from ...kernels.image.color import srgb_to_linear
 from ...kernels.uv.bake import sample_texture
 from ..core.errors import MissingPackage
 from ..core.mesh import Mesh, first_at, smooth_normals, to_y_up, weld
+from .core_mesh import turned
 
 GREY = (128, 128, 128, 255)
+TANGENT = "_TANGENT"
 
 
 def glb_bytes(mesh: Mesh) -> bytes:
     """The mesh as one GLB file (binary glTF 2.0), everything embedded.
 
-    Normals always (computed where the mesh has none); an opaque, two-sided material of metallic 0 and roughness 1
-    whose base colour is the texture as PNG, else the vertex colours (8 bit, linear as glTF defines COLOR_0), else
-    grey. Equal meshes give equal bytes. Raises MissingPackage.
+    Normals always (computed where the mesh has none); an opaque, two-sided material whose base colour is the texture as
+    PNG, else the vertex colours (8 bit, linear as glTF defines COLOR_0), else grey. Its metallic and roughness are those
+    of the map, else 0 and 1. A normal map comes with tangents, so that no viewer has to guess its axes. Equal meshes give
+    equal bytes. Raises MissingPackage.
     """
     visual = _trimesh().visual
     material = visual.material.PBRMaterial(name="surface", metallicFactor=0.0, roughnessFactor=1.0,
@@ -31,14 +35,21 @@ def glb_bytes(mesh: Mesh) -> bytes:
         look.vertex_attributes["color"] = _rgba(srgb_to_linear(mesh.vertex_colors))
     else:
         material.baseColorFactor = GREY
-    return _solid(mesh, look).export(file_type="glb", include_normals=True)
+    if mesh.uv is not None and mesh.metallic_roughness is not None:
+        material.metallicRoughnessTexture, material.metallicFactor = _picture(mesh.metallic_roughness), 1.0
+    solid = _solid(mesh, look)
+    if mesh.uv is not None and mesh.normal_map is not None:
+        material.normalTexture = _picture(mesh.normal_map)
+        solid.vertex_attributes[TANGENT] = turned(mesh.tangents, to_y_up).detach().cpu().numpy()
+    return solid.export(file_type="glb", include_normals=True, tree_postprocessor=_name_tangents)
 
 
 def obj_files(mesh: Mesh, stem: str) -> dict[str, bytes]:
     """The mesh as Wavefront OBJ: {file name: content}, the .obj last; with a texture also .mtl and .png.
 
     Texture coordinates belong to vertices, so that seams are double vertices, as in the other formats. Without a
-    texture, vertex colours follow the positions, the extension that most programs read. Raises MissingPackage.
+    texture, vertex colours follow the positions, the extension that most programs read. Roughness, metallic and normal
+    maps are named as the physically based extension of MTL does (map_Pr, map_Pm, norm). Raises MissingPackage.
     """
     trimesh = _trimesh()
     look = None
@@ -51,7 +62,22 @@ def obj_files(mesh: Mesh, stem: str) -> dict[str, bytes]:
         look = trimesh.visual.ColorVisuals(vertex_colors=_rgba(mesh.vertex_colors))
     text, files = trimesh.exchange.obj.export_obj(_solid(mesh, look), include_normals=True, return_texture=True,
                                                   mtl_name=f"{stem}.mtl", header=None)
+    maps = _obj_maps(mesh) if _is_textured(mesh) else {}
+    for word, picture in maps.items():
+        name = f"{stem}_{word.removeprefix('map_').lower()}.png"
+        files[name] = _png(picture)
+        files[f"{stem}.mtl"] = files[f"{stem}.mtl"].rstrip() + f"\n{word} {name}\n".encode()
     return {**files, f"{stem}.obj": text.encode()}
+
+
+def _obj_maps(mesh: Mesh) -> dict[str, Tensor]:
+    """Pictures by the word that MTL has for them."""
+    maps = {}
+    if mesh.metallic_roughness is not None:
+        _, maps["map_Pr"], maps["map_Pm"] = mesh.metallic_roughness.unbind(-1)
+    if mesh.normal_map is not None:
+        maps["norm"] = mesh.normal_map
+    return maps
 
 
 def ply_bytes(mesh: Mesh) -> bytes:
@@ -74,6 +100,13 @@ def _trimesh() -> Any:
     except ImportError as error:
         raise MissingPackage("trimesh", "Writing a mesh file") from error
     return trimesh
+
+
+def _name_tangents(tree: dict[str, Any]) -> None:
+    """trimesh knows attributes of its own and of applications only, which it marks with an underscore."""
+    attributes = tree["meshes"][0]["primitives"][0]["attributes"]
+    if TANGENT in attributes:
+        attributes["TANGENT"] = attributes.pop(TANGENT)
 
 
 def _solid(mesh: Mesh, look: Any) -> Any:
@@ -108,8 +141,15 @@ def _rgba(colors: Tensor) -> Any:
 
 
 def _picture(texture: Tensor) -> Any:
+    """[H,W,3], or [H,W] for a grey one."""
     try:
         from PIL import Image
     except ImportError as error:
         raise MissingPackage("Pillow", "Writing a texture") from error
     return Image.fromarray(_to_bytes(texture))
+
+
+def _png(texture: Tensor) -> bytes:
+    with BytesIO() as file:
+        _picture(texture).save(file, format="png")
+        return file.getvalue()

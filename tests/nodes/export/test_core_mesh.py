@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 from distill3d.nodes.comfy import Types
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.mesh import Mesh
-from distill3d.nodes.export.core_mesh import from_core, to_core
+from distill3d.nodes.export.core_mesh import from_core, to_core, with_tangents
 
 VERTICES = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 FACES = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
@@ -24,7 +25,9 @@ def test_round_trip_keeps_everything():
     textured = Mesh(VERTICES, FACES, torch.rand(4, 2, generator=generator), torch.rand(8, 8, 3, generator=generator),
                     None, normals)
     colored = Mesh(VERTICES, FACES, vertex_colors=torch.rand(4, 3, generator=generator))
-    for mesh in (textured, colored):
+    physical = with_tangents(replace(textured, metallic_roughness=torch.rand(4, 4, 3, generator=generator),
+                                     normal_map=torch.rand(2, 2, 3, generator=generator)))
+    for mesh in (textured, colored, physical):
         back = from_core(to_core(mesh), "Test")
         for name, value in vars(mesh).items():
             if value is None:
@@ -54,6 +57,14 @@ def test_from_core_copies():
     assert torch.equal(core.faces[0], FACES)
 
 
+def test_a_normal_map_without_tangents_gets_them(output_host):
+    core = Types.MESH(VERTICES[None], FACES[None], uvs=torch.rand(1, 4, 2), normal_map=torch.rand(1, 2, 2, 3),
+                      emissive=torch.rand(1, 2, 2, 3))
+    mesh = from_core(core, "Test")
+    torch.testing.assert_close((mesh.tangents[:, :3] * mesh.normals).sum(1), torch.zeros(4))
+    assert output_host.warnings == ["Test: the mesh's emissive map is dropped."]
+
+
 @pytest.mark.parametrize("core, message", [
     (SimpleNamespace(v=VERTICES, f=FACES), "not the MESH of ComfyUI"),
     (Types.MESH(VERTICES[None, :0], FACES[None, :0]), "empty"),
@@ -61,6 +72,8 @@ def test_from_core_copies():
     (Types.MESH(VERTICES[None] / 0, FACES[None]), "not finite"),
     (Types.MESH(VERTICES[None], FACES[None, :, [0, 1, 2, 0]]), "Triangulate"),
     (Types.MESH(VERTICES[None], FACES[None], uvs=torch.zeros(1, 3, 2)), "4 vertices but 3 uvs"),
+    (Types.MESH(VERTICES[None], FACES[None], uvs=torch.zeros(1, 4, 2) / 0), "uvs are not all finite"),
+    (Types.MESH(VERTICES[None], FACES[None], normals=VERTICES[None] / 0), "normals are not all finite"),
 ])
 def test_what_is_no_mesh_is_named(core, message):
     with pytest.raises(DistillError, match="Some Node: .*" + message):

@@ -1,12 +1,12 @@
 import io
-import json
-import struct
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import trimesh
+from gltf_rules import Glb
 from PIL import Image
 
 from distill3d.kernels.image.compare import psnr
@@ -14,7 +14,7 @@ from distill3d.kernels.uv.bake import sample_texture
 from distill3d.nodes.core.errors import DistillError, MissingPackage
 from distill3d.nodes.core.mesh import Mesh, from_y_up, weld
 from distill3d.nodes.export.bake_texture import bake_texture
-from distill3d.nodes.export.core_mesh import to_core
+from distill3d.nodes.export.core_mesh import from_core, to_core, with_tangents
 from distill3d.nodes.export.mesh_file import glb_bytes
 from distill3d.nodes.export.render_mesh import render_mesh
 from distill3d.nodes.export.save_mesh import SaveMeshNode, save_mesh
@@ -31,67 +31,58 @@ def baked(unwrapped):
     return bake_texture(mesh, scene, 256)
 
 
-def read_glb(data):
-    """The tree and the buffer, after checking what the format demands of the container."""
-    magic, version, length, size, kind = struct.unpack("<4sIII4s", data[:20])
-    assert (magic, version, length, kind) == (b"glTF", 2, len(data), b"JSON") and size % 4 == 0
-    tree = json.loads(data[20:20 + size])
-    held, kind = struct.unpack("<I4s", data[20 + size:28 + size])
-    assert kind == b"BIN\0" and held % 4 == 0 and 28 + size + held == length
-    assert tree["buffers"] == [{"byteLength": held}]
-    return tree, data[28 + size:]
-
-
-def accessor(tree, buffer, index):
-    facts = tree["accessors"][index]
-    view = tree["bufferViews"][facts["bufferView"]]
-    width = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}[facts["type"]]
-    kind, size = {5126: ("<f4", 4), 5125: ("<u4", 4), 5121: ("u1", 1)}[facts["componentType"]]
-    assert view["byteOffset"] % 4 == 0 and view["byteOffset"] + view["byteLength"] <= len(buffer)
-    assert view["byteLength"] == facts["count"] * width * size and facts.get("byteOffset", 0) == 0
-    values = np.frombuffer(buffer, kind, facts["count"] * width, view["byteOffset"]).reshape(-1, width)
-    assert np.isfinite(values).all()
-    if "min" in facts:
-        assert facts["min"] == values.min(0).tolist() and facts["max"] == values.max(0).tolist()
-    return values
-
-
 def test_glb_is_valid(baked):
-    tree, buffer = read_glb(glb_bytes(baked))
-    primitive = tree["meshes"][0]["primitives"][0]
-    found = {name: accessor(tree, buffer, index) for name, index in primitive["attributes"].items()}
+    file = Glb(glb_bytes(baked))
+    found = file.attributes
     assert set(found) == {"POSITION", "NORMAL", "TEXCOORD_0"}
-    assert len({len(values) for values in found.values()}) == 1
-    assert np.abs(np.linalg.norm(found["NORMAL"], axis=1) - 1).max() < 1e-4
     assert (found["NORMAL"] * found["POSITION"]).sum(1).min() > 0                     # outward, as on any ball
-    assert accessor(tree, buffer, primitive["indices"]).max() < len(found["POSITION"])
-    assert "min" in tree["accessors"][primitive["attributes"]["POSITION"]]
     assert found["TEXCOORD_0"].min() >= 0 and found["TEXCOORD_0"].max() <= 1
-    material = tree["materials"][primitive["material"]]
-    assert material["alphaMode"] == "OPAQUE" and material["doubleSided"] is True
-    assert material["pbrMetallicRoughness"] == {"metallicFactor": 0.0, "roughnessFactor": 1.0,
-                                                "baseColorTexture": {"index": 0}}
-    image = tree["images"][tree["textures"][0]["source"]]
-    view = tree["bufferViews"][image["bufferView"]]
-    png = buffer[view["byteOffset"]:view["byteOffset"] + view["byteLength"]]
-    assert image["mimeType"] == "image/png" and "uri" not in image
-    with Image.open(io.BytesIO(png)) as picture:
-        np.testing.assert_allclose(np.array(picture) / 255, baked.texture, atol=0.5 / 255 + 1e-6)
+    assert file.material["alphaMode"] == "OPAQUE" and file.material["doubleSided"] is True
+    assert file.material["pbrMetallicRoughness"] == {"metallicFactor": 0.0, "roughnessFactor": 1.0,
+                                                     "baseColorTexture": {"index": 0}}
+    np.testing.assert_allclose(np.array(file.pictures["baseColorTexture"]) / 255, baked.texture, atol=0.5 / 255 + 1e-6)
     np.testing.assert_array_equal(found["TEXCOORD_0"], baked.uv)                      # v downwards, as in the mesh
     assert glb_bytes(baked) == glb_bytes(baked.to("cpu"))
 
 
+def physical(baked):
+    """The mesh with all maps that a GLB holds."""
+    generator = torch.Generator().manual_seed(0)
+    size = (*baked.texture.shape[:2], 3)
+    return with_tangents(replace(baked, metallic_roughness=torch.rand(size, generator=generator),
+                                 normal_map=0.5 + 0.5 * torch.rand(size, generator=generator)))
+
+
+def test_glb_with_every_map_is_valid(baked, output_host):
+    mesh = physical(baked)
+    file = Glb(glb_bytes(mesh))
+    assert set(file.attributes) == {"POSITION", "NORMAL", "TEXCOORD_0", "TANGENT"}
+    np.testing.assert_array_equal(file.attributes["TANGENT"][:, [2, 0, 1, 3]], mesh.tangents)
+    assert abs((file.attributes["TANGENT"][:, :3] * file.attributes["NORMAL"]).sum(1)).max() < 1e-5
+    assert file.material["pbrMetallicRoughness"]["metallicFactor"] == 1 == file.material["pbrMetallicRoughness"]["roughnessFactor"]
+    for name, texture in (("baseColorTexture", mesh.texture), ("metallicRoughnessTexture", mesh.metallic_roughness),
+                          ("normalTexture", mesh.normal_map)):
+        assert file.pictures[name].mode == "RGB"
+        np.testing.assert_allclose(np.array(file.pictures[name]) / 255, texture, atol=0.5 / 255 + 1e-6)
+    assert glb_bytes(from_core(to_core(mesh), "Test")) == glb_bytes(mesh)             # the wire carries it all
+
+
+@pytest.mark.parametrize("kind", ["bare", "colored", "physical"])
+def test_glb_follows_the_schema_of_gltf(kind, baked):
+    pytest.importorskip("jsonschema")
+    colors = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
+    mesh = {"bare": Mesh(PYRAMID, FACES), "colored": Mesh(PYRAMID, FACES, vertex_colors=colors), "physical": physical(baked)}[kind]
+    trimesh.exchange.gltf.validate(Glb(glb_bytes(mesh)).tree)
+
+
 def test_glb_vertex_colours_are_linear_and_a_bare_mesh_is_grey():
     colors = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
-    tree, buffer = read_glb(glb_bytes(Mesh(PYRAMID, FACES, vertex_colors=colors)))
-    written = accessor(tree, buffer, tree["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"])
-    assert tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"]]["normalized"] is True
+    written = Glb(glb_bytes(Mesh(PYRAMID, FACES, vertex_colors=colors))).attributes["COLOR_0"]
     np.testing.assert_allclose(written[:, :3] / 255, ((colors + 0.055) / 1.055) ** 2.4, atol=0.004)
     assert (written[:, 3] == 255).all()
-    tree, _ = read_glb(glb_bytes(Mesh(PYRAMID, FACES)))
-    grey = tree["materials"][0]["pbrMetallicRoughness"]["baseColorFactor"]
-    assert grey == pytest.approx([0.5, 0.5, 0.5, 1], abs=0.01)
-    assert "images" not in tree
+    file = Glb(glb_bytes(Mesh(PYRAMID, FACES)))
+    assert file.material["pbrMetallicRoughness"]["baseColorFactor"] == pytest.approx([0.5, 0.5, 0.5, 1], abs=0.01)
+    assert not file.pictures
 
 
 @pytest.mark.parametrize("file_format", ["glb", "obj", "ply"])
@@ -139,6 +130,18 @@ def test_obj_names_its_files(baked, output_host):
         assert picture.size == (256, 256)
 
 
+def test_obj_names_its_other_maps(baked, output_host):
+    mesh = physical(baked)
+    files = {path.name: path for path in save_mesh(mesh, "ball", "obj")}
+    lines = files["ball_00001_.mtl"].read_text().splitlines()
+    for line, expected in (("map_Pr ball_00001__pr.png", mesh.metallic_roughness[..., 1]),
+                           ("map_Pm ball_00001__pm.png", mesh.metallic_roughness[..., 2]),
+                           ("norm ball_00001__norm.png", mesh.normal_map)):
+        assert line in lines
+        with Image.open(files[line.split()[1]]) as picture:
+            np.testing.assert_allclose(np.array(picture) / 255, expected, atol=0.5 / 255 + 1e-6)
+
+
 def test_ply_has_the_colours_of_the_texture(baked, output_host):
     mesh = trimesh.load(save_mesh(baked, "ball", "ply")[0], process=False)
     assert mesh.is_watertight
@@ -184,5 +187,5 @@ def test_node(output_host):
     assert result.ui["result"] == ["3d/pyramid_00001_.glb", None, None]
     assert result.ui["3d"] == [{"filename": "pyramid_00001_.glb", "subfolder": "3d", "type": "output"}]
     assert result.args[0].format == "glb"
-    read_glb(io.BytesIO(result.args[0].get_bytes()).read())
+    Glb(io.BytesIO(result.args[0].get_bytes()).read())
     assert [path.name for path in output_host.written] == ["pyramid_00001_.glb"]
