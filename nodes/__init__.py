@@ -83,6 +83,7 @@ def _export_nodes() -> list[type]:
     from .export.bake_texture import BakeTextureNode
     from .export.extract_mesh import ExtractMeshNode
     from .export.load_mesh import LoadMeshNode
+    from .export.remesh import RemeshNode
     from .export.render_view import RenderViewNode
     from .export.save_animation import SaveAnimationNode
     from .export.save_mesh import SaveMeshNode
@@ -90,7 +91,7 @@ def _export_nodes() -> list[type]:
     from .export.turntable import TurntableNode
     from .export.unwrap_uv import UnwrapUVNode
 
-    return [ExtractMeshNode, UnwrapUVNode, BakeTextureNode, SaveMeshNode, TurntableNode, RenderViewNode,
+    return [ExtractMeshNode, RemeshNode, UnwrapUVNode, BakeTextureNode, SaveMeshNode, TurntableNode, RenderViewNode,
             SaveAnimationNode, SceneToSplatNode, LoadMeshNode]
 
 

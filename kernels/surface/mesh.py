@@ -83,6 +83,12 @@ def is_watertight(faces: torch.Tensor) -> bool:
     return bool((forward == backward).all()) and bool((forward[1:] != forward[:-1]).all())
 
 
+def non_manifold_edges(faces: torch.Tensor) -> int:
+    """How many edges of faces [F,3] have more than two faces."""
+    edges, face_edges = unique_edges(faces)
+    return int((torch.bincount(face_edges.flatten(), minlength=len(edges)) > 2).sum())
+
+
 def compact(faces: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Renumbers faces [F,3] over `count` vertices so that no vertex is unused.
 

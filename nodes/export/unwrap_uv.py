@@ -1,9 +1,7 @@
 """Unwrap UV: texture coordinates for a mesh, in bounded time."""
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,18 +9,18 @@ from torch import Tensor
 from ...kernels.uv.box_atlas import box_atlas
 from ..comfy import Node, host, host_tick, io
 from ..core.errors import DistillError, MissingPackage
-from ..core.mesh import Mesh, smooth_normals, weld
+from ..core.mesh import Mesh, smooth_normals
 from ..core.tick import Tick, no_tick
 from .core_mesh import from_core, to_core
-from .killable import TimeLimit, run_killable
+from .killable import run_killable
+from .remesh import WORKER, joined, run_pymeshlab
 
 NAME = "Unwrap UV"
 ATLASES = ("xatlas", "boxes")
-WORKER = Path(__file__).with_name("unwrap_worker.py")
 # Above this xatlas takes minutes to hours.
 MANY_FACES = 200_000
-# Up to here a mesh that cannot be decimated is unwrapped as it is, by boxes, in seconds.
-BOXES_FACES = 500_000
+# Up to here a mesh that cannot be decimated is unwrapped as it is, by boxes, in less than a minute.
+BOXES_FACES = 2_000_000
 
 
 def unwrap_uv(mesh: Mesh, face_budget: int = 40_000, size: int = 1024, padding: int = 4, time_limit: float = 300.0,
@@ -37,20 +35,18 @@ def unwrap_uv(mesh: Mesh, face_budget: int = 40_000, size: int = 1024, padding: 
 
     Vertices at one place are joined first and split again only where their UVs differ. Texture coordinates and texture
     of the input are dropped. When xatlas is missing, fails or is too slow, boxes take its place, with a warning. When
-    pymeshlab is missing or fails, a mesh of at most BOXES_FACES keeps its faces and gets boxes, with a warning; a
-    larger one raises MissingPackage. Raises TimeLimit when decimation is too slow.
+    pymeshlab is missing, fails or is too slow, a mesh of at most BOXES_FACES keeps its faces and gets boxes, with a
+    warning; a larger one raises the MissingPackage, DistillError or TimeLimit.
     """
     if atlas not in ATLASES:
         raise DistillError(f'{NAME}: atlas must be "xatlas" or "boxes", got "{atlas}".')
     if mesh.texture is not None:
         host().warn(f"{NAME}: the mesh's texture is dropped, it belongs to other texture coordinates.")
-    vertices, faces, colors = joined(mesh)
+    vertices, faces, colors = joined(mesh, NAME)
     if len(faces) > face_budget:
         try:
-            vertices, faces, colors = decimate(vertices, faces, colors, face_budget, time_limit,
-                                               lambda share: tick(0.5 * share))
-        except TimeLimit:
-            raise
+            vertices, faces, colors = run_pymeshlab(vertices, faces, colors, "decimate", {"faces": face_budget},
+                                                    time_limit, NAME, lambda share: tick(0.5 * share))
         except DistillError as error:
             if len(faces) > BOXES_FACES:
                 raise
@@ -60,35 +56,6 @@ def unwrap_uv(mesh: Mesh, face_budget: int = 40_000, size: int = 1024, padding: 
                                   lambda share: tick(0.5 + 0.5 * share))
     normals = smooth_normals(vertices, faces)
     return Mesh(vertices[source], faces_uv, uv, None, None if colors is None else colors[source], normals[source])
-
-
-def joined(mesh: Mesh) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Vertices [P,3] that no two share a place, faces [F',3] that use three different ones, colours [P,3] or None."""
-    vertices, faces, place = weld(mesh.vertices, mesh.faces)
-    real = (faces != faces.roll(1, 1)).all(1)
-    if not bool(real.any()):
-        raise DistillError(f"{NAME}: none of the {len(faces)} faces of the mesh has an area.")
-    colors = mesh.vertex_colors
-    if colors is not None:
-        colors = torch.zeros_like(vertices).index_copy(0, place, colors.to(vertices))
-    return vertices, faces[real], colors
-
-
-def decimate(vertices: Tensor, faces: Tensor, colors: Tensor | None, face_budget: int, time_limit: float,
-             tick: Tick = no_tick) -> tuple[Tensor, Tensor, Tensor | None]:
-    """About `face_budget` faces by quadric edge collapse; watertight stays watertight. Errors: see unwrap_uv."""
-    if find_spec("pymeshlab") is None:
-        raise MissingPackage("pymeshlab", f"Reducing {len(faces)} faces to face_budget = {face_budget} in {NAME}",
-                             "Without it, raise face_budget or extract the mesh at a lower resolution.")
-    arrays = {"vertices": vertices.numpy(), "faces": faces.numpy(),
-              "colors": torch.zeros_like(vertices).numpy() if colors is None else colors.numpy()}
-    try:
-        found = run_killable(WORKER, "decimate", arrays, {"faces": face_budget}, time_limit, tick)
-    except TimeLimit as limit:
-        raise TimeLimit(f"{NAME}: reducing {len(faces)} faces to {face_budget} took longer than time_limit = "
-                        f"{time_limit:g} s. Raise it or extract the mesh at a lower resolution.") from limit
-    vertices, faces = torch.from_numpy(found["vertices"]), torch.from_numpy(found["faces"])
-    return vertices, faces, None if colors is None else torch.from_numpy(found["colors"])
 
 
 def _atlas(vertices: Tensor, faces: Tensor, size: int, padding: int, time_limit: float, atlas: str,

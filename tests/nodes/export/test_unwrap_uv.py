@@ -1,3 +1,4 @@
+import importlib.util
 import sys
 import time
 
@@ -9,6 +10,7 @@ from distill3d.kernels.surface.mesh import is_watertight, signed_volume
 from distill3d.kernels.uv.bake import texel_positions
 from distill3d.nodes.core.errors import Cancelled, DistillError, MissingPackage
 from distill3d.nodes.core.mesh import Mesh, smooth_normals, weld
+from distill3d.nodes.export import remesh
 from distill3d.nodes.export import unwrap_uv as module
 from distill3d.nodes.export.core_mesh import from_core, to_core
 from distill3d.nodes.export.killable import TimeLimit, run_killable
@@ -24,8 +26,9 @@ def ball():
 
 
 def missing(monkeypatch, *names):
-    find = module.find_spec
-    monkeypatch.setattr(module, "find_spec", lambda name: None if name in names else find(name))
+    find = importlib.util.find_spec
+    for place in (module, remesh):
+        monkeypatch.setattr(place, "find_spec", lambda name: None if name in names else find(name))
 
 
 def check_atlas(mesh, size=256):
@@ -78,9 +81,9 @@ def test_without_pymeshlab_the_faces_stay_and_boxes_take_over(ball, monkeypatch,
     assert torch.equal(mesh.uv, unwrap_uv(ball, atlas="boxes").uv)
     warning, = output_host.warnings
     assert f"keeps its {len(ball.faces)} faces and gets the boxes atlas" in warning
-    assert "face_budget = 500" in warning and warning.endswith("pip install pymeshlab")
+    assert warning.endswith("pip install pymeshlab")
     monkeypatch.setattr(module, "BOXES_FACES", 600)      # more than boxes take in seconds
-    with pytest.raises(MissingPackage, match=f"Reducing {len(ball.faces)} faces .* pip install pymeshlab"):
+    with pytest.raises(MissingPackage, match=f"Changing {len(ball.faces)} faces in Unwrap UV .* pip install pymeshlab"):
         unwrap_uv(ball, face_budget=500)
 
 
@@ -88,8 +91,8 @@ def test_where_pymeshlab_cannot_start_boxes_take_over_too(ball, monkeypatch, out
     # It is installed, but a library of the system is missing.
     worker = tmp_path / "worker.py"
     worker.write_text("import sys\nsys.exit('ImportError: libOpenGL.so.0')\n")
-    monkeypatch.setattr(module, "WORKER", worker)
-    monkeypatch.setattr(module, "find_spec", lambda name: name)
+    monkeypatch.setattr(remesh, "WORKER", worker)
+    monkeypatch.setattr(remesh, "find_spec", lambda name: name)
     check_atlas(unwrap_uv(ball, face_budget=500))
     assert len(output_host.warnings) == 1 and "libOpenGL.so.0" in output_host.warnings[0]
 
@@ -106,12 +109,18 @@ def test_at_the_time_limit_boxes_take_over(ball, monkeypatch, output_host, tmp_p
     sleeper = tmp_path / "sleeper.py"
     sleeper.write_text("import time\ntime.sleep(600)\n")
     monkeypatch.setattr(module, "WORKER", sleeper)
+    monkeypatch.setattr(remesh, "WORKER", sleeper)
     start = time.monotonic()
     check_atlas(unwrap_uv(ball, time_limit=0.3))
     assert time.monotonic() - start < 60
     assert "time limit of 0.3 s" in output_host.warnings[0]
+    pytest.importorskip("pymeshlab")
+    mesh = unwrap_uv(ball, face_budget=500, time_limit=0.3)          # too many faces for xatlas, none removed in time
+    assert len(mesh.faces) == len(ball.faces)
+    assert "gets the boxes atlas. Unwrap UV: changing" in output_host.warnings[1]
+    assert "took longer than time_limit = 0.3 s. Raise it" in output_host.warnings[1]
+    monkeypatch.setattr(module, "BOXES_FACES", 600)
     with pytest.raises(TimeLimit, match="took longer than time_limit = 0.3 s. Raise it"):
-        pytest.importorskip("pymeshlab")
         unwrap_uv(ball, face_budget=500, time_limit=0.3)
 
 
@@ -152,6 +161,45 @@ def test_a_mesh_without_area_is_refused():
         unwrap_uv(Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]])))
     with pytest.raises(DistillError, match='atlas must be "xatlas" or "boxes"'):
         unwrap_uv(Mesh(torch.eye(3), torch.tensor([[0, 1, 2]])), atlas="spheres")
+
+
+def test_faces_without_area_are_unwrapped_with_the_rest(output_host):
+    """A cube with a face on a line, one that is a point, and one that uses a vertex twice."""
+    cube = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 3)
+    faces = torch.tensor([[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6],
+                          [0, 6, 4], [1, 5, 7], [1, 7, 3], [0, 1, 8], [8, 8, 8], [0, 0, 1]])
+    mesh = Mesh(torch.cat([cube, torch.tensor([[-1.0, -1, 0]])]), faces)
+    for atlas in ("boxes", *(["xatlas"] if importlib.util.find_spec("xatlas") else [])):
+        unwrapped = unwrap_uv(mesh, atlas=atlas)
+        assert len(unwrapped.faces) == 13                # the face on a line keeps a closed mesh closed
+        assert bool(unwrapped.uv.isfinite().all()) and bool(unwrapped.normals.isfinite().all())
+    assert output_host.warnings == []
+
+
+def test_an_edge_with_three_faces_is_unwrapped(output_host):
+    vertices = torch.tensor([[0.0, 0, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0], [-1, -1, 0]])
+    fan = Mesh(vertices, torch.tensor([[0, 1, 2], [0, 1, 3], [0, 1, 4]]))
+    for atlas in ("boxes", *(["xatlas"] if importlib.util.find_spec("xatlas") else [])):
+        mesh = unwrap_uv(fan, atlas=atlas)
+        _, covered, face = texel_positions(mesh.uv, mesh.faces, mesh.vertices, mesh.faces, 64)
+        assert face[covered].unique().tolist() == [0, 1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("time_limit", [20.0, 1800.0])
+def test_a_million_faces(time_limit, output_host):
+    """They are reduced when there is time for it, and unwrapped by boxes when there is not."""
+    pytest.importorskip("pymeshlab")
+    line = torch.linspace(-1, 1, 280)
+    x = torch.stack(torch.meshgrid(line, line, line, indexing="ij"), -1)
+    vertices, faces = isosurface(0.9 - x.norm(dim=-1), 0.0, [[-1] * 3, [1] * 3])
+    assert len(faces) > 1_000_000
+    start = time.monotonic()
+    mesh = unwrap_uv(Mesh(vertices, faces), time_limit=time_limit)
+    # Both parts may use up their time; joining, boxes and the passing of arrays come on top.
+    assert time.monotonic() - start < 2 * time_limit + 300
+    assert len(mesh.faces) <= 40_000 if time_limit > 60 else len(mesh.faces) == len(faces)
+    assert float(mesh.uv.min()) >= 0 and float(mesh.uv.max()) <= 1
 
 
 def test_node(ball, output_host):
