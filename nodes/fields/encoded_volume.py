@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Linear
 
 from ...kernels.volume.normals import analytic_normals, finite_difference_normals
 from ..comfy import io
@@ -94,7 +95,7 @@ class EncodedVolume(nn.Module):
 
 def head(width_in: int, width: int, width_out: int) -> nn.Sequential:
     """An MLP with one hidden layer, ReLU and no biases, as published for hash grids."""
-    return nn.Sequential(nn.Linear(width_in, width, bias=False), nn.ReLU(), nn.Linear(width, width_out, bias=False))
+    return nn.Sequential(Linear(width_in, width, bias=False), nn.ReLU(), Linear(width, width_out, bias=False))
 
 
 def settings_inputs(normals: str = NORMALS[0]) -> list:

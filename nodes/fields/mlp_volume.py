@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Linear
 
 from ...kernels.encode.frequency import encode_frequency
 from ...kernels.encode.integrated import encode_integrated
@@ -57,10 +58,10 @@ class MLPVolumeModule(EncodedVolume):
         sizes = [6 * recipe.octaves + (0 if self.wants_variance else 3), *[recipe.width] * recipe.depth]
         layers: list[nn.Module] = []
         for before, after in zip(sizes, sizes[1:]):
-            layers += [nn.Linear(before, after), NETWORK_ACTIVATIONS[recipe.activation]()]
+            layers += [Linear(before, after), NETWORK_ACTIVATIONS[recipe.activation]()]
         self.trunk = nn.Sequential(*layers)
-        self.density_head = nn.Linear(recipe.width, 1)
-        self.feature_head = nn.Linear(recipe.width, channels)
+        self.density_head = Linear(recipe.width, 1)
+        self.feature_head = Linear(recipe.width, channels)
 
     def encode(self, x: Tensor, variance: Tensor | None) -> Tensor:
         """variance [N,3] of each point along the axes, world units squared; None: none."""

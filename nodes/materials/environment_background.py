@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Linear
 
 from ...kernels.encode.spherical_harmonics import encode_spherical_harmonics
 from ..comfy import BACKGROUND, Node, io
@@ -46,7 +47,7 @@ class EnvironmentBackgroundModule(nn.Module):
         sizes = [(_ORDERS + 1) ** 2, *[recipe.width] * recipe.layers, 3]
         layers: list[nn.Module] = []
         for before, after in zip(sizes, sizes[1:]):
-            layers += [nn.Linear(before, after, bias=False), nn.ReLU()]
+            layers += [Linear(before, after, bias=False), nn.ReLU()]
         self.network = nn.Sequential(*layers[:-1])
 
     def forward(self, directions: Tensor, streams: Streams | None = None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import LayerNorm, Linear
 
 from ..core.errors import DistillError
 from ..core.multi_view import join_heads, split_heads
@@ -25,9 +26,9 @@ class ImageResampler(nn.Module):
     def __init__(self, image_width: int, width: int, out_width: int, tokens: int, depth: int, inner: int, mult: int):
         super().__init__()
         self.latents = nn.Parameter(torch.zeros(1, tokens, width))
-        self.proj_in = nn.Linear(image_width, width)
-        self.proj_out = nn.Linear(width, out_width)
-        self.norm_out = nn.LayerNorm(out_width)
+        self.proj_in = Linear(image_width, width)
+        self.proj_out = Linear(width, out_width)
+        self.norm_out = LayerNorm(out_width)
         self.layers = nn.ModuleList(nn.ModuleList([_QueryAttention(width, inner), _feed_forward(width, mult * width)])
                                     for _ in range(depth))
 
@@ -46,10 +47,10 @@ class _QueryAttention(nn.Module):
     def __init__(self, width: int, inner: int):
         super().__init__()
         self.heads = max(inner // HEAD, 1)
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.to_q = nn.Linear(width, inner, bias=False)
-        self.to_kv = nn.Linear(width, 2 * inner, bias=False)
-        self.to_out = nn.Linear(inner, width, bias=False)
+        self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
+        self.to_q = Linear(width, inner, bias=False)
+        self.to_kv = Linear(width, 2 * inner, bias=False)
+        self.to_out = Linear(inner, width, bias=False)
 
     def forward(self, features: Tensor, queries: Tensor) -> Tensor:
         queries = self.norm2(queries)
@@ -59,8 +60,8 @@ class _QueryAttention(nn.Module):
 
 
 def _feed_forward(width: int, inner: int) -> nn.Sequential:
-    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, inner, bias=False), nn.GELU(),
-                         nn.Linear(inner, width, bias=False))
+    return nn.Sequential(LayerNorm(width), Linear(width, inner, bias=False), nn.GELU(),
+                         Linear(inner, width, bias=False))
 
 
 def read_resampler(source: CheckpointFile, prefix: str, dtype: torch.dtype) -> ImageResampler:
@@ -108,6 +109,6 @@ def build_with_pictures(config: dict, tokens: int) -> nn.Module:
     for name, module in unet.named_modules():
         if name.endswith(".attn2"):
             width, context = module.to_k.weight.shape
-            module.to_k_ip, module.to_v_ip = (nn.Linear(context, width, bias=False) for _ in range(2))
+            module.to_k_ip, module.to_v_ip = (Linear(context, width, bias=False) for _ in range(2))
             module.set_processor(attention)
     return unet

@@ -8,7 +8,8 @@ from typing import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import Linear
 
 from ..comfy import PRIOR, Node, host, io
 from ..core.cameras import Cameras
@@ -206,14 +207,14 @@ def _check_widths(model: LatentModel, path: Path) -> None:
                            f"{list(wanted)}. Its parts belong to different models.")
 
 
-def _read_projection(source: CheckpointFile, prefix: str) -> nn.Linear:
+def _read_projection(source: CheckpointFile, prefix: str) -> Linear:
     shape = source.shapes.get(prefix + "weight", ())
     if len(shape) != 2:
         raise DistillError(f'{NAME}: {source.path} holds no matrix "{prefix}weight". It belongs to another model.')
-    return read_module(lambda: nn.Linear(shape[1], shape[0]), source.below(prefix), source, lambda key: key, torch.float32)
+    return read_module(lambda: Linear(shape[1], shape[0]), source.below(prefix), source, lambda key: key, torch.float32)
 
 
-def _read_projection_folder(folder: Path) -> nn.Linear:
+def _read_projection_folder(folder: Path) -> Linear:
     for part, prefix in PROJECTION_FOLDERS.items():
         for extension in EXTENSIONS:
             for path in sorted((folder / part).glob(f"*{extension}")):

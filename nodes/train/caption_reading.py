@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import Linear
 
 from ...kernels.shapes.sdf import PATTERNS, PRIMITIVES
 from ..core.shapes import COLORS, parse_shape
@@ -70,7 +71,7 @@ def learn_to_read(text_encoder: nn.Module, encode: Callable, facts: Facts, promp
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        heads = nn.Linear(text_encoder.config.hidden_size, sum(_CLASSES) + facts.view.shape[1]).to(text_encoder.device)
+        heads = Linear(text_encoder.config.hidden_size, sum(_CLASSES) + facts.view.shape[1]).to(text_encoder.device)
     parameters = [*text_encoder.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=1e-3)
     loss = torch.zeros(())

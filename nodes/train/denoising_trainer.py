@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import autocast
 
 from ..core.errors import DistillError
 from ..core.state import write_atomically
@@ -177,7 +178,7 @@ class DenoisingTrainer:
 
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.learning_rate(self.step, fraction)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
+        with autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
             predicted = lesson.predict(noisy, t)
         loss = (predicted.float() - velocity).square().mean()
         self.optimizer.zero_grad(set_to_none=True)

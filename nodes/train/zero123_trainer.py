@@ -9,6 +9,7 @@ import os
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import Linear
 
 from ...kernels.image.clip_pixels import clip_pixels
 from ..core.cameras import relative_pose
@@ -56,7 +57,7 @@ class Zero123Trainer(DenoisingTrainer):
     def networks(self) -> dict[str, nn.Module]:
         return {"unet": build_unet(self.recipe.channels, self.data.images.shape[2] // FACTOR),
                 "image_encoder": build_image_encoder(self.data.images.shape[2]),
-                PROJECTION: nn.Linear(WIDTH + POSE, WIDTH), "vae": build_autoencoder()}
+                PROJECTION: Linear(WIDTH + POSE, WIDTH), "vae": build_autoencoder()}
 
     def alphas_cumprod(self) -> Tensor:
         return noise_schedule().alphas_cumprod

@@ -5,6 +5,7 @@ import torch
 from distill3d.nodes.comfy_model import HostModel, check_pair, private_copy
 from distill3d.nodes.core.errors import DistillError
 from torch import nn
+from torch.nn import Conv2d
 
 CPU = torch.device("cpu")
 
@@ -68,9 +69,9 @@ def test_a_fitting_vae_is_taken():
 class Autoencoder(nn.Module):
     def __init__(self):
         super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1))
+        self.encoder = nn.Sequential(Conv2d(3, 4, 1), Conv2d(4, 4, 1))
         self.encoder[1] = self.encoder.append(self.encoder[1])[1]
-        self.decoder = nn.Conv2d(4, 3, 1)
+        self.decoder = Conv2d(4, 3, 1)
         self.register_buffer("count", torch.tensor([3]))
         self.streams = object()
 

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 import torch
+from torch.nn import Linear
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.priors.checkpoint_file import CheckpointFile, read_module
 from safetensors.torch import save_file
@@ -25,7 +26,7 @@ def test_every_format_gives_the_same(tmp_path, file, wrapped):
     assert source.shapes == {"a.weight": (2, 3), "a.bias": (2,)}
     assert torch.equal(source.tensor("a.weight"), WEIGHTS["a.weight"])
     assert source.below("a.") == {"weight": "a.weight", "bias": "a.bias"}
-    module = read_module(lambda: torch.nn.Linear(3, 2), source.below("a."), source, lambda key: key)
+    module = read_module(lambda: Linear(3, 2), source.below("a."), source, lambda key: key)
     assert torch.equal(module.bias, WEIGHTS["a.bias"]) and not module.weight.requires_grad
 
 
@@ -88,6 +89,6 @@ def test_what_is_no_checkpoint(tmp_path):
 def test_read_module_names_the_first_difference(tmp_path):
     source = CheckpointFile(_saved(tmp_path / "a.safetensors", False), "Test Prior")
     with pytest.raises(DistillError, match=r'"a.weight" has the shape \[2, 3\]; \[2, 4\] was expected'):
-        read_module(lambda: torch.nn.Linear(4, 2), source.below("a."), source, lambda key: key)
+        read_module(lambda: Linear(4, 2), source.below("a."), source, lambda key: key)
     with pytest.raises(DistillError, match='has "bias" too many'):
-        read_module(lambda: torch.nn.Linear(3, 2, bias=False), source.below("a."), source, lambda key: key)
+        read_module(lambda: Linear(3, 2, bias=False), source.below("a."), source, lambda key: key)

@@ -6,7 +6,7 @@ import torch
 from distill3d.nodes.optimize.run_state import fingerprint
 from distill3d.nodes.priors.model_content import Sockets
 from distill3d.nodes.priors.model_prior import ModelPriorRecipe
-from torch import nn
+from torch.nn import Conv2d
 
 Kept = namedtuple("Kept", "weight")
 
@@ -14,7 +14,7 @@ Kept = namedtuple("Kept", "weight")
 def model(seed=0, strength=1.0, backup=False, **options):
     """What Sockets looks at in a MODEL."""
     torch.manual_seed(seed)
-    net = nn.Conv2d(3, 8, 3)
+    net = Conv2d(3, 8, 3)
     patches = {"weight": [(strength, SimpleNamespace(loaded_keys=set(), weights=(torch.ones(2, 2),)), 1.0, None, None)]}
     kept = {}
     if backup:

@@ -4,6 +4,7 @@ import weakref
 
 import pytest
 import torch
+from torch.nn import Linear
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError, MissingPackage
 from distill3d.nodes.priors import t5_text
@@ -151,7 +152,7 @@ def test_eight_bits_are_asked_of_the_library(tiny_if, monkeypatch):
 
     def load(kind, folder, name, dtype, **options):
         asked.update(options)
-        return torch.nn.Linear(1, 1)
+        return Linear(1, 1)
 
     monkeypatch.setattr(t5_text, "load_network", load)
     T5Text(tiny_if, torch.device("cuda", 0), torch.float16, "A Prior", is_8bit=True)
@@ -161,7 +162,7 @@ def test_eight_bits_are_asked_of_the_library(tiny_if, monkeypatch):
 def test_room_is_made_before_a_network_moves(host, monkeypatch):
     freed = []
     monkeypatch.setattr(host, "free_memory", freed.append)
-    network = torch.nn.Linear(10, 4).half()
+    network = Linear(10, 4).half()
     t5_text.move(network, CPU)
     assert freed == []
     t5_text.move(network, torch.device("meta"))
