@@ -83,7 +83,7 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Loads `state` into `module`. Raises DistillError naming the first tensor that does not fit.
 
     A part whose tensors change their sizes in training (by subdivision, for example) has a method make_room(state): given
-    the tensors under its own name, it takes on their sizes, and keeps its parameters the same objects.
+    the tensors under its own name, it takes on their sizes. Its parameters may be other objects then.
     """
     for name, part in module.named_modules():
         if hasattr(part, "make_room"):

@@ -30,12 +30,11 @@ class VertexShape(nn.Module):
         return self.sdf, self.shift + self.reach[:, None] * torch.tanh(self.deformation)
 
     def refine(self, edges: Tensor, reach: Tensor) -> None:
-        """The middles of edges [P,2] become vertices; reach [V+P]. Parameters stay the same objects, with new sizes."""
+        """The middles of edges [P,2] become vertices; reach [V+P]. The parameters are replaced."""
         sdf, offset = self.forward(self.shift)
         self.reach, self.shift = reach, _with_middles(offset.detach(), edges)
-        for parameter, values in ((self.sdf, _with_middles(sdf.detach(), edges)),
-                                  (self.deformation, torch.zeros_like(self.shift))):
-            parameter.grad, parameter.data = None, values
+        self.sdf = nn.Parameter(_with_middles(sdf.detach(), edges))
+        self.deformation = nn.Parameter(torch.zeros_like(self.shift))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return {"sdf": [self.sdf], "deformation": [self.deformation]}

@@ -21,7 +21,7 @@ from ..core.state import read_state, save_state
 from .health import Health
 from .history import History
 from .optimizer_settings import OptimizerSettings
-from .run_state import fingerprint, gather, scatter
+from .run_state import fingerprint, gather, scatter, scatter_scene
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,9 @@ class Run:
         if not (self.settings.resume and self.path.is_file()):
             return
         tensors, facts = read_state(self.path)
-        scatter(tensors, self.scene, self.optimizer, self.losses)
+        scatter_scene(tensors, self.scene)
+        self.optimizer = self.optimizer_settings.build(self.scene.parameter_groups())
+        scatter(tensors, self.optimizer, self.losses)
         self.step, self.seconds, self.health.skipped = facts["step"], facts["seconds"], facts["skipped"]
         self.host.warn(f"Optimize: resumed at step {self.step} of {self.settings.steps} from {self.path.name}.")
 

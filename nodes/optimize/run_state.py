@@ -62,10 +62,15 @@ def gather(scene: nn.Module, optimizer: torch.optim.Optimizer, losses: Mapping[s
     return tensors
 
 
-def scatter(tensors: Mapping[str, Tensor], scene: nn.Module, optimizer: torch.optim.Optimizer,
-            losses: Mapping[str, Any]) -> None:
-    """Puts what `gather` gave back in place. Raises DistillError when it belongs to another scene."""
+def scatter_scene(tensors: Mapping[str, Tensor], scene: nn.Module) -> None:
+    """Puts the scene's part of what `gather` gave back in place. Raises DistillError when it belongs to another scene.
+
+    The scene may have other parameters afterwards (see load_state): its optimiser is built after this."""
     load_state(scene, _below(tensors, "scene."))
+
+
+def scatter(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, losses: Mapping[str, Any]) -> None:
+    """Puts the rest of what `gather` gave back in place. Raises DistillError when it belongs to another scene."""
     whole = optimizer.state_dict()
     slots: dict[int, dict[str, Tensor]] = {}
     for name, value in _below(tensors, "optimizer.").items():
