@@ -150,6 +150,10 @@ class Host:
     def progress(self, node_id: str | None, title: str, total: int) -> Progress:
         return Progress(node_id, title, total)
 
+    def panel(self, node_id: str | None) -> dict | None:
+        """For a node's `ui`: what its result, cached, needs to bring back the live panel of the run that made it."""
+        return None
+
     def warn(self, text: str) -> None:
         """Something the user should know that stops nothing."""
         self.warnings.append(text)
@@ -216,6 +220,10 @@ class _ComfyHost(Host):
     def progress(self, node_id, title, total):
         from .comfy_panel import ComfyProgress
         return ComfyProgress(node_id, title, total)
+
+    def panel(self, node_id):
+        from .comfy_panel import reference
+        return reference(node_id)
 
     def warn(self, text):
         import logging

@@ -60,6 +60,13 @@ class ComfyProgress(Progress):
             self._server.send_sync(EVENT, change, self._server.client_id)
 
 
+def reference(node_id: str) -> dict:
+    """The node's part of the run in progress, as web/distill3d.js asks for it."""
+    from server import PromptServer
+
+    return {"distill3d_panel": [_running(PromptServer.instance)[0], str(node_id)]}
+
+
 def _running(server) -> tuple[str, dict, str]:
     """Of what runs now: its id, the prompt in API format, and the id of the workflow, "" where it came without one."""
     for _, run, prompt, extra, *_ in server.prompt_queue.get_current_queue_volatile()[0]:
@@ -86,7 +93,7 @@ def register_routes() -> None:
     POST /distill3d/finish {"node": id} ends that node's stage and keeps its result. Without "node" it ends the stage that
     runs. Answers 409 when that node does not run, 400 to a broken request.
     POST /distill3d/panels {"page": client id, "on": bool} says whether a page shows panels.
-    GET /distill3d/panels?workflow=id gives the last runs of its nodes.
+    GET /distill3d/panels?workflow=id gives the last runs of its nodes; ?run=id&node=id that run of a node.
     """
     from aiohttp import web
     from comfy_execution.progress import NodeState, get_progress_state
@@ -125,4 +132,6 @@ def register_routes() -> None:
 
     @routes.get("/distill3d/panels")
     async def fetch(request):
-        return web.json_response(_panels.of(request.query.get("workflow", "")))
+        asked = request.query
+        return web.json_response(_panels.find(asked["run"], asked.get("node", "")) if "run" in asked
+                                 else _panels.of(asked.get("workflow", "")))

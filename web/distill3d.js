@@ -43,11 +43,36 @@ async function finish(node, id) {
   return answer.ok;
 }
 
+function* nodesWithPanel(one = graph()) {
+  for (const node of one.nodes) {
+    if (panels.has(node)) yield node;
+    if (node.subgraph) yield* nodesWithPanel(node.subgraph);
+  }
+}
+
+async function ask(query) {
+  const answer = await api.fetchApi(`/distill3d/panels?${new URLSearchParams(query)}`);
+  return answer.ok ? answer.json() : null;
+}
+
 // A reloaded page, another tab of the editor or an undone change: what the server still knows comes back.
 async function restore() {
-  const answer = await api.fetchApi(`/distill3d/panels?workflow=${encodeURIComponent(graph().id)}`);
-  if (!answer.ok) return;
-  for (const state of await answer.json()) panels.get(nodeOf(state.node, graph()))?.panel.show(state);
+  const states = await ask({ workflow: graph().id });
+  if (!states) return;
+  const known = new Set(states.map((state) => state.run));
+  for (const node of nodesWithPanel()) {
+    const { panel } = panels.get(node);
+    if (!known.has(panel.state?.run)) panel.lose();
+  }
+  for (const state of states) panels.get(nodeOf(state.node, graph()))?.panel.show(state);
+}
+
+// A result from the cache, perhaps of a run in another copy of the workflow.
+async function recall(node, [run, id]) {
+  const panel = panels.get(node)?.panel;
+  if (!panel || panel.state?.run === run) return;
+  const [state] = (await ask({ run, node: id })) ?? [];
+  if (state) panel.show(state);
 }
 
 // The server sends panels what they show only while there is somebody to see it, and plain text otherwise.
@@ -70,13 +95,7 @@ app.registerExtension({
     onChange(value, before) {
       if (before === undefined || value === before) return;
       announce();
-      const visit = (one) => {
-        for (const node of one.nodes) {
-          if (panels.has(node)) setVisible(node, value);
-          if (node.subgraph) visit(node.subgraph);
-        }
-      };
-      visit(graph());
+      for (const node of nodesWithPanel()) setVisible(node, value);
       graph().setDirtyCanvas?.(true, true);
     },
   }],
@@ -90,6 +109,10 @@ app.registerExtension({
     api.addEventListener("distill3d.panel", ({ detail }) => {
       if (detail.workflow && detail.workflow !== graph().id) return; // of a workflow in another tab
       panels.get(nodeOf(detail.node, graph()))?.panel.update(detail);
+    });
+    api.addEventListener("executed", ({ detail }) => {
+      const made = detail.output?.distill3d_panel; // of nodes/comfy_panel.py
+      if (made) recall(nodeOf(detail.node, graph()), made);
     });
     let known;
     api.addEventListener("status", () => { // the first one tells the page its id

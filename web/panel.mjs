@@ -2,14 +2,12 @@
 import { Curve } from "./curve.mjs";
 
 const PICTURES = ["color", "normal", "opacity"]; // from left to right in one picture, each as wide as it is high
-const ENDINGS = { finished: "Finished", "ended early": "Ended early", cancelled: "Cancelled", failed: "Failed" };
+const ENDINGS = { finished: "Finished", "ended early": "Ended early", cancelled: "Cancelled", failed: "Failed",
+  lost: "The server was started anew" };
 const EMPTY_HEIGHT = 28;
 const HEIGHT = 310;
 
-const sheet = document.createElement("link");
-sheet.rel = "stylesheet";
-sheet.href = new URL("./panel.css", import.meta.url).href;
-document.head.append(sheet);
+const sheet = fetch(new URL("./panel.css", import.meta.url)).then((answer) => answer.text());
 
 function element(kind, name, ...children) {
   const made = document.createElement(kind);
@@ -53,6 +51,10 @@ export class Panel {
     this.charts = element("div", "charts");
     this.body = element("div", "body", this.pictures, element("div", "bar", this.bar), this.charts);
     this.element = element("div", "distill3d-panel", element("div", "head", this.status, this.button), this.body);
+    // In the panel and not in the page's head, which all packs share.
+    const style = document.createElement("style");
+    this.element.append(style);
+    sheet.then((text) => { style.textContent = text; });
     this.body.hidden = this.pictures.hidden = true;
   }
 
@@ -79,6 +81,13 @@ export class Panel {
     this.state = state;
     if (picture) this.setPicture(picture);
     for (const [name, point] of Object.entries(facts)) this.curve(name).add(point);
+    this.draw();
+  }
+
+  /** The server knows nothing of the run any more. */
+  lose() {
+    if (this.state?.status !== "running") return;
+    this.state = { ...this.state, status: "lost", speed: 0 };
     this.draw();
   }
 

@@ -66,18 +66,21 @@ class Panel:
 
 
 class Panels:
-    """The last run of each node, of the KEPT nodes that ran last; and which pages show panels."""
+    """The KEPT last runs of nodes, and which pages show panels."""
 
     def __init__(self):
-        self._panels: dict[tuple[str, str], Panel] = {}
+        self._panels: list[Panel] = []
         self.pages: set[str] = set()
 
     def open(self, panel: Panel) -> Panel:
-        self._panels.pop((panel.workflow, panel.node), None)
-        self._panels[panel.workflow, panel.node] = panel
-        while len(self._panels) > KEPT:
-            del self._panels[next(iter(self._panels))]
+        self._panels = [*self._panels, panel][-KEPT:]
         return panel
 
     def of(self, workflow: str) -> list[dict]:
-        return [panel.whole() for panel in list(self._panels.values()) if panel.workflow == workflow]
+        """The last run of each node of a workflow."""
+        last = {panel.node: panel for panel in self._panels if panel.workflow == workflow}
+        return [panel.whole() for panel in last.values()]
+
+    def find(self, run: str, node: str) -> list[dict]:
+        """A node's part of one run: at most one."""
+        return [panel.whole() for panel in self._panels if (panel.run, panel.node) == (run, node)]

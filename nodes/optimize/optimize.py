@@ -28,10 +28,10 @@ class OptimizeNode(Node):
             ],
             outputs=[SCENE.Output("scene", tooltip="The improved scene, for the next stage or for export."),
                      io.Image.Output("history", tooltip="Pictures of the run and its curves.")],
-            hidden=[io.Hidden.unique_id], not_idempotent=True)
+            hidden=[io.Hidden.unique_id], not_idempotent=True, has_intermediate_output=True)
 
     @classmethod
     def execute(cls, scene, objective, steps=250, seed=0, save_every=2.0, resume=False, optimizer=None) -> io.NodeOutput:
         settings = RunSettings(steps, seed, save_every * 60.0, resume)
         result = Run(scene, objective, optimizer or OptimizerSettings(), settings, host(), cls.hidden.unique_id).run()
-        return io.NodeOutput(result.scene, result.history.picture()[None])
+        return io.NodeOutput(result.scene, result.history.picture()[None], ui=host().panel(cls.hidden.unique_id))

@@ -1,6 +1,7 @@
 """A ComfyUI of the tests' own, with a folder of its own: the checkout that COMFYUI_DIR names is not written to."""
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -49,6 +50,14 @@ class Server:
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or "null")
 
+    def status(self, path):
+        """Of an answer that is no JSON."""
+        try:
+            with urllib.request.urlopen(self.address + path, timeout=60) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
     def wait_until(self, seconds, what, ready):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -76,7 +85,8 @@ class Server:
         name = self.queue(prompt)
         entry = self.wait_until(300, "The workflow", lambda: self.request(f"/history/{name}")[1].get(name))
         assert entry["status"]["status_str"] == "success", self.tail()
-        return entry
+        # Without nodes that are in the history for the live panel's sake only.
+        return {**entry, "outputs": {node: shown for node, shown in entry["outputs"].items() if set(shown) != {"distill3d_panel"}}}
 
     def tail(self):
         return self.log.read_text(errors="replace")[-6000:]
@@ -87,6 +97,19 @@ class Server:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+
+def drive(server, script, *arguments):
+    """What a script that drives the editor saw. Needs playwright beside COMFYUI_PYTHON, and Chromium."""
+    if not (shutil.which("chromium") or shutil.which("google-chrome")):
+        pytest.skip("Chromium is not on the path")
+    if subprocess.run([PYTHON, "-c", "import playwright"], capture_output=True).returncode:
+        pytest.skip("playwright is not installed beside COMFYUI_PYTHON")
+    run = subprocess.run([PYTHON, str(Path(__file__).with_name(script)), server.address, *arguments], capture_output=True,
+                         text=True, timeout=3000)
+    lines = [line for line in run.stdout.splitlines() if line.startswith("MEASURED ")]
+    assert run.returncode == 0 and lines, run.stderr[-4000:] + server.tail()
+    return json.loads(lines[-1].removeprefix("MEASURED "))
 
 
 def small(name):

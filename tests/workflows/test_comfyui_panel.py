@@ -4,33 +4,22 @@ Needs what comfyui_server.py needs; the browser also playwright beside COMFYUI_P
 comfyui_drive_panel.py drives it once for each of the two; what it saw is judged here.
 """
 import json
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
-from comfyui_server import PYTHON, SMALL, needs_comfyui
+from comfyui_server import SMALL, drive, needs_comfyui
 
 from distill3d.workflows import listing
 
 pytestmark = needs_comfyui
-SCRIPT = Path(__file__).with_name("comfyui_drive_panel.py")
 WIDGETS = {**SMALL, "Distill3D_Objective": {"batch": 1, "resolution": 16}, "Distill3D_ExtractMesh": {"resolution": 16}}
+WAITING = "The run will be shown here."
 
 
 @pytest.fixture(scope="module", params=["classic", "Nodes 2.0"])
 def seen(server, request):
-    if not (shutil.which("chromium") or shutil.which("google-chrome")):
-        pytest.skip("Chromium is not on the path")
-    if subprocess.run([PYTHON, "-c", "import playwright"], capture_output=True).returncode:
-        pytest.skip("playwright is not installed beside COMFYUI_PYTHON")
-    workflow, vue = listing.shipped_workflows()["dreamfusion"], int(request.param != "classic")
+    vue = int(request.param != "classic")
     widgets = {**WIDGETS, "Distill3D_Optimize": {"steps": 3, "seed": 1 + vue}}  # the server has the other's results cached
-    run = subprocess.run([PYTHON, str(SCRIPT), server.address, str(workflow), str(vue), json.dumps(widgets)],
-                         capture_output=True, text=True, timeout=1500)
-    lines = [line for line in run.stdout.splitlines() if line.startswith("MEASURED ")]
-    assert run.returncode == 0 and lines, run.stderr[-4000:] + server.tail()
-    return json.loads(lines[-1].removeprefix("MEASURED "))
+    return drive(server, "comfyui_drive_panel.py", str(listing.shipped_workflows()["dreamfusion"]), str(vue), json.dumps(widgets))
 
 
 def test_nothing_goes_wrong_in_the_page(seen):
@@ -39,7 +28,7 @@ def test_nothing_goes_wrong_in_the_page(seen):
 
 def test_a_panel_waits_on_the_node(seen):
     panel, = seen["before"]
-    assert panel["text"] == "The run will be shown here." and not (panel["button"] or panel["picture"] or panel["lines"])
+    assert panel["text"] == WAITING and not (panel["button"] or panel["picture"] or panel["lines"])
 
 
 def test_it_shows_pictures_curves_and_how_far_the_run_is(seen):
@@ -72,8 +61,19 @@ def test_a_cached_run_leaves_it_as_it_was(seen):
     assert panel == seen["finished"]
 
 
+def test_a_cached_result_brings_it_to_another_copy_of_the_workflow(seen):
+    before, = seen["copy"]["before"]
+    assert before["text"] == WAITING
+    assert seen["copy"]["after"] == seen["finished"]
+
+
 def test_a_reloaded_page_gets_it_back(seen):
-    assert {**seen["reloaded"], "lines": 0} == {**seen["finished"], "lines": 0} and seen["reloaded"]["lines"] >= 2
+    assert seen["short"]["text"].startswith("Finished \u00b7 3 / 3") and seen["short"]["lines"] >= 1
+    assert seen["reloaded"] == seen["short"]
+
+
+def test_where_it_is_off_there_is_a_line_of_text(seen):
+    assert seen["off"]["panels"] == [] and seen["node"] in seen["off"]["texts"]
 
 
 def test_nothing_of_it_is_saved(seen):
@@ -82,7 +82,7 @@ def test_nothing_of_it_is_saved(seen):
 
 def test_it_works_inside_a_subgraph_and_goes_with_its_node(seen):
     assert seen["inside"]["ends"] == "execution_success" and ":" in seen["inside"]["node"]
-    assert seen["inside"]["panel"]["status"] == "finished" and seen["inside"]["panel"]["text"].startswith("Finished \u00b7 3 / 3")
+    assert seen["inside"]["panel"]["status"] == "finished" and seen["inside"]["panel"]["text"].startswith("Finished \u00b7 5 / 5")
     assert seen["deleted"] == []
 
 

@@ -46,15 +46,24 @@ def test_numbers_that_json_has_not_are_left_out():
     assert list(json.loads(json.dumps(panel.whole(), allow_nan=False))["curves"]) == ["c"]
 
 
+def test_a_run_is_found_again_though_the_node_ran_since():
+    panels = Panels()
+    for run in "first", "second":
+        panels.open(Panel("w", "1", run, 10))
+    assert [state["run"] for state in panels.find("first", "1")] == ["first"]
+    assert panels.find("first", "2") == panels.find("third", "1") == []
+
+
 def test_the_last_run_of_each_node_is_kept():
     panels = Panels()
     panels.open(Panel("w", "1", "first", 10))
-    for node in range(KEPT - 2):
+    for node in range(KEPT - 3):
         panels.open(Panel("w", f"n{node}", "run", 10))
     panels.open(Panel("w", "1", "second", 10))
     panels.open(Panel("other", "1", "third", 10))
     assert [state["run"] for state in panels.of("w") if state["node"] == "1"] == ["second"]
     assert [state["run"] for state in panels.of("other")] == ["third"]
-    panels.open(Panel("other", "2", "fourth", 10))  # one too many: the one that ran longest ago goes
-    assert len(panels.of("w")) + len(panels.of("other")) == KEPT
-    assert "n0" not in {state["node"] for state in panels.of("w")}
+    assert len(panels.of("w")) == KEPT - 2
+    for node in "2", "3":  # too many: the runs of longest ago go
+        panels.open(Panel("other", node, "run", 10))
+    assert {"n0", "n1"} - {state["node"] for state in panels.of("w")} == {"n0"} and len(panels.of("other")) == 3
