@@ -49,6 +49,7 @@ def _prior_nodes() -> list[type]:
     from .priors.builtin_prior import BuiltinPriorNode
     from .priors.deepfloyd_if import DeepFloydIFPriorNode
     from .priors.imagedream import ImageDreamPriorNode
+    from .priors.lora_prior import LoRAPriorNode
     from .priors.model_prior import PriorFromModelNode
     from .priors.mvdream import MVDreamPriorNode
     from .priors.normal_depth import NormalDepthPriorNode
@@ -59,7 +60,7 @@ def _prior_nodes() -> list[type]:
     from .priors.zero123 import Zero123PriorNode
 
     return [BuiltinPriorNode, PriorFromModelNode, StableDiffusionPriorNode, DeepFloydIFPriorNode, MVDreamPriorNode,
-            Zero123PriorNode, ImageDreamPriorNode, NormalDepthPriorNode, AlbedoPriorNode,
+            Zero123PriorNode, ImageDreamPriorNode, NormalDepthPriorNode, AlbedoPriorNode, LoRAPriorNode,
             ViewPromptNode, SaveTextEmbeddingsNode, SamplePriorNode, LangevinSampleNode]
 
 
@@ -73,9 +74,11 @@ def _loss_nodes() -> list[type]:
     from .losses.reference_normal import ReferenceNormalLossNode
     from .losses.reference_rgb import ReferenceRGBLossNode
     from .losses.sds import SDSLossNode
+    from .losses.sjc import SJCLossNode
     from .losses.sparsity import SparsityLossNode
+    from .losses.vsd import VSDLossNode
 
-    return [SDSLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode, DistortionLossNode, NormalSmoothnessLossNode,
+    return [SDSLossNode, VSDLossNode, SJCLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode, DistortionLossNode, NormalSmoothnessLossNode,
             ReferenceRGBLossNode, ReferenceMaskLossNode, ReferenceDepthLossNode, ReferenceNormalLossNode]
 
 

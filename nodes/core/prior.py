@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Callable, Protocol, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .cameras import Cameras
 
@@ -49,7 +49,8 @@ class TextCondition:
 
 
 class Prior(Protocol):
-    """A loaded prior. Everything here runs without gradients but for encode_image.
+    """A loaded prior. Its network's weights are frozen: gradients pass encode_image, and reach what a wrapper adds to the
+    network. Whoever asks `denoise` in order to learn nothing switches them off.
 
     channels    C of the space it denoises (3 pixels, 4 latents)
     size        h = w of that space
@@ -107,10 +108,28 @@ def encode_negatives(prior: Prior, texts: Sequence[str], encode_prompts: Callabl
     return getattr(prior, "encode_negatives", encode_prompts or prior.encode_prompts)(texts)
 
 
+class TunablePrior(Prior, Protocol):
+    """A prior with weights of its own, which a loss may train.
+
+    adapter  the module that holds them; untrained, the prior answers as the one that it was made from
+    """
+
+    adapter: nn.Module
+
+    def error(self, z: Tensor, noise: Tensor, t: Tensor, condition: Condition, cameras: Cameras | None,
+              is_blind: bool = False) -> Tensor:
+        """The mean squared error of what the network predicts of z_t: a scalar, differentiable in the adapter.
+
+        z, noise  as encode_image and add_noise have them
+        is_blind  the adapter is not told of the cameras
+        """
+
+
 class PriorRecipe(Protocol):
     """What a PRIOR wire carries: how to load a prior. Hashable, so that one model is loaded once per run.
 
     A recipe whose prior knows only one of nodes.core.picture's pictures, and not rgb, names it as its attribute `image`.
+    A recipe that makes its prior from another's has `load_from(priors)` too, with which the two share one network.
     """
 
     def load(self, device: torch.device) -> Prior: ...
@@ -125,7 +144,7 @@ class LoadedPriors:
 
     def __call__(self, recipe: PriorRecipe) -> Prior:
         if recipe not in self._priors:
-            self._priors[recipe] = recipe.load(self.device)
+            self._priors[recipe] = recipe.load_from(self) if hasattr(recipe, "load_from") else recipe.load(self.device)
         return self._priors[recipe]
 
     def release(self) -> None:

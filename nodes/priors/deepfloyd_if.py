@@ -87,6 +87,11 @@ class IFPrior:
         with torch.inference_mode(False), silence():
             return move(load_network(UNet2DConditionModel, self.folder / UNET, self.name, self.dtype), self.device)
 
+    @property
+    def network(self) -> torch.nn.Module:
+        self.text.rest()
+        return self.unet
+
     def encode_prompts(self, texts: Sequence[str]) -> TextCondition:
         return TextCondition(self.text(texts))
 
@@ -105,12 +110,10 @@ class IFPrior:
     def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         return self.noise.add_noise(z, noise, t)
 
-    @torch.no_grad()
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[TextCondition], cameras: Cameras | None) -> list[Tensor]:
-        self.text.rest()
         rows = len(conditions)
         text = torch.cat([condition.embedding for condition in conditions])
-        output = self.unet(z_t.repeat(rows, 1, 1, 1).to(self.dtype), t.repeat(rows), text.to(self.dtype)).sample
+        output = self.network(z_t.repeat(rows, 1, 1, 1).to(self.dtype), t.repeat(rows), text.to(self.dtype)).sample
         predicted = output[:, :self.channels].float()
         return [self.noise.clean(z_t, t, part, self.prediction) for part in predicted.chunk(rows)]
 

@@ -74,6 +74,15 @@ class LatentPrior:
         self.channels, self.size, self.timesteps = model.unet.config.out_channels, model.size, self.noise.timesteps
 
     @property
+    def network(self) -> torch.nn.Module:
+        """The UNet itself, not as torch.compile wraps it."""
+        return getattr(self.unet, "_orig_mod", self.unet)
+
+    @property
+    def prediction(self) -> str:
+        return self.model.prediction
+
+    @property
     def pixels(self) -> int:
         """Side of the pictures that the autoencoder takes."""
         return self.size * 2 ** (len(self.vae.config.block_out_channels) - 1)
@@ -119,7 +128,6 @@ class LatentPrior:
     def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         return self.noise.add_noise(z, noise, t)
 
-    @torch.no_grad()
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None) -> list[Tensor]:
         rows = len(conditions)
         joined = conditions[0].join(conditions)

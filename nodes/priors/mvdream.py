@@ -127,7 +127,6 @@ class MVDreamPrior(LatentPrior):
         self._canonical = turntable(views, self.elevation, 1.0, 90.0, 1)  # at size 1: see Multi-View Orbit
         self._has_seen_cameras = False
 
-    @torch.no_grad()
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None) -> list[Tensor]:
         if len(z_t) % self.views:
             raise DistillError(f"{self.name}: {len(z_t)} pictures cannot be parted into groups of {self.views} views. Set the "

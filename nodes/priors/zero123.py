@@ -163,7 +163,6 @@ class Zero123Prior(LatentPrior):
         """[N,1,C] for poses [N,4] from pictures [N] (their numbers)."""
         return self.projection(torch.cat([self.embeddings[picture], pose], -1))[:, None]
 
-    @torch.no_grad()
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[ImageCondition], cameras: Cameras | None) -> list[Tensor]:
         if cameras is None or len(cameras) != len(z_t):
             count = "no cameras" if cameras is None else f"{len(cameras)} cameras"

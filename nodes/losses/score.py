@@ -1,0 +1,127 @@
+"""What the losses share that distil the score of a prior: noise, the texts of each view, and the guided answer."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping, Protocol
+
+import torch
+from torch import Tensor
+
+from ...kernels.distill.guidance import guide, perp_negative
+from ...kernels.distill.sds import surrogate
+from ..comfy import io, scheduled
+from ..core.cameras import Cameras
+from ..core.errors import DistillError
+from ..core.loss import RunContext, Term
+from ..core.picture import PICTURES, picture
+from ..core.prior import Condition, Prior, PriorRecipe, encode_negatives
+from ..core.prompt import Prompt
+from ..core.rendering import Rendering
+from ..core.rng import Streams
+from ..core.schedule import Schedule
+
+
+class ScoreRecipe(Protocol):
+    """prompt: with interpolated views, the prior answers under four conditions and Perp-Neg combines them; guidance:
+    classifier-free guidance scale, standard form; t_min, t_max: range of timesteps as fractions of the prior's, drawn
+    uniformly, both ends included; image: what of the rendering the prior is shown, one of nodes.core.picture.PICTURES;
+    weight: the term's, a sum over elements per view."""
+
+    prior: PriorRecipe
+    prompt: Prompt
+    guidance: Schedule
+    t_min: Schedule
+    t_max: Schedule
+    image: str
+    weight: Schedule
+
+
+@dataclass
+class Noised:
+    """What a prior is shown of a rendering: z as it encodes one, clean [B,C,h,w] the part of it that is denoised, t [B],
+    noise [B,C,h,w], and z_t in the prior's scaling."""
+
+    z: Tensor
+    clean: Tensor
+    t: Tensor
+    noise: Tensor
+    z_t: Tensor
+
+
+class ScoreLoss:
+    """A prior that is asked about noised renderings. `title` begins its errors."""
+
+    title = "Score loss"
+
+    def __init__(self, recipe: ScoreRecipe, context: RunContext):
+        self.recipe, self.total = recipe, context.total
+        self.prior: Prior = context.priors(recipe.prior)
+        self._rows: dict[str, Condition] = {}
+        # In one go, and before the first step: a large text encoder then makes room for the network that denoises.
+        self._encode(list(recipe.prompt.all_texts()))
+
+    def _noised(self, rendering: Rendering, cameras: Cameras, step: int, streams: Streams) -> Noised:
+        """What the prior is shown. `clean` is differentiable in the rendering, the rest is not."""
+        z = self.prior.encode_image(picture(rendering, cameras, self.recipe.image))
+        clean = z[:, :self.prior.channels]  # what stands behind is a condition
+        t = self._timesteps(len(z), step, streams("timestep")).to(z.device)
+        noise = torch.randn(clean.shape, generator=streams("noise")).to(z)
+        return Noised(z, clean, t, noise, self.prior.add_noise(z.detach(), noise, t))
+
+    def _guided(self, z_t: Tensor, t: Tensor, cameras: Cameras, scale: float) -> tuple[Tensor, Tensor]:
+        """The guided z0, and the one under the positive condition alone."""
+        prompt = self.recipe.prompt
+        negative = encode_negatives(self.prior, [prompt.negative] * len(z_t), self._encode)
+        if not prompt.is_interpolated:
+            conditions = [negative, self._encode(prompt.of_cameras(cameras))]
+            unconditional, positive = self.prior.denoise(z_t, t, conditions, cameras)
+            return guide(unconditional, positive, scale), positive
+        views = prompt.guidance_of_cameras(cameras)
+        first, second = (self._encode(list(texts)) for texts in zip(*(view.positive for view in views)))
+        mixture = first.lerp(second, torch.tensor([view.share for view in views]))
+        away = [self._encode(list(texts)) for texts in zip(*(view.negatives for view in views))]
+        unconditional, positive, *negatives = self.prior.denoise(z_t, t, [negative, mixture, *away], cameras)
+        weights = torch.tensor([view.weights for view in views]).to(z_t)
+        return perp_negative(unconditional, positive, negatives, weights, scale), positive
+
+    def _term(self, shown: Noised, gradient: Tensor, step: int, log: Mapping[str, Tensor] = {}) -> Term:
+        """The loss whose gradient with respect to the clean images is `gradient`, times the weight at the step. Non-finite
+        elements count nothing."""
+        gradient = torch.nan_to_num(gradient)
+        value = surrogate(shown.clean, gradient) * self.recipe.weight.at(step, self.total)
+        return Term(value, {"gradient": gradient.norm() / len(gradient) ** 0.5, "timestep": shown.t.float().mean(), **log})
+
+    def _timesteps(self, batch: int, step: int, generator: torch.Generator) -> Tensor:
+        """[B] int64; one draw per group for priors that see several views at once."""
+        last = self.prior.timesteps - 1
+        low = min(max(int(self.recipe.t_min.at(step, self.total) * self.prior.timesteps), 0), last)
+        high = min(int(self.recipe.t_max.at(step, self.total) * self.prior.timesteps), last)
+        if high < low:
+            raise DistillError(f"{self.title}: at step {step} the largest timestep ({high}) lies below the smallest ({low}). "
+                               'Raise "t_max" or lower "t_min".')
+        return draw_timesteps(self.prior, batch, low, high, generator)
+
+    def _encode(self, texts: list[str]) -> Condition | None:
+        """The condition of these texts, None of none. Each text is encoded once per run."""
+        fresh = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        if fresh:
+            encoded = self.prior.encode_prompts(fresh)
+            self._rows.update({text: encoded.take(torch.tensor([i])) for i, text in enumerate(fresh)})
+        return self._rows[texts[0]].join([self._rows[text] for text in texts]) if texts else None
+
+
+def draw_timesteps(prior: Prior, batch: int, low: int, high: int, generator: torch.Generator) -> Tensor:
+    """[B] int64 in low..high, both included; one draw per group for priors that see several views at once."""
+    t = torch.randint(low, high + 1, (-(-batch // prior.views),), generator=generator)
+    return t.repeat_interleave(prior.views)[:batch]
+
+
+def timestep_inputs(low: float, high: float) -> list:
+    """The widgets of the range of timesteps."""
+    return [scheduled("t_min", low, "Smallest timestep as a fraction of the prior's.", min=0.0, max=1.0, step=0.01),
+            scheduled("t_max", high, "Largest timestep as a fraction of the prior's.", min=0.0, max=1.0, step=0.01)]
+
+
+def image_input():
+    return io.Combo.Input("image", options=list(PICTURES), default="rgb", tooltip="What the prior is shown: colours, "
+                          "normals of the world or the camera, or what the Normal-Depth Prior and the Albedo Prior need.")

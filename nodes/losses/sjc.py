@@ -1,0 +1,89 @@
+"""Score Jacobian chaining (Wang et al. 2022) with any prior."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ...kernels.distill.sjc import sjc_gradient
+from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
+from ..core.loss import Loss, RunContext, Stateless, Term
+from ..core.picture import PICTURES, check_shown
+from ..core.prior import PriorRecipe
+from ..core.prompt import Prompt
+from ..core.schedule import Schedule
+from .score import ScoreLoss, image_input, timestep_inputs
+
+
+@dataclass(frozen=True)
+class SJC:
+    """Pulls what is rendered along the score that the prior has of noised copies of it.
+
+    guidance            as in SDS; published: 100
+    variance_reduction  leaves the added noise out of the score, as published: then this is SDS with uniform weights
+    t_min, t_max        as in SDS; published: timesteps 30 to 989 of 1000
+    image               what of the rendering the prior is shown, one of nodes.core.picture.PICTURES
+    weight              of a sum over elements per view, as in SDS
+    """
+
+    prior: PriorRecipe
+    prompt: Prompt
+    guidance: Schedule = Schedule.of(100.0)
+    variance_reduction: bool = True
+    t_min: Schedule = Schedule.of(0.03)
+    t_max: Schedule = Schedule.of(0.99)
+    image: str = "rgb"
+    weight: Schedule = Schedule.of(1.0)
+    name: str = "sjc"
+
+    def __post_init__(self):
+        check_shown(self.prior, self.image, PreparedSJC.title)
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        return frozenset({"opacity", *PICTURES[self.image]})
+
+    def prepare(self, context: RunContext) -> "PreparedSJC":
+        return PreparedSJC(self, context)
+
+
+class PreparedSJC(ScoreLoss, Stateless):
+    title = "SJC Loss"
+
+    def __call__(self, rendering, cameras, step, streams) -> Term:
+        shown = self._noised(rendering, cameras, step, streams)
+        with torch.no_grad():
+            z0, _ = self._guided(shown.z_t, shown.t, cameras, self.recipe.guidance.at(step, self.total))
+            gradient = sjc_gradient(shown.clean.detach(), z0, shown.noise, self.prior.sigma(shown.t),
+                                    self.recipe.variance_reduction)
+        return self._term(shown, gradient, step)
+
+
+class SJCLossNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_SJCLoss", display_name=PreparedSJC.title, category="Distill3D/losses",
+            description="Pulls what is rendered along the score that the prior has of noised copies of it.",
+            search_aliases=["sjc", "score jacobian chaining", "text to 3d"],
+            inputs=[
+                PRIOR.Input("prior", tooltip="The diffusion model that is distilled."),
+                PROMPT.Input("prompt", tooltip="What the object should be, with view words."),
+                scheduled("guidance", 100.0, "Guidance scale in the standard form: uncond + scale (cond - uncond), which is "
+                          "that of the method's own code.", min=0.0, max=1000.0, step=0.5),
+                io.Boolean.Input("variance_reduction", default=True, tooltip="Leave the added noise out of the score, as "
+                                 "published. Then this is SDS with uniform weights; without it, the same on average and noisier."),
+                *timestep_inputs(0.03, 0.99),
+                image_input(),
+                scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "
+                          "losses are relative to that.", min=0.0, max=1e6, step=0.01),
+                LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
+            ],
+            outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
+
+    @classmethod
+    def execute(cls, prior, prompt, guidance=100.0, variance_reduction=True, t_min=0.03, t_max=0.99, image="rgb", weight=1.0,
+                losses: tuple[Loss, ...] = ()) -> io.NodeOutput:
+        loss = SJC(prior, prompt, Schedule.of(guidance), variance_reduction, Schedule.of(t_min), Schedule.of(t_max), image,
+                   Schedule.of(weight))
+        return io.NodeOutput((*losses, loss))

@@ -1,0 +1,175 @@
+"""Variational score distillation (Wang et al. 2023, ProlificDreamer)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping
+
+import torch
+from torch import Tensor
+
+from ...kernels.distill.vsd import vsd_gradient
+from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
+from ..core.cameras import Cameras
+from ..core.errors import DistillError
+from ..core.loss import Loss, RunContext, Term
+from ..core.picture import PICTURES, check_shown
+from ..core.prior import PriorRecipe
+from ..core.prompt import Prompt
+from ..core.rng import Streams
+from ..core.schedule import Schedule
+from .score import ScoreLoss, draw_timesteps, image_input, timestep_inputs
+
+TITLE = "VSD Loss"
+BLIND = 0.1  # share of the steps at which the adapter is trained without cameras, as published
+
+
+@dataclass(frozen=True)
+class VSD:
+    """Pulls what is rendered towards the prior, and away from what a second model already knows as rendered.
+
+    lora       the second model, trained here on the renderings at every step: from a LoRA Prior
+    guidance   of the prior alone, standard form; published 7.5
+    t_min, t_max  as in SDS, of the distillation; the second model is trained at all timesteps
+    image      what of the rendering both are shown, one of nodes.core.picture.PICTURES
+    lora_rate  learning rate of the second model (AdamW); published 1e-4
+    weight     of a sum over elements per view, as in SDS
+
+    The second model reads the text without view words, as published, and knows the view by its cameras. One scene is
+    trained, the method's case of a single particle.
+    """
+
+    prior: PriorRecipe
+    lora: PriorRecipe
+    prompt: Prompt
+    guidance: Schedule = Schedule.of(7.5)
+    t_min: Schedule = Schedule.of(0.02)
+    t_max: Schedule = Schedule.of(0.98)
+    image: str = "rgb"
+    lora_rate: Schedule = Schedule.of(1e-4)
+    weight: Schedule = Schedule.of(1.0)
+    name: str = "vsd"
+
+    def __post_init__(self):
+        for prior in (self.prior, self.lora):
+            check_shown(prior, self.image, TITLE)
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        return frozenset({"opacity", *PICTURES[self.image]})
+
+    def prepare(self, context: RunContext) -> "PreparedVSD":
+        return PreparedVSD(self, context)
+
+
+class PreparedVSD(ScoreLoss):
+    """Owns the training of the second model: its weights and its optimiser are the state."""
+
+    title = TITLE
+
+    def __init__(self, recipe: VSD, context: RunContext):
+        super().__init__(recipe, context)
+        self.lora = context.priors(recipe.lora)
+        self._text = self.lora.encode_prompts([recipe.prompt.text])
+        _check_pair(self.prior, self.lora)
+        self.optimizer = self._new_optimizer()
+
+    def __call__(self, rendering, cameras, step, streams) -> Term:
+        shown = self._noised(rendering, cameras, step, streams)
+        with torch.no_grad():
+            z0, _ = self._guided(shown.z_t, shown.t, cameras, self.recipe.guidance.at(step, self.total))
+            painted, = self.lora.denoise(shown.z_t, shown.t, [self._text_of(len(shown.t))], cameras)
+            gradient = vsd_gradient(z0, painted, self.prior.sigma(shown.t))
+        return self._term(shown, gradient, step, {"lora error": self._train(shown.z.detach(), cameras, step, streams)})
+
+    def _train(self, z: Tensor, cameras: Cameras, step: int, streams: Streams) -> Tensor:
+        """One step of the second model on what is rendered now. Returns its error before the step."""
+        t = draw_timesteps(self.lora, len(z), 0, self.lora.timesteps - 1, streams("lora timestep")).to(z.device)
+        noise = torch.randn((len(z), self.lora.channels, *z.shape[2:]), generator=streams("lora noise")).to(z)
+        is_blind = bool(torch.rand((), generator=streams("lora cameras")) < BLIND)
+        error = self.lora.error(z, noise, t, self._text_of(len(z)), cameras, is_blind)
+        parameters = list(self.lora.adapter.parameters())
+        # Of the sum over elements, and divided afterwards: the mean's gradient is too small for half precision.
+        gradients = torch.autograd.grad(error * noise.numel(), parameters, allow_unused=True)
+        if all(gradient is None or bool(gradient.isfinite().all()) for gradient in gradients):
+            for parameter, gradient in zip(parameters, gradients):
+                parameter.grad = None if gradient is None else gradient / noise.numel()
+            for entry in self.optimizer.param_groups:
+                entry["lr"] = self.recipe.lora_rate.at(step, self.total)
+            self.optimizer.step()
+        return error.detach()
+
+    def _text_of(self, batch: int):
+        return self._text.take(torch.zeros(batch, dtype=torch.long))
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.lora.adapter.parameters(), betas=(0.9, 0.99))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        state = {f"adapter.{name}": tensor.detach().clone() for name, tensor in self.lora.adapter.state_dict().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            state.update({f"optimizer.{index}.{key}": value.detach().clone() for key, value in slots.items()})
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Raises DistillError for the state of another second model."""
+        adapter, slots = {}, {}
+        for name, tensor in state.items():
+            place, key = name.split(".", 1)
+            if place == "adapter":
+                adapter[key] = tensor
+            else:
+                index, key = key.split(".", 1)
+                slots.setdefault(int(index), {})[key] = tensor.clone()
+        try:
+            self.lora.adapter.load_state_dict(adapter)
+        except RuntimeError as error:
+            raise DistillError(f"{TITLE}: the saved LoRA does not fit this one ({str(error).splitlines()[-1].strip()}). Start "
+                               "without resuming.") from error
+        self.optimizer = self._new_optimizer()
+        self.optimizer.load_state_dict({"state": slots, "param_groups": self.optimizer.state_dict()["param_groups"]})
+
+
+def _check_pair(prior, lora) -> None:
+    """Whether both models mean the same by z_t. Raises DistillError."""
+    if not hasattr(lora, "adapter"):
+        raise DistillError(f'{TITLE}: "lora" has no weights that can be trained. Wire a LoRA Prior there, made from this prior.')
+    ours, theirs = ((prior.channels, prior.size, prior.views, prior.timesteps) for prior in (prior, lora))
+    if ours != theirs:
+        raise DistillError(f'{TITLE}: "prior" has (channels, size, views, timesteps) {ours} and "lora" {theirs}. Make the LoRA '
+                           "Prior from the same prior, or set both to one resolution.")
+    t = torch.arange(0, prior.timesteps, max(prior.timesteps // 16, 1), device=prior.device)
+    if not torch.allclose(prior.sigma(t).cpu(), lora.sigma(t.to(lora.device)).cpu(), rtol=1e-2):
+        raise DistillError(f'{TITLE}: "prior" and "lora" were trained with different noise levels. Make the LoRA Prior from '
+                           "the same prior.")
+
+
+class VSDLossNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_VSDLoss", display_name=TITLE, category="Distill3D/losses",
+            description="Pulls what is rendered towards the prior, and away from what a second model already knows as "
+                        "rendered: sharper than SDS, at ordinary guidance.",
+            search_aliases=["vsd", "variational score distillation", "prolificdreamer", "lora", "text to 3d"],
+            inputs=[
+                PRIOR.Input("prior", tooltip="The diffusion model that is distilled."),
+                PRIOR.Input("lora", tooltip="From a LoRA Prior: the second model, which is trained on the renderings during the run."),
+                PROMPT.Input("prompt", tooltip="What the object should be, with view words; the second model reads it without."),
+                scheduled("guidance", 7.5, "Guidance scale of the prior in the standard form; published: 7.5.", min=0.0,
+                          max=1000.0, step=0.5),
+                *timestep_inputs(0.02, 0.98),
+                image_input(),
+                scheduled("lora_rate", 0.0001, "Learning rate of the second model; published: 0.0001.", min=0.0, max=1.0,
+                          step=0.0001),
+                scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "
+                          "losses are relative to that.", min=0.0, max=1e6, step=0.01),
+                LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
+            ],
+            outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
+
+    @classmethod
+    def execute(cls, prior, lora, prompt, guidance=7.5, t_min=0.02, t_max=0.98, image="rgb", lora_rate=0.0001, weight=1.0,
+                losses: tuple[Loss, ...] = ()) -> io.NodeOutput:
+        loss = VSD(prior, lora, prompt, Schedule.of(guidance), Schedule.of(t_min), Schedule.of(t_max), image,
+                   Schedule.of(lora_rate), Schedule.of(weight))
+        return io.NodeOutput((*losses, loss))
