@@ -89,3 +89,32 @@ def marching_tets(vertices: torch.Tensor, sdf: torch.Tensor,
     edges, faces = merge_vertices(crossing_triangles(sdf.detach() < 0, tets), len(vertices))
     start, end = vertices.index_select(0, edges[:, 0]), vertices.index_select(0, edges[:, 1])
     return start + crossing_weight(sdf, edges)[:, None] * (end - start), faces
+
+
+def level_distance(vertices: torch.Tensor, values: torch.Tensor, tets: torch.Tensor, inside: torch.Tensor,
+                   far: float) -> torch.Tensor:
+    """A signed distance whose zero level is about that of `values`, for a field that is no distance.
+
+    vertices  [V,3]
+    values    [V] any field, negative inside
+    tets      [T,4] int64
+    inside    [V] bool: the wanted sign. Where it contradicts the values, as in a filled cavity, no tetrahedron may have
+              corners of both sides
+    far       > 0: the distance given to vertices that the surface does not touch; they follow when it comes near
+
+    Returns [V]: values divided by the mean slope of the tetrahedra around the vertex that the surface crosses. Along an
+    edge the zero moves by as much as the slopes at both ends differ. Not meant for gradients.
+    Raises ShapeError naming the argument.
+    """
+    check_shape("vertices", vertices, "V", 3)
+    check_shape("values", values, len(vertices))
+    check_shape("tets", tets, "T", 4)
+    check_shape("inside", inside, len(vertices))
+    corner = inside[tets]
+    tets = tets[corner.any(1) & ~corner.all(1)]
+    points, level = vertices[tets].double(), values[tets].double()
+    slope = torch.linalg.solve(points[:, 1:] - points[:, :1], (level[:, 1:] - level[:, :1])[..., None]).squeeze(2).norm(dim=1)
+    total, count = (torch.zeros(len(vertices), dtype=slope.dtype, device=slope.device).index_add(
+        0, tets.flatten(), part.repeat_interleave(4)) for part in (slope, torch.ones_like(slope)))
+    distance = values.abs() * (count / total.clamp(min=1e-30)).to(values.dtype)
+    return torch.where(count > 0, distance, far) * torch.where(inside, -1.0, 1.0)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...kernels.raster.project import to_clip
+from ...kernels.raster.triangle_ids import triangle_ids
 from .cameras import Cameras, orbit
 from .tick import Tick, no_tick
 
@@ -108,3 +110,15 @@ def silhouette_iou(a: Tensor, b: Tensor) -> float:
     """Intersection over union of two bool masks of one shape, over all views at once; 1 for two empty ones."""
     union = int((a | b).sum())
     return int((a & b).sum()) / union if union else 1.0
+
+
+@torch.no_grad()
+def drawn_silhouette(vertices: Tensor, faces: Tensor, cameras: Cameras) -> Tensor:
+    """[B,H,W] bool: the pixels whose centres see the mesh, vertices [V,3], faces [F,3]."""
+    seen = []
+    for view in range(len(cameras)):
+        one = cameras.take([view])
+        far = 2 * float(one.position.norm() + vertices.norm(dim=1).amax()) + 1
+        clip = to_clip(vertices, one.c2w, one.fovy, one.height, one.width, near=far * 1e-4, far=far)
+        seen.append(triangle_ids(clip, faces, one.height, one.width) > 0)
+    return torch.cat(seen)

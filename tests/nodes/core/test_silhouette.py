@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distill3d.nodes.core.cameras import orbit
-from distill3d.nodes.core.silhouette import best_threshold, highest_along_rays, scene_views, silhouette_iou
+from distill3d.nodes.core.silhouette import best_threshold, drawn_silhouette, highest_along_rays, scene_views, silhouette_iou
 
 BOUNDS = torch.tensor([[-1.0] * 3, [1.0] * 3])
 
@@ -62,3 +62,14 @@ def test_silhouette_iou():
     a, b = torch.tensor([True, True, False]), torch.tensor([False, True, True])
     assert silhouette_iou(a, b) == pytest.approx(1 / 3)
     assert silhouette_iou(a & b & ~a, a & ~a) == 1.0
+
+
+def test_a_mesh_is_seen_where_its_rays_meet_it():
+    cameras = orbit(torch.tensor([0.0, 2.0]), torch.tensor([0.3, -0.5]), 3.0, math.radians(40), 32, 32)
+    vertices = torch.cat([torch.zeros(1, 3), 0.7 * torch.eye(3)])
+    seen = drawn_silhouette(vertices, torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]), cameras)
+    origin, direction = cameras.rays()
+    t = torch.linspace(1.5, 4.5, 600)[:, None, None, None, None]
+    x = origin + t * direction
+    inside = ((x > 0).all(-1) & (x.sum(-1) < 0.7)).any(0)
+    assert seen.shape == (2, 32, 32) and silhouette_iou(seen, inside) > 0.95

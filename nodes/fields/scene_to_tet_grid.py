@@ -1,0 +1,152 @@
+"""Scene to Tet Grid: the surface of a trained volume as a field of triangles that can be trained on."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ...kernels.surface.components import keep_largest
+from ...kernels.surface.isosurface import isosurface
+from ...kernels.surface.marching_tets import level_distance, marching_tets
+from ...kernels.surface.mesh import vertex_normals
+from ...kernels.surface.shell import fill_interior, solid
+from ...kernels.surface.tet_grid import LONGEST, on_box, tet_edges, tet_grid
+from ..comfy import FIELD, SCENE, Node, host, host_tick, io, scheduled
+from ..core.density_grid import check_finite, check_surface, choose_threshold, sample_density
+from ..core.field import Surface
+from ..core.scene import SceneRecipe
+from ..core.schedule import Schedule
+from ..core.silhouette import drawn_silhouette, scene_views, silhouette_iou
+from ..core.surface_color import POINTS_AT_ONCE, check_volume
+from ..core.tick import Tick, no_tick
+from .feature_grid import FeatureGrid, grid_inputs
+from .inherit_color import inherit_color
+from .initial_surface import InitialValues
+from .tet_grid import SHAPES, TetGrid
+
+NAME = "Scene to Tet Grid"
+PADDING = 0.1  # of the longest side of the surface's bounding box, on each side, as published
+LOST_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """field; threshold used, 1/length; overlap: IoU of the silhouettes of its surface with the scene's; faces of it."""
+
+    field: TetGrid
+    threshold: float
+    overlap: float
+    faces: int
+
+    def __str__(self) -> str:
+        return (f"threshold {self.threshold:.4g}, silhouettes agree {100 * self.overlap:.1f} % (IoU), {self.faces} faces, "
+                f"box {' x '.join(f'{high - low:.3g}' for low, high in zip(*self.field.box))}")
+
+
+def scene_to_tet_grid(recipe: SceneRecipe, template: TetGrid, threshold: float = 0.0, smallest: float = 0.05,
+                      color_steps: int = 300, device: str | torch.device = "cpu", tick: Tick = no_tick) -> Conversion:
+    """A tet grid that begins as the surface density = threshold of a volume scene, in its colours.
+
+    template     the tet grid's other settings; its box and its initial surface are replaced. Its `features` count where the
+                 volume's colours come from no hash grid
+    threshold    density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures, first in
+                 the scene's bounds, then again in the box around what was found
+    smallest     parts with less than this share of the largest one are dropped, and cavities are filled
+    color_steps  see `inherit_color`
+
+    Raises DistillError when the scene is no volume, the density is not finite, or there is no surface.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        scene = recipe.build(device)
+        check_volume(scene, NAME)
+        views = scene_views(scene, tick=lambda share: tick(0.2 * share))
+        box, level = scene.bounds.float(), threshold
+        for _ in range(2):
+            values = sample_density(scene.field, box, template.resolution, NAME)
+            if threshold == 0:
+                level, promised = choose_threshold(values, box, views, recipe, NAME)
+            check_surface(values, level, recipe, NAME)
+            found, box = box, _around(values, level, box, smallest)
+        grid = replace(template, box=tuple(tuple(corner) for corner in found.tolist()))
+        tick(0.4)
+        sdf, surface = _surface(scene.field, grid, level, recipe, smallest)
+        overlap = silhouette_iou(drawn_silhouette(surface.vertices, surface.faces, views.cameras), views.opaque)
+        if threshold == 0 and overlap < promised - LOST_SHARE:
+            host().warn(f"{NAME}: the surface covers less of the scene's silhouettes (IoU {overlap:.2f}) than its density "
+                        f"would ({promised:.2f}). Raise resolution, or lower smallest_component.")
+        features = inherit_color(scene, surface, grid, color_steps, recipe.seed, lambda share: tick(0.5 + 0.5 * share))
+        return Conversion(replace(grid, initial=InitialValues(sdf.cpu()), features=features), level, overlap,
+                          len(surface.faces))
+
+
+def _around(values: Tensor, level: float, box: Tensor, smallest: float) -> Tensor:
+    """The box [2,3] around the surface in a grid of densities on `box`, with PADDING, within `box`."""
+    vertices, faces = isosurface(fill_interior(values, level), level, box)
+    vertices, _ = keep_largest(vertices, faces, smallest)
+    low, high = vertices.amin(0), vertices.amax(0)
+    padding = PADDING * float((high - low).amax())
+    return torch.stack([(low - padding).maximum(box[0]), (high + padding).minimum(box[1])])
+
+
+def _surface(field: nn.Module, grid: TetGrid, level: float, recipe: SceneRecipe, smallest: float) -> tuple[Tensor, Surface]:
+    """Signed distances [V] at the vertices of the lattice, and the surface that they make."""
+    units, tets = tet_grid(grid.counts, field.bounds.device)
+    x, border = grid.world(units), on_box(units, grid.counts)
+    density = torch.cat([field.density(part).float() for part in x.split(POINTS_AT_ONCE)])
+    check_finite(density, NAME)
+    density[border] = 0
+    check_surface(density, level, recipe, NAME)
+    inside = solid(density > level, tet_edges(tets, len(x)), border, smallest)
+    # On a logarithmic scale a density falls about as fast on both sides of its surface.
+    values = math.log(2) - torch.log1p(density / level)
+    unit = grid.side / max(grid.counts)
+    sdf = level_distance(x, values, tets, inside, LONGEST * unit)
+    vertices, faces = marching_tets(x, sdf, tets)
+    return sdf, Surface(vertices, faces, vertex_normals(vertices, faces))
+
+
+class SceneToTetGridNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_SceneToTetGrid", display_name=NAME, category="Distill3D/fields",
+            description="A tet grid that begins as the surface of a trained volume, in its colours: the step from the coarse "
+                        "to the refinement stage of Magic3D.",
+            search_aliases=["dmtet", "magic3d refine", "nerf to mesh", "convert"],
+            inputs=[
+                SCENE.Input("scene", tooltip="A trained volume scene, from Optimize."),
+                io.Int.Input("resolution", default=128, min=8, max=256, step=2, tooltip="Units of the lattice along the "
+                             "longest side of the box around the object; its edges are 2 to 2.45 units. Published: 128."),
+                io.Float.Input("threshold", default=0.0, min=0.0, max=1e6, step=0.1,
+                               tooltip="Density at the surface. 0 chooses the one whose silhouettes agree best with "
+                                       "the scene's own pictures."),
+                io.Float.Input("smallest_component", default=0.05, min=0.0, max=1.0, step=0.01,
+                               tooltip="Loose parts with a smaller share of the largest part are dropped."),
+                io.Combo.Input("values", options=list(SHAPES), default="vertices",
+                               tooltip="What is trained: a distance and a deformation at each vertex, or a network that is "
+                                       "added to the volume's surface."),
+                scheduled("subdivisions", 0.0, "How often the tetrahedra at the surface are cut into eight, rounded down. "
+                          'Wire a Schedule such as "0: 0, 2000: 1".', min=0.0, max=4.0, step=1.0),
+                io.Float.Input("reach", default=0.5, min=0.0, max=1.0, step=0.05, tooltip="How far a vertex can move along "
+                               "each axis, in shortest edges around it; published 0.5, and 0 keeps the lattice."),
+                io.Int.Input("color_steps", default=300, min=0, max=100_000, tooltip="Steps in which a new hash grid learns "
+                             "the volume's colours, where they come from none that could be copied."),
+                *grid_inputs(),
+            ],
+            outputs=[FIELD.Output("field", tooltip="For a Mesh Rasterizer."),
+                     io.Float.Output("threshold", tooltip="The threshold that was used."),
+                     io.String.Output("report", tooltip="Threshold, agreement of silhouettes, faces and box in one line.")],
+            hidden=[io.Hidden.unique_id])
+
+    @classmethod
+    def execute(cls, scene, resolution=128, threshold=0.0, smallest_component=0.05, values="vertices", subdivisions=0.0,
+                reach=0.5, color_steps=300, levels=16, features=2, log2_size=19, base=16, finest=4096,
+                width=64) -> io.NodeOutput:
+        tick = host_tick(cls.hidden.unique_id, NAME)
+        template = TetGrid(resolution=resolution, values=values, subdivisions=Schedule.of(subdivisions), reach=reach,
+                           features=FeatureGrid(levels, features, log2_size, base, finest, width))
+        found = scene_to_tet_grid(scene, template, threshold, smallest_component, color_steps, host().device(), tick)
+        tick(1.0)
+        return io.NodeOutput(found.field, found.threshold, str(found))
