@@ -76,10 +76,10 @@ async function recall(node, [run, id]) {
 }
 
 // The server sends panels what they show only while there is somebody to see it, and plain text otherwise.
-async function announce() {
+async function announce(on = isOn()) {
   if (!api.clientId) return;
   await api.fetchApi("/distill3d/panels", {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ page: api.clientId, on: isOn() }),
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ page: api.clientId, on }),
   });
 }
 
@@ -94,7 +94,7 @@ app.registerExtension({
     defaultValue: true,
     onChange(value, before) {
       if (before === undefined || value === before) return;
-      announce();
+      announce(value); // which is not set yet
       for (const node of nodesWithPanel()) setVisible(node, value);
       graph().setDirtyCanvas?.(true, true);
     },
