@@ -45,12 +45,17 @@ def keep_largest(vertices: torch.Tensor, faces: torch.Tensor,
 
     Returns vertices and faces without unused vertices. Differentiable in vertices.
     """
+    faces, kept = compact(faces[in_large_component(vertices, faces, ratio)], len(vertices))
+    return vertices[kept], faces
+
+
+def in_large_component(vertices: torch.Tensor, faces: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:
+    """Which faces `keep_largest` keeps, [F] bool."""
     if not 0 <= ratio <= 1:
         raise ValueError(f"keep_largest: ratio is {ratio}, it must lie between 0 and 1.")
     if len(faces) == 0:
-        return vertices[:0], faces
+        return torch.zeros(0, dtype=torch.bool, device=faces.device)
     label = component_labels(faces, len(vertices))[faces[:, 0]]
     areas = face_areas(vertices.detach(), faces)
     total = areas.new_zeros(len(vertices)).index_add(0, label, areas)
-    faces, kept = compact(faces[total[label] >= ratio * total.max()], len(vertices))
-    return vertices[kept], faces
+    return total[label] >= ratio * total.max()

@@ -40,6 +40,36 @@ def texel_positions(uv: torch.Tensor, faces_uv: torch.Tensor, vertices: torch.Te
     return interpolate(vertices, rast, faces)[0], face >= 0, face
 
 
+def covered_texels(uv: torch.Tensor, faces_uv: torch.Tensor, attributes: torch.Tensor, faces: torch.Tensor, size: int,
+                   chunk: int = 1 << 21) -> tuple[torch.Tensor, torch.Tensor]:
+    """The texels in whose centre a chart lies, and what the mesh has there.
+
+    uv          [V',2] in [0,1]
+    faces_uv    [F,3] int64 into uv
+    attributes  [V,C] of vertices: positions, normals or what else is wanted, side by side
+    faces       [F,3] int64 into attributes, the same faces in the same order
+    size        of the texture, height and width
+    chunk       texels rasterised at once: memory beyond the result is O(chunk C)
+
+    Returns texel [K] int64, rising indices into the rows of a texture laid end to end, and values [K,C]. Where charts
+    overlap the lower face wins. Raises ShapeError naming the argument.
+    """
+    check_shape("uv", uv, "V'", 2)
+    check_shape("faces_uv", faces_uv, "F", 3)
+    check_shape("attributes", attributes, "V", "C")
+    check_shape("faces", faces, len(faces_uv), 3)
+    rows = max(1, chunk // size)
+    texels, values = [], []
+    for top in range(0, size, rows):
+        count = min(rows, size - top)
+        x, y = 2 * uv[:, 0] - 1, 1 - 2 * (uv[:, 1] * size - top) / count
+        rast = rasterize(torch.stack([x, y, torch.zeros_like(x), torch.ones_like(x)], 1)[None], faces_uv, (count, size))
+        inside = rast[..., 3].flatten().nonzero().squeeze(1)
+        texels.append(top * size + inside)
+        values.append(interpolate(attributes, rast, faces).flatten(0, 2)[inside])
+    return torch.cat(texels), torch.cat(values)
+
+
 def dilate(texture: torch.Tensor, mask: torch.Tensor, pixels: int) -> torch.Tensor:
     """Pads charts: texels outside the mask take the value of the nearest texel inside, up to a distance.
 

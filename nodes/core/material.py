@@ -15,12 +15,15 @@ class Material(Protocol):
     channels: int
 
     def __call__(self, features: Tensor, normal: Tensor | None, position: Tensor, light: Light | None,
-                 mode: str) -> tuple[Tensor, Tensor]:
-        """Colour and albedo, [N,3] each. A light has one row for each point."""
+                 mode: str, direction: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Colour and albedo, [N,3] each. A light has one row for each point; direction [N,3] is that of the view. In mode
+        "albedo" neither is needed."""
 
     def draw_mode(self, step: int, total: int, streams: Streams) -> str: ...
 
     def needs_normal(self, mode: str) -> bool: ...
+
+    def needs_light(self, mode: str) -> bool: ...
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]: ...
 

@@ -1,51 +1,101 @@
-"""Bake Texture: the colours of a volume scene on the UV atlas of a mesh."""
+"""Bake Texture: what a scene shows, as textures on the UV atlas of a mesh."""
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
-from ...kernels.uv.bake import dilate, texel_positions
+from ...kernels.uv.bake import covered_texels, dilate
+from ...kernels.uv.tangent import to_tangent_space
 from ..comfy import SCENE, Node, host, host_tick, io
 from ..core.errors import DistillError
 from ..core.mesh import Mesh, smooth_normals
 from ..core.scene import SceneRecipe
 from ..core.surface_color import check_volume, surface_color
 from ..core.tick import Tick, no_tick
-from .core_mesh import from_core, to_core
+from .core_mesh import from_core, to_core, with_tangents
+from .surface_scene import is_surface, look_at
 
 NAME = "Bake Texture"
+# Degrees by which the scene's normals may differ from the mesh's without a normal map.
+SAME_NORMAL = 2.0
+# How torch says it, by device and system.
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def bake_texture(mesh: Mesh, recipe: SceneRecipe, size: int = 1024, padding: int = 8,
                  device: str | torch.device = "cpu", tick: Tick = no_tick) -> Mesh:
-    """The mesh with a texture that shows the scene's base colour (albedo).
+    """The mesh with textures that show the scene: its base colour (albedo), and what else its material has.
 
     mesh     with UVs, in the scene's own place; it may be coarser than the surface by 1 % of the scene's width
-    size     of the texture, pixels
+    size     of the textures, pixels; memory on the device about 200 bytes * size^2
     padding  pixels by which charts are continued outwards, so that filtered lookups stay inside
 
-    Each texel takes the colour that the volume shows along the surface normal behind it (`surface_color`), not the
-    colour at one point: the visible layer lies below the extracted surface. Vertex colours are dropped. Texels far from
-    any chart hold the mean colour. Raises DistillError when the mesh has no UVs or the scene is no volume.
+    Of a volume each texel takes the colour that shows along the surface normal behind it (`surface_color`), not the
+    colour at one point: the visible layer lies below the extracted surface. Of a scene of triangles it takes what the
+    nearest place of the surface shows: also metallic and roughness where the material has them, and a normal map where
+    the scene's normals differ from the mesh's own: bumps, or shape that a coarser mesh lacks. Vertex colours are dropped.
+    Texels far from any chart hold the mean. Raises DistillError when the mesh has no UVs or is not the scene's, when the
+    scene is of another kind, and when memory is too small for the size.
     """
     if mesh.uv is None:
         raise DistillError(f"{NAME}: the mesh has no texture coordinates. Put Unwrap UV before this node.")
-    with torch.inference_mode(False), torch.no_grad():
-        scene = recipe.build(device)
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            return _bake(mesh.to(device), recipe.build(device), size, padding, tick).to("cpu")
+    except RuntimeError as error:
+        if any(words in str(error) for words in OUT_OF_MEMORY):
+            raise DistillError(f"{NAME}: memory is too small for a texture of {size} x {size}. Lower texture_size.") from error
+        raise
+
+
+def _bake(mesh: Mesh, scene: nn.Module, size: int, padding: int, tick: Tick) -> Mesh:
+    maps = torch.empty(size * size, 9, device=mesh.vertices.device)          # does not fit: fails now, not after the work
+    if mesh.normals is None:
+        mesh = replace(mesh, normals=smooth_normals(mesh.vertices, mesh.faces))
+    mesh = with_tangents(mesh)
+    place = torch.cat([mesh.vertices, mesh.normals, mesh.tangents], 1)
+    texel, place = covered_texels(mesh.uv, mesh.faces, place, mesh.faces, size)
+    if len(texel) == 0:
+        raise DistillError(f"{NAME}: the mesh's texture coordinates cover no texel of {size} x {size}. "
+                           "They should lie in 0..1: put Unwrap UV before this node.")
+    position, normal, tangent = place.split([3, 3, 4], 1)
+
+    def partly(share: float) -> None:
+        tick(0.1 + 0.75 * share)
+
+    if is_surface(scene):
+        known, look = look_at(scene, position, NAME, partly)
+        texel = texel[known]
+        found = {"texture": look.albedo, "metallic_roughness": look.metallic_roughness,
+                 "normal_map": _normal_map(look.normal, normal[known], tangent[known])}
+    else:
         check_volume(scene, NAME)
-        mesh = mesh.to(device)
-        normals = mesh.normals if mesh.normals is not None else smooth_normals(mesh.vertices, mesh.faces)
-        position, covered, _ = texel_positions(mesh.uv, mesh.faces, mesh.vertices, mesh.faces, size)
-        if not bool(covered.any()):
-            raise DistillError(f"{NAME}: the mesh's texture coordinates cover no texel of {size} x {size}. "
-                               "They should lie in 0..1: put Unwrap UV before this node.")
-        normal = F.normalize(texel_positions(mesh.uv, mesh.faces, normals, mesh.faces, size)[0][covered], dim=-1)
-        colors = surface_color(scene, position[covered], normal, tick=lambda share: tick(0.1 + 0.85 * share))
-        texture = colors.mean(0).expand(size, size, 3).clone()
-        texture[covered] = colors
-        return replace(mesh, texture=dilate(texture, covered, padding), vertex_colors=None).to("cpu")
+        found = {"texture": surface_color(scene, position, F.normalize(normal, dim=-1), tick=partly)}
+    found = {name: value for name, value in found.items() if value is not None}
+    maps = maps[:, :3 * len(found)]
+    values = torch.cat(list(found.values()), 1)
+    maps[:] = values.mean(0)
+    maps[texel] = values
+    covered = torch.zeros(size * size, dtype=torch.bool, device=maps.device)
+    covered[texel] = True
+    maps = dilate(maps.view(size, size, -1), covered.view(size, size), padding).split(3, 2)
+    textures = dict.fromkeys(("texture", "metallic_roughness", "normal_map")) | dict(zip(found, maps))
+    if textures["normal_map"] is None:
+        mesh = replace(mesh, tangents=None)
+    return replace(mesh, **textures, vertex_colors=None)
+
+
+def _normal_map(seen: Tensor, normal: Tensor, tangent: Tensor) -> Tensor | None:
+    """Normals [N,3] that are seen, in the tangent space of the mesh's own, as colours; None where they are the same."""
+    told = to_tangent_space(seen, normal, tangent)
+    if float((told[:, 2] < math.cos(math.radians(SAME_NORMAL))).float().mean()) < 0.001:
+        return None
+    # A texture cannot say "inwards", so z is at least 0.
+    return 0.5 + 0.5 * F.normalize(torch.cat([told[:, :2], told[:, 2:].clamp(min=1e-3)], 1), dim=1)
 
 
 class BakeTextureNode(Node):
@@ -53,16 +103,17 @@ class BakeTextureNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_BakeTexture", display_name=NAME, category="Distill3D/export",
-            description="The colours of a volume scene on the UV atlas of a mesh. The result goes to Save Mesh.",
-            search_aliases=["texture baking", "albedo map"],
+            description="What a scene shows, as textures on the UV atlas of a mesh: colours, and of a physical material "
+                        "also metallic, roughness and bumps. The result goes to Save Mesh.",
+            search_aliases=["texture baking", "albedo map", "normal map", "metallic roughness", "pbr"],
             inputs=[
                 io.Mesh.Input("mesh", tooltip="The scene's mesh with texture coordinates, from Unwrap UV."),
-                SCENE.Input("scene", tooltip="The volume scene that the mesh was extracted from."),
+                SCENE.Input("scene", tooltip="The scene that the mesh was extracted from."),
                 io.Int.Input("texture_size", default=1024, min=256, max=4096, step=256,
-                             tooltip="Width and height of the texture, pixels."),
+                             tooltip="Width and height of the textures, pixels."),
                 io.Int.Input("padding", default=8, min=1, max=64,
                              tooltip="Pixels by which charts are continued outwards, against seams.")],
-            outputs=[io.Mesh.Output("mesh", tooltip="The mesh with its texture.")],
+            outputs=[io.Mesh.Output("mesh", tooltip="The mesh with its textures.")],
             hidden=[io.Hidden.unique_id])
 
     @classmethod

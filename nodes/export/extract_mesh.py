@@ -1,4 +1,4 @@
-"""Extract Mesh: the surface of a volume as a watertight triangle mesh that looks like the volume."""
+"""Extract Mesh: the surface of a scene as triangles that look like it; of a volume, watertight."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -14,13 +14,14 @@ from ...kernels.surface.shell import fill_interior
 from ...kernels.surface.smooth import taubin_smooth
 from ..comfy import SCENE, Node, host, host_tick, io
 from ..core.density_grid import check_surface, choose_threshold, sample_density
-from ..core.mesh import Mesh, smooth_normals
+from ..core.mesh import Mesh, smooth_normals, weld
 from ..core.scene import SceneRecipe
 from ..core.silhouette import Views, scene_views, silhouette_iou
 from ..core.surface_color import check_volume, surface_color
 from ..core.tick import Tick, no_tick
 from .core_mesh import to_core
 from .render_mesh import render_mesh
+from .surface_scene import is_surface, surface_mesh
 
 NAME = "Extract Mesh"
 PREVIEW_ZOOM = 3
@@ -29,7 +30,7 @@ LOST_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Extraction:
-    """mesh on the CPU; threshold used, 1/length; overlap: IoU of its silhouettes with the scene's; found, kept: number
+    """mesh on the CPU; threshold used, 1/length, 0 for a scene of triangles; overlap: IoU of its silhouettes with the scene's; found, kept: number
     of components before and after small ones were dropped; comparison [8,H,W,3]: scene, mesh, difference side by side
     """
 
@@ -41,45 +42,46 @@ class Extraction:
     comparison: Tensor
 
     def __str__(self) -> str:
-        closed = "watertight" if is_watertight(self.mesh.faces) else "not watertight"
-        return (f"threshold {self.threshold:.4g}, silhouettes agree {100 * self.overlap:.1f} % (IoU), kept {self.kept} "
+        closed = "watertight" if is_watertight(weld(self.mesh.vertices, self.mesh.faces)[1]) else "not watertight"
+        source = f"threshold {self.threshold:.4g}" if self.threshold > 0 else "the scene's own triangles"
+        return (f"{source}, silhouettes agree {100 * self.overlap:.1f} % (IoU), kept {self.kept} "
                 f"of {self.found} components, {len(self.mesh.faces)} faces, {closed}")
 
 
 def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 0.0, smallest: float = 0.05,
                  smoothing: int = 10, colors: bool = True, device: str | torch.device = "cpu",
                  tick: Tick = no_tick) -> Extraction:
-    """The surface density = threshold of a volume scene.
+    """The surface of a scene: density = threshold in a volume, the triangles themselves in a scene of the Mesh Rasterizer.
 
-    resolution  samples along the longest side of the bounds; memory about 40 bytes * resolution^3
+    resolution  samples along the longest side of a volume's bounds; memory about 40 bytes * resolution^3
     threshold   density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures
     smallest    components with less than this share of the largest one's area are dropped
-    smoothing   Taubin iterations against the steps of the grid; volume and watertightness are kept
-    colors      fill vertex_colors with the colours that the volume shows there
+    smoothing   Taubin iterations against the steps of a volume's grid; volume and watertightness are kept
+    colors      fill vertex_colors with the colours that the scene shows there
 
-    What cannot be seen from outside is filled. Raises DistillError when the scene is no volume, the density is not
-    finite, or there is no surface.
+    What cannot be seen from outside a volume is filled. Triangles keep their texture coordinates and are not smoothed.
+    Raises DistillError when the scene is neither, something is not finite, or there is no surface.
     """
     with torch.inference_mode(False), torch.no_grad():
         scene = recipe.build(device)
-        check_volume(scene, NAME)
-        bounds = scene.bounds.float()
-        values = sample_density(scene.field, bounds, resolution, NAME, lambda share: tick(0.4 * share))
-        views = scene_views(scene, tick=lambda share: tick(0.4 + 0.3 * share))
-        promised = None
-        if threshold == 0:
-            threshold, promised = choose_threshold(values, bounds, views, recipe, NAME)
-        check_surface(values, threshold, recipe, NAME)
-        tick(0.7)
-        vertices, faces = isosurface(fill_interior(values, threshold), threshold, bounds)
-        found = int(component_labels(faces, len(vertices)).max()) + 1
-        vertices, faces = keep_largest(vertices, faces, smallest)
-        kept = int(component_labels(faces, len(vertices)).max()) + 1
-        vertices = taubin_smooth(vertices, faces, smoothing)
-        mesh = Mesh(vertices, faces, normals=smooth_normals(vertices, faces))
-        if colors:
-            mesh = replace(mesh, vertex_colors=surface_color(scene, vertices, mesh.normals,
-                                                             tick=lambda share: tick(0.75 + 0.15 * share)))
+        if is_surface(scene):
+            mesh, found, kept = surface_mesh(scene, NAME, smallest, colors)
+            views = scene_views(scene, tick=lambda share: tick(0.2 + 0.6 * share))
+            threshold, promised = 0.0, 1.0 if kept < found else None
+        else:
+            check_volume(scene, NAME)
+            bounds = scene.bounds.float()
+            values = sample_density(scene.field, bounds, resolution, NAME, lambda share: tick(0.4 * share))
+            views = scene_views(scene, tick=lambda share: tick(0.4 + 0.3 * share))
+            promised = None
+            if threshold == 0:
+                threshold, promised = choose_threshold(values, bounds, views, recipe, NAME)
+            check_surface(values, threshold, recipe, NAME)
+            tick(0.7)
+            mesh, found, kept = _volume_mesh(values, bounds, threshold, smallest, smoothing)
+            if colors:
+                mesh = replace(mesh, vertex_colors=surface_color(scene, mesh.vertices, mesh.normals,
+                                                                 tick=lambda share: tick(0.75 + 0.15 * share)))
         tick(0.9)
         rgb, opacity = render_mesh(mesh, views.cameras, supersample=1)
         drawn = opacity[..., 0] > 0.5
@@ -88,6 +90,16 @@ def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 
             host().warn(f"{NAME}: the mesh covers less of the scene's silhouettes (IoU {overlap:.2f}) than the surface "
                         f"before small components were dropped ({promised:.2f}). Lower smallest_component.")
         return Extraction(mesh.to("cpu"), threshold, overlap, found, kept, _comparison(views, rgb, drawn).cpu())
+
+
+def _volume_mesh(values: Tensor, bounds: Tensor, threshold: float, smallest: float, smoothing: int) -> tuple[Mesh, int, int]:
+    """The mesh, and the number of components before and after small ones were dropped."""
+    vertices, faces = isosurface(fill_interior(values, threshold), threshold, bounds)
+    found = int(component_labels(faces, len(vertices)).max()) + 1
+    vertices, faces = keep_largest(vertices, faces, smallest)
+    kept = int(component_labels(faces, len(vertices)).max()) + 1
+    vertices = taubin_smooth(vertices, faces, smoothing)
+    return Mesh(vertices, faces, normals=smooth_normals(vertices, faces)), found, kept
 
 
 def _comparison(views: Views, rgb: Tensor, drawn: Tensor) -> Tensor:
@@ -102,24 +114,25 @@ class ExtractMeshNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_ExtractMesh", display_name=NAME, category="Distill3D/export",
-            description="The surface of a volume as a watertight triangle mesh that looks like the volume. Goes on to "
-                        "Unwrap UV and Bake Texture, or straight to Save Mesh with vertex colours.",
+            description="The surface of a scene as a triangle mesh that looks like the scene, watertight where it was a "
+                        "volume. Goes on to Unwrap UV and Bake Texture, or straight to Save Mesh with vertex colours.",
             search_aliases=["marching cubes", "isosurface", "nerf to mesh"],
             inputs=[
-                SCENE.Input("scene", tooltip="A trained volume scene."),
+                SCENE.Input("scene", tooltip="A trained scene of the Volume Renderer or the Mesh Rasterizer."),
                 io.Int.Input("resolution", default=128, min=16, max=512, step=8,
-                             tooltip="Samples of the density along the longest side of the bounds."),
+                             tooltip="Samples of a volume's density along the longest side of its bounds. Triangles are "
+                                     "taken as they are."),
                 io.Float.Input("threshold", default=0.0, min=0.0, max=1e6, step=0.1,
-                               tooltip="Density at the surface. 0 chooses the one whose silhouettes agree best with "
+                               tooltip="Density at a volume's surface. 0 chooses the one whose silhouettes agree best with "
                                        "the scene's own pictures."),
                 io.Float.Input("smallest_component", default=0.05, min=0.0, max=1.0, step=0.01,
                                tooltip="Loose parts with a smaller share of the largest part's area are dropped."),
                 io.Int.Input("smoothing", default=10, min=0, max=100,
-                             tooltip="Smoothing steps against the steps of the grid. They keep the volume."),
+                             tooltip="Smoothing steps against the steps of a volume's grid. They keep the volume."),
                 io.Boolean.Input("vertex_colors", default=True,
-                                 tooltip="Colour the vertices as the volume looks there.")],
+                                 tooltip="Colour the vertices as the scene looks there.")],
             outputs=[io.Mesh.Output("mesh", tooltip="The surface, a core mesh, Y up."),
-                     io.Float.Output("threshold", tooltip="The threshold that was used."),
+                     io.Float.Output("threshold", tooltip="The threshold that was used; 0 for triangles."),
                      io.Image.Output("comparison", tooltip="Eight views: the scene, the mesh, and where their "
                                                            "silhouettes differ (red: only scene, blue: only mesh)."),
                      io.String.Output("report", tooltip="Agreement, components, faces and closedness in one line.")],

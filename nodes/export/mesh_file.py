@@ -15,6 +15,8 @@ from .core_mesh import turned
 
 GREY = (128, 128, 128, 255)
 TANGENT = "_TANGENT"
+# Bilinear, between two mip levels where small, and clamped to the edge, in OpenGL's numbers.
+SAMPLER = {"magFilter": 9729, "minFilter": 9987, "wrapS": 33071, "wrapT": 33071}
 
 
 def glb_bytes(mesh: Mesh) -> bytes:
@@ -41,7 +43,7 @@ def glb_bytes(mesh: Mesh) -> bytes:
     if mesh.uv is not None and mesh.normal_map is not None:
         material.normalTexture = _picture(mesh.normal_map)
         solid.vertex_attributes[TANGENT] = turned(mesh.tangents, to_y_up).detach().cpu().numpy()
-    return solid.export(file_type="glb", include_normals=True, tree_postprocessor=_name_tangents)
+    return solid.export(file_type="glb", include_normals=True, tree_postprocessor=_complete)
 
 
 def obj_files(mesh: Mesh, stem: str) -> dict[str, bytes]:
@@ -102,11 +104,16 @@ def _trimesh() -> Any:
     return trimesh
 
 
-def _name_tangents(tree: dict[str, Any]) -> None:
-    """trimesh knows attributes of its own and of applications only, which it marks with an underscore."""
+def _complete(tree: dict[str, Any]) -> None:
+    """What trimesh does not write: the name of the tangents, which it marks with an underscore as an application's, and
+    samplers. Without one textures repeat, and a chart at the border would take colour from the other side."""
     attributes = tree["meshes"][0]["primitives"][0]["attributes"]
     if TANGENT in attributes:
         attributes["TANGENT"] = attributes.pop(TANGENT)
+    if tree.get("textures"):
+        tree["samplers"] = [SAMPLER]
+        for texture in tree["textures"]:
+            texture["sampler"] = 0
 
 
 def _solid(mesh: Mesh, look: Any) -> Any:

@@ -91,7 +91,12 @@ class Glb:
             if not name.endswith("Texture"):
                 continue
             assert f"TEXCOORD_{place.get('texCoord', 0)}" in self.attributes, name
-            image = self.tree["images"][self.tree["textures"][place["index"]]["source"]]
+            texture = self.tree["textures"][place["index"]]
+            sampler = self.tree["samplers"][texture["sampler"]] if "sampler" in texture else {}
+            assert {sampler.get(wrap, 10497) for wrap in ("wrapS", "wrapT")} <= {33071, 33648, 10497}
+            assert sampler.get("magFilter", 9729) in (9728, 9729)
+            assert sampler.get("minFilter", 9729) in (9728, 9729, 9984, 9985, 9986, 9987)
+            image = self.tree["images"][texture["source"]]
             assert image["mimeType"] in ("image/png", "image/jpeg") and "uri" not in image
             view = self.tree["bufferViews"][image["bufferView"]]
             data = self.buffer[view["byteOffset"]:view["byteOffset"] + view["byteLength"]]

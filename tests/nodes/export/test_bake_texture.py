@@ -58,6 +58,21 @@ def test_without_uvs_it_says_what_to_do(soft_scene, unwrapped):
         bake_texture(Mesh(mesh.vertices, mesh.faces, mesh.uv + 5), soft_scene(), 16)
 
 
+def test_a_texture_larger_than_memory_is_refused_at_once(soft_scene, unwrapped):
+    scene, mesh = unwrapped
+    with pytest.raises(DistillError, match="memory is too small for a texture of 1000000 x 1000000. Lower texture_size"):
+        bake_texture(mesh, scene, 1_000_000)
+
+
+def test_faces_without_area_are_baked_around(soft_scene):
+    """A triangle, one that is a point in the texture, and one that is a point on the mesh."""
+    vertices = torch.tensor([[0.6, -0.3, -0.3], [0.6, 0.3, -0.3], [0.6, 0, 0.3], [0.6, 0.0, 0.0]])
+    uv = torch.tensor([[0.1, 0.9], [0.9, 0.9], [0.5, 0.1], [0.5, 0.5]])
+    mesh = Mesh(vertices, torch.tensor([[0, 1, 2], [3, 3, 3], [0, 0, 1]]), uv)
+    baked = bake_texture(mesh, soft_scene(kind="box"), 32)
+    assert bool(baked.texture.isfinite().all()) and baked.texture.shape == (32, 32, 3)
+
+
 def test_node_in_inference_mode(unwrapped, output_host):
     scene, mesh = unwrapped
     with torch.inference_mode():
