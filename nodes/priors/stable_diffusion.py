@@ -92,7 +92,8 @@ class StableDiffusion:
             raise DistillError(f"{NAME}: the UNet in {path} takes {unet.config.in_channels} channels: it is made for "
                                "inpainting or for an image condition. Choose a text-to-image model, or the node of that model.")
         is_xl = any(key.startswith(SECOND) for key in source)
-        prediction = "epsilon" if is_xl or not unet.config.use_linear_projection else _guess_prediction(source)
+        is_second = unet.config.use_linear_projection and not is_xl  # whose two kinds look alike
+        prediction = (_guess_prediction(source) if self.prediction == "auto" else self.prediction) if is_second else "epsilon"
         vae = self._other_vae(device) or read_vae(source, scaling=0.13025 if is_xl else 0.18215,
                                                   dtype=vae_dtype(self.precision, device, is_xl))
         own = 128 if is_xl else 96 if prediction == "v_prediction" else 64

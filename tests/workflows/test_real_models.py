@@ -9,6 +9,7 @@ import torch
 from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
+from distill3d.nodes.priors.lora_prior import LoRA
 from distill3d.nodes.priors.mvdream import MVDream
 from distill3d.nodes.priors.stable_diffusion import StableDiffusion
 from distill3d.workflows import schema
@@ -52,7 +53,7 @@ def folder(machine, kind):
 
 
 def run(name, machine, only=None, **settings):
-    """The prior that was asked for and the kinds of files that were written. only: a title, the part of the graph that this
+    """The priors in the graph (one: itself) and the kinds of files that were written. only: a title, the part of the graph that this
     node needs; exporting is the same in all of them."""
     registry = schema.default_registry()
     graph = read_graph(find_workflow(name), registry)
@@ -65,8 +66,8 @@ def run(name, machine, only=None, **settings):
     result = run_workflow(graph, {**small, **settings}, host=machine)
     assert not machine.warnings  # a gradient that is not finite would be one
     assert all(path.stat().st_size for path in result.files)
-    prior, = (outputs[0] for one, outputs in result.outputs.items() if graph.nodes[one].type.endswith(("Prior", "FromModel")))
-    return prior, sorted(path.suffix for path in result.files)
+    priors = [outputs[0] for one, outputs in result.outputs.items() if graph.nodes[one].type.endswith(("Prior", "FromModel"))]
+    return priors[0] if len(priors) == 1 else priors, sorted(path.suffix for path in result.files)
 
 
 def test_stable_diffusion_from_load_checkpoint(machine):
@@ -79,6 +80,20 @@ def test_stable_diffusion_from_load_checkpoint(machine):
     prior, files = run("dreamfusion_sd", machine, PICTURE, **{"ckpt_name": "tiny.safetensors", "Prior from MODEL.resolution": 64,
                                                            "Objective.resolution": 8})
     assert prior == StableDiffusion(str(path.resolve()), resolution=64) and files == [".png"]
+
+
+def test_a_noise_model_with_the_lora_of_a_velocity_model(machine):
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    from tiny_sd import write_file, write_tokenizer
+
+    path = write_file(folder(machine, "checkpoints") / "tiny.safetensors", "sd2")
+    write_tokenizer(folder(machine, "text_encoders") / "clip_tokenizer")
+    small = {f"{title}.{name}": value for title in ("Stable Diffusion 2.1 base", "Stable Diffusion 2.1")
+             for name, value in (("model", "tiny.safetensors"), ("resolution", 64))}
+    priors, files = run("prolificdreamer", machine, PICTURE, **{"Objective.resolution": 8}, **small)
+    base, velocity = (StableDiffusion(str(path.resolve()), resolution=64, prediction=kind) for kind in ("epsilon", "v_prediction"))
+    assert set(priors) == {base, velocity, LoRA(velocity)} and files == [".png"]
 
 
 def test_deepfloyd_if(machine):
