@@ -150,15 +150,15 @@ def _all(counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _visible(crossings: _Crossings, shown: torch.Tensor, positions, faces) -> tuple[torch.Tensor, ...]:
-    """inner, outer, covered of the crossings that are not behind what the outer pixel shows, the outermost of each pair.
+    """inner, outer, covered of the crossings that are seen, the outermost of each pair.
 
     shown  [H*W,4] of `rasterize`
     """
-    u, v, _, face = shown[crossings.outer].unbind(1)
-    empty = face == 0
-    corner_w = positions.detach()[faces[(face.round().long() - 1).clamp(min=0)], 3]
-    beyond = (torch.stack([u, v, 1 - u - v], 1) * corner_w).sum(1)
-    crossings = crossings.take((empty | (crossings.w * (1 - NEARER) <= beyond)).nonzero().squeeze(1))
+    here, beyond = (_distance(shown[pixel], positions, faces) for pixel in (crossings.inner, crossings.outer))
+    is_behind = crossings.w * (1 - NEARER) > beyond
+    # A strip of surface that is thinner than a pixel: what its inner pixel shows lies on the far side of the strip.
+    is_strip = here.isinf() | (here > (0.5 * (crossings.w + beyond)).clamp(min=crossings.w * (1 + NEARER)))
+    crossings = crossings.take((~is_behind & ~is_strip).nonzero().squeeze(1))
     pair = crossings.inner * len(shown) + crossings.outer
     order = crossings.covered.detach().argsort(stable=True)
     order = order[pair[order].argsort(stable=True)]
@@ -168,12 +168,20 @@ def _visible(crossings: _Crossings, shown: torch.Tensor, positions, faces) -> tu
     return crossings.inner, crossings.outer, crossings.covered
 
 
+def _distance(shown: torch.Tensor, positions, faces) -> torch.Tensor:
+    """shown [K,4] of `rasterize` -> distance [K] along the view direction, infinite where nothing is seen."""
+    u, v, _, face = shown.unbind(1)
+    corner_w = positions.detach()[faces[(face.round().long() - 1).clamp(min=0)], 3]
+    w = (torch.stack([u, v, 1 - u - v], 1) * corner_w).sum(1)
+    return torch.where(face == 0, torch.inf, w)
+
+
 def _blend(color: torch.Tensor, inner: torch.Tensor, outer: torch.Tensor, covered: torch.Tensor) -> torch.Tensor:
     """color [N,C] with a share of the pixel on the other side of the edge, for crossings inner, outer, covered [K]."""
     spills = covered.detach() > 0
     target, source = torch.where(spills, outer, inner), torch.where(spills, inner, outer)
-    share = covered.abs()
-    total = color.new_zeros(len(color)).index_add(0, target, share.detach().to(color.dtype))
+    share = covered.abs().to(color.dtype)
     # A pixel between edges on several sides must not become more than whole.
-    share = share.to(color.dtype) / total[target].clamp(min=1)
+    total = color.new_zeros(len(color)).index_add(0, target, share)
+    share = share / total[target].clamp(min=1)
     return color.index_add(0, target, share[:, None] * (color[source] - color[target]))
