@@ -15,6 +15,8 @@ def node_list() -> list[type]:
     from .evaluate.score_views import ScoreViewsNode
     from .fields.hash_grid_volume import HashGridVolumeNode
     from .fields.mlp_volume import MLPVolumeNode
+    from .fields.scene_to_tet_grid import SceneToTetGridNode
+    from .fields.tet_grid import TetGridNode
     from .fields.triplane_volume import TriplaneVolumeNode
     from .fields.voxel_volume import VoxelVolumeNode
     from .materials.albedo import AlbedoNode
@@ -31,7 +33,7 @@ def node_list() -> list[type]:
     from .renderers.volume_renderer import VolumeRendererNode
 
     return [
-        HashGridVolumeNode, VoxelVolumeNode, TriplaneVolumeNode, MLPVolumeNode,
+        HashGridVolumeNode, VoxelVolumeNode, TriplaneVolumeNode, MLPVolumeNode, TetGridNode, SceneToTetGridNode,
         AlbedoNode, LambertianNode, SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
         VolumeRendererNode, MeshRasterizerNode,
         RandomOrbitViewsNode, MultiViewOrbitNode, FixedOrbitNode, ReferenceViewNode, DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
@@ -66,6 +68,8 @@ def _prior_nodes() -> list[type]:
 
 def _loss_nodes() -> list[type]:
     from .losses.distortion import DistortionLossNode
+    from .losses.laplacian import LaplacianLossNode
+    from .losses.normal_consistency import NormalConsistencyLossNode
     from .losses.normal_smoothness import NormalSmoothnessLossNode
     from .losses.opacity_entropy import OpacityEntropyLossNode
     from .losses.orientation import OrientationLossNode
@@ -78,7 +82,8 @@ def _loss_nodes() -> list[type]:
     from .losses.sparsity import SparsityLossNode
     from .losses.vsd import VSDLossNode
 
-    return [SDSLossNode, VSDLossNode, SJCLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode, DistortionLossNode, NormalSmoothnessLossNode,
+    return [SDSLossNode, VSDLossNode, SJCLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode,
+            DistortionLossNode, NormalSmoothnessLossNode, NormalConsistencyLossNode, LaplacianLossNode,
             ReferenceRGBLossNode, ReferenceMaskLossNode, ReferenceDepthLossNode, ReferenceNormalLossNode]
 
 

@@ -158,7 +158,7 @@ class TetGridNode(Node):
                 io.Float.Input("radius", default=1.15, min=0.05, max=100.0, step=0.05,
                                tooltip="Half the side of the cube that the surface stays within, in world units."),
                 io.Int.Input("resolution", default=64, min=8, max=256, step=2, tooltip="Units of the lattice along a side; "
-                             "its edges are 2 to 2.45 units. Published: 128 for refinement; 64 is four times as quick."),
+                             "its edges are 2 to 2.45 units. Published: 128 for refinement; 64 is about four times as quick."),
                 *ellipsoid_inputs(),
                 io.Combo.Input("values", options=list(SHAPES), default="vertices",
                                tooltip="Where distances and deformations come from: each vertex has its own, or a hash "
