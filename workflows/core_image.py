@@ -1,4 +1,4 @@
-"""Core's picture nodes without ComfyUI: LoadImage, PreviewImage, SaveImage, SaveAnimatedWEBP."""
+"""Core's picture nodes without ComfyUI: LoadImage, PreviewImage, SaveImage, SaveAnimatedWEBP, ImageFromBatch."""
 from __future__ import annotations
 
 import json
@@ -151,3 +151,22 @@ class SaveAnimatedWEBP(CoreNode):
                    lossless=lossless, quality=quality, method=cls.METHODS[method])
         path = write_atomically(host().save_path(filename_prefix, "webp"), data.getvalue())
         return io.NodeOutput(images, ui={"images": [host().saved(path)], "animated": (True,)})
+
+
+class ImageFromBatch(CoreNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ImageFromBatch", display_name="Get Image from Batch", category="image/batch",
+            description="Some of the pictures of a batch.",
+            inputs=[io.Image.Input("image", tooltip="The pictures."),
+                    io.Int.Input("batch_index", default=0, min=-16384, max=16384, tooltip="The first; below 0 counted from the "
+                                 "end. Outside it is the nearest."),
+                    io.Int.Input("length", default=1, min=1, max=4096, tooltip="How many, as far as there are.")],
+            outputs=[io.Image.Output("IMAGE")])
+
+    @classmethod
+    def execute(cls, image, batch_index=0, length=1):
+        first = batch_index + len(image) if batch_index < 0 else batch_index
+        first = max(0, min(first, len(image) - 1))
+        return io.NodeOutput(image[first:first + length].clone())

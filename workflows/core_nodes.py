@@ -46,9 +46,12 @@ PrimitiveBoolean = _primitive("PrimitiveBoolean", "Boolean", io.Boolean, default
 def core_nodes() -> list[type]:
     """Every stand-in."""
     from .core_3d import MeshToFile3D, Preview3D, SaveGLB
-    from .core_image import LoadImage, PreviewImage, SaveAnimatedWEBP, SaveImage
+    from .core_background import LoadBackgroundRemovalModel, RemoveBackground
+    from .core_image import ImageFromBatch, LoadImage, PreviewImage, SaveAnimatedWEBP, SaveImage
     from .core_model import CheckpointLoaderSimple
+    from .core_sampling import CLIPTextEncode, EmptyLatentImage, KSampler, VAEDecode, VAEEncode
     from .core_video import CreateVideo, SaveVideo
     return [PrimitiveInt, PrimitiveFloat, PrimitiveString, PrimitiveStringMultiline, PrimitiveBoolean,
-            CheckpointLoaderSimple, LoadImage, PreviewImage, SaveImage, SaveAnimatedWEBP, CreateVideo, SaveVideo,
-            MeshToFile3D, SaveGLB, Preview3D]
+            CheckpointLoaderSimple, CLIPTextEncode, EmptyLatentImage, KSampler, VAEDecode, VAEEncode,
+            LoadImage, ImageFromBatch, LoadBackgroundRemovalModel, RemoveBackground, PreviewImage, SaveImage, SaveAnimatedWEBP,
+            CreateVideo, SaveVideo, MeshToFile3D, SaveGLB, Preview3D]

@@ -12,6 +12,7 @@ from .errors import DistillError
 
 CHECKPOINTS, DIFFUSERS = "checkpoints", "diffusers"
 LOAD_CHECKPOINT = "Load Checkpoint"  # ComfyUI's own node, which loads the single files of Stable Diffusion too
+BACKGROUND_REMOVAL, LOAD_REMOVAL = "background_removal", "Load Background Removal Model"  # ComfyUI's own folder and node
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Model:
     is_removed the first repository is gone: use a mirror
     direct     repository on Hugging Face from which the file comes without an account, where that could be confirmed.
                .safetensors only: ComfyUI's editor offers no other kind for download
+    inside     folder of that repository in which the file lies, with a stroke behind it
     """
 
     name: str
@@ -43,6 +45,7 @@ class Model:
     is_gated: bool = False
     is_removed: bool = False
     direct: str = ""
+    inside: str = ""
 
     @property
     def target(self) -> str:
@@ -59,7 +62,7 @@ class Model:
         """What a workflow file says of the model, so that ComfyUI's editor can offer to download it; None where it cannot."""
         if not self.direct:
             return None
-        return {"name": self.file, "url": f"https://huggingface.co/{self.direct}/resolve/main/{self.file}",
+        return {"name": self.file, "url": f"https://huggingface.co/{self.direct}/resolve/main/{self.inside}{self.file}",
                 "directory": self.folder}
 
 
@@ -117,6 +120,8 @@ MODELS: tuple[Model, ...] = (
     Model("RichDreamer ND-MV", _ND, CHECKPOINTS, _RICHDREAMER + "nd_mv_ema.ckpt", "nd_mv_ema.ckpt"),
     Model("RichDreamer ND", _ND, CHECKPOINTS, _RICHDREAMER + "nd-laion_ema.ckpt", "nd-laion_ema.ckpt"),
     Model("RichDreamer albedo-MV", _ALBEDO, CHECKPOINTS, _RICHDREAMER + "albedo_mv_ema.ckpt", "albedo_mv_ema.ckpt"),
+    Model("BiRefNet", LOAD_REMOVAL, BACKGROUND_REMOVAL, "Comfy-Org/BiRefNet", "birefnet.safetensors",
+          direct="Comfy-Org/BiRefNet", inside="background_removal/"),
 )
 
 

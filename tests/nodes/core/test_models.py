@@ -22,8 +22,9 @@ def test_every_model_of_the_methods_is_there(words):
 
 @every_model
 def test_each_belongs_in_a_folder_that_its_form_fits(model):
-    """A file in "checkpoints", a repository in "diffusers": kinds that ComfyUI has."""
-    assert model.folder == ("checkpoints" if model.file else "diffusers")
+    """A file in "checkpoints", a repository in "diffusers": kinds that ComfyUI has, as it has one for its own masks."""
+    assert model.folder == ("diffusers" if not model.file else "background_removal" if model.name == "BiRefNet" else
+                            "checkpoints")
     assert not model.file or model.file.endswith((".safetensors", ".ckpt", ".pt"))
 
 
@@ -91,8 +92,8 @@ def test_only_plain_files_are_offered_for_download(model):
     if model.direct:
         assert model.file.endswith(".safetensors") and not model.is_gated
         assert model.direct in (() if model.is_removed else (model.published,)) + model.mirrors
-        assert model.download == {"name": model.file, "directory": "checkpoints",
-                                  "url": f"https://huggingface.co/{model.direct}/resolve/main/{model.file}"}
+        assert model.download == {"name": model.file, "directory": model.folder,
+                                  "url": f"https://huggingface.co/{model.direct}/resolve/main/{model.inside}{model.file}"}
     else:
         assert model.download is None
 
