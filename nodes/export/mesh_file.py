@@ -11,7 +11,7 @@ from ...kernels.image.color import srgb_to_linear
 from ...kernels.uv.bake import sample_texture
 from ..core.errors import MissingPackage
 from ..core.mesh import Mesh, first_at, smooth_normals, to_y_up, weld
-from .core_mesh import turned
+from ..core.mesh_wire import turned
 
 GREY = (128, 128, 128, 255)
 TANGENT = "_TANGENT"

@@ -7,7 +7,8 @@ import torch
 from distill3d.nodes.comfy import Types
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.mesh import Mesh
-from distill3d.nodes.export.core_mesh import from_core, to_core, with_tangents
+from distill3d.nodes.core.mesh_wire import with_tangents
+from distill3d.nodes.export.core_mesh import from_core, to_core
 
 VERTICES = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 FACES = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])

@@ -14,7 +14,8 @@ from distill3d.kernels.uv.bake import sample_texture
 from distill3d.nodes.core.errors import DistillError, MissingPackage
 from distill3d.nodes.core.mesh import Mesh, from_y_up, weld
 from distill3d.nodes.export.bake_texture import bake_texture
-from distill3d.nodes.export.core_mesh import from_core, to_core, with_tangents
+from distill3d.nodes.core.mesh_wire import with_tangents
+from distill3d.nodes.export.core_mesh import from_core, to_core
 from distill3d.nodes.export.mesh_file import glb_bytes
 from distill3d.nodes.export.render_mesh import render_mesh
 from distill3d.nodes.export.save_mesh import SaveMeshNode, save_mesh
