@@ -77,7 +77,8 @@ class PreparedVSD(ScoreLoss):
         shown = self._noised(rendering, cameras, step, streams)
         with torch.no_grad():
             z0, _ = self._guided(shown.z_t, shown.t, cameras, self.recipe.guidance.at(step, self.total))
-            painted, = self.lora.denoise(shown.z_t, shown.t, [self._text_of(len(shown.t))], cameras)
+            z_t = self.lora.add_noise(shown.z, shown.noise, shown.t)  # the same noise, in its own scaling
+            painted, = self.lora.denoise(z_t, shown.t, [self._text_of(len(z_t))], cameras)
             gradient = vsd_gradient(z0, painted, self.prior.sigma(shown.t))
         return self._term(shown, gradient, step, {"lora error": self._train(shown.z.detach(), cameras, step, streams)})
 
@@ -130,7 +131,7 @@ class PreparedVSD(ScoreLoss):
 
 
 def _check_pair(prior, lora) -> None:
-    """Whether both models mean the same by z_t. Raises DistillError."""
+    """Whether both models speak of the same pictures and noise levels. Raises DistillError."""
     if not hasattr(lora, "adapter"):
         raise DistillError(f'{TITLE}: "lora" has no weights that can be trained. Wire a LoRA Prior there, made from this prior.')
     ours, theirs = ((prior.channels, prior.size, prior.views, prior.timesteps) for prior in (prior, lora))

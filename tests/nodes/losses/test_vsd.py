@@ -119,6 +119,28 @@ def test_gradient_equals_the_closed_form():
     assert (found.double() - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
+@dataclass(frozen=True)
+class OtherScale(GaussianPrior):
+    """The same Gaussian, whose z_t is z + sigma * noise, as models of ComfyUI have it."""
+
+    def load(self, device):
+        return LoadedOtherScale(self, device)
+
+
+class LoadedOtherScale(LoadedGaussian):
+    def add_noise(self, z, noise, t):
+        return z + self.sigma(t).view(-1, 1, 1, 1) * noise
+
+    def denoise(self, z_t, t, conditions, cameras):
+        return super().denoise(z_t * ABAR[t].sqrt().view(-1, 1, 1, 1), t, conditions, cameras)
+
+
+def test_each_model_gets_the_noise_in_its_own_scaling():
+    rgb = picture()
+    found, expected = (gradient(VSD(prior, Learner(), PROMPT), rgb) for prior in (OtherScale(PRIOR.means), PRIOR))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
 def test_the_second_model_learns_what_is_rendered():
     loss = prepared(VSD(PRIOR, Learner(), PROMPT, lora_rate=Schedule.of(0.02)), total=200)
     rgb = torch.full((3, 8, 8, 3), 0.35)  # -0.3 in [-1,1]; "red" means 0.6
