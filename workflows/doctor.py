@@ -48,6 +48,7 @@ PACKAGES = (
     Package("pymeshlab", "reducing large meshes before Unwrap UV"),
     Package("av", "videos of turntables"),
     Package("tqdm", "progress bars on the command line"),
+    Package("warp", "fast kernels on NVIDIA cards and processors; the torch ones work without", "warp-lang"),
 )
 MODEL_KINDS = ("diffusers", "checkpoints", "loras")
 

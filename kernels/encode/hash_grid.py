@@ -4,10 +4,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Callable
 
 import torch
 
-from .. import backend
+from .. import backend, warp_runtime
 from ..checks import ShapeError, check_shape
 from . import corner
 
@@ -79,7 +80,7 @@ def encode_hash_grid(x: torch.Tensor, table: torch.Tensor, layout: HashGrid,
     """Features of points, trilinearly interpolated in every level of a hash grid.
 
     x              [N, 3] in [0, 1]; a coordinate outside is clamped and gets no gradient there
-    table          [T, F], T = layout.entries, same floating dtype as x
+    table          [T, F], T = layout.entries, of x's dtype, or float16: half the memory, the sums still in x's
     active_levels  coarse-to-fine: level l is multiplied by clamp(active_levels - l, 0, 1), so an
                    integer switches whole levels and a fraction fades one in; None means all.
                    A level at zero costs nothing and its rows get a zero gradient.
@@ -88,15 +89,17 @@ def encode_hash_grid(x: torch.Tensor, table: torch.Tensor, layout: HashGrid,
     from d/dx can be trained on). Vertices lie at k / scale, without tiny-cuda-nn's shift by half a
     cell, so that no corner leaves the grid; sizes are those of tiny-cuda-nn. Memory O(N) beyond
     inputs and output for first derivatives; O(N * L) more where a graph is created.
-    Raises ShapeError or TypeError naming the argument. Backends: torch.
+    Where torch.use_deterministic_algorithms is on, or on the CPU, the same inputs give the same bits.
+    Raises ShapeError or TypeError naming the argument. Backends: torch, warp (float32 points, even F; gradients of
+    normals towards the table too; whatever is differentiated further goes the reference's way).
     Source: Mueller et al. 2022, section 3 and eqs. 2-4.
     """
     check_shape("x", x, "N", 3)
     check_shape("table", table, "T", layout.features)
     if table.shape[0] != layout.entries:
         raise ShapeError(f"table must have {layout.entries} rows for {layout}, got {table.shape[0]}")
-    if x.dtype != table.dtype or not x.is_floating_point():
-        raise TypeError(f"x and table must share a floating dtype, got {x.dtype} and {table.dtype}")
+    if not x.is_floating_point() or table.dtype not in (x.dtype, torch.float16):
+        raise TypeError(f"table must have the floating dtype of x or float16, got {x.dtype} and {table.dtype}")
     run = backend.implementation("encode_hash_grid", x.device, x.dtype)
     return run(x, table, layout, _level_weights(layout, active_levels))
 
@@ -106,29 +109,35 @@ def _level_weights(layout: HashGrid, active_levels: float | None) -> tuple[float
     return tuple(min(max(active - level, 0.0), 1.0) for level in range(layout.levels))
 
 
-def _encode(x: torch.Tensor, table: torch.Tensor, layout: HashGrid, level_weights) -> torch.Tensor:
-    """The reference. One graph node leads to x and another to the table, so that a pass that asks
-    for the gradient of one (normals do) never computes the other's."""
-    with torch.no_grad():
-        value = _interpolate(x, table, layout, level_weights)
-    if not torch.is_grad_enabled():
-        return value
-    if x.requires_grad:
-        value = _TowardsPosition.apply(x, (table,), value, layout, level_weights)
-    if table.requires_grad:
-        value = value + _TowardsTable.apply(table, (x,), layout, level_weights)
-    return value
+@dataclass(frozen=True)
+class Sums:
+    """What a backend gives: the value, and what of its gradient goes to x and to the table.
 
+    interpolate       (x, table, layout, level_weights) -> [N, L * F]; records nothing
+    towards_position  (x, table, grad, layout, level_weights) -> [N, 3]
+    towards_table     (x, grad, layout, level_weights) -> [T, F], of grad's dtype
 
-def _interpolate(x, table, layout, level_weights):
-    out = x.new_zeros(x.shape[0], layout.levels, layout.features)
-    position = x.t().contiguous()
-    for level, weight in enumerate(level_weights):
-        if weight:
-            index, fraction = _locate(position, layout, level)
-            rows = table[layout.offsets[level]:layout.offsets[level + 1]]
-            out[:, level] = corner.gather(_corner_weights(fraction), rows, index) * weight
-    return out.view(x.shape[0], layout.channels)
+    The last two are differentiable where gradients are recorded.
+    """
+
+    interpolate: Callable[..., torch.Tensor]
+    towards_position: Callable[..., torch.Tensor]
+    towards_table: Callable[..., torch.Tensor]
+
+    def __call__(self, x: torch.Tensor, table: torch.Tensor, layout: HashGrid, level_weights) -> torch.Tensor:
+        """One graph node leads to x and another to the table, so that a pass that asks for the gradient of one (normals
+        do) never computes the other's."""
+        with torch.no_grad():
+            value = self.interpolate(x, table, layout, level_weights)
+        if not torch.is_grad_enabled():
+            return value
+        if not x.requires_grad:
+            return _TowardsTable.apply(table, (x, value), layout, level_weights, self) if table.requires_grad else value
+        leading = _TowardsPosition.apply(x, (table,), value, layout, level_weights, self)
+        if not table.requires_grad:
+            return leading
+        zeros = x.new_zeros(()).expand(value.shape)
+        return leading + _TowardsTable.apply(table, (x, zeros), layout, level_weights, self)
 
 
 class _TowardsPosition(torch.autograd.Function):
@@ -138,53 +147,76 @@ class _TowardsPosition(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, hidden, value, layout, level_weights):
+    def forward(ctx, x, hidden, value, layout, level_weights, sums):
         ctx.save_for_backward(x, *hidden)
-        ctx.layout, ctx.level_weights = layout, level_weights
+        ctx.layout, ctx.level_weights, ctx.sums = layout, level_weights, sums
         return value.view_as(value)
 
     @staticmethod
     def backward(ctx, grad):
-        (x, table), layout = ctx.saved_tensors, ctx.layout
-        position, total = x.t().contiguous(), torch.zeros_like(x).t()
-        # Splitting once, not slicing per level, makes the second backward one pass over the table.
-        levels = zip(ctx.level_weights, table.split(layout.sizes), _by_level(grad, layout))
-        for level, (weight, rows, level_grad) in enumerate(levels):
-            if weight:
-                index, fraction = _locate(position, layout, level)
-                values = corner.dot(rows, level_grad * (weight * layout.scales[level]), index)
-                total = total + _contract(values, fraction)
-        return total.t() * ((x >= 0) & (x <= 1)), None, None, None, None
+        x, table = ctx.saved_tensors
+        return ctx.sums.towards_position(x, table, grad, ctx.layout, ctx.level_weights), None, None, None, None, None
 
 
 class _TowardsTable(torch.autograd.Function):
-    """Adds nothing to the value; backward is d/dtable. The points hide in a tuple."""
+    """Passes a value on; backward is d/dtable. The points and the value hide in a tuple."""
 
     @staticmethod
-    def forward(ctx, table, hidden, layout, level_weights):
-        ctx.save_for_backward(*hidden)
-        ctx.layout, ctx.level_weights = layout, level_weights
-        return table.new_zeros(()).expand(hidden[0].shape[0], layout.channels)
+    def forward(ctx, table, hidden, layout, level_weights, sums):
+        x, value = hidden
+        ctx.save_for_backward(x)
+        ctx.layout, ctx.level_weights, ctx.sums, ctx.dtype = layout, level_weights, sums, table.dtype
+        return value
 
     @staticmethod
     def backward(ctx, grad):
-        (x,), layout = ctx.saved_tensors, ctx.layout
-        position, parts = x.t().contiguous(), []
-        # In place where nothing is recorded: the table is large, and joining parts copies it.
-        recorded = torch.is_grad_enabled()
-        whole = None if recorded else grad.new_zeros(layout.entries, layout.features)
-        for level, (weight, level_grad) in enumerate(zip(ctx.level_weights, _by_level(grad, layout))):
-            size = layout.sizes[level]
-            if not weight:
-                parts.append(grad.new_zeros(size, layout.features) if recorded else None)
-                continue
+        x, = ctx.saved_tensors
+        return ctx.sums.towards_table(x, grad, ctx.layout, ctx.level_weights).to(ctx.dtype), None, None, None, None
+
+
+def interpolate(x, table, layout, level_weights):
+    """The reference's `Sums.interpolate`."""
+    out = x.new_zeros(x.shape[0], layout.levels, layout.features)
+    position = x.t().contiguous()
+    for level, weight in enumerate(level_weights):
+        if weight:
             index, fraction = _locate(position, layout, level)
-            weights, level_grad = _corner_weights(fraction), level_grad * weight
-            if recorded:
-                parts.append(corner.scatter(weights, level_grad, index, size))
-            else:
-                corner.scatter_into(whole.narrow(0, layout.offsets[level], size), weights, level_grad, index)
-        return torch.cat(parts) if recorded else whole, None, None, None
+            rows = table[layout.offsets[level]:layout.offsets[level + 1]].to(x.dtype)
+            out[:, level] = corner.gather(_corner_weights(fraction), rows, index) * weight
+    return out.view(x.shape[0], layout.channels)
+
+
+def towards_position(x, table, grad, layout, level_weights):
+    """The reference's `Sums.towards_position`."""
+    position, total = x.t().contiguous(), torch.zeros_like(x).t()
+    # Splitting once, not slicing per level, makes the second backward one pass over the table.
+    levels = zip(level_weights, table.to(x.dtype).split(layout.sizes), _by_level(grad, layout))
+    for level, (weight, rows, level_grad) in enumerate(levels):
+        if weight:
+            index, fraction = _locate(position, layout, level)
+            values = corner.dot(rows, level_grad * (weight * layout.scales[level]), index)
+            total = total + _contract(values, fraction)
+    return total.t() * ((x >= 0) & (x <= 1))
+
+
+def towards_table(x, grad, layout, level_weights):
+    """The reference's `Sums.towards_table`."""
+    position, parts = x.t().contiguous(), []
+    # In place where nothing is recorded: the table is large, and joining parts copies it.
+    recorded = torch.is_grad_enabled()
+    whole = None if recorded else grad.new_zeros(layout.entries, layout.features)
+    for level, (weight, level_grad) in enumerate(zip(level_weights, _by_level(grad, layout))):
+        size = layout.sizes[level]
+        if not weight:
+            parts.append(grad.new_zeros(size, layout.features) if recorded else None)
+            continue
+        index, fraction = _locate(position, layout, level)
+        weights, level_grad = _corner_weights(fraction), level_grad * weight
+        if recorded:
+            parts.append(corner.scatter(weights, level_grad, index, size))
+        else:
+            corner.scatter_into(whole.narrow(0, layout.offsets[level], size), weights, level_grad, index)
+    return torch.cat(parts) if recorded else whole
 
 
 def _by_level(grad: torch.Tensor, layout: HashGrid) -> tuple[torch.Tensor, ...]:
@@ -234,4 +266,27 @@ def _contract(values: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
     return torch.stack((along_x, along_y, along_z))
 
 
-backend.register("encode_hash_grid", backend.REFERENCE, _encode)
+def _by_warp(x, table, layout, level_weights):
+    if layout.features % 2:  # the kernels take features in pairs
+        return REFERENCE(x, table, layout, level_weights)
+    from .hash_grid_warp import SUMS
+
+    return SUMS(x, table, layout, level_weights)
+
+
+def _self_test(device: torch.device) -> None:
+    """Raises unless Warp's value and gradients equal the reference's on a few points."""
+    layout = HashGrid(levels=3, features=2, log2_size=6, base=3, growth=1.7)
+    found = []
+    for run in REFERENCE, _by_warp:
+        x = (torch.arange(60, device=device).view(20, 3) * 0.7548776662 % 1).requires_grad_()
+        table = torch.arange(2.0 * layout.entries, device=device).sin().view(-1, 2).requires_grad_()
+        value = run(x, table, layout, (1.0, 1.0, 0.5))
+        found.append((value, *torch.autograd.grad(value.square().sum(), (x, table))))
+    for name, wanted, got in zip(("the value", "the gradient to x", "the gradient to the table"), *found):
+        backend.expect_close(name, got, wanted)
+
+
+REFERENCE = Sums(interpolate, towards_position, towards_table)
+backend.register("encode_hash_grid", backend.REFERENCE, REFERENCE)
+backend.register("encode_hash_grid", "warp", _by_warp, warp_runtime.unusable, _self_test)

@@ -1,4 +1,6 @@
 import logging
+import threading
+import time
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ CPU = torch.device("cpu")
 def clean(monkeypatch):
     monkeypatch.setattr(backend, "_registry", {})
     monkeypatch.setattr(backend, "_reasons", {})
+    monkeypatch.setattr(backend, "_verdicts", {})
     monkeypatch.delenv(backend.VARIABLE, raising=False)
 
 
@@ -61,3 +64,68 @@ def test_unknown_names_are_errors(monkeypatch):
     monkeypatch.setenv(backend.VARIABLE, "auto")
     with pytest.raises(backend.BackendError, match="missing"):
         backend.implementation("missing", CPU, torch.float32)
+
+
+def test_self_test_runs_once_and_its_failure_keeps_both_causes():
+    calls = []
+
+    def build(device):
+        calls.append(device.type)
+        try:
+            raise ImportError("no module named fast")
+        except ImportError as error:
+            raise RuntimeError("no compiler") from error
+
+    backend.register("op", "warp", lambda: "fast", self_test=build)
+    assert [backend.pick("op", CPU, torch.float32) for _ in range(3)] == ["torch"] * 3
+    assert calls == ["cpu"]
+    reason = backend.reasons()["op", "warp"]
+    assert "RuntimeError: no compiler" in reason and "ImportError: no module named fast" in reason
+
+
+def test_self_test_that_passes_is_not_repeated_and_can_differentiate():
+    calls = []
+
+    def passes(device):
+        calls.append(torch.ones(1, requires_grad=True).mul(2).requires_grad)
+
+    backend.register("op", "warp", lambda: "fast", self_test=passes)
+    with torch.inference_mode():
+        assert [backend.pick("op", CPU, torch.float32) for _ in range(2)] == ["warp"] * 2
+    assert calls == [True]
+
+
+def test_threads_share_one_self_test():
+    calls, found = [], []
+
+    def slow(device):
+        calls.append(threading.get_ident())
+        time.sleep(0.05)
+
+    backend.register("op", "warp", lambda: "fast", self_test=slow)
+    threads = [threading.Thread(target=lambda: found.append(backend.pick("op", CPU, torch.float32))) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert len(calls) == 1 and found == ["warp"] * 4
+
+
+def test_a_block_prefers_a_backend_and_the_variable_overrides_it(monkeypatch):
+    backend.register("op", "warp", lambda: "fast")
+    with backend.prefer("torch"):
+        assert backend.pick("op", CPU, torch.float32) == "torch"
+        with backend.prefer("auto"):
+            assert backend.pick("op", CPU, torch.float32) == "torch"
+        monkeypatch.setenv(backend.VARIABLE, "warp")
+        assert backend.pick("op", CPU, torch.float32) == "warp"
+    monkeypatch.delenv(backend.VARIABLE)
+    assert backend.pick("op", CPU, torch.float32) == "warp"
+    with pytest.raises(backend.BackendError, match="cuda"), backend.prefer("cuda"):
+        pass
+
+
+def test_expect_close_catches_what_a_self_test_should():
+    wanted = torch.tensor([1.0, 2.0])
+    backend.expect_close("sum", wanted + 1e-5, wanted)
+    for wrong in wanted + 1e-3, wanted * torch.nan, wanted[:1]:
+        with pytest.raises(ArithmeticError, match="sum"):
+            backend.expect_close("sum", wrong, wanted)

@@ -1,0 +1,79 @@
+"""How kernels written for NVIDIA Warp are run on torch's tensors: one source for processors and CUDA, no compiler to install.
+
+Files named *_warp.py hold such kernels. They import warp when they are loaded, so nothing may import them before it is
+about to run them. Warp compiles a file when one of its kernels first runs and keeps the result in its own cache folder.
+"""
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, Callable, Sequence
+
+import torch
+
+DEVICES = ("cpu", "cuda")
+TOO_SMALL = 2**13  # items of work below which a second thread costs more than it brings
+
+
+def unusable(device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why Warp cannot run float32 kernels here, None where it can."""
+    if device.type not in DEVICES:
+        return f"Warp knows no {device.type} devices"
+    if dtype != torch.float32:
+        return f"float32 only, not {str(dtype).removeprefix('torch.')}"
+    try:
+        start()
+    except ImportError as error:
+        return f"the package warp-lang cannot be imported ({error})"
+    return None
+
+
+@lru_cache(None)
+def start() -> Any:
+    """The module warp, ready. Quiet: Warp would greet on standard output. Raises ImportError."""
+    import warp
+
+    warp.config.log_level = max(warp.config.log_level, warp.LOG_ERROR)
+    warp.init()
+    return warp
+
+
+def launch(kernel: Any, size: int, arguments: Sequence[Any], device: torch.device) -> None:
+    """Runs `kernel` for the indices below `size` after what torch has queued on `device`. Tensors among the arguments must be
+    contiguous and of the kernel's types; what the kernel writes to is theirs."""
+    if not size:
+        return
+    warp = start()
+    handed = [_array(warp, one) if isinstance(one, torch.Tensor) else one for one in arguments]
+    if device.type == "cuda":
+        stream = warp.stream_from_torch(torch.cuda.current_stream(device))
+        warp.launch(kernel, size, inputs=handed, device=stream.device, stream=stream, record_tape=False)
+    else:
+        warp.launch(kernel, size, inputs=handed, device="cpu", record_tape=False)
+
+
+def in_parallel(work: Callable[[int, int], None], items: int, weight: int, device: torch.device) -> None:
+    """Calls work(first, last) so that together the calls cover range(items).
+
+    weight  how much work there is in all; see TOO_SMALL
+
+    Warp runs a launch on one processor core. Here as many of them are used as torch may use; pieces must not write to the
+    same place. A CUDA device gets everything in one call.
+    """
+    threads = min(torch.get_num_threads(), items, weight // TOO_SMALL) if device.type == "cpu" else 1
+    if threads < 2:
+        work(0, items)
+        return
+    edges = [items * k // threads for k in range(threads + 1)]
+    list(_pool(os.getpid(), torch.get_num_threads()).map(work, edges, edges[1:]))
+
+
+@lru_cache(1)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """By process, because threads do not survive a fork."""
+    return ThreadPoolExecutor(threads, "distill3d-warp")
+
+
+def _array(warp: Any, tensor: torch.Tensor) -> Any:
+    return warp.from_torch(tensor.detach(), requires_grad=False, return_ctype=True)
