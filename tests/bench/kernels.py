@@ -11,13 +11,16 @@ from torch import Tensor
 from distill3d.kernels.encode.hash_grid import HashGrid, encode_hash_grid
 from distill3d.kernels.raster.project import to_clip
 from distill3d.kernels.raster.triangle_ids import triangle_ids
+from distill3d.kernels.surface.closest import closest_points
 from distill3d.kernels.surface.isosurface import isosurface
-from distill3d.kernels.uv.bake import dilate, texel_positions
+from distill3d.kernels.uv.bake import covered_texels, dilate
 from distill3d.kernels.uv.box_atlas import box_atlas
 from distill3d.kernels.volume.composite import accumulate, composite
 from distill3d.kernels.volume.march import march_rays
 from distill3d.kernels.volume.occupancy import new_occupancy
 from distill3d.nodes.core.cameras import turntable
+from distill3d.nodes.core.mesh import Mesh
+from distill3d.nodes.export.unwrap_uv import unwrap_uv
 
 from .case import Case
 
@@ -26,9 +29,10 @@ RADIUS = 1.15
 
 def kernel_cases(quick: bool, device: torch.device) -> Iterator[Callable[[], Case]]:
     """Each case as a function that makes it, so that only one holds memory at a time."""
-    sizes = ([12], [20_000], [(16, 1)], [32], [(32, 64)], [128]) if quick else (
-        [16], [200_000], [(32, 4)], [64, 128], [(100, 256)], [512])
-    for make, column in zip((_hash_grid, _composite, _march, _isosurface, _triangle_ids, _bake), sizes):
+    sizes = ([12], [20_000], [(16, 1)], [32], [(32, 64)], [128], [10], [16], [16]) if quick else (
+        [16], [200_000], [(32, 4)], [64, 128], [(100, 256)], [512, 2048], [14, 17], [100, 700], [32, 100])
+    for make, column in zip((_hash_grid, _composite, _march, _isosurface, _triangle_ids, _bake, _closest, _boxes, _xatlas),
+                            sizes):
         for size in column:
             yield lambda make=make, size=size: make(size, quick, device)
 
@@ -85,13 +89,35 @@ def _triangle_ids(size: tuple[int, int], quick: bool, device: torch.device) -> C
 
 def _bake(size: int, quick: bool, device: torch.device) -> Case:
     vertices, faces = _torus(32 if quick else 100, device)
-    uv, faces_uv, _ = box_atlas(vertices, faces)
+    uv, faces_uv, source = box_atlas(vertices, faces)
 
     def run() -> Tensor:
-        position, covered, _ = texel_positions(uv, faces_uv, vertices, faces, size)
-        return dilate(position, covered, 8)
+        texel, position = covered_texels(uv, faces_uv, vertices[source], faces_uv, size)
+        covered = torch.zeros(size * size, dtype=torch.bool, device=device)
+        covered[texel] = True
+        texture = position.new_zeros(size * size, 3).index_copy(0, texel, position)
+        return dilate(texture.view(size, size, 3), covered.view(size, size), 8)
 
     return Case("bake texture", f"{len(faces)} faces, {size}^2", run)
+
+
+def _closest(log2_points: int, quick: bool, device: torch.device) -> Case:
+    vertices, faces = _torus(32 if quick else 100, device)
+    points = vertices[torch.randint(len(vertices), (2**log2_points,), generator=_generator()).to(device)]
+    points = points + 0.01 * torch.randn(points.shape, generator=_generator()).to(device)
+    return Case("nearest on mesh", f"2^{log2_points} points, {len(faces)} faces",
+                lambda: closest_points(points, vertices, faces, 0.1)[1])
+
+
+def _boxes(rings: int, quick: bool, device: torch.device) -> Case:
+    vertices, faces = _torus(rings, device)
+    return Case("unwrap, boxes", f"{len(faces)} faces", lambda: box_atlas(vertices, faces)[0])
+
+
+def _xatlas(rings: int, quick: bool, device: torch.device) -> Case:
+    """In its own process, whose start is part of the time and whose memory is not counted."""
+    mesh = Mesh(*_torus(rings, torch.device("cpu")))
+    return Case("unwrap, xatlas", f"{len(mesh.faces)} faces", lambda: unwrap_uv(mesh).uv)
 
 
 def _torus(rings: int, device: torch.device) -> tuple[Tensor, Tensor]:

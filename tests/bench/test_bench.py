@@ -19,7 +19,8 @@ def test_quick_run_measures_everything(tmp_path):
     found = json.loads(path.read_text())
     assert found["machine"]["threads"] == 1 and found["machine"]["device"].startswith("cpu")
     kernels = {row["op"]: row for row in found["kernels"] if row["backend"] == "torch"}
-    assert set(kernels) == {"hash grid encode", "composite, accumulate", "march rays", "isosurface", "triangle ids", "bake texture"}
+    assert set(kernels) == {"hash grid encode", "composite, accumulate", "march rays", "isosurface", "triangle ids", "bake texture",
+                            "nearest on mesh", "unwrap, boxes", "unwrap, xatlas"}
     assert all(row["forward"] > 0 for row in kernels.values())
     assert {name for name, row in kernels.items() if row["backward"]} == {"hash grid encode", "composite, accumulate", "isosurface"}
     # At its peak the hash grid holds at least the gradient of its table, and the composite those of its inputs.

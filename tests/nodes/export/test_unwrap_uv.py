@@ -190,7 +190,7 @@ def test_an_edge_with_three_faces_is_unwrapped(output_host):
 def test_a_million_faces(time_limit, output_host):
     """They are reduced when there is time for it, and unwrapped by boxes when there is not."""
     pytest.importorskip("pymeshlab")
-    line = torch.linspace(-1, 1, 280)
+    line = torch.linspace(-1, 1, 216)
     x = torch.stack(torch.meshgrid(line, line, line, indexing="ij"), -1)
     vertices, faces = isosurface(0.9 - x.norm(dim=-1), 0.0, [[-1] * 3, [1] * 3])
     assert len(faces) > 1_000_000
