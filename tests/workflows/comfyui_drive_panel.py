@@ -45,7 +45,7 @@ class Driver:
     def queue(self):
         self.evaluate("""kinds => { if (!globalThis.seen) for (const kind of kinds)
             app.api.addEventListener(kind, event => seen.push([kind, Date.now(), event.detail]));
-            globalThis.seen = [] }""", HEARD)
+            globalThis.seen = [["queued", Date.now(), null]] }""", HEARD)
         self.evaluate("() => app.queuePrompt(0)")
 
     def end(self):

@@ -11,7 +11,7 @@ from comfyui_page import editor
 PACK = "distill3d"
 # undefined leaves with it, as in a saved file.
 LOOK = """() => JSON.parse(JSON.stringify({saved: app.graph.serialize(),
-    live: app.graph.nodes.map(node => ({id: node.id, box: [...node.getBounding()], has_errors: Boolean(node.has_errors),
+    live: app.graph.nodes.map(node => ({id: node.id, box: [...node.getBounding()],
         known: Boolean(LiteGraph.registered_node_types[node.type])})),
     alerts: [...document.querySelectorAll('[role=alert]')].map(one => one.innerText).filter(Boolean)}))"""
 

