@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from ..comfy import SCENE, Node, host, io
 from ..core.errors import DistillError
@@ -18,16 +19,20 @@ def save_scene(scene: SceneRecipe, prefix: str):
 
 def load_scene(scene: SceneRecipe, file: str) -> SceneRecipe:
     """`scene` with the tensors of a saved state. Raises DistillError when they belong to another kind of scene."""
-    root = host().output_directory.resolve()
-    path = (root / file).resolve()
-    if root not in path.parents:
-        raise DistillError(f'Load State: "{file}" leads out of the output folder {root}.')
-    tensors, facts = read_state(path)
+    tensors, facts = read_state(_path(file))
     if "finished" in facts:  # the state of a run: the scene is a part of it
         tensors = {name[len("scene."):]: tensor for name, tensor in tensors.items() if name.startswith("scene.")}
     loaded = replace(scene, state=tensors, notes=facts)
     loaded.build()  # raises now, where the wiring can still be seen, not in a later node
     return loaded
+
+
+def _path(file: str) -> Path:
+    root = host().output_directory.resolve()
+    path = (root / file).resolve()
+    if root not in path.parents:
+        raise DistillError(f'Load State: "{file}" leads out of the output folder {root}.')
+    return path
 
 
 class SaveStateNode(Node):
@@ -57,6 +62,11 @@ class LoadStateNode(Node):
             inputs=[SCENE.Input("scene", tooltip="A scene wired like the one that was saved."),
                     io.String.Input("file", default="", tooltip="Name of the file below the output folder.")],
             outputs=[SCENE.Output("scene", tooltip="The scene as it was saved.")])
+
+    @classmethod
+    def fingerprint_inputs(cls, scene=None, file=""):
+        """So that a state that was replaced is loaded again, that of a run which went on for one."""
+        return _path(file).stat().st_mtime_ns if file else None
 
     @classmethod
     def execute(cls, scene, file) -> io.NodeOutput:
