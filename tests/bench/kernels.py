@@ -13,6 +13,8 @@ from distill3d.kernels.raster.project import to_clip
 from distill3d.kernels.raster.triangle_ids import triangle_ids
 from distill3d.kernels.surface.closest import closest_points
 from distill3d.kernels.surface.isosurface import isosurface
+from distill3d.kernels.surface.marching_tets import marching_tets
+from distill3d.kernels.surface.tet_grid import tet_grid
 from distill3d.kernels.uv.bake import covered_texels, dilate
 from distill3d.kernels.uv.box_atlas import box_atlas
 from distill3d.kernels.volume.composite import accumulate, composite
@@ -29,10 +31,11 @@ RADIUS = 1.15
 
 def kernel_cases(quick: bool, device: torch.device) -> Iterator[Callable[[], Case]]:
     """Each case as a function that makes it, so that only one holds memory at a time."""
-    sizes = ([12], [20_000], [(16, 1)], [32], [(32, 64)], [128], [10], [16], [16]) if quick else (
-        [16], [200_000], [(32, 4)], [64, 128], [(100, 256)], [512, 2048], [14, 17], [100, 700], [32, 100])
-    for make, column in zip((_hash_grid, _composite, _march, _isosurface, _triangle_ids, _bake, _closest, _boxes, _xatlas),
-                            sizes):
+    sizes = ([12], [20_000], [(16, 1)], [32], [(32, 64)], [128], [10], [16], [16], [16], [16]) if quick else (
+        [16], [200_000], [(32, 4)], [64, 128], [(100, 256)], [512, 2048], [14, 17], [100, 700], [32, 100], [64, 128],
+        [64, 128])
+    for make, column in zip((_hash_grid, _composite, _march, _isosurface, _triangle_ids, _bake, _closest, _boxes, _xatlas,
+                             _tet_grid, _marching_tets), sizes):
         for size in column:
             yield lambda make=make, size=size: make(size, quick, device)
 
@@ -67,7 +70,7 @@ def _march(size: tuple[int, int], quick: bool, device: torch.device) -> Case:
     grid = replace(grid, binary=torch.stack(torch.meshgrid(line, line, line, indexing="ij")).norm(dim=0) < 0.7)
     step = 2 * math.sqrt(3) * RADIUS / 80
     return Case("march rays", f"{pixels} x {pixels} x {views}, occupancy 32^3",
-                lambda: march_rays(origins, directions, RADIUS, step=step, occupancy=grid).t)
+                lambda: march_rays(origins, directions, RADIUS, step=step, occupancy=grid).t, kernel="march_rays")
 
 
 def _isosurface(size: int, quick: bool, device: torch.device) -> Case:
@@ -76,6 +79,18 @@ def _isosurface(size: int, quick: bool, device: torch.device) -> Case:
     values = _leaf(0.7 + 0.1 * torch.sin(9 * x) * torch.sin(9 * y) - torch.sqrt(x * x + y * y + z * z), device)
     bounds = torch.tensor([[-RADIUS] * 3, [RADIUS] * 3], device=device)
     return Case("isosurface", f"{size}^3", lambda: isosurface(values, 0.0, bounds)[0], [values])
+
+
+def _tet_grid(size: int, quick: bool, device: torch.device) -> Case:
+    return Case("tet grid", f"{size}", lambda: tet_grid((size, size, size), device)[0])
+
+
+def _marching_tets(size: int, quick: bool, device: torch.device) -> Case:
+    vertices, tets = tet_grid((size, size, size), device)
+    x, y, z = (vertices.cpu() * (2 * RADIUS / size) - RADIUS).unbind(1)
+    sdf = _leaf(torch.sqrt(x * x + y * y + z * z) - 0.7 - 0.1 * torch.sin(9 * x) * torch.sin(9 * y), device)
+    vertices.requires_grad_()
+    return Case("marching tets", f"{size}, {len(tets)} tets", lambda: marching_tets(vertices, sdf, tets)[0], [vertices, sdf])
 
 
 def _triangle_ids(size: tuple[int, int], quick: bool, device: torch.device) -> Case:
