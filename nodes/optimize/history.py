@@ -36,7 +36,7 @@ class History:
 
         rows = []
         if self.strips:
-            tile = width // len(self.strips)
+            tile = width // max(len(self.strips), 4)  # a run that ended early has few, and they need not be huge
             tiles = [F.interpolate(strip.permute(2, 0, 1)[None], (strip.shape[0] * tile // strip.shape[1], tile),
                                    mode="bilinear", antialias=True)[0].permute(1, 2, 0) for _, strip in self.strips]
             row = torch.ones(tiles[0].shape[0], width, 3)
