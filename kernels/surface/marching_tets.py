@@ -44,10 +44,9 @@ def crossing_triangles(inside: torch.Tensor, tets: torch.Tensor) -> torch.Tensor
     Returns keys [F,3] int64: low * V + high, where low < high are the ends of the crossed edge. Keys of
     separate calls on parts of one lattice agree, so that a large lattice can be marched in pieces.
     """
-    weight = torch.tensor([1, 2, 4, 8], device=tets.device)
-    case = (inside[tets] * weight).sum(1)
-    crossed = ((case > 0) & (case < 15)).nonzero().squeeze(1)
-    tets, case = tets[crossed], case[crossed]
+    corner = inside.index_select(0, tets.flatten()).view(-1, 4)
+    crossed = (corner != corner[:, :1]).any(1).nonzero().squeeze(1)
+    tets, case = tets[crossed], (corner[crossed] * torch.tensor([1, 2, 4, 8], device=tets.device)).sum(1)
     table = torch.tensor(TRIANGLES, device=tets.device)
     second = (table[case, 1, 0] >= 0).nonzero().squeeze(1)
     owner = torch.cat([torch.arange(len(tets), device=tets.device), second])
