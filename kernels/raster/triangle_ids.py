@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 
+from .. import backend, warp_runtime
 from ..checks import check_shape
 from ..ragged import expand
 
@@ -23,25 +24,31 @@ def triangle_ids(positions: torch.Tensor, faces: torch.Tensor, height: int, widt
 
     positions  [B,V,4] clip space, OpenGL: x right, y up, visible where -w <= z <= w and w > 0
     faces      [F,3] int64, seen from both sides
-    chunk      pixel tests held in memory at once (about 200 bytes each)
+    chunk      pixel tests that the reference holds in memory at once (about 200 bytes each)
 
     Returns ids [B,H,W] int64: 0 where nothing is seen, else the face's index + 1. Row 0 is the TOP of the
     picture; pixel (row, column) has its centre at x/w = (2 column + 1) / W - 1, y/w = 1 - (2 row + 1) / H.
     A pixel centre on an edge shared by two triangles belongs to exactly one of them. Equal depth: the lower id.
     Faces with a non-finite corner or without area on screen are not seen. No gradient. Computed in float64.
-    Raises ShapeError naming the argument.
+    Raises ShapeError naming the argument. Backends: torch, warp (the same ids on processors, pixel for pixel).
     """
     check_shape("positions", positions, "B", "V", 4)
     check_shape("faces", faces, "F", 3)
     if positions.device.type == "mps":                   # neither float64 nor a 64-bit scatter minimum there
         return triangle_ids(positions.detach().cpu(), faces.cpu(), height, width, chunk=chunk).to(positions.device)
-    ids = [_one_view(points, faces, height, width, chunk) for points in positions.detach().double()]
+    run = backend.implementation("triangle_ids", positions.device, torch.float32)
+    ids = [_one_view(points, faces, height, width, chunk, run) for points in positions.detach().double()]
     return torch.stack(ids) if ids else faces.new_zeros(0, height, width)
 
 
-def _one_view(points: torch.Tensor, faces: torch.Tensor, height: int, width: int, chunk: int) -> torch.Tensor:
-    """points [V,4] float64 -> ids [H,W]."""
+def _one_view(points: torch.Tensor, faces: torch.Tensor, height: int, width: int, chunk: int, run) -> torch.Tensor:
+    """points [V,4] float64 -> ids [H,W]. run lowers the keys nearest [H*W], depth above id, to those of the faces."""
     nearest = torch.full((height * width,), EMPTY, dtype=torch.int64, device=points.device)
+    run(points, faces, height, width, nearest, chunk)
+    return torch.where(nearest == EMPTY, 0, nearest & 0xFFFFFFFF).view(height, width)
+
+
+def _by_torch(points, faces, height, width, nearest, chunk):
     seen, low, high = _pixel_boxes(points, faces, height, width)
     # From here on tables are [3,K], three edges or corners of K faces: torch reduces and gathers those fastest.
     x, y, z, w = points[faces[seen].T].unbind(-1)
@@ -65,7 +72,12 @@ def _one_view(points: torch.Tensor, faces: torch.Tensor, height: int, width: int
             key = (((depth + 1) / 2 * DEPTH_STEPS).round().long() << 32) + seen[owner] + 1
             pixel = row[span] * width + column[hit]
             nearest.scatter_reduce_(0, pixel, torch.where(depth.abs() <= 1, key, EMPTY), "amin")
-    return torch.where(nearest == EMPTY, 0, nearest & 0xFFFFFFFF).view(height, width)
+
+
+def _by_warp(points, faces, height, width, nearest, chunk):
+    from .triangle_ids_warp import nearest_keys
+
+    nearest_keys(points, faces, height, width, nearest)
 
 
 def _take(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -143,3 +155,17 @@ def _row_span(slope: torch.Tensor, rest: torch.Tensor, first: torch.Tensor, last
     low = (((low + 1) * width - 1) / 2 - SLACK).ceil().clamp(min=-1, max=width)
     high = (((high + 1) * width - 1) / 2 + SLACK).floor().clamp(min=-1, max=width)
     return torch.maximum(first, low.long()), torch.minimum(last, high.long())
+
+
+def _self_test(device: torch.device) -> None:
+    """Raises unless Warp draws some faces, near and far, as the reference does."""
+    corner = torch.arange(60, device=device, dtype=torch.float64)
+    points = torch.stack([(3 * corner).sin(), (5 * corner).cos(), 0.5 * (7 * corner).sin(), 1 + 0.5 * corner.cos()], 1)
+    faces = torch.arange(60, device=device).view(20, 3)
+    wanted, found = (_one_view(points, faces, 16, 16, 1 << 18, run) for run in (_by_torch, _by_warp))
+    if not wanted.any() or int((wanted != found).sum()) > (0 if device.type == "cpu" else 1):
+        raise ArithmeticError(f"{int((wanted != found).sum())} of 256 pixels show another face")
+
+
+backend.register("triangle_ids", backend.REFERENCE, _by_torch)
+backend.register("triangle_ids", "warp", _by_warp, warp_runtime.unusable, _self_test)

@@ -3,9 +3,19 @@ import math
 import pytest
 import torch
 
+from distill3d.kernels import backend
 from distill3d.kernels.checks import ShapeError
 from distill3d.kernels.raster.project import to_clip
 from distill3d.kernels.raster.triangle_ids import triangle_ids
+
+
+@pytest.fixture(autouse=True, params=["torch", "warp"])
+def kernel(request, monkeypatch):
+    """Everything here holds for every backend."""
+    if request.param == "warp":
+        pytest.importorskip("warp")
+    monkeypatch.setenv(backend.VARIABLE, request.param)
+    assert backend.pick("triangle_ids", torch.device("cpu"), torch.float32) == request.param, backend.reasons()
 
 
 def by_hand(positions, faces, height, width):
@@ -63,6 +73,14 @@ def test_memory_pieces_do_not_change_the_picture():
     whole = triangle_ids(positions, faces, 40, 30)
     assert (whole > 0).any()
     assert torch.equal(triangle_ids(positions, faces, 40, 30, chunk=13), whole)
+
+
+@pytest.mark.parametrize("count, spread, size", [(3000, 0.03, (96, 128)), (400, 3.0, (64, 50))])
+def test_backends_agree_in_every_pixel(monkeypatch, count, spread, size):
+    positions, faces = random_soup(5, count, spread)
+    found = triangle_ids(positions, faces, *size)
+    monkeypatch.setenv(backend.VARIABLE, "torch")
+    assert found.unique().numel() > 10 and torch.equal(found, triangle_ids(positions, faces, *size))
 
 
 def coverage(positions, faces, height, width):
@@ -146,6 +164,13 @@ def test_empty_inputs():
     assert triangle_ids(torch.rand(2, 5, 4), faces, 3, 4).eq(0).all()
     assert triangle_ids(torch.rand(0, 5, 4), faces, 3, 4).shape == (0, 3, 4)
     assert triangle_ids(torch.rand(1, 0, 4), faces, 3, 4).shape == (1, 3, 4)
+
+
+def test_runs_in_inference_mode():
+    positions, faces = random_soup(0, 14, 0.4)
+    wanted = triangle_ids(positions, faces, 9, 12)
+    with torch.inference_mode():
+        assert wanted.any() and torch.equal(triangle_ids(positions.clone(), faces, 9, 12), wanted)
 
 
 def test_wrong_shapes_are_named():

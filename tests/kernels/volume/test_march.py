@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from distill3d.kernels import backend
 from distill3d.kernels.volume import march
 from distill3d.kernels.volume.march import march_rays, sample_points
 from distill3d.kernels.volume.occupancy import OccupancyGrid, new_occupancy
@@ -10,6 +11,15 @@ from distill3d.kernels.volume.occupancy import OccupancyGrid, new_occupancy
 # Crosses 2 units; misses; crosses 1 unit from inside.
 ORIGINS = torch.tensor([[3.0, 0, 0], [3, 2, 0], [0, 0, 0]])
 DIRECTIONS = torch.tensor([[-1.0, 0, 0], [-1, 0, 0], [0, 0, 1]])
+
+
+@pytest.fixture(autouse=True, params=["torch", "warp"])
+def kernel(request, monkeypatch):
+    """Everything here holds for every backend."""
+    if request.param == "warp":
+        pytest.importorskip("warp")
+    monkeypatch.setenv(backend.VARIABLE, request.param)
+    assert backend.pick("march_rays", torch.device("cpu"), torch.float32) == request.param, backend.reasons()
 
 
 def seeded(seed=0):
@@ -97,6 +107,31 @@ def test_cap_keeps_the_nearest_of_every_ray(occupancy):
     nearest = torch.cat([everything.t[everything.ray == ray][:most] for ray in range(50)])
     assert torch.equal(found.t, nearest)
     assert torch.equal(march_rays(origins, directions, max_samples=10**6, **how).t, everything.t)
+
+
+@pytest.mark.parametrize("how", [dict(step=0.03), dict(samples=31), dict(step=0.03, max_samples=900)])
+@pytest.mark.parametrize("generator", [None, seeded])
+@pytest.mark.parametrize("grid", [False, True])
+def test_backends_find_the_same_samples(monkeypatch, how, generator, grid):
+    occupancy = new_occupancy(torch.tensor([[-1.0, -0.8, -1.1], [0.9, 1.0, 1.0]]), 7)
+    binary = torch.rand(7, 7, 7, generator=seeded(3)) < 0.4
+    occupancy = OccupancyGrid(occupancy.value, binary, occupancy.bounds) if grid else None
+
+    def march_all():
+        return march_rays(*fan(), 1.0, occupancy=occupancy, generator=generator and generator(), **how)
+
+    found = march_all()
+    monkeypatch.setenv(backend.VARIABLE, "torch")
+    wanted = march_all()
+    assert len(found.ray) > 300
+    for name in "ray", "t", "delta":
+        assert torch.equal(getattr(found, name), getattr(wanted, name))
+
+
+def test_runs_in_inference_mode():
+    wanted = march_rays(*fan(), 1.0, step=0.1, occupancy=right_half()).t
+    with torch.inference_mode():
+        assert torch.equal(march_rays(*fan(), 1.0, step=0.1, occupancy=right_half()).t, wanted)
 
 
 def test_cap_below_one_sample_a_ray_is_an_error():

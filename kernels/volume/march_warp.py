@@ -1,0 +1,101 @@
+"""Marching as Warp kernels; see march.py for what it means. Each task is one ray, looked at twice: once to count its samples,
+once to write them. Products are not fused with sums, so that a sample falls into the cell that the reference finds."""
+import torch
+import warp as wp
+
+from ..warp_runtime import in_parallel, launch
+
+wp.set_module_options({"enable_backward": False, "optimization_level": 3, "fuse_fp": False,
+                       "cpu_compiler_flags": "-march=native -ffp-contract=off"})
+
+_RAY = """
+    const int ray = first_ray + task;
+    const float near = nears.data[ray], far = fars.data[ray], width = widths.data[ray];
+    const float *o = origins.data + 3 * ray, *d = directions.data + 3 * ray;
+    const long long last = ends.data[ray], begin_place = last - candidates.data[ray];
+    const int count = (int)candidates.data[ray], most = (int)kept.data[ray];
+    const bool counting = most < 0;
+    const long long to = counting ? 0 : kept_ends.data[ray] - most;
+    float low[3], high[3], factor[3], from[3], along[3];
+    for (int axis = 0; axis < 3 && cells; axis++) {
+        low[axis] = bounds.data[axis], high[axis] = bounds.data[3 + axis];
+        factor[axis] = (float)cells / (high[axis] - low[axis]);
+        from[axis] = o[axis], along[axis] = d[axis];
+    }
+    const bool* const full = binary.data;
+    const float* const places = jitter.shape[0] ? jitter.data + begin_place : nullptr;
+    int found = 0;
+    for (int rank = 0; rank < count && (counting || found < most); rank++) {
+        const float begin = near + (float)rank * width;
+        float delta = far - begin < width ? far - begin : width;
+        delta = delta < 0.0f ? 0.0f : delta;
+        const float t = begin + (places ? places[rank] : 0.5f) * delta;
+        if (cells) {
+            int index = 0;
+            bool inside = true;
+            for (int axis = 0; axis < 3; axis++) {
+                const float at = from[axis] + t * along[axis];
+                inside = inside && at >= low[axis] && at <= high[axis];
+                const float cell = inside ? (at - low[axis]) * factor[axis] : 0.0f;
+                index = index * cells + (cell < (float)(cells - 1) ? (int)cell : cells - 1);
+            }
+            if (!inside || !full[index]) continue;
+        }
+        if (!counting) {
+            rays.data[to + found] = ray;
+            ts.data[to + found] = t;
+            deltas.data[to + found] = delta;
+        }
+        found++;
+    }
+    if (counting) kept.data[ray] = found;
+"""
+
+_Floats = wp.array(dtype=wp.float32)
+_Longs = wp.array(dtype=wp.int64)
+_Flags = wp.array(dtype=wp.bool)
+
+
+@wp.func_native(_RAY)
+def _march_ray(task: int, first_ray: int, origins: _Floats, directions: _Floats, nears: _Floats, fars: _Floats, widths: _Floats,
+               candidates: _Longs, ends: _Longs, jitter: _Floats, cells: int, binary: _Flags, bounds: _Floats, kept: _Longs,
+               kept_ends: _Longs, rays: _Longs, ts: _Floats, deltas: _Floats): ...
+
+
+@wp.kernel
+def march_ray(first_ray: int, origins: _Floats, directions: _Floats, nears: _Floats, fars: _Floats, widths: _Floats,
+              candidates: _Longs, ends: _Longs, jitter: _Floats, cells: int, binary: _Flags, bounds: _Floats, kept: _Longs,
+              kept_ends: _Longs, rays: _Longs, ts: _Floats, deltas: _Floats):
+    """kept [R] negative: counts the samples of each ray into it. Otherwise writes the first kept of them before kept_ends."""
+    _march_ray(wp.tid(), first_ray, origins, directions, nears, fars, widths, candidates, ends, jitter, cells, binary, bounds,
+               kept, kept_ends, rays, ts, deltas)
+
+
+def march(origins, directions, near, far, width, counts, occupancy, jitter, limit):
+    """ray, t and delta of the samples. jitter: their places, one for each candidate, or none for the middle; limit(kept [R])
+    gives how many of them each ray may keep."""
+    device = near.device
+    ends = counts.cumsum(0)
+    empty = near.new_empty(0)
+    cells = 0 if occupancy is None else occupancy.resolution
+    binary = torch.empty(0, dtype=torch.bool, device=device) if occupancy is None else occupancy.binary.contiguous().view(-1)
+    bounds = empty if occupancy is None else occupancy.bounds.to(near.dtype).contiguous().view(-1)
+    given = (origins.contiguous().view(-1), directions.contiguous().view(-1), near.contiguous(), far.contiguous(),
+             width.contiguous(), counts, ends, empty if jitter is None else jitter, cells, binary, bounds)
+
+    def run(kept, kept_ends, rays, ts, deltas):
+        def work(first, last):
+            launch(march_ray, last - first, (first, *given, kept, kept_ends, rays, ts, deltas), device)
+
+        in_parallel(work, len(counts), 64 * len(counts), device)
+
+    kept = counts
+    if cells:
+        kept = torch.full_like(counts, -1)
+        run(kept, ends, ends, empty, empty)
+    kept = limit(kept)
+    kept_ends = kept.cumsum(0)
+    total = int(kept_ends[-1]) if len(kept_ends) else 0
+    rays, ts, deltas = kept.new_empty(total), near.new_empty(total), near.new_empty(total)
+    run(kept, kept_ends, rays, ts, deltas)
+    return rays, ts, deltas
