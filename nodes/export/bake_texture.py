@@ -32,7 +32,7 @@ def bake_texture(mesh: Mesh, recipe: SceneRecipe, size: int = 1024, padding: int
     """The mesh with textures that show the scene: its base colour (albedo), and what else its material has.
 
     mesh     with UVs, in the scene's own place; it may be coarser than the surface by 1 % of the scene's width
-    size     of the textures, pixels; memory on the device about 200 bytes * size^2
+    size     of the textures, pixels; memory on the device about 300 bytes * size^2
     padding  pixels by which charts are continued outwards, so that filtered lookups stay inside
 
     Of a volume each texel takes the colour that shows along the surface normal behind it (`surface_color`), not the

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distill3d.kernels.checks import ShapeError
-from distill3d.kernels.uv.bake import dilate, sample_texture, texel_positions
+from distill3d.kernels.uv.bake import covered_texels, dilate, sample_texture, texel_positions
 
 # A unit square with two charts: the lower-left triangle and the upper-right one, drawn apart in uv.
 VERTICES = torch.tensor([[0., 0, 1], [2, 0, 2], [2, 3, 0], [0, 3, -1]], dtype=torch.float64)
@@ -30,6 +30,18 @@ def test_positions_are_the_affine_map_of_each_chart():
         inside = (weight > 0).all(2)
         assert torch.equal(face == i, inside) and inside.sum() > 50
         torch.testing.assert_close(position[inside], (weight @ VERTICES[FACES[i]])[inside])
+
+
+@pytest.mark.parametrize("chunk", [1 << 20, 200, 7])
+def test_covered_texels_are_those_positions_in_bands(chunk):
+    uv = UV + torch.tensor([0.003, 0.001])               # no texel's centre on an edge, where rounding decides
+    position, mask, _ = texel_positions(uv, FACES_UV, VERTICES, FACES, 40)
+    attributes = torch.cat([VERTICES, 2 * VERTICES], 1)
+    texel, values = covered_texels(uv, FACES_UV, attributes, FACES, 40, chunk=chunk)
+    assert torch.equal(texel, mask.flatten().nonzero().squeeze(1))
+    torch.testing.assert_close(values, torch.cat([position[mask], 2 * position[mask]], 1))
+    with pytest.raises(ShapeError, match="attributes"):
+        covered_texels(UV, FACES_UV, VERTICES[0], FACES, 40)
 
 
 def test_v_grows_with_the_row():
