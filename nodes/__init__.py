@@ -17,11 +17,13 @@ def node_list() -> list[type]:
     from .fields.mlp_volume import MLPVolumeNode
     from .fields.scene_to_tet_grid import SceneToTetGridNode
     from .fields.tet_grid import TetGridNode
+    from .fields.trainable_mesh import TrainableMeshNode
     from .fields.triplane_volume import TriplaneVolumeNode
     from .fields.voxel_volume import VoxelVolumeNode
     from .materials.albedo import AlbedoNode
     from .materials.environment_background import EnvironmentBackgroundNode
     from .materials.lambertian import LambertianNode
+    from .materials.pbr import PBRNode
     from .materials.random_background import RandomBackgroundNode
     from .materials.solid_background import SolidBackgroundNode
     from .optimize.objective import ObjectiveNode
@@ -33,8 +35,8 @@ def node_list() -> list[type]:
     from .renderers.volume_renderer import VolumeRendererNode
 
     return [
-        HashGridVolumeNode, VoxelVolumeNode, TriplaneVolumeNode, MLPVolumeNode, TetGridNode, SceneToTetGridNode,
-        AlbedoNode, LambertianNode, SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
+        HashGridVolumeNode, VoxelVolumeNode, TriplaneVolumeNode, MLPVolumeNode, TetGridNode, SceneToTetGridNode, TrainableMeshNode,
+        AlbedoNode, LambertianNode, PBRNode, SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
         VolumeRendererNode, MeshRasterizerNode,
         RandomOrbitViewsNode, MultiViewOrbitNode, FixedOrbitNode, ReferenceViewNode, DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
         *_prior_nodes(),

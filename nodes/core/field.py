@@ -49,7 +49,8 @@ class Surface:
 
 
 class SurfaceField(Protocol):
-    """A torch module that is a triangle mesh with features on it. bounds [2,3]."""
+    """A torch module that is a triangle mesh with features on it. bounds [2,3]. One that begins as a painted object has
+    begin_with(material), called when the scene is built, and asks the material which features show its colours."""
 
     bounds: Tensor
 

@@ -19,6 +19,9 @@ class Material(Protocol):
         """Colour and albedo, [N,3] each. A light has one row for each point; direction [N,3] is that of the view. In mode
         "albedo" neither is needed."""
 
+    def features_of(self, albedo: Tensor) -> Tensor:
+        """Features [...,channels] that show albedo [...,3] in [0,1], for fields that begin as a painted object."""
+
     def draw_mode(self, step: int, total: int, streams: Streams) -> str: ...
 
     def needs_normal(self, mode: str) -> bool: ...

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..comfy import MATERIAL, Node, io
 from ..core.rendering import Light
 from ..core.rng import Streams
-from .color import COLOR_ACTIVATIONS, activate_color, check_activation
+from .color import COLOR_ACTIVATIONS, activate_color, check_activation, raw_color
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class AlbedoModule(nn.Module):
                 mode: str, direction: Tensor | None = None) -> tuple[Tensor, Tensor]:
         albedo = activate_color(features, self.activation)
         return albedo, albedo
+
+    def features_of(self, albedo: Tensor) -> Tensor:
+        return raw_color(albedo, self.activation)
 
     def draw_mode(self, step: int, total: int, streams: Streams) -> str:
         return "albedo"

@@ -20,6 +20,11 @@ def activate_color(raw: Tensor, activation: str) -> Tensor:
     return torch.sigmoid(raw) if activation == "sigmoid" else raw * 0.5 + 0.5
 
 
+def raw_color(color: Tensor, activation: str) -> Tensor:
+    """The inverse of `activate_color`, for colours in [0,1]; where a sigmoid would need infinite numbers, nearly."""
+    return color.clamp(0.01, 0.99).logit() if activation == "sigmoid" else 2 * color - 1
+
+
 def check_activation(activation: str) -> None:
     if activation not in COLOR_ACTIVATIONS:
         raise DistillError(f'Colour activation "{activation}" is unknown. Use one of {", ".join(COLOR_ACTIVATIONS)}.')

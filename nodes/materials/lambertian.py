@@ -11,7 +11,7 @@ from ..comfy import MATERIAL, Node, io
 from ..core.errors import DistillError
 from ..core.rendering import Light
 from ..core.rng import Streams
-from .color import COLOR_ACTIVATIONS, activate_color, check_activation
+from .color import COLOR_ACTIVATIONS, activate_color, check_activation, raw_color
 
 MODES = ("albedo", "textureless", "shaded")
 
@@ -65,6 +65,9 @@ class LambertianModule(nn.Module):
         towards = F.normalize(light.position - position, dim=-1)
         shade = (light.ambient + light.diffuse * (normal * towards).sum(-1).clamp(min=0))[:, None]
         return (shade.expand(-1, 3) if mode == "textureless" else albedo.clamp(0, 1) * shade), albedo
+
+    def features_of(self, albedo: Tensor) -> Tensor:
+        return raw_color(albedo, self.recipe.activation)
 
     def draw_mode(self, step: int, total: int, streams: Streams) -> str:
         """One mode for all views of the step."""

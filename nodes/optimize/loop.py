@@ -126,8 +126,7 @@ class Run:
         batch = batch or max(1, round(objective.batch.at(step, total)))
         cameras = objective.views.sample(batch, size, size, step, total, streams).to(self.device)
         light = objective.light.sample(cameras, step, total, streams) if objective.light else None
-        rendering = self.scene.render(cameras, light, objective.wanted, step=step, streams=streams,
-                                      shading=None if light is not None else "albedo")
+        rendering = self.scene.render(cameras, light, objective.wanted, step=step, streams=streams)
         value, facts = 0.0, {"opacity": rendering.opacity.detach().mean()}
         for i, loss in enumerate(objective.losses):
             name = f"{objective.name}.{i}.{loss.name}"

@@ -19,6 +19,8 @@ class MeshRasterizer:
         if not hasattr(field, "surface"):
             raise DistillError("Mesh Rasterizer: this field is a volume, which has no triangles. Wire a surface, such as "
                                "Trainable Mesh or Tet Grid, or use the Volume Renderer.")
+        if hasattr(field, "begin_with"):
+            field.begin_with(material)
         return MeshScene(self, field, material, background)
 
 

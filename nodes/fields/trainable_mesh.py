@@ -1,0 +1,122 @@
+"""Trainable Mesh: a mesh whose texture, and if wanted whose shape, is trained through the rasterizer (DreamGaussian)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...kernels.raster.texture import mip_pyramid, sample_mip
+from ...kernels.surface.mesh import vertex_normals
+from ...kernels.uv.bake import dilate, texel_positions
+from ...kernels.uv.box_atlas import box_atlas
+from ..comfy import FIELD, Node, host, io
+from ..core.errors import DistillError
+from ..core.field import Surface
+from ..core.mesh import Mesh, weld
+from ..core.mesh_wire import read_core_mesh
+
+GREY = 0.5
+# Texels around charts that take part in lookups and in the coarser levels.
+PADDING = 8
+
+
+@dataclass(frozen=True)
+class TrainableMesh:
+    """Recipe of a field whose features lie in a texture on a mesh.
+
+    mesh   what it begins as: its shape, its texture or vertex colours, otherwise grey. Without UVs it gets an atlas by
+           box projection
+    size   texels per side of the trained texture
+    shape  also train an offset of every vertex
+    """
+
+    mesh: Mesh
+    size: int = 512
+    shape: bool = False
+
+    def __post_init__(self):
+        if self.size < 4:
+            raise DistillError(f"Trainable Mesh: size must be 4 or more, got {self.size}.")
+
+    def build(self, channels: int) -> "TrainableMeshModule":
+        return TrainableMeshModule(self, channels)
+
+
+class TrainableMeshModule(nn.Module):
+    """See TrainableMesh. The texture [S,S,C] holds features before the material's activation and is of the group
+    "texture"; offsets [V,3], in world units, are of the group "position". Both sides of a UV seam share their vertex."""
+
+    def __init__(self, recipe: TrainableMesh, channels: int):
+        super().__init__()
+        self.recipe, mesh = recipe, recipe.mesh
+        vertices, faces, _ = weld(mesh.vertices.detach().clone().float(), mesh.faces.clone())
+        uv, faces_uv = (mesh.uv.detach().clone().float(), mesh.faces.clone()) if mesh.uv is not None else \
+            box_atlas(vertices, faces)[:2]
+        for name, value in dict(rest=vertices, faces=faces, uv=uv, faces_uv=faces_uv).items():
+            self.register_buffer(name, value, persistent=False)
+        low, high = vertices.amin(0), vertices.amax(0)
+        room = 0.1 * (high - low).amax() if recipe.shape else 1e-3 * (high - low).amax()
+        self.register_buffer("bounds", torch.stack([low - room, high + room]), persistent=False)
+        self.texture = nn.Parameter(torch.zeros(recipe.size, recipe.size, channels))
+        if recipe.shape:
+            self.offset = nn.Parameter(torch.zeros_like(vertices))
+
+    def begin_with(self, material: nn.Module) -> None:
+        """Paints the texture so that `material` shows the mesh's own colours."""
+        with torch.no_grad():
+            self.texture.copy_(material.features_of(self._painting()))
+
+    def surface(self) -> Surface:
+        vertices = self.rest + self.offset if self.recipe.shape else self.rest
+        return Surface(vertices, self.faces, vertex_normals(vertices, self.faces), self.uv, self.faces_uv)
+
+    def features(self, position: Tensor, uv: Tensor | None = None, footprint: Tensor | None = None) -> Tensor:
+        """See SurfaceField. Every texel that a mip level averages gets its share of the gradient."""
+        if uv is None:
+            raise DistillError("Trainable Mesh: its features lie in a texture and need texture coordinates; none were given.")
+        return sample_mip([self.texture] if footprint is None else mip_pyramid(self.texture), uv, footprint)
+
+    def update(self, step: int, total: int) -> None:
+        pass
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        groups = {"texture": [self.texture]}
+        return groups | {"position": [self.offset]} if self.recipe.shape else groups
+
+    def _painting(self) -> Tensor:
+        """Colours [S,S,3] of the mesh in this field's atlas."""
+        mesh, size = self.recipe.mesh, self.recipe.size
+        if mesh.uv is not None and mesh.texture is not None:
+            image = mesh.texture.detach().clone().float().permute(2, 0, 1)[None, :3]
+            is_smaller = min(image.shape[2:]) >= size
+            image = F.interpolate(image, (size, size), mode="area" if is_smaller else "bilinear")
+            return image[0].permute(1, 2, 0).to(self.texture)
+        if mesh.vertex_colors is None:
+            return torch.full((size, size, 3), GREY).to(self.texture)
+        colors = mesh.vertex_colors.detach().clone().float().to(self.texture)
+        painting, mask, _ = texel_positions(self.uv, self.faces_uv, colors, mesh.faces.to(self.faces), size)
+        return dilate(painting, mask, PADDING)
+
+
+class TrainableMeshNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_TrainableMesh", display_name="Trainable Mesh", category="Distill3D/fields",
+            description="A mesh whose texture, and if wanted whose shape, is trained through the rasterizer (DreamGaussian).",
+            search_aliases=["texture refinement", "texturing", "paint mesh", "mesh field"],
+            inputs=[
+                io.Mesh.Input("mesh", tooltip="What it begins as, with its texture or vertex colours. Unwrap UV gives better "
+                              "charts than the box projection that a mesh without UVs gets."),
+                io.Int.Input("size", default=512, min=4, max=8192, step=4,
+                             tooltip="Texels per side of the trained texture. DreamGaussian: 1024."),
+                io.Boolean.Input("shape", default=False, tooltip="Also move the vertices. Add Laplacian and Normal "
+                                 "Consistency losses, or they fray."),
+            ],
+            outputs=[FIELD.Output("field", tooltip="For a Mesh Rasterizer.")])
+
+    @classmethod
+    def execute(cls, mesh, size=512, shape=False) -> io.NodeOutput:
+        return io.NodeOutput(TrainableMesh(read_core_mesh(mesh, "Trainable Mesh", host().warn), size, shape))
