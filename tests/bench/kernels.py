@@ -59,7 +59,7 @@ def _composite(samples: int, quick: bool, device: torch.device) -> Case:
         weights, opacity = composite(density, delta, ray, rays)
         return accumulate(weights, rgb, ray, rays) + opacity[:, None]
 
-    return Case("composite, accumulate", f"{samples} samples, {rays} rays", run, [density, rgb])
+    return Case("composite, accumulate", f"{samples} samples, {rays} rays", run, [density, rgb], "composite")
 
 
 def _march(size: tuple[int, int], quick: bool, device: torch.device) -> Case:

@@ -4,12 +4,22 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
+from distill3d.kernels import backend
 from distill3d.kernels.checks import ShapeError
 from distill3d.kernels.volume.composite import accumulate, composite, composite_alpha, distortion
 
 RAGGED = (torch.tensor([1, 1, 1, 3, 4, 4]), 6)  # rays 0, 2 and 5 are empty
 EVEN = (torch.arange(3).repeat_interleave(2), 3)
 BOTH = pytest.mark.parametrize("ray, rays", [RAGGED, EVEN])
+
+
+@pytest.fixture(autouse=True, params=["torch", "warp"])
+def kernel(request, monkeypatch):
+    """Everything here holds for every backend."""
+    if request.param == "warp":
+        pytest.importorskip("warp")
+    monkeypatch.setenv(backend.VARIABLE, request.param)
+    assert backend.pick("composite", torch.device("cpu"), torch.float32) == request.param, backend.reasons()
 
 
 def random(*shape, seed=0):
@@ -65,6 +75,31 @@ def test_many_rays_in_single_precision_stay_exact():
     single, double = composite(density, delta, ray, 400), composite(density.double(), delta.double(), ray, 400)
     for found, expected in zip(single, double):
         torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_gradients_in_single_precision_equal_the_double_reference():
+    generator = torch.Generator().manual_seed(0)
+    ray = torch.repeat_interleave(torch.randint(0, 90, (300,), generator=generator))
+    density, delta = 20 * torch.rand(len(ray), generator=generator), 0.05 * torch.rand(len(ray), generator=generator)
+    upstream = torch.randn(len(ray), generator=generator), torch.randn(300, generator=generator)
+    found = []
+    for dtype in torch.float32, torch.float64:
+        leaf = density.to(dtype).requires_grad_()
+        outputs = composite(leaf, delta.to(dtype), ray, 300)
+        first, = torch.autograd.grad(outputs, leaf, [one.to(dtype) for one in upstream], create_graph=True)
+        found.append((first, *torch.autograd.grad(first.square().sum(), leaf)))
+    for single, double in zip(*found):
+        assert double.abs().max() > 0
+        assert (single - double).abs().max() <= 1e-4 * double.abs().max()
+
+
+def test_bits_repeat_and_inference_mode_gives_the_same():
+    ray, rays = RAGGED
+    density, delta = 5 * random(6).float(), random(6, seed=1).float()
+    wanted = composite(density, delta, ray, rays)
+    assert all(torch.equal(a, b) for a, b in zip(wanted, composite(density, delta, ray, rays)))
+    with torch.inference_mode():
+        assert all(torch.equal(a, b) for a, b in zip(wanted, composite(density.clone(), delta, ray, rays)))
 
 
 @BOTH
