@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from mesh_field import Triangles, ball
-from torch import nn
 
 from distill3d.kernels.surface.mesh import vertex_normals
 from distill3d.kernels.uv.box_atlas import box_atlas
@@ -52,37 +51,6 @@ class PaintedSurface(Triangles):
         place = position if self.uv is None else F.pad(2 * uv, (0, 1))
         phase = torch.arange(self.channels, dtype=place.dtype)
         return 1.5 * torch.sin(4 * place[:, torch.arange(self.channels) % 3] + phase)
-
-
-@dataclass(frozen=True)
-class Physical:
-    channels = 8
-
-    def build(self):
-        return PhysicalModule()
-
-
-class PhysicalModule(nn.Module):
-    """A material that is only looked at unlit; its bump turns the normal towards the last three features."""
-
-    channels = 8
-
-    def forward(self, features, normal, position, light, mode, direction=None):
-        albedo = features[:, :3].sigmoid()
-        return albedo, albedo
-
-    def textures(self, features, normal):
-        return {"metallic": features[:, 3:4].sigmoid(), "roughness": features[:, 4:5].sigmoid(),
-                "normal": F.normalize(normal + 0.15 * features[:, 5:], dim=1)}
-
-    def needs_normal(self, mode):
-        return False
-
-    def needs_light(self, mode):
-        return False
-
-    def parameter_groups(self):
-        return {}
 
 
 def painted_recipe(material=Albedo(), **changes):

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 import trimesh
 from gltf_rules import Glb
 from mesh_field import ball
-from painted_surface import Physical, painted_recipe
+from painted_surface import painted_recipe
 
 from distill3d.kernels.image.compare import psnr
 from distill3d.kernels.surface.mesh import is_watertight, vertex_normals
@@ -12,6 +14,7 @@ from distill3d.kernels.uv.bake import covered_texels, sample_texture
 from distill3d.kernels.uv.tangent import from_tangent_space
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.mesh import Mesh, weld
+from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.core.silhouette import scene_views
 from distill3d.nodes.export.bake_texture import BakeTextureNode, bake_texture
 from distill3d.nodes.export.core_mesh import from_core, to_core
@@ -20,12 +23,17 @@ from distill3d.nodes.export.load_mesh import load_mesh
 from distill3d.nodes.export.render_mesh import render_mesh
 from distill3d.nodes.export.save_mesh import save_mesh
 from distill3d.nodes.export.unwrap_uv import unwrap_uv
+from distill3d.nodes.fields.trainable_mesh import TrainableMesh
+from distill3d.nodes.materials.albedo import Albedo
+from distill3d.nodes.materials.pbr import PBR
+from distill3d.nodes.materials.solid_background import SolidBackground
+from distill3d.nodes.renderers.mesh_rasterizer import MeshRasterizer
 
 
 @pytest.fixture(scope="module")
 def physical():
     """(recipe, its mesh with all textures)"""
-    recipe = painted_recipe(Physical())
+    recipe = painted_recipe(PBR())
     return recipe, bake_texture(unwrap_uv(extract_mesh(recipe).mesh, atlas="boxes"), recipe, 384)
 
 
@@ -55,7 +63,7 @@ def test_extract_gives_the_scenes_triangles(output_host):
     assert output_host.warnings == []
 
 
-def test_small_parts_are_dropped_and_missed(output_host):
+def test_small_parts_are_dropped(output_host):
     recipe = painted_recipe(extra="floater")
     assert (extract_mesh(recipe).found, extract_mesh(recipe).kept) == (2, 1)
     assert len(extract_mesh(recipe).mesh.faces) == len(ball(24)[1])
@@ -89,11 +97,11 @@ def test_what_is_painted_by_texture_coordinates_can_be_baked(again):
 
 def test_metallic_and_roughness_are_the_materials(physical):
     recipe, mesh = physical
-    field = recipe.build().field
-    middle = mesh.vertices[mesh.faces].mean(1)
-    features = field.features(middle)
+    scene, middle = recipe.build(), mesh.vertices[mesh.faces].mean(1)
+    expected = scene.material.textures(scene.field.features(middle), middle)
     found = sample_texture(mesh.metallic_roughness, mesh.uv[mesh.faces].mean(1))
-    assert float((found[:, 1:] - features[:, [4, 3]].sigmoid()).abs().max()) < 0.03 and float(found[:, 0].abs().max()) == 0
+    assert float((found[:, 1:2] - expected["roughness"]).abs().max()) < 0.03 > float((found[:, 2:] - expected["metallic"]).abs().max())
+    assert float(found[:, 0].abs().max()) == 0
 
 
 def test_bumps_become_a_normal_map(physical):
@@ -137,6 +145,18 @@ def test_a_reloaded_file_renders_like_the_scene(physical, output_host):
     assert material.metallicRoughnessTexture.size == material.normalTexture.size == (384, 384)
 
 
+def test_a_trainable_mesh_is_saved_as_it_renders(physical, output_host):
+    """On the texture coordinates that it was trained with."""
+    painted = replace(physical[1], metallic_roughness=None, normal_map=None, tangents=None)
+    recipe = SceneRecipe(MeshRasterizer(), TrainableMesh(painted, 128), Albedo(), SolidBackground((1.0, 1.0, 1.0)))
+    mesh = extract_mesh(recipe).mesh
+    path = save_mesh(bake_texture(mesh, recipe, 256), "trained", "glb")[0]
+    back, _ = reloaded(path)
+    views = scene_views(recipe.build(), 128)
+    rgb, _ = render_mesh(back, views.cameras, supersample=4)
+    assert float(psnr(rgb, views.rgb).min()) >= 30
+
+
 def test_another_mesh_is_refused():
     far = unwrap_uv(Mesh(ball(12)[0] + 5, ball(12)[1]), atlas="boxes")
     with pytest.raises(DistillError, match="Bake Texture: only 0% of the mesh lies near the scene's surface"):
@@ -153,7 +173,7 @@ def test_a_broken_surface_is_named(extra, message):
 
 
 def test_nodes_in_inference_mode(output_host):
-    recipe = painted_recipe(Physical())
+    recipe = painted_recipe(PBR())
     with torch.inference_mode():
         mesh, threshold, _, report = ExtractMeshNode.execute(recipe).args
         core = to_core(unwrap_uv(from_core(mesh, "Test"), atlas="boxes"))
