@@ -1,5 +1,5 @@
-"""Run by test_comfyui_templates.py with an interpreter that has playwright: opens every workflow of the pack's folder in
-the template browser, and prints one JSON object.
+"""Run by test_comfyui_templates.py with an interpreter that has playwright: opens every workflow that the template browser
+lists for the pack, and prints one JSON object.
 
 comfyui_drive_templates.py ADDRESS VUE(0 or 1)
 """
@@ -20,8 +20,7 @@ def main():
     address, vue = sys.argv[1:]
     found = {}
     with editor(address, vue == "1") as page:
-        listed = page.page.evaluate("async () => (await app.api.getWorkflowTemplates?.() ?? await (await"
-                                    " app.api.fetchApi('/workflow_templates')).json())")[PACK]
+        listed = page.page.evaluate("async () => (await app.api.fetchApi('/workflow_templates')).json()")[PACK]
         for name in listed:
             workflow = page.page.evaluate("async ([pack, name]) => (await app.api.fetchApi(`/workflow_templates/${pack}/"
                                           "${name}.json`)).json()", [PACK, name])

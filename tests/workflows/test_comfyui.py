@@ -59,6 +59,21 @@ def test_a_shipped_workflow_runs_and_runs_only_once(server, info, name):
     assert set(again["execution_cached"]["nodes"]) == set(prompt)
 
 
+def test_a_run_writes_into_the_output_folder_only(server):
+    """States, which outlive a run that was stopped, included."""
+    def files():
+        return {path.relative_to(server.folder) for path in server.folder.rglob("*") if path.is_file()}
+
+    prompt = small("dreamfusion")
+    for entry in prompt.values():
+        if entry["class_type"] == "Distill3D_Optimize":
+            entry["inputs"].update(seed=3, save_every=0.01)
+    before = files()
+    server.run(prompt)
+    new = {path.parts[0] for path in files() - before}
+    assert "output" in new and new <= {"output", "temp", "user"}
+
+
 def test_a_run_is_ended_early_and_kept(server):
     prompt = small("dreamfusion")
     optimize = next(node for node, one in prompt.items() if one["class_type"] == "Distill3D_Optimize")
