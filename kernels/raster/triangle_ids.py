@@ -30,7 +30,8 @@ def triangle_ids(positions: torch.Tensor, faces: torch.Tensor, height: int, widt
     picture; pixel (row, column) has its centre at x/w = (2 column + 1) / W - 1, y/w = 1 - (2 row + 1) / H.
     A pixel centre on an edge shared by two triangles belongs to exactly one of them. Equal depth: the lower id.
     Faces with a non-finite corner or without area on screen are not seen. No gradient. Computed in float64.
-    Raises ShapeError naming the argument. Backends: torch, warp (the same ids on processors, pixel for pixel).
+    Raises ShapeError naming the argument. Backends: torch, warp (the same ids on processors, pixel for
+    pixel), nvdiffrast (another face in some pixels at edges).
     """
     check_shape("positions", positions, "B", "V", 4)
     check_shape("faces", faces, "F", 3)
@@ -157,15 +158,28 @@ def _row_span(slope: torch.Tensor, rest: torch.Tensor, first: torch.Tensor, last
     return torch.maximum(first, low.long()), torch.minimum(last, high.long())
 
 
-def _self_test(device: torch.device) -> None:
-    """Raises unless Warp draws some faces, near and far, as the reference does."""
+def _by_nvdiffrast(*given):
+    from .triangle_ids_nvdiffrast import lower_keys
+    lower_keys(*given)
+
+
+def _why_no_nvdiffrast(device: torch.device, dtype: torch.dtype) -> str | None:
+    from .triangle_ids_nvdiffrast import unusable
+    return unusable(device, dtype)
+
+
+def _compare(device: torch.device, run, allowed: int) -> None:
+    """Raises unless `run` draws some faces, near and far, as the reference does, in all but `allowed` of 256 pixels."""
     corner = torch.arange(60, device=device, dtype=torch.float64)
     points = torch.stack([(3 * corner).sin(), (5 * corner).cos(), 0.5 * (7 * corner).sin(), 1 + 0.5 * corner.cos()], 1)
     faces = torch.arange(60, device=device).view(20, 3)
-    wanted, found = (_one_view(points, faces, 16, 16, 1 << 18, run) for run in (_by_torch, _by_warp))
-    if not wanted.any() or int((wanted != found).sum()) > (0 if device.type == "cpu" else 1):
+    wanted, found = (_one_view(points, faces, 16, 16, 1 << 18, one) for one in (_by_torch, run))
+    if not wanted.any() or int((wanted != found).sum()) > allowed:
         raise ArithmeticError(f"{int((wanted != found).sum())} of 256 pixels show another face")
 
 
 backend.register("triangle_ids", backend.REFERENCE, _by_torch)
-backend.register("triangle_ids", "warp", _by_warp, warp_runtime.unusable, _self_test)
+backend.register("triangle_ids", "nvdiffrast", _by_nvdiffrast, _why_no_nvdiffrast,
+                 lambda device: _compare(device, _by_nvdiffrast, 8))
+backend.register("triangle_ids", "warp", _by_warp, warp_runtime.unusable,
+                 lambda device: _compare(device, _by_warp, 0 if device.type == "cpu" else 1))

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from distill3d.kernels.encode.hash_grid import HashGrid, encode_hash_grid
+from distill3d.kernels.raster.antialias import EdgeFaces, antialias
+from distill3d.kernels.raster.interpolate import interpolate
 from distill3d.kernels.raster.project import to_clip
+from distill3d.kernels.raster.rasterize import rasterize
 from distill3d.kernels.raster.triangle_ids import triangle_ids
 from distill3d.kernels.surface.closest import closest_points
 from distill3d.kernels.surface.isosurface import isosurface
@@ -31,11 +34,11 @@ RADIUS = 1.15
 
 def kernel_cases(quick: bool, device: torch.device) -> Iterator[Callable[[], Case]]:
     """Each case as a function that makes it, so that only one holds memory at a time."""
-    sizes = ([12], [20_000], [(16, 1)], [32], [(32, 64)], [128], [10], [16], [16], [16], [16]) if quick else (
+    sizes = ([12], [20_000], [(16, 1)], [32], [(32, 64)], [128], [10], [16], [16], [16], [16], [(32, 64)]) if quick else (
         [16], [200_000], [(32, 4)], [64, 128], [(100, 256)], [512, 2048], [14, 17], [100, 700], [32, 100], [64, 128],
-        [64, 128])
+        [64, 128], [(100, 256), (316, 512)])
     for make, column in zip((_hash_grid, _composite, _march, _isosurface, _triangle_ids, _bake, _closest, _boxes, _xatlas,
-                             _tet_grid, _marching_tets), sizes):
+                             _tet_grid, _marching_tets, _draw), sizes):
         for size in column:
             yield lambda make=make, size=size: make(size, quick, device)
 
@@ -100,6 +103,20 @@ def _triangle_ids(size: tuple[int, int], quick: bool, device: torch.device) -> C
     positions = to_clip(vertices, camera.c2w, camera.fovy, pixels, pixels)
     return Case("triangle ids", f"{len(faces)} faces, {pixels}^2", lambda: triangle_ids(positions, faces, pixels, pixels),
                 kernel="triangle_ids")
+
+
+def _draw(size: tuple[int, int], quick: bool, device: torch.device) -> Case:
+    rings, pixels = size
+    vertices, faces = _torus(rings, device)
+    camera, edges = turntable(1, 30.0, 3.2, 40.0, pixels).to(device), EdgeFaces.of(faces)
+    leaf = _leaf(vertices, device)
+
+    def run() -> Tensor:
+        positions = to_clip(leaf, camera.c2w, camera.fovy, pixels, pixels)
+        rast = rasterize(positions, faces, (pixels, pixels))
+        return antialias(interpolate(leaf, rast, faces), rast, positions, faces, edges)
+
+    return Case("rasterise, antialias", f"{len(faces)} faces, {pixels}^2", run, [leaf], "triangle_ids")
 
 
 def _bake(size: int, quick: bool, device: torch.device) -> Case:
