@@ -32,8 +32,9 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
-        (folder / "custom_nodes").mkdir()
-        (folder / "custom_nodes" / "distill3d").symlink_to(PACK)
+        (folder / "custom_nodes").mkdir(exist_ok=True)
+        if not (folder / "custom_nodes" / "distill3d").exists():  # else: an earlier server's folder, after a crash
+            (folder / "custom_nodes" / "distill3d").symlink_to(PACK)
         self.folder, self.output, self.log = folder, folder / "output", folder / "log.txt"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
