@@ -1,7 +1,6 @@
 """Scene to Tet Grid: the surface of a trained volume as a field of triangles that can be trained on."""
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from ...kernels.surface.components import keep_largest
 from ...kernels.surface.isosurface import isosurface
-from ...kernels.surface.marching_tets import level_distance, marching_tets
+from ...kernels.surface.marching_tets import marching_tets, surface_distance
 from ...kernels.surface.mesh import vertex_normals
 from ...kernels.surface.shell import fill_interior, solid
 from ...kernels.surface.tet_grid import LONGEST, on_box, tet_edges, tet_grid
@@ -28,7 +27,9 @@ from .tet_grid import SHAPES, TetGrid
 
 NAME = "Scene to Tet Grid"
 PADDING = 0.1  # of the longest side of the surface's bounding box, on each side, as published
-LOST_SHARE = 0.05
+# Of the threshold, at which surfaces are tried as well: the lattice cuts corners that the density grid did not.
+FACTORS = (1.0, 0.5, 0.25, 2.0)
+LOST_SHARE = 0.15  # of the silhouettes, above which the user is told
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def scene_to_tet_grid(recipe: SceneRecipe, template: TetGrid, threshold: float =
 
     template     the tet grid's other settings; its box and its initial surface are replaced. Its `features` count where the
                  volume's colours come from no hash grid
-    threshold    density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures, first in
-                 the scene's bounds, then again in the box around what was found
+    threshold    density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures: of all
+                 densities in the scene's bounds, again in the box around what was found, and at last of the surfaces at
+                 FACTORS of that
     smallest     parts with less than this share of the largest one are dropped, and cavities are filled
     color_steps  see `inherit_color`
 
@@ -66,16 +68,21 @@ def scene_to_tet_grid(recipe: SceneRecipe, template: TetGrid, threshold: float =
         for _ in range(2):
             values = sample_density(scene.field, box, template.resolution, NAME)
             if threshold == 0:
-                level, promised = choose_threshold(values, box, views, recipe, NAME)
+                level, _ = choose_threshold(values, box, views, recipe, NAME)
             check_surface(values, level, recipe, NAME)
-            found, box = box, _around(values, level, box, smallest)
-        grid = replace(template, box=tuple(tuple(corner) for corner in found.tolist()))
+            sampled, box = box, _around(values, level, box, smallest)
+        grid = replace(template, box=tuple(tuple(corner) for corner in sampled.tolist()))
         tick(0.4)
-        sdf, surface = _surface(scene.field, grid, level, recipe, smallest)
-        overlap = silhouette_iou(drawn_silhouette(surface.vertices, surface.faces, views.cameras), views.opaque)
-        if threshold == 0 and overlap < promised - LOST_SHARE:
-            host().warn(f"{NAME}: the surface covers less of the scene's silhouettes (IoU {overlap:.2f}) than its density "
-                        f"would ({promised:.2f}). Raise resolution, or lower smallest_component.")
+        tried = (1.0,) if threshold else FACTORS
+        found = _surfaces(scene.field, grid, [level * factor for factor in tried], recipe, smallest)
+        overlaps = [silhouette_iou(drawn_silhouette(surface.vertices, surface.faces, views.cameras), views.opaque)
+                    for _, _, surface in found]
+        overlap = max(overlaps)
+        level, sdf, surface = found[overlaps.index(overlap)]
+        if overlap < 1 - LOST_SHARE:
+            host().warn(f"{NAME}: the surface and the scene's own pictures share only {100 * overlap:.0f} % of their "
+                        "silhouettes. Raise resolution, lower smallest_component, or train the volume longer: fog has no "
+                        "surface.")
         features = inherit_color(scene, surface, grid, color_steps, recipe.seed, lambda share: tick(0.5 + 0.5 * share))
         return Conversion(replace(grid, initial=InitialValues(sdf.cpu()), features=features), level, overlap,
                           len(surface.faces))
@@ -90,21 +97,28 @@ def _around(values: Tensor, level: float, box: Tensor, smallest: float) -> Tenso
     return torch.stack([(low - padding).maximum(box[0]), (high + padding).minimum(box[1])])
 
 
-def _surface(field: nn.Module, grid: TetGrid, level: float, recipe: SceneRecipe, smallest: float) -> tuple[Tensor, Surface]:
-    """Signed distances [V] at the vertices of the lattice, and the surface that they make."""
+def _surfaces(field: nn.Module, grid: TetGrid, levels: list[float], recipe: SceneRecipe,
+              smallest: float) -> list[tuple[float, Tensor, Surface]]:
+    """Each level that has a surface, with the distances [V] at the lattice's vertices and the surface that they make."""
     units, tets = tet_grid(grid.counts, field.bounds.device)
     x, border = grid.world(units), on_box(units, grid.counts)
-    density = torch.cat([field.density(part).float() for part in x.split(POINTS_AT_ONCE)])
+    density = _density(field, x)
     check_finite(density, NAME)
     density[border] = 0
-    check_surface(density, level, recipe, NAME)
-    inside = solid(density > level, tet_edges(tets, len(x)), border, smallest)
-    # On a logarithmic scale a density falls about as fast on both sides of its surface.
-    values = math.log(2) - torch.log1p(density / level)
-    unit = grid.side / max(grid.counts)
-    sdf = level_distance(x, values, tets, inside, LONGEST * unit)
-    vertices, faces = marching_tets(x, sdf, tets)
-    return sdf, Surface(vertices, faces, vertex_normals(vertices, faces))
+    check_surface(density, levels[0], recipe, NAME)
+    edges, found = tet_edges(tets, len(x)), []
+    for level in levels:
+        inside = solid(density > level, edges, border, smallest)
+        sdf = surface_distance(x, tets, inside, lambda points: _density(field, points) > level,
+                               LONGEST * grid.side / max(grid.counts))
+        vertices, faces = marching_tets(x, sdf, tets)
+        if len(faces):
+            found.append((level, sdf, Surface(vertices, faces, vertex_normals(vertices, faces))))
+    return found
+
+
+def _density(field: nn.Module, x: Tensor) -> Tensor:
+    return torch.cat([field.density(part).float() for part in x.split(POINTS_AT_ONCE)])
 
 
 class SceneToTetGridNode(Node):

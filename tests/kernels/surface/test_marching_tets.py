@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from distill3d.kernels.checks import ShapeError
-from distill3d.kernels.surface.marching_tets import level_distance, marching_tets
+from distill3d.kernels.surface.marching_tets import marching_tets, surface_distance
 from distill3d.kernels.surface.mesh import (face_areas, face_cross, face_normals, is_watertight, signed_volume,
                                             unique_edges)
 
@@ -104,21 +104,29 @@ def test_wrong_shapes_are_named():
         marching_tets(TET, torch.ones(4), torch.tensor([[0, 1, 2]]))
 
 
-def test_level_distance_makes_a_distance_of_any_field():
-    vertices, tets = lattice(17)
-    true = vertices.norm(dim=1) - 0.7
-    found = level_distance(vertices, torch.expm1(4 * true), tets, true < 0, far=0.2)
-    touched = torch.zeros(len(true), dtype=torch.bool)
-    touched[tets[((true < 0)[tets].any(1) & (true >= 0)[tets].any(1))].flatten()] = True
-    assert (found[~touched].abs() == 0.2).all() and torch.equal(found < 0, true < 0)
-    torch.testing.assert_close(found[touched], true[touched], atol=0.02, rtol=0)
-    positions, faces = marching_tets(vertices, found, tets)
-    assert is_watertight(faces) and (positions.norm(dim=1) - 0.7).abs().mean() < 0.01
-
-
-def test_level_distance_follows_the_wanted_side():
+def test_surface_distance_is_exact_for_a_plane():
     vertices, tets = lattice(9)
-    hollow = (vertices.norm(dim=1) - 0.7).maximum(0.3 - vertices.norm(dim=1))
-    found = level_distance(vertices, hollow, tets, vertices.norm(dim=1) < 0.7, far=0.1)
+    normal = torch.tensor([2.0, -1.0, 3.0], dtype=torch.float64) / 14**0.5
+    true = vertices @ normal - 0.137
+    found = surface_distance(vertices, tets, true < 0, lambda x: x @ normal < 0.137, far=0.3)
+    touched = torch.zeros(len(true), dtype=torch.bool)
+    touched[tets[(true < 0)[tets].any(1) & (true >= 0)[tets].any(1)].flatten()] = True
+    assert torch.equal(found < 0, true < 0) and (found[~touched].abs() == 0.3).all()
+    inner = touched & (vertices.abs() < 1).all(1)
+    torch.testing.assert_close(found[inner], true[inner], atol=0.003, rtol=0)
+
+
+def test_surface_distance_finds_a_ball_between_the_corners():
+    vertices, tets = lattice(17)
+    found = surface_distance(vertices, tets, vertices.norm(dim=1) < 0.7, lambda x: x.norm(dim=1) < 0.7, far=0.2)
     positions, faces = marching_tets(vertices, found, tets)
-    assert is_watertight(faces) and positions.norm(dim=1).min() > 0.5       # no wall of the cavity is left
+    assert is_watertight(faces) and (positions.norm(dim=1) - 0.7).abs().max() < 0.02
+    assert (positions.norm(dim=1) - 0.7).abs().mean() < 0.003
+
+
+def test_surface_distance_follows_the_wanted_side():
+    vertices, tets = lattice(9)
+    found = surface_distance(vertices, tets, vertices.norm(dim=1) < 0.7,
+                             lambda x: (x.norm(dim=1) - 0.5).abs() < 0.2, far=0.1)
+    positions, faces = marching_tets(vertices, found, tets)
+    assert is_watertight(faces) and positions.norm(dim=1).min() > 0.6       # no wall of the cavity is left
