@@ -1,4 +1,5 @@
-"""The only door to ComfyUI, together with comfy_model.py, which runs its models, and comfy_panel.py, which shows progress.
+"""The only door to ComfyUI, together with comfy_model.py, which runs its models, comfy_network.py, which copies their
+networks to train beside them, and comfy_panel.py, which shows progress.
 
 Nodes import everything of the host from here: the schema classes (`io`, `Types`), the base class `Node`, our socket
 types, and `host()`, which shows progress, says when to stop, and names folders and the device. Without ComfyUI a small

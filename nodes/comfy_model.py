@@ -73,9 +73,13 @@ class HostModel:
         with torch.inference_mode():
             device = self.model.load_device
             x, sigma = x.to(device, torch.float32), sigma.to(device, torch.float32)
-            prepared = self._prepare(tuple(x.shape), conditions, (key, tuple(x.shape)))
-            found = calc_cond_batch(self._active.model, [prepared[name] for name in conditions], x, sigma, self._options)
+            found = calc_cond_batch(self._active.model, self.prepare(x, conditions, key), x, sigma, self._options)
         return [z0.float().clone() for z0 in found]
+
+    def prepare(self, x: Tensor, conditions: Mapping[str, Conditioning], key: Hashable) -> list[list]:
+        """The conditions as the network takes them, with the model loaded. In inference mode; arguments as in `denoise`."""
+        prepared = self._prepare(tuple(x.shape), conditions, (key, tuple(x.shape)))
+        return [prepared[name] for name in conditions]
 
     def close(self) -> None:
         """Takes back what was set on the MODEL. Its weights stay with the host's memory manager."""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Linear
 
-PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")  # diffusers' names in an attention
+PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")  # the names in an attention, ComfyUI's too
+TIMES = ("time_embedding", "time_embed")  # what embeds the timestep: diffusers' name, ComfyUI's
 CAMERA = 16  # numbers of a camera
 
 
@@ -29,10 +30,10 @@ class LowRank(nn.Module):
 
 
 class Adapter(nn.Module):
-    """One LowRank for each attention projection of a diffusers UNet, and a network that turns a camera [B,16] into what is
+    """One LowRank for each attention projection of a UNet (diffusers' or ComfyUI's), and a network that turns a camera [B,16] into what is
     added to the embedding of the timestep. Untrained, both add nothing.
 
-    Raises ValueError for a network without such projections.
+    Raises ValueError for another network.
     """
 
     def __init__(self, unet: nn.Module, rank: int):
@@ -41,8 +42,8 @@ class Adapter(nn.Module):
         self.layers = nn.ModuleDict({name.replace(".", "/"): LowRank(layer.in_features, layer.out_features, rank)
                                      for name, layer in projections(unet)})
         if not self.layers:
-            raise ValueError("there are no attention projections in this network")
-        width = unet.time_embedding.linear_2.out_features
+            raise ValueError(f'none of its layers is called {", ".join(PROJECTIONS)}')
+        width = [layer.out_features for layer in _times(unet).modules() if isinstance(layer, nn.Linear)][-1]
         self.camera = nn.Sequential(Linear(CAMERA, width), nn.SiLU(), Linear(width, width))
         nn.init.zeros_(self.camera[-1].weight)
         nn.init.zeros_(self.camera[-1].bias)
@@ -54,7 +55,7 @@ class Adapter(nn.Module):
         layers = dict(projections(unet))
         handles = [layers[name.replace("/", ".")].register_forward_hook(_adding(low_rank))
                    for name, low_rank in self.layers.items()]
-        handles.append(unet.time_embedding.register_forward_hook(_adding_camera(self.camera, camera)))
+        handles.append(_times(unet).register_forward_hook(_adding_camera(self.camera, camera)))
         try:
             yield
         finally:
@@ -66,6 +67,13 @@ def projections(unet: nn.Module) -> Iterator[tuple[str, Linear]]:
     """The attention projections of a network by name."""
     return ((name, layer) for name, layer in unet.named_modules()
             if isinstance(layer, Linear) and name.endswith(tuple(f".{kind}" for kind in PROJECTIONS)))
+
+
+def _times(unet: nn.Module) -> nn.Module:
+    for name in TIMES:
+        if hasattr(unet, name):
+            return getattr(unet, name)
+    raise ValueError(f"it has neither {' nor '.join(TIMES)}")
 
 
 def _adding(low_rank: LowRank):

@@ -44,14 +44,15 @@ class LoRA:
 
 
 class LoRAPrior:
-    """The TunablePrior contract over another prior, whose network stays as it is.
+    """The TunablePrior contract over another prior, whose network stays as it is, or a copy of it where the host owns it.
 
     The adapter is told of the cameras: c2w, row by row, is embedded and added to the embedding of the timestep, as
     published. What is not said here is the other prior's.
     """
 
     def __init__(self, base: Prior, rank: int, seed: int):
-        self.base, self.rank, self.seed = base, rank, seed
+        self.base = base.private() if hasattr(base, "private") else base
+        self.rank, self.seed = rank, seed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.base, name)
@@ -61,10 +62,14 @@ class LoRAPrior:
         network = getattr(self.base, "network", None)
         if network is None:
             raise DistillError(f"{NAME}: a {type(self.base).__name__} does not give its network away. Use a Stable Diffusion, "
-                               "DeepFloyd IF, Zero123, MVDream or Built-in Prior.")
+                               "DeepFloyd IF, Zero123, MVDream or Built-in Prior, or a Prior from MODEL.")
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            return Adapter(network, self.rank).to(self.base.device)
+            try:
+                return Adapter(network, self.rank).to(self.base.device)
+            except ValueError as error:
+                raise DistillError(f"{NAME}: a {type(network).__name__} cannot have small weights beside its attention ({error}). "
+                                   "Use a model of Stable Diffusion's family or DeepFloyd IF.") from error
 
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[Condition], cameras: Cameras | None) -> list[Tensor]:
         return self._answer(z_t, t, conditions, cameras, is_blind=False)
@@ -95,7 +100,8 @@ class LoRAPriorNode(Node):
             description="Another prior with small weights beside its network, which VSD Loss trains on what is rendered.",
             search_aliases=["lora", "vsd", "prolificdreamer", "fine-tune"],
             inputs=[
-                PRIOR.Input("prior", tooltip="The prior whose network is used; it is loaded once and stays as it is."),
+                PRIOR.Input("prior", tooltip="The prior whose network is used, which stays as it is. Of a Prior from MODEL a copy "
+                            "is made; the others share theirs."),
                 io.Int.Input("rank", default=4, min=1, max=128, tooltip="Rank of the weights beside each projection of the "
                              "attention; published: 4."),
                 seed_input("Of the weights that training starts from."),

@@ -1,6 +1,7 @@
 """Prior from MODEL: any image model that ComfyUI runs, with what the user wired to it, as a prior."""
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Sequence
 
@@ -108,7 +109,6 @@ class ModelPrior:
     def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         return self._signal[t].view(-1, 1, 1, 1) * z + self._noise[t].view(-1, 1, 1, 1) * noise
 
-    @torch.no_grad()
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[ModelCondition], cameras: Cameras | None) -> list[Tensor]:
         self._check(conditions)
         results = [torch.empty_like(z_t) for _ in conditions]
@@ -126,6 +126,15 @@ class ModelPrior:
         if self._wired and len(conditions) > 1 and all(row.role == POSITIVE for one in conditions for row in one.rows):
             raise DistillError(f'{NAME}: the prompt has a negative text, which only a CLIP can read. Connect "clip", or leave '
                                'the prompt\'s "negative" empty: then the wired "negative" is used.')
+
+    def private(self) -> "ModelPrior":
+        """The same prior over a frozen copy of the network, its attribute `network`, which gradients pass."""
+        from ..comfy_network import NetworkCopy
+
+        own = copy.copy(self)
+        own.model = NetworkCopy(self.model, NAME)
+        own.network, own.prediction = own.model.network, own.model.prediction
+        return own
 
     def release(self) -> None:
         self.model.close()

@@ -14,7 +14,8 @@ LIGHT = {"torch", "numpy"}
 BACKENDS = {"warp", "gsplat", "nvdiffrast"}
 HOST = {"comfy", "comfy_api", "comfy_api_nodes", "comfy_execution", "comfy_extras", "execution", "folder_paths",
         "nodes", "server"}
-DOORS = {("nodes", "comfy"), ("nodes", "comfy_model"), ("nodes", "comfy_panel")}  # together they are the door to ComfyUI
+# Together they are the door to ComfyUI.
+DOORS = {("nodes", "comfy"), ("nodes", "comfy_model"), ("nodes", "comfy_network"), ("nodes", "comfy_panel")}
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def complaint(module: tuple[str, ...], found: Import) -> str | None:
         if name == "distill3d":
             return "imports the pack by name; use a relative import, the folder may be called anything"
         if name in HOST:
-            return None if module in DOORS else f"imports {name} of ComfyUI; only nodes/comfy.py, comfy_model.py and comfy_panel.py may"
+            return None if module in DOORS else f"imports {name} of ComfyUI; only nodes/comfy.py and the nodes/comfy_*.py may"
         if in_kernels and name == "warp" and is_warp_source(module):
             return None
         if in_kernels and name != "torch" and not (name in BACKENDS and not found.at_load):

@@ -8,6 +8,7 @@ import torch
 
 from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.priors.builtin_prior import BuiltinPrior
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
 from distill3d.nodes.priors.lora_prior import LoRA
 from distill3d.nodes.priors.mvdream import MVDream
@@ -80,6 +81,13 @@ def test_stable_diffusion_from_load_checkpoint(machine):
     prior, files = run("dreamfusion_sd", machine, PICTURE, **{"ckpt_name": "tiny.safetensors", "Prior from MODEL.resolution": 64,
                                                            "Objective.resolution": 8})
     assert prior == StableDiffusion(str(path.resolve()), resolution=64) and files == [".png"]
+
+
+def test_variational_distillation_of_the_built_in_prior(machine):
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    priors, files = run("variational", machine, PICTURE, **{"Objective.resolution": 8, "Objective.batch": 1})
+    assert {type(one) for one in priors} == {BuiltinPrior, LoRA} and files == [".png"]
 
 
 def test_a_noise_model_with_the_lora_of_a_velocity_model(machine):

@@ -4,11 +4,12 @@ import json
 import sys
 from pathlib import Path
 
+from comfyui_tiny import CPU, SIDE, make_clip, make_model, make_vae, with_control, with_lora  # first: it asks for the CPU
+
 import comfy.sample
 import comfy.sampler_helpers
 import comfy.samplers
 import torch
-from comfyui_tiny import CPU, SIDE, make_clip, make_model, make_vae, with_control, with_lora
 
 PACK = Path(__file__).resolve().parents[3]
 KINDS, TIMES = ("eps", "v", "flow", "sdxl", "sd3"), torch.tensor([20, 300, 700, 980])
@@ -243,6 +244,47 @@ def measure_loss(nodes, vae, clip):
     return found
 
 
+def measure_tuned(nodes, vae, clip):
+    """A LoRA Prior on a MODEL: its answers before training, its error and its gradients, and what is left on the MODEL."""
+    from distill3d.nodes.core.cameras import turntable
+    from distill3d.nodes.core.errors import DistillError
+    from distill3d.nodes.priors.lora_prior import LoRA
+
+    found = {}
+    with torch.inference_mode(False):
+        cameras = turntable(4, 15.0, 3.0, 40.0, 8)
+    for kind in ("eps", "v", "sdxl", "patched"):
+        model = with_lora(make_model("eps")) if kind == "patched" else make_model(kind)
+        recipe = nodes["node"].execute(model, vae, clip, resolution=SIDE).args[0]
+        priors = nodes["LoadedPriors"](CPU)
+        with torch.inference_mode(False), torch.enable_grad():
+            prior, tuned = priors(recipe), priors(LoRA(recipe))
+            z, noise = draw(4, 4, 8, 8), draw(4, 4, 8, 8, seed=2)
+            x, rows = prior.add_noise(z, noise, TIMES), prior.encode_prompts(TEXTS)
+            before, = prior.denoise(x, TIMES, [rows], cameras)
+            loaded = weights_of(model.model)
+            with torch.no_grad():
+                untrained, = tuned.denoise(x, TIMES, [rows], cameras)
+            errors, optimizer = [], torch.optim.Adam(tuned.adapter.parameters(), lr=0.02)
+            for seed in range(8):
+                error = tuned.error(z, draw(4, 4, 8, 8, seed=10 + seed), TIMES, rows, cameras)
+                optimizer.zero_grad()
+                error.backward()
+                optimizer.step()
+                errors.append(error.item())
+            after, = prior.denoise(x, TIMES, [rows], cameras)
+            found[kind] = {"untrained": gap(untrained, before), "errors": errors, "prediction": tuned.prediction,
+                           "stays": torch.equal(after, before) and torch.equal(loaded, weights_of(model.model)),
+                           "all trained": all(bool(one.grad.abs().max() > 0) for one in tuned.adapter.parameters())}
+            priors.release()
+    recipe = nodes["node"].execute(make_model("sd3"), make_vae(16), clip, resolution=SIDE).args[0]
+    try:
+        LoRA(recipe).load(CPU).adapter
+    except DistillError as error:
+        found["sd3"] = str(error)
+    return found
+
+
 def measure_sampling(nodes, vae, clip):
     """Sample Prior's loop with a flow model whose best denoiser is known: pixels of z are N(m, d^2)."""
     from distill3d.nodes.priors.sample_prior import sample
@@ -274,7 +316,8 @@ def main():
     with torch.inference_mode():  # as the host runs nodes
         nodes, vae, clip = {"node": PriorFromModelNode, "LoadedPriors": LoadedPriors}, make_vae(), make_clip()
         found = {kind: measure_kind(kind, nodes, vae, clip) for kind in KINDS}
-        for part in (measure_vae, measure_wired, measure_lora, measure_preparing, measure_loss, measure_sampling):
+        for part in (measure_vae, measure_wired, measure_lora, measure_preparing, measure_loss, measure_tuned,
+                     measure_sampling):
             found[part.__name__.removeprefix("measure_")] = part(nodes, vae, clip)
     print("MEASURED " + json.dumps(found))
 

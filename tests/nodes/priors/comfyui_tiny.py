@@ -34,6 +34,9 @@ def randomize(module, seed=0):
     for name, value in module.named_parameters():
         drawn = torch.randn(value.shape, generator=generator)
         value.data = drawn * 0.1 + 1 if value.ndim == 1 and name.endswith("weight") else drawn / value.shape[1:].numel() ** 0.5
+    for name, value in module.named_buffers():
+        if name.endswith("pos_embed"):  # left as memory had it, until a file is read
+            value.copy_(torch.randn(value.shape, generator=generator))
     return module
 
 

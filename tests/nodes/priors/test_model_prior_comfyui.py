@@ -104,5 +104,17 @@ def test_score_distillation_reaches_the_pixels(measured):
     assert all(value for name, value in measured["loss"].items() if not name.startswith("fingerprint"))
 
 
+@pytest.mark.parametrize("kind", ["eps", "v", "sdxl", "patched"])
+def test_a_lora_is_trained_beside_a_copy_of_the_network(measured, kind):
+    tuned = measured["tuned"][kind]
+    assert tuned["untrained"] < 1e-5  # the MODEL's own patches are in the copy
+    assert tuned["errors"][-1] < 0.85 * tuned["errors"][0] and tuned["all trained"] and tuned["stays"]
+    assert tuned["prediction"] == ("v_prediction" if kind == "v" else "epsilon")
+
+
+def test_networks_without_separate_projections_are_explained(measured):
+    assert measured["tuned"]["sd3"].startswith("LoRA Prior: a ") and "to_q" in measured["tuned"]["sd3"]
+
+
 def test_sample_prior_reaches_the_distribution_of_a_known_flow(measured):
     assert abs(measured["sampling"]["mean"] - 0.7) < 0.03 and abs(measured["sampling"]["deviation"] - 0.2) < 0.04
