@@ -33,7 +33,9 @@ def test_the_ball_is_found_closed_tight_and_in_its_colours(soft_scene):
     # Around the ball that is seen, a little larger than where the density is half, distances are true ones.
     distance, true = module.shape.sdf.detach(), module.grid.norm(dim=1) - radius(surface)
     touched = true.abs() < 0.03                           # the lattice's edges are 0.09 long
-    assert (distance - true)[touched].abs().mean() < 0.005 and (distance.sign() == true.sign()).float().mean() > 0.99
+    assert (distance - true)[touched].abs().mean() < 0.005
+    clear = true.abs() > 0.01
+    assert torch.equal(distance[clear] < 0, true[clear] < 0)
     expected = 0.5 + 0.4 * torch.sin(2.5 * surface.vertices + torch.tensor([0.0, 1.0, 2.0]))
     assert (module.features(surface.vertices) - expected).abs().mean() < 0.06
     assert "IoU" in str(found) and f"{found.threshold:.4g}" in str(found)
