@@ -32,12 +32,13 @@ def node_list() -> list[type]:
     from .optimize.save_state import LoadStateNode, SaveStateNode
     from .optimize.schedule import ScheduleNode
     from .renderers.mesh_rasterizer import MeshRasterizerNode
+    from .renderers.kernel_backend import KernelBackendNode
     from .renderers.volume_renderer import VolumeRendererNode
 
     return [
         HashGridVolumeNode, VoxelVolumeNode, TriplaneVolumeNode, MLPVolumeNode, TetGridNode, SceneToTetGridNode, TrainableMeshNode,
         AlbedoNode, LambertianNode, PBRNode, SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
-        VolumeRendererNode, MeshRasterizerNode,
+        VolumeRendererNode, MeshRasterizerNode, KernelBackendNode,
         RandomOrbitViewsNode, MultiViewOrbitNode, FixedOrbitNode, ReferenceViewNode, DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
         *_prior_nodes(),
         *_loss_nodes(),

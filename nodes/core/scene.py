@@ -7,6 +7,7 @@ from typing import Any, Callable, Iterable, Mapping, Protocol
 import torch
 from torch import Tensor, nn
 
+from ...kernels.backend import prefer
 from .cameras import Cameras
 from .errors import DistillError
 from .rendering import Light, Rendering
@@ -52,6 +53,7 @@ class SceneRecipe:
     seed        of the initial parameters
     state       tensors by name on the CPU (a state dict), or None before the first training
     notes       what the last Optimize measured, e.g. {"opacity": 0.3, "steps": 250}
+    backend     whose kernels draw the scene, see kernels.backend
     """
 
     renderer: Recipe
@@ -61,6 +63,7 @@ class SceneRecipe:
     seed: int = 0
     state: Mapping[str, Tensor] | None = None
     notes: Mapping[str, Any] | None = None
+    backend: str = "auto"
 
     def build(self, device: str | torch.device = "cpu") -> "nn.Module":
         """A new Scene with its own parameters (the recipe's tensors are copied, never shared)."""
@@ -71,6 +74,9 @@ class SceneRecipe:
                                         background=self.background.build())
             if self.state is not None:
                 load_state(scene, {name: tensor.clone() for name, tensor in self.state.items()})
+            if self.backend != "auto":
+                # An operation chooses when it runs forward, so backward passes follow.
+                scene.render, scene.update = (prefer(self.backend)(method) for method in (scene.render, scene.update))
             return scene.to(device)
 
     def trained(self, scene: nn.Module, notes: Mapping[str, Any] | None = None) -> "SceneRecipe":

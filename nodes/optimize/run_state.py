@@ -29,7 +29,8 @@ def _feed(digest, part: Any) -> None:
     elif dataclasses.is_dataclass(part) and not isinstance(part, type):
         digest.update(type(part).__name__.encode())
         for field in dataclasses.fields(part):
-            if field.name != "notes":  # what a run measured (minutes, for one) is no part of what it is
+            # What a run measured (minutes, for one) and whose kernels computed it are no part of what it is.
+            if field.name not in ("notes", "backend"):
                 digest.update(field.name.encode())
                 _feed(digest, getattr(part, field.name))
     elif isinstance(part, Mapping):
