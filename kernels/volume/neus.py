@@ -1,0 +1,45 @@
+"""Opacity of samples along rays through a signed distance (NeuS, Wang et al. 2021)."""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..checks import check_shape
+
+
+def incidence(normal: Tensor, direction: Tensor, annealing: float = 1.0) -> Tensor:
+    """How fast the distance changes along rays, never growing: 0 >= c >= -1 (NeuS's published code).
+
+    normal     [S,3] the distance's gradient, or its direction
+    direction  [S,3] unit, from the camera into the scene
+    annealing  0 counts every surface as if half turned to the camera, which lets gradients pass those that face away; 1 takes
+               the cosine as it is, up to 0. Raised from 0 to 1 in the course of training
+
+    Returns [S]. Differentiable in normal. Raises ShapeError.
+    """
+    check_shape("normal", normal, "S", 3)
+    check_shape("direction", direction, normal.shape[0], 3)
+    cosine = (normal * direction).sum(-1)
+    return -((1 - annealing) * F.relu(0.5 - 0.5 * cosine) + annealing * F.relu(-cosine))
+
+
+def neus_alpha(sdf: Tensor, slope: Tensor, delta: Tensor, sharpness: Tensor) -> Tensor:
+    """The opacity of each sample's segment (eq. 13): max(0, (Phi(near) - Phi(far)) / Phi(near)), Phi(x) = sigmoid(s x).
+
+    sdf        [S] at the middle of each segment, negative inside
+    slope      [S] change of the distance per length along the ray, as `incidence` gives it
+    delta      [S] segment length, > 0
+    sharpness  [] s > 0, 1/length: the width of the surface is about 1/s
+
+    Returns [S] in [0,1], for composite_alpha. The distances at both ends are sdf -+ slope * delta / 2. Computed as
+    1 - exp(log Phi(far) - log Phi(near)), which needs no constants against division by zero, deep inside or outside.
+    Differentiable in all but delta. Raises ShapeError.
+    """
+    check_shape("sdf", sdf, "S")
+    check_shape("slope", slope, sdf.shape[0])
+    check_shape("delta", delta, sdf.shape[0])
+    check_shape("sharpness", sharpness)
+    half = 0.5 * slope * delta.detach()
+    near, far = sdf - half, sdf + half
+    return -torch.expm1(F.logsigmoid(sharpness * far) - F.logsigmoid(sharpness * near)).clamp(max=0)
