@@ -1,4 +1,5 @@
 """Runs of Optimize on scenes of triangles."""
+import pytest
 import torch
 
 from distill3d.nodes.comfy import Host
@@ -88,9 +89,10 @@ def test_a_material_that_brings_its_light_is_trained_in_it(tmp_path):
     assert error(result.scene, target) < 0.5 * error(recipe(0.7, 0.4, PBR()), target)
 
 
+@pytest.mark.slow
 def test_a_prior_paints_a_mesh(tmp_path):
     start = recipe(0.7, 0.5)
-    result = run(tmp_path, start, SDS(BuiltinPrior(), Prompt("a red sphere"), Schedule.of(5.0)), steps=8, size=16)
+    result = run(tmp_path, start, SDS(BuiltinPrior(), Prompt("a red sphere"), Schedule.of(5.0)), steps=12, size=32)
     with torch.no_grad():
-        middle = result.scene.build().render(turntable(3, 15, 3, 40, 17)).rgb[:, 8, 8].mean(0)
+        middle = result.scene.build().render(turntable(3, 15, 3, 40, 32)).rgb[:, 16, 16].mean(0)
     assert middle[0] > middle[1] + 0.1 and middle[0] > middle[2] + 0.1
