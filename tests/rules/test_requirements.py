@@ -14,7 +14,7 @@ REQUIREMENTS = [line for line in (ROOT / "requirements.txt").read_text(encoding=
 @pytest.mark.parametrize("requirement", REQUIREMENTS)
 def test_no_requirement_moves_what_is_installed(requirement):
     """Lower bounds only, and not a word of what every ComfyUI brings in a build of its own."""
-    name, bound = re.fullmatch(r"([\w-]+)(>=[\d.]+)?", requirement).groups()
+    name, _, _ = re.fullmatch(r"([\w-]+)(>=[\d.]+)?(; .+)?", requirement).groups()  # after ";": on which machines
     assert name not in ("torch", "torchvision", "numpy")
 
 
