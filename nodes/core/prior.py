@@ -108,6 +108,12 @@ def encode_negatives(prior: Prior, texts: Sequence[str], encode_prompts: Callabl
     return getattr(prior, "encode_negatives", encode_prompts or prior.encode_prompts)(texts)
 
 
+def draw_timesteps(prior: Prior, batch: int, low: int, high: int, generator: torch.Generator) -> Tensor:
+    """[B] int64 in low..high, both included; one draw per group for priors that see several views at once."""
+    t = torch.randint(low, high + 1, (-(-batch // prior.views),), generator=generator)
+    return t.repeat_interleave(prior.views)[:batch]
+
+
 class TunablePrior(Prior, Protocol):
     """A prior with weights of its own, which a loss may train.
 

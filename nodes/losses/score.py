@@ -14,7 +14,7 @@ from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.loss import RunContext, Term
 from ..core.picture import PICTURES, picture
-from ..core.prior import Condition, Prior, PriorRecipe, encode_negatives
+from ..core.prior import Condition, Prior, PriorRecipe, draw_timesteps, encode_negatives
 from ..core.prompt import Prompt
 from ..core.rendering import Rendering
 from ..core.rng import Streams
@@ -108,12 +108,6 @@ class ScoreLoss:
             encoded = self.prior.encode_prompts(fresh)
             self._rows.update({text: encoded.take(torch.tensor([i])) for i, text in enumerate(fresh)})
         return self._rows[texts[0]].join([self._rows[text] for text in texts]) if texts else None
-
-
-def draw_timesteps(prior: Prior, batch: int, low: int, high: int, generator: torch.Generator) -> Tensor:
-    """[B] int64 in low..high, both included; one draw per group for priors that see several views at once."""
-    t = torch.randint(low, high + 1, (-(-batch // prior.views),), generator=generator)
-    return t.repeat_interleave(prior.views)[:batch]
 
 
 def timestep_inputs(low: float, high: float) -> list:

@@ -13,11 +13,12 @@ from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.loss import Loss, RunContext, Term
 from ..core.picture import PICTURES, check_shown
-from ..core.prior import PriorRecipe
+from ..core.prior import PriorRecipe, draw_timesteps
 from ..core.prompt import Prompt
 from ..core.rng import Streams
 from ..core.schedule import Schedule
-from .score import ScoreLoss, draw_timesteps, image_input, timestep_inputs
+from ..core.tuning import Tuner
+from .score import ScoreLoss, image_input, timestep_inputs
 
 TITLE = "VSD Loss"
 BLIND = 0.1  # share of the steps at which the adapter is trained without cameras, as published
@@ -71,7 +72,7 @@ class PreparedVSD(ScoreLoss):
         self.lora = context.priors(recipe.lora)
         self._text = self.lora.encode_prompts([recipe.prompt.text])
         _check_pair(self.prior, self.lora)
-        self.optimizer = self._new_optimizer()
+        self.tuner = Tuner(self.lora, TITLE, "LoRA")
 
     def __call__(self, rendering, cameras, step, streams) -> Term:
         shown = self._noised(rendering, cameras, step, streams)
@@ -88,46 +89,18 @@ class PreparedVSD(ScoreLoss):
         noise = torch.randn((len(z), self.lora.channels, *z.shape[2:]), generator=streams("lora noise")).to(z)
         is_blind = bool(torch.rand((), generator=streams("lora cameras")) < BLIND)
         error = self.lora.error(z, noise, t, self._text_of(len(z)), cameras, is_blind)
-        parameters = list(self.lora.adapter.parameters())
-        # Of the sum over elements, and divided afterwards: the mean's gradient is too small for half precision.
-        gradients = torch.autograd.grad(error * noise.numel(), parameters, allow_unused=True)
-        if all(gradient is None or bool(gradient.isfinite().all()) for gradient in gradients):
-            for parameter, gradient in zip(parameters, gradients):
-                parameter.grad = None if gradient is None else gradient / noise.numel()
-            for entry in self.optimizer.param_groups:
-                entry["lr"] = self.recipe.lora_rate.at(step, self.total)
-            self.optimizer.step()
+        self.tuner.step(error, noise.numel(), self.recipe.lora_rate.at(step, self.total))
         return error.detach()
 
     def _text_of(self, batch: int):
         return self._text.take(torch.zeros(batch, dtype=torch.long))
 
-    def _new_optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.lora.adapter.parameters(), betas=(0.9, 0.99))
-
     def state_dict(self) -> dict[str, Tensor]:
-        state = {f"adapter.{name}": tensor.detach().clone() for name, tensor in self.lora.adapter.state_dict().items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            state.update({f"optimizer.{index}.{key}": value.detach().clone() for key, value in slots.items()})
-        return state
+        return self.tuner.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Raises DistillError for the state of another second model."""
-        adapter, slots = {}, {}
-        for name, tensor in state.items():
-            place, key = name.split(".", 1)
-            if place == "adapter":
-                adapter[key] = tensor
-            else:
-                index, key = key.split(".", 1)
-                slots.setdefault(int(index), {})[key] = tensor.clone()
-        try:
-            self.lora.adapter.load_state_dict(adapter)
-        except RuntimeError as error:
-            raise DistillError(f"{TITLE}: the saved LoRA does not fit this one ({str(error).splitlines()[-1].strip()}). Start "
-                               "without resuming.") from error
-        self.optimizer = self._new_optimizer()
-        self.optimizer.load_state_dict({"state": slots, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        self.tuner.load_state_dict(state)
 
 
 def _check_pair(prior, lora) -> None:
