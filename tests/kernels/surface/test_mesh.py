@@ -43,6 +43,17 @@ def test_a_face_without_area_has_no_normal_and_no_gradient():
     assert normals.eq(0).all() and vertices.grad.eq(0).all()
 
 
+@pytest.mark.parametrize("size", [1e-3, 1e-7, 1e-9])
+def test_normals_of_small_triangles_keep_their_gradient(size):
+    # A surface that just misses a corner of the lattice cuts off triangles of any size.
+    vertices = (size * TET.float()).requires_grad_()
+    weights = torch.tensor([[1., 2, 3], [4, 5, 6], [-7, 8, 9], [1, 1, -2]])
+    (vertex_normals(vertices, TET_FACES) * weights).sum().backward()
+    unit = TET.clone().requires_grad_()
+    (vertex_normals(unit, TET_FACES) * weights).sum().backward()
+    torch.testing.assert_close(vertices.grad * size, unit.grad.float(), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("function", [face_normals, vertex_normals, signed_volume])
 def test_gradcheck(function):
     assert torch.autograd.gradcheck(lambda v: function(v, TET_FACES), TET.clone().requires_grad_())
