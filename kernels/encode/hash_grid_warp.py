@@ -22,11 +22,14 @@ _CELLS = """
 #define DISTILL3D_FETCH(place)
 #define DISTILL3D_FETCH_TO_WRITE(place)
 #define DISTILL3D_ADD(to, value) atomicAdd(&(to), value)
+#define DISTILL3D_ADD_PAIR(to, weight, a, b) atomicAdd(to, (weight) * (a)); atomicAdd((to) + 1, (weight) * (b))
 #else
 #define DISTILL3D_BATCH 32
 #define DISTILL3D_FETCH(place) __builtin_prefetch(place)
 #define DISTILL3D_FETCH_TO_WRITE(place) __builtin_prefetch(place, 1)
 #define DISTILL3D_ADD(to, value) (to) += (value)
+    typedef float Pair __attribute__((vector_size(8), aligned(4), may_alias));
+#define DISTILL3D_ADD_PAIR(to, weight, a, b) *(Pair*)(to) += (weight) * Pair{a, b}
 #endif
     const int blocks = (last_point - first_point + per - 1) / per;
     const int level = first_level + task / blocks;
@@ -121,8 +124,7 @@ _SCATTER = _CELLS + _WEIGHTS + """
             const float a = from[0], b = from[1];
             for (int k = 0; k < 8; k++) {
                 float* const to = out.data + (offset + row[k]) * features + f;
-                DISTILL3D_ADD(to[0], weight[k] * a);
-                DISTILL3D_ADD(to[1], weight[k] * b);
+                DISTILL3D_ADD_PAIR(to, weight[k], a, b);
             }
         }
     }

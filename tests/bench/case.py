@@ -45,16 +45,22 @@ class Row:
 
 
 def measure(case: Case, repeats: int, device: torch.device) -> list[Row]:
-    """A row for each backend that can run the case here, the reference first."""
+    """A row for each backend that can run the case here, the reference first. Backends take turns, so that what else the
+    machine does falls on all of them."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in _backends(case, device)}
+    for index in range(repeats + 1):
+        for name in times:
+            with _only(name):
+                found = _pass(case, device)
+            if index:  # the first pass pays for caches and allocations
+                times[name].append(found)
     rows = []
-    for name in _backends(case, device):
+    for name, taken in times.items():
+        _forget(case)  # freeing inside what was allocated outside would make the peak look smaller
         with _only(name):
-            _pass(case, device)  # the first pass pays for caches and allocations
-            times = [_pass(case, device) for _ in range(repeats)]
-            _forget(case)  # freeing inside what was allocated outside would make the peak look smaller
-            rows.append(Row(case.op, case.size, name, median(one for one, _ in times),
-                            median(two for _, two in times) if case.leaves else None,
-                            peak_memory(lambda: _pass(case, device), device)))
+            peak = peak_memory(lambda: _pass(case, device), device)
+        rows.append(Row(case.op, case.size, name, median(one for one, _ in taken),
+                        median(two for _, two in taken) if case.leaves else None, peak))
     return rows
 
 

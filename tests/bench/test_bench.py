@@ -15,13 +15,16 @@ def test_quick_run_measures_everything(tmp_path):
     done = subprocess.run([sys.executable, "-m", "tests.bench", "--quick", "--repeats", "1", "--device", "cpu", "--threads", "1",
                            "--json", str(path)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert not done.stderr
+    # Without a card Warp says so, once, past every switch for its messages.
+    assert [line for line in done.stderr.splitlines() if not line.startswith("Warp CUDA warning: Could not find")] == []
     found = json.loads(path.read_text())
     assert found["machine"]["threads"] == 1 and found["machine"]["device"].startswith("cpu")
     kernels = {row["op"]: row for row in found["kernels"] if row["backend"] == "torch"}
     assert set(kernels) == {"hash grid encode", "composite, accumulate", "march rays", "isosurface", "triangle ids", "bake texture",
                             "nearest on mesh", "unwrap, boxes", "unwrap, xatlas", "tet grid", "marching tets"}
     assert all(row["forward"] > 0 for row in kernels.values())
+    fast = {row["op"] for row in found["kernels"] if row["backend"] == "warp"}
+    assert fast == {"hash grid encode", "composite, accumulate", "march rays", "triangle ids"}
     assert {name for name, row in kernels.items() if row["backward"]} == {"hash grid encode", "composite, accumulate", "isosurface",
                                                                             "marching tets"}
     # At its peak the hash grid holds at least the gradient of its table, and the composite those of its inputs.
