@@ -248,7 +248,8 @@ def _gathered(x, table, along, layout, level_weights):
     kernel, table = gather_half if table.dtype == torch.float16 else gather, table.contiguous()
 
     def work(first, last):
-        _launch(kernel, first, last, (0, len(points)), points, grid, (int(has_along), along.view(-1), table.view(-1), out.view(-1)))
+        rest = int(has_along), along.view(-1), table.view(-1), out.view(-1)
+        _launch(kernel, first, last, (0, len(points)), points, grid, rest)
 
     in_parallel(work, active, active * len(points), x.device)
     return out
@@ -263,7 +264,8 @@ def _scattered(x, grad, along, layout, level_weights):
     grad = grad.to(x.dtype).contiguous()
 
     def work(first, last):
-        _launch(scatter, first, last, (0, len(points)), points, grid, (int(has_along), along.view(-1), grad.view(-1), out.view(-1)))
+        rest = int(has_along), along.view(-1), grad.view(-1), out.view(-1)
+        _launch(scatter, first, last, (0, len(points)), points, grid, rest)
 
     in_parallel(work, active, active * len(points), x.device)
     return out
@@ -278,8 +280,9 @@ def _turned(x, table, grad, layout, level_weights):
     step = 1 if _must_repeat(x.device) else max(active, 1)
 
     def work(first, last):
+        rest = table.view(-1), grad.view(-1), out.view(-1)
         for level in range(0, active, step):
-            _launch(kernel, level, min(level + step, active), (first, last), points, grid, (table.view(-1), grad.view(-1), out.view(-1)))
+            _launch(kernel, level, min(level + step, active), (first, last), points, grid, rest)
 
     in_parallel(work, len(points), active * len(points), x.device)
     return out

@@ -24,7 +24,7 @@ def test_quick_run_measures_everything(tmp_path):
                             "nearest on mesh", "unwrap, boxes", "unwrap, xatlas", "tet grid", "marching tets"}
     assert all(row["forward"] > 0 for row in kernels.values())
     fast = {row["op"] for row in found["kernels"] if row["backend"] == "warp"}
-    assert fast == {"hash grid encode", "composite, accumulate", "march rays", "triangle ids"}
+    assert fast >= {"hash grid encode", "composite, accumulate", "march rays", "triangle ids"}
     assert {name for name, row in kernels.items() if row["backward"]} == {"hash grid encode", "composite, accumulate", "isosurface",
                                                                             "marching tets"}
     # At its peak the hash grid holds at least the gradient of its table, and the composite those of its inputs.
