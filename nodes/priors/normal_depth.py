@@ -148,8 +148,8 @@ class NormalDepthPriorNode(ModelNode, Node):
             search_aliases=["richdreamer", "nd-mv", "normal depth diffusion", "geometry prior"],
             inputs=[
                 io.Combo.Input("model", options=choices(shipped=cls.shipped), tooltip="nd_mv_ema.ckpt (four views at once) or "
-                               "nd-laion_ema.ckpt (one view) in the checkpoints folder, or a folder that Train Normal-Depth "
-                               "Prior wrote."),
+                               "nd-laion_ema.ckpt (one view) in the checkpoints folder, a folder that Train Normal-Depth "
+                               "Prior wrote, or the small one that comes with the pack."),
                 views,
                 io.Int.Input("resolution", default=0, min=0, max=1024, step=8, tooltip="Side of what the model is shown, "
                              "pixels. 0: what it was trained on, 32 for four views (without autoencoder), 512 for one."),

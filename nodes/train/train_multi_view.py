@@ -62,7 +62,7 @@ class TrainNormalDepthPriorNode(Node):
         return io.Schema(
             node_id="Distill3D_TrainNormalDepthPrior", display_name=NormalDepthTrainer.name, category="Distill3D/train",
             description="Teaches a small diffusion model to paint normals and depth of several views of one object together, "
-                        "for Normal-Depth Prior. None comes with the pack.",
+                        "for Normal-Depth Prior: the way its built-in model was made.",
             search_aliases=["richdreamer", "nd-mv", "geometry prior"],
             inputs=[
                 VIEW_DATASET.Input("dataset", tooltip="From Shape Views, with picture normal and depth, and cameras all around."),
