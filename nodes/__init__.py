@@ -53,6 +53,7 @@ def _prior_nodes() -> list[type]:
     from .priors.albedo_prior import AlbedoPriorNode
     from .priors.builtin_prior import BuiltinPriorNode
     from .priors.deepfloyd_if import DeepFloydIFPriorNode
+    from .priors.dreambooth_prior import DreamBoothPriorNode
     from .priors.imagedream import ImageDreamPriorNode
     from .priors.lora_prior import LoRAPriorNode
     from .priors.model_prior import PriorFromModelNode
@@ -66,10 +67,11 @@ def _prior_nodes() -> list[type]:
 
     return [BuiltinPriorNode, PriorFromModelNode, StableDiffusionPriorNode, DeepFloydIFPriorNode, MVDreamPriorNode,
             Zero123PriorNode, ImageDreamPriorNode, NormalDepthPriorNode, AlbedoPriorNode, LoRAPriorNode,
-            ViewPromptNode, SaveTextEmbeddingsNode, SamplePriorNode, LangevinSampleNode]
+            DreamBoothPriorNode, ViewPromptNode, SaveTextEmbeddingsNode, SamplePriorNode, LangevinSampleNode]
 
 
 def _loss_nodes() -> list[type]:
+    from .losses.bsd import BSDLossNode
     from .losses.distortion import DistortionLossNode
     from .losses.laplacian import LaplacianLossNode
     from .losses.normal_consistency import NormalConsistencyLossNode
@@ -85,7 +87,7 @@ def _loss_nodes() -> list[type]:
     from .losses.sparsity import SparsityLossNode
     from .losses.vsd import VSDLossNode
 
-    return [SDSLossNode, VSDLossNode, SJCLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode,
+    return [SDSLossNode, VSDLossNode, BSDLossNode, SJCLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode,
             DistortionLossNode, NormalSmoothnessLossNode, NormalConsistencyLossNode, LaplacianLossNode,
             ReferenceRGBLossNode, ReferenceMaskLossNode, ReferenceDepthLossNode, ReferenceNormalLossNode]
 

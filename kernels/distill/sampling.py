@@ -25,3 +25,15 @@ def langevin_step(x: Tensor, z0: Tensor, sigma: float, size: float, noise: Tenso
     """
     return x + size * (z0 - x) + sigma * (2 * size) ** 0.5 * noise
 
+
+
+def implied_noise(z: Tensor, noise: Tensor, z0: Tensor, sigma: Tensor) -> Tensor:
+    """The noise that a denoiser's answer leaves: eps with z0 + sigma eps = z + sigma noise (Song et al. 2021, DDIM, eq. 12).
+
+    z, noise  [B,C,h,w] what the noisy image was made of
+    z0        [B,C,h,w] the denoiser's answer to it
+    sigma     [B] its noise level, above 0
+
+    z0 with this noise at a lower level is the next image of DDIM, which draws no noise of its own.
+    """
+    return noise + (z - z0) / sigma.reshape(-1, 1, 1, 1)

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Protocol, Sequence
+from typing import Any, Callable, Mapping, Protocol, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from .cameras import Cameras
+from .rng import Streams
 
 # The weights that come with the pack, in the layout of a DeepFloyd IF stage I pipeline.
 BUILTIN_FOLDER = Path(__file__).parents[1] / "priors" / "builtin"
@@ -129,6 +130,23 @@ class TunablePrior(Prior, Protocol):
         z, noise  as encode_image and add_noise have them
         is_blind  the adapter is not told of the cameras
         """
+
+
+class LearningPrior(TunablePrior, Protocol):
+    """A tunable prior that knows by itself what it is trained on, and keeps what that takes."""
+
+    def learn(self, z: Tensor, cameras: Cameras, read: Callable[[Cameras], Sequence[Condition]], step: int, total: int,
+              streams: Streams) -> Tensor:
+        """One step of its training. Returns its error before the step.
+
+        z     of what is rendered now, from `cameras`, as encode_image has it
+        read  the conditions of cameras: what guidance leads away from, and the text of each view
+        """
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Its weights, their optimiser, and what it keeps for its training."""
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...
 
 
 class PriorRecipe(Protocol):

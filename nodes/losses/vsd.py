@@ -50,9 +50,11 @@ class VSD:
     weight: Schedule = Schedule.of(1.0)
     name: str = "vsd"
 
+    title = TITLE  # begins its errors
+
     def __post_init__(self):
         for prior in (self.prior, self.lora):
-            check_shown(prior, self.image, TITLE)
+            check_shown(prior, self.image, self.title)
 
     @property
     def wanted(self) -> frozenset[str]:
@@ -71,8 +73,8 @@ class PreparedVSD(ScoreLoss):
         super().__init__(recipe, context)
         self.lora = context.priors(recipe.lora)
         self._text = self.lora.encode_prompts([recipe.prompt.text])
-        _check_pair(self.prior, self.lora)
-        self.tuner = Tuner(self.lora, TITLE, "LoRA")
+        _check_pair(self.prior, self.lora, self.title)
+        self.tuner = Tuner(self.lora, self.title, "LoRA")
 
     def __call__(self, rendering, cameras, step, streams) -> Term:
         shown = self._noised(rendering, cameras, step, streams)
@@ -103,17 +105,17 @@ class PreparedVSD(ScoreLoss):
         self.tuner.load_state_dict(state)
 
 
-def _check_pair(prior, lora) -> None:
+def _check_pair(prior, lora, title: str) -> None:
     """Whether both models speak of the same pictures and noise levels. Raises DistillError."""
     if not hasattr(lora, "adapter"):
-        raise DistillError(f'{TITLE}: "lora" has no weights that can be trained. Wire a LoRA Prior there, made from this prior.')
+        raise DistillError(f'{title}: "lora" has no weights that can be trained. Wire a LoRA Prior there, made from this prior.')
     ours, theirs = ((prior.channels, prior.size, prior.views, prior.timesteps) for prior in (prior, lora))
     if ours != theirs:
-        raise DistillError(f'{TITLE}: "prior" has (channels, size, views, timesteps) {ours} and "lora" {theirs}. Make the LoRA '
+        raise DistillError(f'{title}: "prior" has (channels, size, views, timesteps) {ours} and "lora" {theirs}. Make the LoRA '
                            "Prior from the same prior, or set both to one resolution.")
     t = torch.arange(0, prior.timesteps, max(prior.timesteps // 16, 1), device=prior.device)
     if not torch.allclose(prior.sigma(t).cpu(), lora.sigma(t.to(lora.device)).cpu(), rtol=1e-2):
-        raise DistillError(f'{TITLE}: "prior" and "lora" were trained with different noise levels. Make the LoRA Prior from '
+        raise DistillError(f'{title}: "prior" and "lora" were trained with different noise levels. Make the LoRA Prior from '
                            "the same prior.")
 
 

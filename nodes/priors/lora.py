@@ -63,6 +63,28 @@ class Adapter(nn.Module):
                 handle.remove()
 
 
+class WholeCopy(nn.Module):
+    """All weights of a network once more, in float32, to be trained in its place. It is not told of cameras."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.weights = nn.ParameterDict({name.replace(".", "/"): nn.Parameter(weight.detach().float().clone())
+                                         for name, weight in network.named_parameters()})
+
+    @contextmanager
+    def attached(self, network: nn.Module, camera: Tensor) -> Iterator[None]:
+        """Inside, the network computes with these weights, in the precision that it has."""
+        kept = dict(network.named_parameters())
+        owners = {name: network.get_submodule(name.rpartition(".")[0])._parameters for name in kept}
+        try:
+            for name, weight in kept.items():
+                owners[name][name.rpartition(".")[2]] = self.weights[name.replace(".", "/")].to(weight.dtype)
+            yield
+        finally:
+            for name, weight in kept.items():
+                owners[name][name.rpartition(".")[2]] = weight
+
+
 def projections(unet: nn.Module) -> Iterator[tuple[str, Linear]]:
     """The attention projections of a network by name."""
     return ((name, layer) for name, layer in unet.named_modules()

@@ -50,6 +50,8 @@ class LoRAPrior:
     published. What is not said here is the other prior's.
     """
 
+    name = NAME
+
     def __init__(self, base: Prior, rank: int, seed: int):
         self.base = base.private() if hasattr(base, "private") else base
         self.rank, self.seed = rank, seed
@@ -58,18 +60,21 @@ class LoRAPrior:
         return getattr(self.base, name)
 
     @cached_property
-    def adapter(self) -> Adapter:
+    def adapter(self) -> torch.nn.Module:
         network = getattr(self.base, "network", None)
         if network is None:
-            raise DistillError(f"{NAME}: a {type(self.base).__name__} does not give its network away. Use a Stable Diffusion, "
+            raise DistillError(f"{self.name}: a {type(self.base).__name__} does not give its network away. Use a Stable Diffusion, "
                                "DeepFloyd IF, Zero123, MVDream or Built-in Prior, or a Prior from MODEL.")
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             try:
-                return Adapter(network, self.rank).to(self.base.device)
+                return self._new_adapter(network).to(self.base.device)
             except ValueError as error:
-                raise DistillError(f"{NAME}: a {type(network).__name__} cannot have small weights beside its attention ({error}). "
+                raise DistillError(f"{self.name}: a {type(network).__name__} cannot have small weights beside its attention ({error}). "
                                    "Use a model of Stable Diffusion's family or DeepFloyd IF.") from error
+
+    def _new_adapter(self, network: torch.nn.Module) -> torch.nn.Module:
+        return Adapter(network, self.rank)
 
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[Condition], cameras: Cameras | None) -> list[Tensor]:
         return self._answer(z_t, t, conditions, cameras, is_blind=False)

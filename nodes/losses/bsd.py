@@ -1,0 +1,124 @@
+"""Bootstrapped score distillation (Sun et al. 2023, DreamCraft3D)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping
+
+import torch
+from torch import Tensor
+
+from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
+from ..core.cameras import Cameras
+from ..core.errors import DistillError
+from ..core.loss import Loss, RunContext, Term
+from ..core.picture import picture
+from ..core.prior import Condition, encode_negatives
+from ..core.schedule import Schedule
+from .score import image_input, timestep_inputs
+from .vsd import VSD, PreparedVSD
+
+TITLE = "BSD Loss"
+BOOTSTRAPPED = "bootstrapped."  # begins the names of the prior's part of the state
+
+
+@dataclass(frozen=True)
+class BSD(VSD):
+    """VSD whose prior learns too: from its own repainted renderings, in turns with the scene.
+
+    prior      from a DreamBooth Prior
+    guidance, t_max  published 2, and from 0.5 to 0.2 within 5000 steps
+    cycle      steps of a turn of both; published 1000
+    learning   of these, the first during which the prior learns and the scene does not; published 200
+    """
+
+    guidance: Schedule = Schedule.of(2.0)
+    t_min: Schedule = Schedule.of(0.05)
+    t_max: Schedule = Schedule.of(0.5)
+    name: str = "bsd"
+    cycle: int = 1000
+    learning: int = 200
+
+    title = TITLE
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.learning < self.cycle:
+            raise DistillError(f"{TITLE}: the prior learns for {self.learning} of every {self.cycle} steps, so the scene never "
+                               'does. Lower "learning" or raise "cycle".')
+
+    def prepare(self, context: RunContext) -> "PreparedBSD":
+        return PreparedBSD(self, context)
+
+
+class PreparedBSD(PreparedVSD):
+    """Owns the training of both models: their weights and optimisers are the state, and the repainted renderings."""
+
+    title = TITLE
+
+    def __init__(self, recipe: BSD, context: RunContext):
+        super().__init__(recipe, context)
+        if not hasattr(self.prior, "learn"):
+            raise DistillError(f'{TITLE}: "prior" does not learn. Wire a DreamBooth Prior there, made from this prior.')
+        if self.prior is self.lora:
+            raise DistillError(f'{TITLE}: "prior" and "lora" are one model, which cannot be held against itself. Wire a LoRA '
+                               "Prior, or a DreamBooth Prior with another seed.")
+
+    def __call__(self, rendering, cameras, step, streams) -> Term:
+        if step % self.recipe.cycle >= self.recipe.learning:
+            return super().__call__(rendering, cameras, step, streams)
+        with torch.no_grad():
+            z = self.prior.encode_image(picture(rendering, cameras, self.recipe.image))
+        error = self.prior.learn(z, cameras, self._conditions, step, self.total, streams)
+        return Term(z.new_zeros(()), {"prior error": error})
+
+    def _conditions(self, cameras: Cameras) -> list[Condition]:
+        """What guidance leads away from, and the text of each view."""
+        prompt = self.recipe.prompt
+        return [encode_negatives(self.prior, [prompt.negative] * len(cameras), self._encode),
+                self._encode(prompt.of_cameras(cameras))]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return super().state_dict() | {BOOTSTRAPPED + name: tensor for name, tensor in self.prior.state_dict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Raises DistillError for the state of other models."""
+        ours = {name[len(BOOTSTRAPPED):]: tensor for name, tensor in state.items() if name.startswith(BOOTSTRAPPED)}
+        super().load_state_dict({name: tensor for name, tensor in state.items() if not name.startswith(BOOTSTRAPPED)})
+        self.prior.load_state_dict(ours)
+
+
+class BSDLossNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_BSDLoss", display_name=TITLE, category="Distill3D/losses",
+            description="VSD whose prior learns too, from the scene's own renderings that it repaints: for textures "
+                        "(DreamCraft3D).",
+            search_aliases=["bsd", "bootstrapped score distillation", "dreamcraft3d", "dreambooth", "texture refinement"],
+            inputs=[
+                PRIOR.Input("prior", tooltip="From a DreamBooth Prior, which is distilled, and trained during the run."),
+                PRIOR.Input("lora", tooltip="From a LoRA Prior: the second model, which is trained on the renderings as they "
+                            "are."),
+                PROMPT.Input("prompt", tooltip="What the object should be, with view words; the second model reads it without."),
+                scheduled("guidance", 2.0, "Guidance scale of the prior in the standard form; published: 2.", min=0.0,
+                          max=1000.0, step=0.5),
+                *timestep_inputs(0.05, 0.5),
+                image_input(),
+                io.Int.Input("cycle", default=1000, min=1, max=1000000, tooltip="Steps after which prior and scene have both had "
+                             "their turn; published: 1000."),
+                io.Int.Input("learning", default=200, min=0, max=1000000, tooltip="The first steps of each cycle, in which the "
+                             "prior learns and the scene waits; published: 200."),
+                scheduled("lora_rate", 0.0001, "Learning rate of the second model; published: 0.0001, and 0.00001 for a full "
+                          "copy.", min=0.0, max=1.0, step=0.0001),
+                scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "
+                          "losses are relative to that.", min=0.0, max=1e6, step=0.01),
+                LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
+            ],
+            outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
+
+    @classmethod
+    def execute(cls, prior, lora, prompt, guidance=2.0, t_min=0.05, t_max=0.5, image="rgb", cycle=1000, learning=200,
+                lora_rate=0.0001, weight=1.0, losses: tuple[Loss, ...] = ()) -> io.NodeOutput:
+        loss = BSD(prior, lora, prompt, Schedule.of(guidance), Schedule.of(t_min), Schedule.of(t_max), image,
+                   Schedule.of(lora_rate), Schedule.of(weight), cycle=cycle, learning=learning)
+        return io.NodeOutput((*losses, loss))

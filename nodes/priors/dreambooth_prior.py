@@ -1,0 +1,153 @@
+"""DreamBooth Prior: another prior, trained during the run on what it makes of the scene's own renderings (DreamCraft3D)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ..comfy import PRIOR, Node, io, scheduled, seed_input
+from ..core.cameras import Cameras
+from ..core.prior import Condition, LoadedPriors, PriorRecipe, draw_timesteps
+from ..core.rng import Streams
+from ..core.schedule import Schedule
+from ..core.tuning import Tuner
+from .lora import WholeCopy
+from .lora_prior import LoRAPrior
+from .repaint import Repainted, repaint
+
+NAME = "DreamBooth Prior"
+LORA, COPY = "LoRA", "full copy"
+UNTEXTED = 0.1  # share of the pictures that are learned without their text, as published
+
+
+@dataclass(frozen=True)
+class DreamBooth:
+    """A recipe.
+
+    prior     the one that it begins as, and that repaints the renderings: its network stays as it is
+    weights   LORA: small weights beside the attention, told of the cameras; COPY: every weight, told of the view by the
+              prompt's words alone, as the published code does
+    rank      of the small weights
+    noise     t', up to which a rendering is noised before it is repainted, as a fraction of the prior's timesteps
+    guidance  of the repainting, standard form; steps of it
+    refresh   a batch is repainted every so many steps of training; kept: how many of the latest are trained on
+    rate      of the training (AdamW)
+    seed      of the small weights
+    """
+
+    prior: PriorRecipe
+    weights: str = LORA
+    rank: int = 4
+    noise: Schedule = Schedule.of(0.5)
+    guidance: float = 7.5
+    steps: int = 25
+    refresh: int = 25
+    kept: int = 10
+    rate: Schedule = Schedule.of(1e-4)
+    seed: int = 0
+
+    @property
+    def image(self) -> str:
+        return getattr(self.prior, "image", "")
+
+    def load(self, device: torch.device) -> "DreamBoothPrior":
+        return DreamBoothPrior(self.prior.load(device), self)
+
+    def load_from(self, priors: LoadedPriors) -> "DreamBoothPrior":
+        return DreamBoothPrior(priors(self.prior), self)
+
+
+class DreamBoothPrior(LoRAPrior):
+    """The LearningPrior contract over another prior."""
+
+    name = NAME
+
+    def __init__(self, base, recipe: DreamBooth):
+        super().__init__(base, recipe.rank, recipe.seed)
+        self.recipe = recipe
+        self.repainted: list[Repainted] = []
+
+    @cached_property
+    def tuner(self) -> Tuner:
+        # Not before it is asked for: the network may come only after the texts are encoded.
+        return Tuner(self, NAME, "model")
+
+    def _new_adapter(self, network: torch.nn.Module) -> torch.nn.Module:
+        return WholeCopy(network) if self.recipe.weights == COPY else super()._new_adapter(network)
+
+    def learn(self, z: Tensor, cameras: Cameras, read: Callable[[Cameras], Sequence[Condition]], step: int, total: int,
+              streams: Streams) -> Tensor:
+        recipe = self.recipe
+        if not self.repainted or step - self.repainted[-1].step >= recipe.refresh:
+            noise = self._noise_like(z, streams("repaint noise"))
+            t = min(int(recipe.noise.at(step, total) * self.timesteps), self.timesteps - 1)
+            picture = repaint(self.base, z, t, noise, read(cameras), cameras, recipe.guidance, recipe.steps)
+            self.repainted = [*self.repainted, Repainted(picture, cameras, step)][-recipe.kept:]
+        shown = self.repainted[int(torch.randint(len(self.repainted), (), generator=streams("repainted")))]
+        noise = self._noise_like(shown.z, streams("learning noise"))
+        t = draw_timesteps(self, len(shown.z), 0, self.timesteps - 1, streams("learning timestep")).to(shown.z.device)
+        is_untexted = torch.rand(len(shown.z), generator=streams("learning text")) < UNTEXTED
+        negative, positive = read(shown.cameras)
+        rows = torch.arange(len(shown.z)) + len(shown.z) * is_untexted
+        error = self.error(shown.z, noise, t, positive.join([positive, negative]).take(rows), shown.cameras)
+        self.tuner.step(error, noise.numel(), recipe.rate.at(step, total))
+        return error.detach()
+
+    def _noise_like(self, z: Tensor, generator: torch.Generator) -> Tensor:
+        return torch.randn((len(z), self.channels, *z.shape[2:]), generator=generator).to(z)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        state = {f"model.{name}": tensor for name, tensor in self.tuner.state_dict().items()}
+        for index, batch in enumerate(self.repainted):
+            state.update({f"repainted.{index}.{name}": tensor for name, tensor in batch.state_dict().items()})
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Raises DistillError for the state of another model."""
+        self.tuner.load_state_dict({name[len("model."):]: tensor for name, tensor in state.items() if name.startswith("model.")})
+        batches: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in state.items():
+            if name.startswith("repainted."):
+                _, index, key = name.split(".", 2)
+                batches.setdefault(int(index), {})[key] = tensor
+        self.repainted = [Repainted.of_state(batches[index], self.device) for index in sorted(batches)]
+
+
+class DreamBoothPriorNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_DreamBoothPrior", display_name=NAME, category="Distill3D/priors",
+            description="Another prior that BSD Loss trains, during the run, on what that prior makes of the scene's renderings.",
+            search_aliases=["dreambooth", "bsd", "dreamcraft3d", "bootstrapped", "fine-tune"],
+            inputs=[
+                PRIOR.Input("prior", tooltip="The prior that it begins as, and that repaints the renderings. Its network stays "
+                            "as it is; of a Prior from MODEL a copy is made."),
+                io.Combo.Input("weights", options=[LORA, COPY], default=LORA, tooltip="LoRA: small weights beside the attention, "
+                               "told of the cameras. full copy: every weight once more, as published; takes the network's "
+                               "memory four times over."),
+                io.Int.Input("rank", default=4, min=1, max=128, tooltip="Rank of the small weights of LoRA."),
+                scheduled("noise", 0.5, "How far a rendering is noised before it is repainted, as a fraction of the prior's "
+                          "timesteps. It should fall during the run; published: from 0.5 to 0.2 within 5000 steps.", min=0.0,
+                          max=1.0, step=0.05),
+                io.Float.Input("guidance", default=7.5, min=0.0, max=1000.0, step=0.5, tooltip="Guidance scale of the "
+                               "repainting, standard form; published: 7.5."),
+                io.Int.Input("steps", default=25, min=1, max=1000, tooltip="Denoising steps of the repainting; published: 25."),
+                io.Int.Input("refresh", default=25, min=1, max=100000, tooltip="After so many steps of training, a batch is "
+                             "repainted anew; published: 25."),
+                io.Int.Input("kept", default=10, min=1, max=1000, tooltip="How many of the latest repainted batches are trained "
+                             "on; published: 10."),
+                scheduled("rate", 0.0001, "Learning rate; published: 0.00001 for a full copy.", min=0.0, max=1.0, step=0.0001),
+                seed_input("Of the small weights that training starts from."),
+            ],
+            outputs=[PRIOR.Output("prior", tooltip="For the input prior of BSD Loss, which trains it. Untrained, it answers as "
+                                  "the prior that came in.")])
+
+    @classmethod
+    def execute(cls, prior, weights=LORA, rank=4, noise=0.5, guidance=7.5, steps=25, refresh=25, kept=10, rate=0.0001,
+                seed=0) -> io.NodeOutput:
+        return io.NodeOutput(DreamBooth(prior, weights, rank, Schedule.of(noise), guidance, steps, refresh, kept,
+                                        Schedule.of(rate), seed))

@@ -1,0 +1,54 @@
+"""Renderings as a prior would have painted them, kept to train on."""
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ...kernels.distill.guidance import guide
+from ...kernels.distill.sampling import implied_noise
+from ..core.cameras import Cameras
+from ..core.prior import Condition, Prior
+
+PIXELS = 3  # channels of a prior that denoises pixels, whose answers are limited to [-1,1]
+
+
+@torch.no_grad()
+def repaint(prior: Prior, z: Tensor, t: int, noise: Tensor, conditions: Sequence[Condition], cameras: Cameras, guidance: float,
+            steps: int) -> Tensor:
+    """z [B,C,h,w] with `noise` up to timestep t, and denoised again by DDIM in `steps` steps: the rendering that DreamCraft3D
+    calls augmented (Sun et al. 2023, sec. 3.4).
+
+    conditions  negative and positive, for guidance in the standard form
+
+    Channels behind those that the prior denoises are a condition and stay.
+    """
+    clean, condition = z[:, :prior.channels], z[:, prior.channels:]
+    for level in torch.linspace(t, 0, steps + 1)[:-1].round().long().tolist():
+        times = torch.full((len(z),), level, device=z.device)
+        z_t = prior.add_noise(torch.cat([clean, condition], 1), noise, times)
+        z0 = guide(*prior.denoise(z_t, times, conditions, cameras), guidance)
+        z0 = z0.clamp(-1, 1) if prior.channels == PIXELS else z0
+        noise, clean = implied_noise(clean, noise, z0, prior.sigma(times)), z0
+    return torch.cat([clean, condition], 1)
+
+
+@dataclass
+class Repainted:
+    """One batch: z as encode_image has it, the cameras that it was seen from, and the step at which it was painted."""
+
+    z: Tensor
+    cameras: Cameras
+    step: int
+
+    def state_dict(self) -> dict[str, Tensor]:
+        cameras = {field.name: torch.as_tensor(getattr(self.cameras, field.name)) for field in fields(Cameras)}
+        return {"z": self.z, "step": torch.tensor(self.step), **cameras}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor], device: torch.device) -> "Repainted":
+        cameras = {field.name: state[field.name] for field in fields(Cameras)}
+        size = {name: int(cameras.pop(name)) for name in ("height", "width")}
+        return cls(state["z"].to(device), Cameras(**cameras, **size).to(device), int(state["step"]))
