@@ -61,9 +61,8 @@ def run(name, machine, only=None, **settings):
     if only:
         ends = [node.id for node in graph.nodes.values() if node.title == only]
         graph = replace(graph, nodes={one: graph.nodes[one] for one in needed_order(graph, registry, ends)})
-    present = {node.title for node in graph.nodes.values()} | {registry[node.type].define_schema().display_name
-                                                              for node in graph.nodes.values()}
-    small = {key: value for key, value in SMALL.items() if key.split(".")[0] in present}
+    small = {f"{node.id}.{name}": value for node in graph.nodes.values() for key, value in SMALL.items()
+             for title, name in [key.split(".")] if schema.display_name(registry[node.type]) == title}
     result = run_workflow(graph, {**small, **settings}, host=machine)
     assert not machine.warnings  # a gradient that is not finite would be one
     assert all(path.stat().st_size for path in result.files)
@@ -80,6 +79,20 @@ def test_stable_diffusion_from_load_checkpoint(machine):
     write_tokenizer(folder(machine, "text_encoders") / "clip_tokenizer")
     prior, files = run("dreamfusion_sd", machine, PICTURE, **{"ckpt_name": "tiny.safetensors", "Prior from MODEL.resolution": 64,
                                                            "Objective.resolution": 8})
+    assert prior == StableDiffusion(str(path.resolve()), resolution=64) and files == [".png"]
+
+
+def test_magic3d_from_load_checkpoint(machine):
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    from tiny_sd import write_file, write_tokenizer
+
+    path = write_file(folder(machine, "checkpoints") / "tiny.safetensors", "sd1")
+    write_tokenizer(folder(machine, "text_encoders") / "clip_tokenizer")
+    prior, files = run("magic3d_sd", machine, PICTURE, **{
+        "ckpt_name": "tiny.safetensors", "Prior from MODEL.resolution": 64, "Objective of the volume.resolution": 8,
+        "Objective of the mesh.resolution": 16, "Scene to Tet Grid.resolution": 16, "Hash Grid Volume.log2_size": 10,
+        "Volume Renderer.samples": 48})
     assert prior == StableDiffusion(str(path.resolve()), resolution=64) and files == [".png"]
 
 
