@@ -5,7 +5,9 @@ about to run them. Warp compiles a file when one of its kernels first runs and k
 """
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, Callable, Sequence
@@ -35,8 +37,24 @@ def start() -> Any:
     import warp
 
     warp.config.log_level = max(warp.config.log_level, warp.LOG_ERROR)
-    warp.init()
+    with contextlib.nullcontext() if torch.cuda.is_available() else _native_silence():
+        warp.init()
     return warp
+
+
+@contextlib.contextmanager
+def _native_silence() -> Iterator[None]:
+    """Keeps what native code writes to standard error from being seen: without a GPU Warp says so at every start, and no
+    setting of its own stops that."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
 
 
 def launch(kernel: Any, size: int, arguments: Sequence[Any], device: torch.device) -> None:
