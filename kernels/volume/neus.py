@@ -24,6 +24,19 @@ def incidence(normal: Tensor, direction: Tensor, annealing: float = 1.0) -> Tens
     return -((1 - annealing) * F.relu(0.5 - 0.5 * cosine) + annealing * F.relu(-cosine))
 
 
+def opaque_density(sdf: Tensor, sharpness: Tensor) -> Tensor:
+    """The density that hides what NeuS hides, on rays that meet the surface head on (eq. 10): s (1 - Phi(s x)), 1/length.
+
+    sdf [S], negative inside; sharpness [] s > 0. Returns [S] in [0, s], half of s at the surface. Differentiable in both.
+    """
+    return sharpness * torch.sigmoid(-sharpness * sdf)
+
+
+def weight_density(sdf: Tensor, sharpness: Tensor) -> Tensor:
+    """The logistic density s Phi (1 - Phi) [S], 1/length: how much of the light on such a ray comes from each place."""
+    return opaque_density(sdf, sharpness) * torch.sigmoid(sharpness * sdf)
+
+
 def neus_alpha(sdf: Tensor, slope: Tensor, delta: Tensor, sharpness: Tensor) -> Tensor:
     """The opacity of each sample's segment (eq. 13): max(0, (Phi(near) - Phi(far)) / Phi(near)), Phi(x) = sigmoid(s x).
 

@@ -1,4 +1,4 @@
-"""Surface normals of a density field: the direction in which density falls fastest."""
+"""Surface normals of a density field, the direction in which density falls fastest, or of a signed distance."""
 from __future__ import annotations
 
 from typing import Callable
@@ -57,6 +57,24 @@ def finite_difference_normals(density_fn: DensityFn, x: torch.Tensor, epsilon: f
     in one call. Both are differentiable, and the field is differentiated once only.
     Raises ShapeError, ValueError.
     """
+    density, difference = _differences(density_fn, x, epsilon, scheme, density)
+    return density, _unit(-difference)
+
+
+def finite_difference_gradient(sdf_fn: DensityFn, x: torch.Tensor, epsilon: float, scheme: str = "forward",
+                               sdf: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Signed distance at points, its gradient, and the normals: where it points, for distances grow outwards.
+
+    Arguments as of `finite_difference_normals`. Returns sdf [N], gradient [N, 3], of length 1 where the distance is a true
+    one, and unit normals [N, 3]. Everything else as there.
+    """
+    sdf, difference = _differences(sdf_fn, x, epsilon, scheme, sdf)
+    return sdf, difference / (epsilon if scheme == "forward" else 2 * epsilon), _unit(difference)
+
+
+def _differences(fn: DensityFn, x: torch.Tensor, epsilon: float, scheme: str,
+                 value: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """fn at x [N], and its differences along the axes [N, 3]."""
     check_shape("x", x, "N", 3)
     if not epsilon > 0:
         raise ValueError(f"epsilon must be positive, got {epsilon}")
@@ -65,16 +83,16 @@ def finite_difference_normals(density_fn: DensityFn, x: torch.Tensor, epsilon: f
     shift = epsilon * torch.eye(3, device=x.device, dtype=x.dtype)
     shifts = shift if scheme == "forward" else torch.cat((shift, -shift))
     points = [(x[None] + shifts[:, None]).reshape(-1, 3)]
-    if density is None:
+    if value is None:
         points.insert(0, x)
-    values = density_fn(torch.cat(points))
-    check_shape("density_fn(x)", values, sum(part.shape[0] for part in points))
-    if density is None:
-        density, values = values.split((x.shape[0], values.shape[0] - x.shape[0]))
-    check_shape("density", density, x.shape[0])
+    values = fn(torch.cat(points))
+    check_shape("the function of x", values, sum(part.shape[0] for part in points))
+    if value is None:
+        value, values = values.split((x.shape[0], values.shape[0] - x.shape[0]))
+    check_shape("the value at x", value, x.shape[0])
     near = values.reshape(shifts.shape[0], x.shape[0])
-    difference = near - density if scheme == "forward" else near[:3] - near[3:]
-    return density, _unit(-difference.t())
+    difference = near - value if scheme == "forward" else near[:3] - near[3:]
+    return value, difference.t()
 
 
 def _unit(vector: torch.Tensor) -> torch.Tensor:

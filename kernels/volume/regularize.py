@@ -62,6 +62,16 @@ def orientation(weights: Tensor, normal: Tensor, direction: Tensor, ray: Tensor,
     return (weights * away).sum() / hit.sum().clamp_min(1)
 
 
+def eikonal(gradient: Tensor) -> Tensor:
+    """Mean of (|g| - 1)^2: 0 where a signed distance is a true one (Gropp et al. 2020, eq. 2).
+
+    gradient [S,3] of the distance. Returns a scalar; 0 for no sample. Differentiable; where g is 0, no gradient.
+    Raises ShapeError.
+    """
+    check_shape("gradient", gradient, "S", 3)
+    return _mean((gradient.norm(dim=-1) - 1).square())
+
+
 def _mean(values: Tensor) -> Tensor:
     """The mean, 0 for no element."""
     return values.sum() / max(values.numel(), 1)

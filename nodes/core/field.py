@@ -9,11 +9,14 @@ from torch import Tensor, nn
 
 @dataclass
 class FieldOutput:
-    """density [N] >= 0, 1/length; features [N,C] before the material's activation; normal [N,3] unit or None."""
+    """density [N] >= 0, 1/length; features [N,C] before the material's activation; normal [N,3] unit or None; of a signed
+    distance also sdf [N], negative inside, and with normals its gradient [N,3]."""
 
     density: Tensor
     features: Tensor
     normal: Tensor | None = None
+    sdf: Tensor | None = None
+    gradient: Tensor | None = None
 
 
 class VolumeField(Protocol):
@@ -29,6 +32,20 @@ class VolumeField(Protocol):
     def update(self, step: int, total: int) -> None: ...
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]: ...
+
+
+class SignedDistanceField(VolumeField, Protocol):
+    """A volume whose surface is where sdf [N], world units, negative inside, is 0. sharpness [] > 0, 1/length: the surface is
+    about its inverse thick. Its density is that of kernels.volume.neus.opaque_density."""
+
+    sharpness: Tensor
+
+    def sdf(self, x: Tensor) -> Tensor: ...
+
+
+def has_distance(field: nn.Module) -> bool:
+    """Whether the field is a SignedDistanceField."""
+    return callable(getattr(field, "sdf", None))
 
 
 @dataclass

@@ -30,7 +30,8 @@ class Samples:
 
     ray [S] int64 sorted, rays: their number R; t, delta [S]; weights [S]; density [S];
     normal [S,3] unit, or None; direction [S,3] unit, of the ray;
-    nearby [S,3] unit normals at random points NEARBY away (the standard deviation along each axis), where asked for
+    nearby [S,3] unit normals at random points NEARBY away (the standard deviation along each axis), where asked for;
+    gradient [S,3] of the signed distance, where the scene has one
     """
 
     ray: Tensor
@@ -42,6 +43,7 @@ class Samples:
     normal: Tensor | None
     direction: Tensor
     nearby: Tensor | None = None
+    gradient: Tensor | None = None
 
 
 @dataclass

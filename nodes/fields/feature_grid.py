@@ -65,8 +65,10 @@ class FeatureGridModule(nn.Module):
                 self.head[0].weight.copy_(learned.hidden)
                 self.head[2].weight.zero_()[:kept] = learned.output[:kept]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(encode_hash_grid((x - self.box[0]) / (self.box[1] - self.box[0]), self.table, self.layout))
+    def forward(self, x: Tensor, active_levels: float | None = None) -> Tensor:
+        """Features [N,C] at world points [N,3]; active_levels: see encode_hash_grid."""
+        place = (x - self.box[0]) / (self.box[1] - self.box[0])
+        return self.head(encode_hash_grid(place, self.table, self.layout, active_levels))
 
     def learned(self) -> Learned:
         """The present parameters, copied to the CPU."""

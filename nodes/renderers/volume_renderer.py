@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -26,13 +27,32 @@ class VolumeRenderer:
     occupancy: int = 32
     threshold: float = 0.01
     max_samples: int = 2**22
+    title: ClassVar[str] = "Volume Renderer"
 
     def __post_init__(self):
         if self.samples < 1 or self.max_samples < 1 or self.occupancy < 0:
-            raise DistillError("Volume Renderer: samples and max_samples must be 1 or more and occupancy 0 or more.")
+            raise DistillError(f"{self.title}: samples and max_samples must be 1 or more and occupancy 0 or more.")
 
     def build(self, field: nn.Module, material: nn.Module, background: nn.Module) -> "VolumeScene":
         return VolumeScene(self, field, material, background)
+
+
+def renderer_inputs(filling: str) -> list:
+    """The sockets and widgets of VolumeRenderer. filling: what the field is."""
+    return [
+        FIELD.Input("field", tooltip=filling),
+        MATERIAL.Input("material", tooltip="How the field's features become colour."),
+        BACKGROUND.Input("background", tooltip="What rays see that pass by."),
+        io.Int.Input("samples", default=80, min=1, max=8192, tooltip="Steps along the diagonal of the field's "
+                     "bounds; the step is the same everywhere. Published: 512. 80 suits pictures of 32 pixels."),
+        io.Int.Input("occupancy", default=32, min=0, max=256, tooltip="Cells per axis of the grid that skips empty "
+                     "space; 0 looks everywhere."),
+        io.Float.Input("occupancy_threshold", default=0.01, min=0.0, max=1.0, step=0.0001, round=False,
+                       tooltip="A cell counts as empty where one step through it is less opaque than this."),
+        io.Int.Input("max_samples", default=4_194_304, min=1024, max=1_073_741_824, step=1024,
+                     tooltip="Most samples of one training step, which bounds memory: above it the step grows."),
+        seed_input("Of the parameters that training starts from. Same seed, same result, bit for bit on the CPU."),
+    ]
 
 
 class VolumeRendererNode(Node):
@@ -42,20 +62,7 @@ class VolumeRendererNode(Node):
             node_id="Distill3D_VolumeRenderer", display_name="Volume Renderer", category="Distill3D/renderers",
             description="Pictures of a field of density and colour, by samples along rays (NeRF).",
             search_aliases=["nerf", "ray marching", "volume scene"],
-            inputs=[
-                FIELD.Input("field", tooltip="What fills space: one of the volumes."),
-                MATERIAL.Input("material", tooltip="How the field's features become colour."),
-                BACKGROUND.Input("background", tooltip="What rays see that pass by."),
-                io.Int.Input("samples", default=80, min=1, max=8192, tooltip="Steps along the diagonal of the field's "
-                             "bounds; the step is the same everywhere. Published: 512. 80 suits pictures of 32 pixels."),
-                io.Int.Input("occupancy", default=32, min=0, max=256, tooltip="Cells per axis of the grid that skips empty "
-                             "space; 0 looks everywhere."),
-                io.Float.Input("occupancy_threshold", default=0.01, min=0.0, max=1.0, step=0.0001, round=False,
-                               tooltip="A cell counts as empty where one step through it is less opaque than this."),
-                io.Int.Input("max_samples", default=4_194_304, min=1024, max=1_073_741_824, step=1024,
-                             tooltip="Most samples of one training step, which bounds memory: above it the step grows."),
-                seed_input("Of the parameters that training starts from. Same seed, same result, bit for bit on the CPU."),
-            ],
+            inputs=renderer_inputs("What fills space: one of the volumes."),
             outputs=[SCENE.Output("scene", tooltip="For Optimize, or to be looked at as it is.")])
 
     @classmethod

@@ -46,6 +46,8 @@ class VolumeScene(nn.Module):
     `wanted` names "normal" as well. Any resolution, whatever the training's.
     """
 
+    weighs_by_normal = False
+
     def __init__(self, recipe: "VolumeRenderer", field: nn.Module, material: nn.Module, background: nn.Module):
         super().__init__()
         self.recipe, self.field, self.material, self.background = recipe, field, material, background
@@ -73,7 +75,7 @@ class VolumeScene(nn.Module):
         self.field.update(step, total)
         if self.recipe.occupancy and step % _OCCUPANCY_EVERY == 0:
             with torch.no_grad():
-                grid = update_occupancy(self._occupancy(), self.field.density, self.step_length, step,
+                grid = update_occupancy(self._occupancy(), self._visible, self.step_length, step,
                                         streams("occupancy"), threshold=self.recipe.threshold)
                 self.occupancy_value.copy_(grid.value)
                 self.occupancy_binary.copy_(grid.binary)
@@ -86,7 +88,7 @@ class VolumeScene(nn.Module):
         wanted, recording = frozenset(wanted), torch.is_grad_enabled()
         mode = "albedo"
         if "rgb" in wanted:
-            mode = shading_mode(self.material, light, step, self.total, streams, shading, "Volume Renderer")
+            mode = shading_mode(self.material, light, step, self.total, streams, shading, self.recipe.title)
         # The host runs nodes in inference mode, whose tensors cannot be differentiated: analytic normals need that.
         with torch.inference_mode(False), torch.set_grad_enabled(recording):
             return self._render(differentiable(cameras), differentiable(light), wanted, mode, streams, recording)
@@ -124,8 +126,9 @@ class VolumeScene(nn.Module):
         ray, count = samples.ray, samples.rays
         colored = bool(wanted & {"rgb", "albedo"})
         shaded = colored and self.material.needs_normal(mode)
-        position, found = self._evaluate(rays, samples, colored, "normal" in wanted or shaded)
-        weights, opacity = composite(found.density, samples.delta, ray, count)
+        position, found = self._evaluate(rays, samples, colored,
+                                         "normal" in wanted or shaded or self.weighs_by_normal)
+        weights, opacity = self._weights(found, samples, rays.direction[ray])
         images = {"opacity": opacity[:, None].clamp(max=1)}
         if colored:
             lit = light_of(light, rays.view[ray]) if shaded else None
@@ -141,8 +144,16 @@ class VolumeScene(nn.Module):
         if "samples" in wanted:
             kept = Samples(ray, count, samples.t, samples.delta, weights, found.density,
                            found.normal if "normal" in wanted else None, rays.direction[ray],
-                           self._normals_nearby(position, streams) if "nearby" in wanted else None)
+                           self._normals_nearby(position, streams) if "nearby" in wanted else None, found.gradient)
         return images, kept
+
+    def _weights(self, found: FieldOutput, samples: RaySamples, direction: Tensor) -> tuple[Tensor, Tensor]:
+        """weights [S] of samples seen along `direction` [S,3], and opacity [R]."""
+        return composite(found.density, samples.delta, samples.ray, samples.rays)
+
+    def _visible(self, x: Tensor) -> Tensor:
+        """What tells occupied cells from empty ones: density [N], or as much of it as can be seen, at x [N,3]."""
+        return self.field.density(x)
 
     def _normals_nearby(self, position: Tensor, streams: Streams | None) -> Tensor:
         """Normals [S,3] at points near `position` [S,3]."""
@@ -194,5 +205,5 @@ def _joined(parts: list[Samples]) -> Samples:
     for part in parts:
         starts.append(starts[-1] + part.rays)
     columns = {name: None if getattr(parts[0], name) is None else torch.cat([getattr(part, name) for part in parts])
-               for name in ("t", "delta", "weights", "density", "normal", "direction", "nearby")}
+               for name in ("t", "delta", "weights", "density", "normal", "direction", "nearby", "gradient")}
     return Samples(torch.cat([part.ray + start for part, start in zip(parts, starts)]), starts[-1], **columns)

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from distill3d.kernels.checks import ShapeError
-from distill3d.kernels.volume.composite import composite_alpha
-from distill3d.kernels.volume.neus import incidence, neus_alpha
+from distill3d.kernels.volume.composite import composite, composite_alpha
+from distill3d.kernels.volume.neus import incidence, neus_alpha, opaque_density, weight_density
 
 SHARP = torch.tensor(40.0, dtype=torch.float64)
 
@@ -39,6 +39,16 @@ def test_weights_are_the_logistic_density_around_the_surface():
     torch.testing.assert_close(weights / delta, SHARP * 0.6 * phi * (1 - phi), rtol=0, atol=1e-2)
     assert abs(t[weights.argmax()].item() - 0.5 / 0.6) <= delta[0].item()
     assert opacity.item() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_densities_hide_what_alphas_hide_on_rays_that_meet_the_surface_head_on():
+    t, sdf, slope, delta = ray_through_a_plane(slope=-1.0, length=1.0)
+    ray = torch.zeros(len(t), dtype=torch.int64)
+    weights, _ = composite_alpha(neus_alpha(sdf, slope, delta, SHARP), ray, 1)
+    by_density, _ = composite(opaque_density(sdf, SHARP), delta, ray, 1)
+    torch.testing.assert_close(by_density, weights, rtol=0, atol=2e-4)
+    torch.testing.assert_close(weight_density(sdf, SHARP) * delta, weights, rtol=0, atol=2e-4)
+    assert opaque_density(torch.zeros(1, dtype=torch.float64), SHARP).item() == pytest.approx(20)
 
 
 def test_nothing_overflows_far_from_the_surface():

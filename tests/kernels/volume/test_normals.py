@@ -3,7 +3,7 @@ import torch
 from torch.autograd import gradcheck
 
 from distill3d.kernels.checks import ShapeError
-from distill3d.kernels.volume.normals import analytic_normals, finite_difference_normals
+from distill3d.kernels.volume.normals import analytic_normals, finite_difference_gradient, finite_difference_normals
 
 
 def blob(points):
@@ -39,6 +39,17 @@ def test_finite_differences_converge(scheme, error):
     _, finer = finite_difference_normals(blob, x, 5e-4, scheme)
     ratio = distance / (finer - outwards(x)).abs().max()
     assert ratio == pytest.approx({"forward": 2, "central": 4}[scheme], rel=0.1)
+
+
+@pytest.mark.parametrize("scheme, error", [("forward", 2e-3), ("central", 1e-6)])
+def test_the_gradient_of_a_distance(scheme, error):
+    x = points()
+    sdf, gradient, normal = finite_difference_gradient(lambda p: 3 * p.norm(dim=1), x, 1e-3, scheme)
+    torch.testing.assert_close(sdf, 3 * x.norm(dim=1))
+    torch.testing.assert_close(gradient, 3 * outwards(x), atol=3 * error, rtol=0)
+    torch.testing.assert_close(normal, outwards(x), atol=error, rtol=0)
+    known = finite_difference_gradient(lambda p: 3 * p.norm(dim=1), x, 1e-3, scheme, sdf)[1]
+    torch.testing.assert_close(known, gradient)
 
 
 @pytest.mark.parametrize("scheme, evaluations", [("forward", 4), ("central", 7)])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distill3d.kernels.checks import ShapeError
-from distill3d.kernels.volume.regularize import opacity_entropy, orientation, sparsity
+from distill3d.kernels.volume.regularize import eikonal, opacity_entropy, orientation, sparsity
 
 
 def test_sparsity_is_the_mean_of_the_published_root():
@@ -87,8 +87,17 @@ def test_orientation_names_the_argument_with_the_wrong_shape():
         orientation(weights, normal, direction, ray[:1], rays)
 
 
+def test_eikonal():
+    gradient = torch.tensor([[0.0, 0.6, 0.8], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]], requires_grad=True)
+    value = eikonal(gradient)
+    assert value.item() == pytest.approx((0 + 1 + 1) / 3)
+    value.backward()
+    assert torch.isfinite(gradient.grad).all() and gradient.grad[1, 0] > 0
+
+
 def test_empty_inputs_give_zero():
     nothing = torch.zeros(0)
+    assert eikonal(torch.zeros(0, 3)).item() == 0
     assert sparsity(nothing).item() == 0
     assert opacity_entropy(nothing).item() == 0
     assert orientation(nothing, torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), 4).item() == 0

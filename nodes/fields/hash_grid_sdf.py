@@ -1,0 +1,143 @@
+"""Hash Grid SDF: a signed distance out of a hash grid and a small network, for the NeuS Renderer."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ...kernels.volume.neus import opaque_density
+from ...kernels.volume.normals import finite_difference_gradient
+from ..comfy import FIELD, Node, io, scheduled
+from ..core.errors import DistillError
+from ..core.field import FieldOutput
+from ..core.schedule import Schedule
+from .feature_grid import FeatureGrid, check_sizes, grid_inputs
+from .initial import cube, radius_input
+from .initial_surface import InitialEllipsoid, ellipsoid_inputs
+
+TITLE = "Hash Grid SDF"
+SCHEMES = ("central", "forward")
+_SHARPEST = 1e6
+
+
+class InitialDistance(Protocol):
+    def sdf(self, x: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class HashGridSDF:
+    """Recipe of a signed distance: an initial surface's plus what a network after a hash grid makes of the place.
+
+    radius         the field fills [-radius, radius]^3
+    grid           the hash grid, whose network also gives the material's features
+    active_levels  see HashGridVolume
+    epsilon        step of the finite differences that normals come from, world units. Never grows within a run.
+                   threestudio: 0.01; Li et al. 2023 (Neuralangelo) shrink it with the cells of the finest active level
+    scheme         "central": six more evaluations, exact on spheres; "forward": three, whose normals lean by about
+                   epsilon / (2 radius of curvature)
+    sharpness      s at the start, 1/length; published exp(3) = 20
+    """
+
+    radius: float = 1.15
+    initial: InitialDistance = InitialEllipsoid()
+    grid: FeatureGrid = field(default_factory=FeatureGrid)
+    active_levels: Schedule = Schedule.of(32)
+    epsilon: Schedule = Schedule.of(0.01)
+    scheme: str = SCHEMES[0]
+    sharpness: float = 20.0
+
+    def __post_init__(self):
+        check_sizes(TITLE, self.grid.base, self.grid.finest)
+        if self.scheme not in SCHEMES:
+            raise DistillError(f'{TITLE}: differences "{self.scheme}" are unknown. Use one of {", ".join(SCHEMES)}.')
+        if not (min(value for _, value in self.epsilon.keyframes) > 0 and self.sharpness > 0):
+            raise DistillError(f"{TITLE}: epsilon and sharpness must be positive.")
+
+    def build(self, channels: int) -> "HashGridSDFModule":
+        return HashGridSDFModule(self, channels)
+
+
+class HashGridSDFModule(nn.Module):
+    """See HashGridSDF. A SignedDistanceField whose features come first in the network's output and the distance last.
+
+    The table is of the group "encoding", the network of "network", ln(s) / 10 of "variance" (the published parametrisation).
+    """
+
+    wants_variance = False
+
+    def __init__(self, recipe: HashGridSDF, channels: int):
+        super().__init__()
+        self.recipe = recipe
+        self.register_buffer("bounds", cube(recipe.radius), persistent=False)
+        self.network = recipe.grid.build(channels + 1, self.bounds)
+        self.variance = nn.Parameter(torch.tensor(math.log(recipe.sharpness) / 10))
+        # In the state, so that a trained scene keeps its levels and its step when it is rendered or trained further.
+        self.register_buffer("active", torch.zeros(()))
+        self.register_buffer("epsilon", torch.tensor(torch.inf))
+        self.update(0, 1)
+
+    @property
+    def sharpness(self) -> Tensor:
+        return torch.exp(10 * self.variance).clamp(max=_SHARPEST)
+
+    def sdf(self, x: Tensor) -> Tensor:
+        return self._evaluate(x)[0]
+
+    def density(self, x: Tensor) -> Tensor:
+        return opaque_density(self.sdf(x), self.sharpness)
+
+    def forward(self, x: Tensor, variance: Tensor | None = None, normals: bool = False) -> FieldOutput:
+        sdf, features = self._evaluate(x)
+        gradient = normal = None
+        if normals:
+            _, gradient, normal = finite_difference_gradient(self.sdf, x, float(self.epsilon), self.recipe.scheme, sdf)
+        return FieldOutput(opaque_density(sdf, self.sharpness), features, normal, sdf, gradient)
+
+    def update(self, step: int, total: int) -> None:
+        wanted = int(self.recipe.active_levels.at(step, total) + 1e-6)
+        self.active.clamp_(min=float(min(max(wanted, 1), self.recipe.grid.levels)))
+        self.epsilon.clamp_(max=self.recipe.epsilon.at(step, total))
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {**self.network.parameter_groups(), "variance": [self.variance]}
+
+    def _evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.network(x, float(self.active))
+        return self.recipe.initial.sdf(x) + found[:, -1], found[:, :-1]
+
+
+class HashGridSDFNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_HashGridSDF", display_name=TITLE, category="Distill3D/fields",
+            description="A signed distance out of a hash grid and a small network: volumes with a surface (NeuS).",
+            search_aliases=["neus", "signed distance", "implicit surface", "neuralangelo"],
+            inputs=[
+                radius_input(),
+                *ellipsoid_inputs(),
+                scheduled("epsilon", 0.01, "Step of the finite differences that normals come from, in world units. Wire a "
+                          'Schedule that falls, such as "0: 0.05, 0.5: 0.005", to begin with smooth shapes.',
+                          min=0.0001, max=1.0, step=0.0001, round=False),
+                io.Combo.Input("differences", options=list(SCHEMES), default=SCHEMES[0],
+                               tooltip="central asks the field six times more for each normal; forward three times, and its "
+                                       "normals lean a little."),
+                io.Float.Input("sharpness", default=20.0, min=0.1, max=10_000.0, step=0.1,
+                               tooltip="How thin the surface is at the start: about one over this, in world units. Training "
+                                       "changes it. Published: 20."),
+                *grid_inputs(),
+                scheduled("active_levels", 32.0, "How many levels count, rounded down. Wire a Schedule for a progressive "
+                          "grid.", min=1.0, max=32.0, step=1.0),
+            ],
+            outputs=[FIELD.Output("field", tooltip="For a NeuS Renderer.")])
+
+    @classmethod
+    def execute(cls, radius=1.15, radius_x=0.5, radius_y=0.5, radius_z=0.5, epsilon=0.01, differences=SCHEMES[0],
+                sharpness=20.0, levels=16, features=2, log2_size=19, base=16, finest=4096, width=64,
+                active_levels=32.0) -> io.NodeOutput:
+        grid = FeatureGrid(levels, features, log2_size, base, finest, width)
+        return io.NodeOutput(HashGridSDF(radius, InitialEllipsoid((radius_x, radius_y, radius_z)), grid,
+                                         Schedule.of(active_levels), Schedule.of(epsilon), differences, sharpness))

@@ -1,0 +1,50 @@
+"""The scene of a NeuS Renderer: a VolumeScene whose samples are weighed by a signed distance."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ...kernels.volume.composite import composite_alpha
+from ...kernels.volume.march import RaySamples
+from ...kernels.volume.neus import incidence, neus_alpha, weight_density
+from ..core.errors import DistillError
+from ..core.field import FieldOutput, has_distance
+from ..core.rng import Streams
+from .volume_scene import VolumeScene
+
+if TYPE_CHECKING:
+    from .neus_renderer import NeuSRenderer
+
+
+class NeuSScene(VolumeScene):
+    """See VolumeScene. The field is a SignedDistanceField; alphas are those of NeuS, with the normals of its samples.
+
+    Cells count as occupied where light comes from: neither outside the surface nor deep in it.
+    """
+
+    weighs_by_normal = True
+
+    def __init__(self, recipe: "NeuSRenderer", field: nn.Module, material: nn.Module, background: nn.Module):
+        if not has_distance(field):
+            raise DistillError(f"{recipe.title}: this field ({type(field).__name__}) has no signed distance. Connect a Hash "
+                               "Grid SDF, or use the Volume Renderer.")
+        super().__init__(recipe, field, material, background)
+        # In the state, so that a trained scene looks as it did in training.
+        self.register_buffer("annealing", torch.tensor(recipe.annealing.at(0, 1)))
+
+    def update(self, step: int, total: int, streams: Streams) -> bool:
+        self.annealing.fill_(self.recipe.annealing.at(step, total))
+        return super().update(step, total, streams)
+
+    def _weights(self, found: FieldOutput, samples: RaySamples, direction: Tensor) -> tuple[Tensor, Tensor]:
+        slope = incidence(found.normal, direction, float(self.annealing))
+        alpha = neus_alpha(found.sdf, slope, samples.delta, self.field.sharpness)
+        return composite_alpha(alpha, samples.ray, samples.rays)
+
+    def _visible(self, x: Tensor) -> Tensor:
+        # Of all places in a cell, one is looked at: the surface may be nearer by half the cell's diagonal.
+        cell = 0.5 * float((self.bounds[1] - self.bounds[0]).norm()) / self.recipe.occupancy
+        sdf = self.field.sdf(x)
+        return weight_density(sdf.sign() * (sdf.abs() - cell).clamp(min=0), self.field.sharpness)
