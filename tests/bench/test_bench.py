@@ -15,8 +15,7 @@ def test_quick_run_measures_everything(tmp_path):
     done = subprocess.run([sys.executable, "-m", "tests.bench", "--quick", "--repeats", "1", "--device", "cpu", "--threads", "1",
                            "--json", str(path)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    # Without a card Warp says so, once, past every switch for its messages.
-    assert [line for line in done.stderr.splitlines() if not line.startswith("Warp CUDA warning: Could not find")] == []
+    assert done.stderr == ""
     found = json.loads(path.read_text())
     assert found["machine"]["threads"] == 1 and found["machine"]["device"].startswith("cpu")
     kernels = {row["op"]: row for row in found["kernels"] if row["backend"] == "torch"}
