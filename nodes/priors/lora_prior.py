@@ -63,15 +63,15 @@ class LoRAPrior:
     def adapter(self) -> torch.nn.Module:
         network = getattr(self.base, "network", None)
         if network is None:
-            raise DistillError(f"{self.name}: a {type(self.base).__name__} does not give its network away. Use a Stable Diffusion, "
-                               "DeepFloyd IF, Zero123, MVDream or Built-in Prior, or a Prior from MODEL.")
+            raise DistillError(f"{self.name}: a {type(self.base).__name__} does not give its network away. Use a Stable "
+                               "Diffusion, DeepFloyd IF, Zero123, MVDream or Built-in Prior, or a Prior from MODEL.")
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             try:
                 return self._new_adapter(network).to(self.base.device)
             except ValueError as error:
-                raise DistillError(f"{self.name}: a {type(network).__name__} cannot have small weights beside its attention ({error}). "
-                                   "Use a model of Stable Diffusion's family or DeepFloyd IF.") from error
+                raise DistillError(f"{self.name}: a {type(network).__name__} cannot have small weights beside its attention "
+                                   f"({error}). Use a model of Stable Diffusion's family or DeepFloyd IF.") from error
 
     def _new_adapter(self, network: torch.nn.Module) -> torch.nn.Module:
         return Adapter(network, self.rank)

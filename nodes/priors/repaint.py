@@ -18,12 +18,14 @@ PIXELS = 3  # channels of a prior that denoises pixels, whose answers are limite
 @torch.no_grad()
 def repaint(prior: Prior, z: Tensor, t: int, noise: Tensor, conditions: Sequence[Condition], cameras: Cameras, guidance: float,
             steps: int) -> Tensor:
-    """z [B,C,h,w] with `noise` up to timestep t, and denoised again by DDIM in `steps` steps: the rendering that DreamCraft3D
-    calls augmented (Sun et al. 2023, sec. 3.4).
+    """z with `noise` added up to timestep t, and denoised again by DDIM: an augmented rendering of DreamCraft3D (Sun et al. 2023).
 
+    z           [B,C,h,w] as encode_image has it; channels behind those that the prior denoises are a condition and stay
+    noise       [B,c,h,w] for the c channels that it denoises
     conditions  negative and positive, for guidance in the standard form
+    steps       of denoising, evenly from t to 0
 
-    Channels behind those that the prior denoises are a condition and stay.
+    Returns [B,C,h,w], without gradients.
     """
     clean, condition = z[:, :prior.channels], z[:, prior.channels:]
     for level in torch.linspace(t, 0, steps + 1)[:-1].round().long().tolist():

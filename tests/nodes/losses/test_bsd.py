@@ -1,4 +1,4 @@
-"""BSD with Gaussians, whose scores are known: the prior learns the mean of what it repaints, the second model of what is there."""
+"""BSD with Gaussians, whose scores are known: the prior learns the mean of what it repaints, the second that of what is there."""
 from dataclasses import dataclass
 
 import pytest
