@@ -163,7 +163,7 @@ def test_what_does_not_fit_is_explained(base):
 
 @pytest.mark.slow
 def test_the_built_in_prior_lowers_its_error_on_its_own_repainted_views():
-    """Of views of a striped cube, in 150 steps: on the true views, with noise that it was not trained with."""
+    """Of views of a striped cube, in 80 steps: on the true views, with noise that it was not trained with."""
     from distill3d.kernels.shapes.render import render_shapes
     from distill3d.nodes.core.prompt import Prompt
     from distill3d.nodes.core.shapes import parse_shape, shape_parts
@@ -184,9 +184,9 @@ def test_the_built_in_prior_lowers_its_error_on_its_own_repainted_views():
         return torch.stack(errors).mean().item()
 
     before = error()
-    for step in range(150):
+    for step in range(80):
         take = torch.randperm(8, generator=Streams(0, step)("views"))[:4]
-        prior.learn(z[take], cameras.take(take), read, step, 150, Streams(0, step))
+        prior.learn(z[take], cameras.take(take), read, step, 80, Streams(0, step))
     after = error()
     print(f"error of the built-in prior on true views: {before:.5f} before, {after:.5f} after")
     assert after < 0.97 * before
