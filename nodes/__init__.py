@@ -13,8 +13,10 @@ def node_list() -> list[type]:
     from .cameras.reference_view import ReferenceViewNode
     from .evaluate.compare_geometry import CompareGeometryNode
     from .evaluate.score_views import ScoreViewsNode
+    from .fields.hash_grid_sdf import HashGridSDFNode
     from .fields.hash_grid_volume import HashGridVolumeNode
     from .fields.mlp_volume import MLPVolumeNode
+    from .fields.scene_to_sdf import SceneToSDFNode
     from .fields.scene_to_tet_grid import SceneToTetGridNode
     from .fields.tet_grid import TetGridNode
     from .fields.trainable_mesh import TrainableMeshNode
@@ -33,12 +35,14 @@ def node_list() -> list[type]:
     from .optimize.schedule import ScheduleNode
     from .renderers.mesh_rasterizer import MeshRasterizerNode
     from .renderers.kernel_backend import KernelBackendNode
+    from .renderers.neus_renderer import NeuSRendererNode
     from .renderers.volume_renderer import VolumeRendererNode
 
     return [
-        HashGridVolumeNode, VoxelVolumeNode, TriplaneVolumeNode, MLPVolumeNode, TetGridNode, SceneToTetGridNode, TrainableMeshNode,
+        HashGridVolumeNode, VoxelVolumeNode, TriplaneVolumeNode, MLPVolumeNode, HashGridSDFNode, SceneToSDFNode,
+        TetGridNode, SceneToTetGridNode, TrainableMeshNode,
         AlbedoNode, LambertianNode, PBRNode, SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
-        VolumeRendererNode, MeshRasterizerNode, KernelBackendNode,
+        VolumeRendererNode, NeuSRendererNode, MeshRasterizerNode, KernelBackendNode,
         RandomOrbitViewsNode, MultiViewOrbitNode, FixedOrbitNode, ReferenceViewNode, DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
         *_prior_nodes(),
         *_loss_nodes(),
@@ -73,6 +77,7 @@ def _prior_nodes() -> list[type]:
 def _loss_nodes() -> list[type]:
     from .losses.bsd import BSDLossNode
     from .losses.distortion import DistortionLossNode
+    from .losses.eikonal import EikonalLossNode
     from .losses.laplacian import LaplacianLossNode
     from .losses.normal_consistency import NormalConsistencyLossNode
     from .losses.normal_smoothness import NormalSmoothnessLossNode
@@ -88,7 +93,7 @@ def _loss_nodes() -> list[type]:
     from .losses.vsd import VSDLossNode
 
     return [SDSLossNode, VSDLossNode, BSDLossNode, SJCLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode,
-            DistortionLossNode, NormalSmoothnessLossNode, NormalConsistencyLossNode, LaplacianLossNode,
+            DistortionLossNode, EikonalLossNode, NormalSmoothnessLossNode, NormalConsistencyLossNode, LaplacianLossNode,
             ReferenceRGBLossNode, ReferenceMaskLossNode, ReferenceDepthLossNode, ReferenceNormalLossNode]
 
 

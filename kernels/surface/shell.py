@@ -66,6 +66,28 @@ def solid(inside: torch.Tensor, edges: torch.Tensor, border: torch.Tensor, small
     return inside & (count >= smallest * count.max())[label]
 
 
+def solid_samples(inside: torch.Tensor, smallest: float = 0.0) -> torch.Tensor:
+    """`solid` for the samples of a grid, [X,Y,Z] bool: connected along the edges of isosurface's tetrahedra, open at the ends.
+
+    Memory about 110 bytes a sample.
+    """
+    check_shape("inside", inside, "X", "Y", "Z")
+    index = torch.arange(inside.numel(), device=inside.device).view(inside.shape)
+    edges = []
+    for shift in (*KUHN_EDGES, (0, 0, 1)):
+        here = tuple(slice(0, size - step) for size, step in zip(inside.shape, shift))
+        there = tuple(slice(step, None) for step in shift)
+        edges.append(torch.stack([index[here].flatten(), index[there].flatten()], 1))
+    return solid(inside.flatten(), torch.cat(edges), grid_border(inside).flatten(), smallest).view(inside.shape)
+
+
+def grid_border(values: torch.Tensor) -> torch.Tensor:
+    """[X,Y,Z] bool: the samples on the six ends of a grid."""
+    border = torch.ones_like(values, dtype=torch.bool)
+    border[1:-1, 1:-1, 1:-1] = False
+    return border
+
+
 def outer_shell(vertices: torch.Tensor, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Drops every component of a mesh that lies inside another: walls of cavities and what floats in them.
 

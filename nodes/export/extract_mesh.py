@@ -13,7 +13,8 @@ from ...kernels.surface.mesh import is_watertight
 from ...kernels.surface.shell import fill_interior
 from ...kernels.surface.smooth import taubin_smooth
 from ..comfy import SCENE, Node, host, host_tick, io
-from ..core.density_grid import check_surface, choose_threshold, sample_density
+from ..core.density_grid import check_surface, choose_threshold, sample_inside
+from ..core.field import has_distance
 from ..core.mesh import Mesh, smooth_normals, weld
 from ..core.scene import SceneRecipe
 from ..core.silhouette import Views, scene_views, silhouette_iou
@@ -31,7 +32,8 @@ LOST_SHARE = 0.05
 @dataclass(frozen=True)
 class Extraction:
     """mesh on the CPU; threshold used, 1/length, 0 for a scene of triangles; overlap: IoU of its silhouettes with the scene's; found, kept: number
-    of components before and after small ones were dropped; comparison [8,H,W,3]: scene, mesh, difference side by side
+    of components before and after small ones were dropped; comparison [8,H,W,3]: scene, mesh, difference side by side;
+    source: what was taken for the surface, in words
     """
 
     mesh: Mesh
@@ -40,21 +42,23 @@ class Extraction:
     found: int
     kept: int
     comparison: Tensor
+    source: str
 
     def __str__(self) -> str:
         closed = "watertight" if is_watertight(weld(self.mesh.vertices, self.mesh.faces)[1]) else "not watertight"
-        source = f"threshold {self.threshold:.4g}" if self.threshold > 0 else "the scene's own triangles"
-        return (f"{source}, silhouettes agree {100 * self.overlap:.1f} % (IoU), kept {self.kept} "
+        return (f"{self.source}, silhouettes agree {100 * self.overlap:.1f} % (IoU), kept {self.kept} "
                 f"of {self.found} components, {len(self.mesh.faces)} faces, {closed}")
 
 
 def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 0.0, smallest: float = 0.05,
                  smoothing: int = 10, colors: bool = True, device: str | torch.device = "cpu",
                  tick: Tick = no_tick) -> Extraction:
-    """The surface of a scene: density = threshold in a volume, the triangles themselves in a scene of the Mesh Rasterizer.
+    """The surface of a scene: density = threshold in a volume, distance = 0 in one with a signed distance, the triangles
+    themselves in a scene of the Mesh Rasterizer.
 
     resolution  samples along the longest side of a volume's bounds; memory about 40 bytes * resolution^3
-    threshold   density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures
+    threshold   density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures,
+                and the zero of a signed distance, for which others are how far inside it the surface is taken, in world units
     smallest    components with less than this share of the largest one's area are dropped
     smoothing   Taubin iterations against the steps of a volume's grid; volume and watertightness are kept
     colors      fill vertex_colors with the colours that the scene shows there
@@ -68,15 +72,17 @@ def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 
             mesh, found, kept = surface_mesh(scene, NAME, smallest, colors)
             views = scene_views(scene, tick=lambda share: tick(0.2 + 0.6 * share))
             threshold, promised = 0.0, 1.0 if kept < found else None
+            source = "the scene's own triangles"
         else:
             check_volume(scene, NAME)
             bounds = scene.bounds.float()
-            values = sample_density(scene.field, bounds, resolution, NAME, lambda share: tick(0.4 * share))
+            values = sample_inside(scene.field, bounds, resolution, NAME, lambda share: tick(0.4 * share))
             views = scene_views(scene, tick=lambda share: tick(0.4 + 0.3 * share))
             promised = None
             if threshold == 0:
-                threshold, promised = choose_threshold(values, bounds, views, recipe, NAME)
-            check_surface(values, threshold, recipe, NAME)
+                threshold, promised = choose_threshold(scene.field, values, bounds, views, recipe, NAME)
+            check_surface(scene.field, values, threshold, recipe, NAME)
+            source = "the signed distance's zero" if has_distance(scene.field) and not threshold else f"threshold {threshold:.4g}"
             tick(0.7)
             mesh, found, kept = _volume_mesh(values, bounds, threshold, smallest, smoothing)
             if colors:
@@ -89,7 +95,7 @@ def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 
         if promised is not None and overlap < promised - LOST_SHARE:
             host().warn(f"{NAME}: the mesh covers less of the scene's silhouettes (IoU {overlap:.2f}) than the surface "
                         f"before small components were dropped ({promised:.2f}). Lower smallest_component.")
-        return Extraction(mesh.to("cpu"), threshold, overlap, found, kept, _comparison(views, rgb, drawn).cpu())
+        return Extraction(mesh.to("cpu"), threshold, overlap, found, kept, _comparison(views, rgb, drawn).cpu(), source)
 
 
 def _volume_mesh(values: Tensor, bounds: Tensor, threshold: float, smallest: float, smoothing: int) -> tuple[Mesh, int, int]:

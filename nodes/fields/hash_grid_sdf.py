@@ -109,6 +109,24 @@ class HashGridSDFModule(nn.Module):
         return self.recipe.initial.sdf(x) + found[:, -1], found[:, :-1]
 
 
+def distance_inputs() -> list:
+    """The widgets of HashGridSDF but for its extent and its initial surface."""
+    return [
+        scheduled("epsilon", 0.01, "Step of the finite differences that normals come from, in world units. Wire a "
+                  'Schedule that falls, such as "0: 0.05, 0.5: 0.005", to begin with smooth shapes.',
+                  min=0.0001, max=1.0, step=0.0001, round=False),
+        io.Combo.Input("differences", options=list(SCHEMES), default=SCHEMES[0],
+                       tooltip="central asks the field six times more for each normal; forward three times, and its "
+                               "normals lean a little."),
+        io.Float.Input("sharpness", default=20.0, min=0.1, max=10_000.0, step=0.1,
+                       tooltip="How thin the surface is at the start: about one over this, in world units. Training "
+                               "changes it. Published: 20."),
+        *grid_inputs(),
+        scheduled("active_levels", 32.0, "How many levels count, rounded down. Wire a Schedule for a progressive "
+                  "grid.", min=1.0, max=32.0, step=1.0),
+    ]
+
+
 class HashGridSDFNode(Node):
     @classmethod
     def define_schema(cls):
@@ -119,18 +137,7 @@ class HashGridSDFNode(Node):
             inputs=[
                 radius_input(),
                 *ellipsoid_inputs(),
-                scheduled("epsilon", 0.01, "Step of the finite differences that normals come from, in world units. Wire a "
-                          'Schedule that falls, such as "0: 0.05, 0.5: 0.005", to begin with smooth shapes.',
-                          min=0.0001, max=1.0, step=0.0001, round=False),
-                io.Combo.Input("differences", options=list(SCHEMES), default=SCHEMES[0],
-                               tooltip="central asks the field six times more for each normal; forward three times, and its "
-                                       "normals lean a little."),
-                io.Float.Input("sharpness", default=20.0, min=0.1, max=10_000.0, step=0.1,
-                               tooltip="How thin the surface is at the start: about one over this, in world units. Training "
-                                       "changes it. Published: 20."),
-                *grid_inputs(),
-                scheduled("active_levels", 32.0, "How many levels count, rounded down. Wire a Schedule for a progressive "
-                          "grid.", min=1.0, max=32.0, step=1.0),
+                *distance_inputs(),
             ],
             outputs=[FIELD.Output("field", tooltip="For a NeuS Renderer.")])
 

@@ -12,19 +12,19 @@ from ..core.field import Surface
 from ..core.surface_color import surface_color
 from ..core.tick import Tick, no_tick
 from .feature_grid import FeatureGrid, Learned
+from .hash_grid_sdf import HashGridSDFModule
 from .hash_grid_volume import HashGridVolumeModule
-from .tet_grid import TetGrid
 
 POINTS = 1 << 15  # on the surface that is learned from
 BATCH = 1 << 12
 RATE = 0.01
 
 
-def inherit_color(scene: nn.Module, surface: Surface, grid: TetGrid, steps: int, seed: int,
+def inherit_color(scene: nn.Module, surface: Surface, grid: FeatureGrid, box: Tensor, steps: int, seed: int,
                   tick: Tick = no_tick) -> FeatureGrid:
-    """The feature grid of a tet grid, so that `surface` looks like the volume that it was found in.
+    """The feature grid of a new field, so that `surface` looks like the volume that it was found in.
 
-    scene  a built volume scene; grid: for its box and for the layout of a new feature grid
+    scene  a built volume scene; grid, box [2,3]: layout and extent of a new feature grid
 
     A hash grid's encoding and feature head are copied, together with the box that they cover, so that every point of space
     keeps its features. For other volumes a new grid learns, in `steps` steps of Adam, features whose colour under the
@@ -36,12 +36,14 @@ def inherit_color(scene: nn.Module, surface: Surface, grid: TetGrid, steps: int,
         learned = Learned(*(tensor.detach().to("cpu", copy=True) for tensor in (
             field.table, field.feature_head[0].weight, field.feature_head[2].weight, field.bounds)))
         return FeatureGrid(recipe.levels, recipe.features, recipe.log2_size, recipe.base, recipe.finest, recipe.width, learned)
-    box = torch.tensor(grid.box, device=scene.bounds.device)
+    if isinstance(field, HashGridSDFModule):
+        learned = field.network.learned()
+        return replace(field.recipe.grid, learned=replace(learned, output=learned.output[:-1]))
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
-        network = grid.features.build(scene.material.channels, box).to(box.device)
+        network = grid.build(scene.material.channels, box).to(box.device)
         _learn(network, scene, surface, steps, tick)
-    return replace(grid.features, learned=network.learned())
+    return replace(grid, learned=network.learned())
 
 
 def _learn(network: nn.Module, scene: nn.Module, surface: Surface, steps: int, tick: Tick) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..comfy import io
@@ -38,6 +39,22 @@ class InitialValues:
             raise DistillError(f"This tet grid has {len(x)} vertices, but its initial surface was sampled at "
                                f"{len(self.values)}. Use the resolution that it was made with.")
         return self.values.to(x)
+
+
+@dataclass(frozen=True)
+class InitialGrid:
+    """Signed distances on a grid with cubic cells, values [X,Y,Z], its first and last samples on box [2,3], world units."""
+
+    values: Tensor = field(compare=False)
+    box: tuple[tuple[float, float, float], tuple[float, float, float]]
+
+    def sdf(self, x: Tensor) -> Tensor:
+        """Trilinear, [N] at world points [N,3]; outside the box that of the nearest point in it, and the way there."""
+        low, high = torch.tensor(self.box, device=x.device, dtype=x.dtype)
+        within = x.maximum(low).minimum(high)
+        place = (2 * (within - low) / (high - low) - 1).flip(-1)                            # grid_sample wants z, y, x
+        found = F.grid_sample(self.values.to(x)[None, None], place[None, None, None], align_corners=True)[0, 0, 0, 0]
+        return found + (x - within).norm(dim=-1)
 
 
 def ellipsoid_inputs() -> list:

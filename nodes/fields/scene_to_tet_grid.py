@@ -13,8 +13,8 @@ from ...kernels.surface.mesh import vertex_normals
 from ...kernels.surface.shell import fill_interior, solid
 from ...kernels.surface.tet_grid import LONGEST, on_box, tet_edges, tet_grid
 from ..comfy import FIELD, SCENE, Node, host, host_tick, io, scheduled
-from ..core.density_grid import check_finite, check_surface, choose_threshold, sample_density
-from ..core.field import Surface
+from ..core.density_grid import check_finite, check_surface, choose_threshold, inside_value, sample_inside
+from ..core.field import Surface, has_distance
 from ..core.scene import SceneRecipe
 from ..core.schedule import Schedule
 from ..core.silhouette import drawn_silhouette, scene_views, silhouette_iou
@@ -48,13 +48,15 @@ class Conversion:
 
 def scene_to_tet_grid(recipe: SceneRecipe, template: TetGrid, threshold: float = 0.0, smallest: float = 0.05,
                       color_steps: int = 300, device: str | torch.device = "cpu", tick: Tick = no_tick) -> Conversion:
-    """A tet grid that begins as the surface density = threshold of a volume scene, in its colours.
+    """A tet grid that begins as the surface density = threshold of a volume scene, or as its signed distance where it has
+    one, in its colours.
 
     template     the tet grid's other settings; its box and its initial surface are replaced. Its `features` count where the
                  volume's colours come from no hash grid
     threshold    density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures: of all
                  densities in the scene's bounds, again in the box around what was found, and at last of the surfaces at
-                 FACTORS of that
+                 FACTORS of that. Of a signed distance
+                 0 is its zero, and others are how far inside it the surface is taken, world units
     smallest     parts with less than this share of the largest one are dropped, and cavities are filled
     color_steps  see `inherit_color`
 
@@ -66,14 +68,14 @@ def scene_to_tet_grid(recipe: SceneRecipe, template: TetGrid, threshold: float =
         views = scene_views(scene, tick=lambda share: tick(0.2 * share))
         box, level = scene.bounds.float(), threshold
         for _ in range(2):
-            values = sample_density(scene.field, box, template.resolution, NAME)
+            values = sample_inside(scene.field, box, template.resolution, NAME)
             if threshold == 0:
-                level, _ = choose_threshold(values, box, views, recipe, NAME)
-            check_surface(values, level, recipe, NAME)
+                level, _ = choose_threshold(scene.field, values, box, views, recipe, NAME)
+            check_surface(scene.field, values, level, recipe, NAME)
             sampled, box = box, _around(values, level, box, smallest)
         grid = replace(template, box=tuple(tuple(corner) for corner in sampled.tolist()))
         tick(0.4)
-        tried = (1.0,) if threshold else FACTORS
+        tried = FACTORS if level and not threshold else (1.0,)
         found = _surfaces(scene.field, grid, [level * factor for factor in tried], recipe, smallest)
         overlaps = [silhouette_iou(drawn_silhouette(surface.vertices, surface.faces, views.cameras), views.opaque)
                     for _, _, surface in found]
@@ -83,7 +85,7 @@ def scene_to_tet_grid(recipe: SceneRecipe, template: TetGrid, threshold: float =
             host().warn(f"{NAME}: the surface and the scene's own pictures share only {100 * overlap:.0f} % of their "
                         "silhouettes. Raise resolution, lower smallest_component, or train the volume longer: fog has no "
                         "surface.")
-        features = inherit_color(scene, surface, grid, color_steps, recipe.seed, lambda share: tick(0.5 + 0.5 * share))
+        features = inherit_color(scene, surface, grid.features, sampled, color_steps, recipe.seed, lambda share: tick(0.5 + 0.5 * share))
         return Conversion(replace(grid, initial=InitialValues(sdf.cpu()), features=features), level, overlap,
                           len(surface.faces))
 
@@ -102,23 +104,26 @@ def _surfaces(field: nn.Module, grid: TetGrid, levels: list[float], recipe: Scen
     """Each level that has a surface, with the distances [V] at the lattice's vertices and the surface that they make."""
     units, tets = tet_grid(grid.counts, field.bounds.device)
     x, border = grid.world(units), on_box(units, grid.counts)
-    density = _density(field, x)
-    check_finite(density, NAME)
-    density[border] = 0
-    check_surface(density, levels[0], recipe, NAME)
+    values = _inside_values(field, x)
+    check_finite(values, NAME)
+    values[border] = values[border].clamp(max=0)
+    check_surface(field, values, levels[0], recipe, NAME)
     edges, found = tet_edges(tets, len(x)), []
     for level in levels:
-        inside = solid(density > level, edges, border, smallest)
-        sdf = surface_distance(x, tets, inside, lambda points: _density(field, points) > level,
-                               LONGEST * grid.side / max(grid.counts))
+        inside = solid(values > level, edges, border, smallest)
+        if has_distance(field):
+            sdf = (values - level).abs() * torch.where(inside, -1.0, 1.0)
+        else:
+            sdf = surface_distance(x, tets, inside, lambda points: _inside_values(field, points) > level,
+                                   LONGEST * grid.side / max(grid.counts))
         vertices, faces = marching_tets(x, sdf, tets)
         if len(faces):
             found.append((level, sdf, Surface(vertices, faces, vertex_normals(vertices, faces))))
     return found
 
 
-def _density(field: nn.Module, x: Tensor) -> Tensor:
-    return torch.cat([field.density(part).float() for part in x.split(POINTS_AT_ONCE)])
+def _inside_values(field: nn.Module, x: Tensor) -> Tensor:
+    return torch.cat([inside_value(field, part).float() for part in x.split(POINTS_AT_ONCE)])
 
 
 class SceneToTetGridNode(Node):

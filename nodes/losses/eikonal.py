@@ -44,7 +44,7 @@ class EikonalLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_EikonalLoss", display_name=TITLE, category="Distill3D/losses",
-            description="Keeps the gradient of a signed distance at length 1: the mean of (|g| - 1)^2 over samples.",
+            description="Keeps the gradient of a signed distance at length 1: the mean of (length - 1)^2 over samples.",
             search_aliases=["neus", "signed distance", "gradient norm"],
             inputs=[
                 scheduled("weight", 0.1, "Weight of this loss, a mean over samples. Published: 0.1 next to a mean colour "

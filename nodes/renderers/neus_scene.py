@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class NeuSScene(VolumeScene):
-    """See VolumeScene. The field is a SignedDistanceField; alphas are those of NeuS, with the normals of its samples.
+    """See VolumeScene. The field is a SignedDistanceField; alphas are those of NeuS, along its gradient.
 
     Cells count as occupied where light comes from: neither outside the surface nor deep in it.
     """
@@ -39,7 +39,7 @@ class NeuSScene(VolumeScene):
         return super().update(step, total, streams)
 
     def _weights(self, found: FieldOutput, samples: RaySamples, direction: Tensor) -> tuple[Tensor, Tensor]:
-        slope = incidence(found.normal, direction, float(self.annealing))
+        slope = incidence(found.gradient, direction, float(self.annealing))
         alpha = neus_alpha(found.sdf, slope, samples.delta, self.field.sharpness)
         return composite_alpha(alpha, samples.ray, samples.rays)
 
