@@ -18,7 +18,7 @@ def check_volume(scene: nn.Module, node: str) -> None:
     """Raises DistillError unless the scene is a volume: a density field with a material."""
     if not callable(getattr(getattr(scene, "field", None), "density", None)):
         raise DistillError(f"{node}: this scene ({type(scene).__name__}) has no density field. "
-                           "Connect a scene of the Volume Renderer.")
+                           "Connect a scene of the Volume Renderer or the NeuS Renderer.")
 
 
 @torch.no_grad()

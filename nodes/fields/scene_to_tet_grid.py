@@ -85,7 +85,8 @@ def scene_to_tet_grid(recipe: SceneRecipe, template: TetGrid, threshold: float =
             host().warn(f"{NAME}: the surface and the scene's own pictures share only {100 * overlap:.0f} % of their "
                         "silhouettes. Raise resolution, lower smallest_component, or train the volume longer: fog has no "
                         "surface.")
-        features = inherit_color(scene, surface, grid.features, sampled, color_steps, recipe.seed, lambda share: tick(0.5 + 0.5 * share))
+        features = inherit_color(scene, surface, grid.features, sampled, color_steps, recipe.seed,
+                                 lambda share: tick(0.5 + 0.5 * share))
         return Conversion(replace(grid, initial=InitialValues(sdf.cpu()), features=features), level, overlap,
                           len(surface.faces))
 

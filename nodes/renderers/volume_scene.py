@@ -46,7 +46,7 @@ class VolumeScene(nn.Module):
     `wanted` names "normal" as well. Any resolution, whatever the training's.
     """
 
-    weighs_by_normal = False
+    weighs_by_normal = False  # whether every sample needs its normal, wanted or not
 
     def __init__(self, recipe: "VolumeRenderer", field: nn.Module, material: nn.Module, background: nn.Module):
         super().__init__()
