@@ -1,0 +1,39 @@
+"""Workflows of several stages against true shapes, measured after each stage. An hour on two cores."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def stages(workflow, tmp_path, *options):
+    """Means over the objects, by stage."""
+    # A folder named by DISTILL3D_EVALUATION keeps the table and picks up an interrupted run.
+    output = os.path.join(os.environ.get("DISTILL3D_EVALUATION", str(tmp_path)), workflow)
+    subprocess.run([sys.executable, "-m", "distill3d", "evaluate", "--workflow", workflow, "--quick", "--jobs", "2",
+                    "--output", output, "--device", "cpu", "--resume", "--quiet", *options], check=True)
+    with open(os.path.join(output, "table.json"), encoding="utf-8") as file:
+        table = json.load(file)
+    assert table["summary"]["failed"] == 0
+    rows = [row["stages"] for row in table["rows"]]
+    return [{name: sum(row[number][name] for row in rows) / len(rows) for name in ("iou", "psnr", "normal_error", "chamfer")}
+            for number in range(len(rows[0]))]
+
+
+@pytest.mark.slow
+def test_magic3ds_fine_stage_is_nearer_to_the_truth(tmp_path):
+    coarse, fine = stages("magic3d", tmp_path)
+    print(coarse, fine)
+    assert fine["iou"] > coarse["iou"] and fine["normal_error"] < 0.6 * coarse["normal_error"]
+    assert fine["chamfer"] < 0.012
+
+
+@pytest.mark.slow
+def test_one_picture_through_four_stages(tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a blue sphere on top of a green cylinder\n")
+    found = stages("dreamcraft3d", tmp_path, "--prompts", str(prompts))
+    print(found)
+    assert len(found) == 4 and min(stage["iou"] for stage in found) > 0.93
+    assert found[2]["normal_error"] < 0.6 * found[0]["normal_error"]
