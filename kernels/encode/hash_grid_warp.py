@@ -342,11 +342,14 @@ class _TurnToPosition(torch.autograd.Function):
 
 
 def _reference_turn(x, table, grad, along, inputs, rest):
-    """Gradients of sum(d/dx * along) to `inputs`, recorded where gradients are; None for those that want none."""
+    """Partial derivatives of sum(d/dx * along) in `inputs`, some of x, table and grad, recorded where gradients are; None for
+    those that want none."""
     recorded = torch.is_grad_enabled()
-    wanted = [one for one in inputs if one.requires_grad]
     with torch.enable_grad():
-        turned = reference.towards_position(x, table, grad, *rest)
+        # As names of their own: what grad was made of may depend on x, and its graph is not to be walked here.
+        own = {id(one): one.view_as(one) for one in (x, table, grad)}
+        turned = reference.towards_position(*(own[id(one)] for one in (x, table, grad)), *rest)
+        wanted = [own[id(one)] for one in inputs if one.requires_grad]
         found = iter(torch.autograd.grad(turned, wanted, along, create_graph=recorded, allow_unused=True))
     return [next(found) if one.requires_grad else None for one in inputs]
 

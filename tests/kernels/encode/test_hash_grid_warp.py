@@ -73,6 +73,19 @@ def test_gradients_of_normals(wanted_of):
     assert_near(found[1], found[3])
 
 
+def test_a_whole_walk_back_through_normals_of_a_network():
+    # The upstream gradient of the slope depends on x itself here, and backward() wants every leaf, x too.
+    weight, found = torch.randn(LAYOUT.channels, generator=torch.Generator().manual_seed(5)), []
+    for dtype, run in (torch.float32, encode_hash_grid), (torch.float64, lambda *all: by_reference(*all, None)):
+        x, table = (one.detach().to(dtype).requires_grad_() for one in inputs(300)[:2])
+        density = (run(x, table, LAYOUT) * weight.to(dtype)).sum(1).tanh()
+        slope, = torch.autograd.grad(density.sum(), x, create_graph=True)
+        (density.sum() + slope.sin().sum()).backward()
+        found.append((x.grad, table.grad))
+    for one, wanted in zip(*found):
+        assert_near(one, wanted)
+
+
 def test_third_derivatives_go_the_reference_way():
     x, table, upstream = inputs(50)
     slope, = torch.autograd.grad(encode_hash_grid(x, table, LAYOUT), x, upstream, create_graph=True)
