@@ -1,11 +1,13 @@
 """The scene of a Mesh Rasterizer: rasterize, interpolate, shade, antialias."""
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ...kernels.raster.antialias import EdgeFaces, antialias
 from ...kernels.raster.footprint import uv_footprint
@@ -24,12 +26,13 @@ if TYPE_CHECKING:
 
 _CHUNK = 2**18  # points that are coloured at a time where nothing is recorded
 _COLORS = {"rgb", "albedo"}
+_REMEMBERED = 2**18  # pixels of a training step whose intermediate results are kept, some 260 bytes each
 
 
 class MeshScene(nn.Module):
     """A Scene (see nodes.core.scene) of a surface field, a material and a background.
 
-    Views are drawn one after the other: beyond the images and, in training, what their pixels leave for the backward
+    Views are drawn one after the other: beyond the images, and in small trainings what their pixels leave for the backward
     pass, memory does not grow with their number. Silhouettes move with the vertices (see kernels.raster.antialias), and
     every image has its edges softened alike. Both sides of a face are seen; normals are those of the surface.
     """
@@ -64,7 +67,11 @@ class MeshScene(nn.Module):
 
     def _render(self, cameras, light, wanted, mode, streams, recording) -> Rendering:
         surface = self.field.surface()
-        views = [self._view(surface, cameras, view, light, wanted, mode, recording) for view in range(len(cameras))]
+        draw = self._view
+        if recording and len(cameras) > 1 and len(cameras) * cameras.height * cameras.width > _REMEMBERED:
+            # Drawn again for the backward pass instead of remembered: only one view's intermediate results exist at a time.
+            draw = partial(checkpoint, self._view, use_reentrant=False, preserve_rng_state=False)
+        views = [draw(surface, cameras, view, light, wanted, mode, recording) for view in range(len(cameras))]
         found = {name: torch.stack([view[name] for view in views]) for name in views[0]}
         if wanted & {"rgb", "background"}:
             found["background"] = self.background(cameras.rays()[1], streams)

@@ -105,6 +105,35 @@ def test_pieces_make_the_same_picture(monkeypatch):
     torch.testing.assert_close(pieces.rgb, whole.rgb.detach())
 
 
+def kept_by(made, views):
+    """Gradients of the field, and bytes that a training step keeps for them, per pixel of a view more."""
+    kept = []
+
+    def pack(tensor):
+        kept.append(tensor.untyped_storage())
+        return tensor
+
+    cameras = turntable(views, 15, 3, 40, 24)
+    parameters = [one for one in made.parameters() if one.requires_grad]
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        found = made.render(cameras, headlight(cameras), ("rgb", "opacity"), shading="shaded")
+        loss = (found.rgb * found.rgb.detach().sin()).sum() + found.opacity.square().sum()
+    size = sum({storage.data_ptr(): storage.nbytes() for storage in kept}.values())
+    return torch.autograd.grad(loss, parameters), size
+
+
+def test_views_drawn_again_give_the_same_gradients_and_keep_less(monkeypatch):
+    made = scene(material=Lambertian())
+    remembered, large = kept_by(made, 8)
+    monkeypatch.setattr(mesh_scene, "_REMEMBERED", 0)
+    again, small = kept_by(made, 8)
+    for one, other in zip(again, remembered):
+        assert one.abs().sum() > 0
+        torch.testing.assert_close(one, other)
+    per_view = (small - kept_by(made, 4)[1]) / 4 / 24**2
+    assert small < large / 3 and per_view < 60, "bytes per pixel: rgb, opacity, background and their sums"
+
+
 def test_the_outline_pulls_the_vertices():
     """Towards a smaller ball: every vertex on the outline is asked to move inwards, and a step makes the error less."""
     made, cameras = scene(), turntable(6, 10, 3, 40, 48)
