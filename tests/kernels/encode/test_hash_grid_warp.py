@@ -1,6 +1,9 @@
 """Warp's hash grid against the reference."""
 import multiprocessing
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -188,25 +191,29 @@ def test_two_python_threads_at_once():
     assert len(wrong) == 80 and not any(wrong)
 
 
-def _child(results):
+_FORKING = """
+import multiprocessing, torch
+from test_hash_grid_warp import LAYOUT, encode_hash_grid, inputs, warp_runtime
+# torch's own threads do not survive a fork, so only what runs Warp believes in two of them.
+torch.set_num_threads(1)
+warp_runtime.torch.get_num_threads = lambda: 2
+
+def sums():
     x, table, upstream = inputs(20_000)
     value = encode_hash_grid(x, table, LAYOUT)
-    results.put([float(value.detach().double().sum()), float(torch.autograd.grad(value, table, upstream)[0].double().sum())])
+    return [float(one.detach().double().sum()) for one in (value, torch.autograd.grad(value, table, upstream)[0])]
+
+wanted, context = sums(), multiprocessing.get_context("fork")
+results = context.Queue()
+child = context.Process(target=lambda: results.put(sums()), daemon=True)
+child.start()
+assert results.get(timeout=100) == wanted
+"""
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
-def test_after_a_fork(monkeypatch):
-    # torch's own threads do not survive a fork, so only what runs Warp believes in two of them here.
-    monkeypatch.setattr(warp_runtime.torch, "get_num_threads", lambda: 2)
-    x, table, upstream = inputs(20_000)
-    value = encode_hash_grid(x, table, LAYOUT)
-    wanted = [float(value.detach().double().sum()), float(torch.autograd.grad(value, table, upstream)[0].double().sum())]
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    child = context.Process(target=_child, args=(results,), daemon=True)
-    child.start()
-    try:
-        assert results.get(timeout=60) == wanted
-    finally:
-        child.kill()
-        child.join()
+def test_after_a_fork():
+    # In a process of its own: threads that torch has started in this one would hang the child.
+    ended = subprocess.run([sys.executable, "-c", _FORKING], capture_output=True, text=True, timeout=150,
+                           cwd=Path(__file__).parent)
+    assert ended.returncode == 0, ended.stderr

@@ -23,7 +23,7 @@ def colored_ball(rings=16):
 
 def card(texture):
     """A square facing +x, cut into two halves along a seam of its own, under `texture`."""
-    y, z = torch.tensor([0.8, 0.0, -0.8]), torch.tensor([0.8, -0.8])
+    y, z = torch.tensor([-0.8, 0.0, 0.8]), torch.tensor([0.8, -0.8])  # seen from +x, y grows to the right
     corners = [(0.0, y[i], z[j]) for i in (0, 1) for j in (0, 1)] + [(0.0, y[i], z[j]) for i in (1, 2) for j in (0, 1)]
     uv = [(u, v) for u in (0.0, 0.5) for v in (0.0, 1.0)] + [(u, v) for u in (0.5, 1.0) for v in (0.0, 1.0)]
     faces = torch.tensor([[a + s, b + s, c + s] for s in (0, 4) for a, b, c in ((0, 1, 2), (2, 1, 3))])
