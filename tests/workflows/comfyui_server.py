@@ -24,6 +24,8 @@ SMALL = {  # widgets that make a shipped workflow a matter of seconds
     "Distill3D_Optimize": {"steps": 3}, "Distill3D_ExtractMesh": {"resolution": 24},
     "Distill3D_UnwrapUV": {"texture_size": 256, "face_budget": 100000, "atlas": "boxes"},
     "Distill3D_BakeTexture": {"texture_size": 256}, "Distill3D_Turntable": {"frames": 2, "size": 32},
+    "Distill3D_SceneToTetGrid": {"resolution": 24, "color_steps": 5}, "Distill3D_DreamBoothPrior": {"steps": 2},
+    "Distill3D_SceneToSDF": {"resolution": 24, "color_steps": 5},
     "Distill3D_SamplePrior": {"images": 1, "steps": 2}, "Distill3D_LangevinSample": {"images": 1, "levels": 1, "steps": 1}}
 
 

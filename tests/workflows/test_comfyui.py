@@ -3,10 +3,11 @@
 Runs where the environment variable COMFYUI_DIR names a checkout of ComfyUI; COMFYUI_PYTHON may name the interpreter
 that has its requirements and the pack's. The server gets a folder of its own: the checkout is not written to.
 """
+import shutil
 import time
 
 import pytest
-from comfyui_server import needs_comfyui, small
+from comfyui_server import PACK, needs_comfyui, small
 
 from distill3d.nodes import node_list
 from distill3d.workflows import schema
@@ -46,9 +47,13 @@ def test_the_schema_means_the_same_there(info, node):
     assert there["output_node"] == schema.is_output(node) and there["display_name"] == schema.display_name(node)
 
 
-@pytest.mark.parametrize("name", ["dreamfusion", "sample_prior"])
+@pytest.mark.parametrize("name", ["dreamfusion", "sample_prior", "multi_view", "normal_depth", "variational", "magic3d",
+                                  "image_to_3d", "dreamcraft3d"])
 def test_a_shipped_workflow_runs_and_runs_only_once(server, info, name):
     prompt = small(name)
+    for entry in prompt.values():
+        if entry["class_type"] == "LoadImage":  # the pack's own example, which a note offers
+            shutil.copy(PACK / "web" / entry["inputs"]["image"], server.folder / "input")
     entry = server.run(prompt)
     assert set(entry["outputs"]) == {node for node, one in prompt.items() if info[one["class_type"]]["output_node"]}
     files = [file for output in entry["outputs"].values() for listed in output.values() for file in listed
