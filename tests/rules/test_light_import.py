@@ -75,7 +75,9 @@ def test_imports_with_torch_and_numpy_alone(tmp_path):
 
 QUICK = r"""
 import asyncio, importlib.util, sys, time
+began = time.process_time()
 import numpy, torch
+needed = time.process_time() - began
 import server_stand_in  # what a host has imported before it loads packs
 root, = sys.argv[1:]
 already, began = set(sys.modules), time.process_time()
@@ -87,15 +89,17 @@ for node in nodes:
     node.GET_SCHEMA()
 seconds = time.process_time() - began
 assert len(nodes) > 40
-print(seconds, sorted({module.split(".")[0] for module in set(sys.modules) - already} - set(sys.stdlib_module_names) - {"pack"}))
+print(seconds / needed, sorted({module.split(".")[0] for module in set(sys.modules) - already} - set(sys.stdlib_module_names) - {"pack"}))
 """
 
 
-def test_a_start_of_comfyui_waits_less_than_half_a_second(tmp_path):
-    """With torch and numpy there already. The best of three, in time of the processor: other programs may run too."""
+def test_a_start_of_comfyui_waits_for_a_third_of_what_torch_takes(tmp_path):
+    """With torch and numpy there already, which take 1.5 s where the pack takes less than half a second. The best of three,
+    in time of the processor, and compared: other programs may run too."""
     (tmp_path / "server_stand_in.py").write_text("import base64, io, json, logging, urllib.request\n")
     runs = [subprocess.run([sys.executable, "-c", QUICK, str(ROOT)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
             for _ in range(3)]
     assert all(run.returncode == 0 for run in runs), runs[0].stderr
     assert {run.stdout.split(" ", 1)[1].strip() for run in runs} == {"[]"}  # nothing else, however small
-    assert min(float(run.stdout.split()[0]) for run in runs) < 0.5
+    shares = [float(run.stdout.split()[0]) for run in runs]
+    assert min(shares) < 1 / 3, shares
