@@ -59,6 +59,7 @@ class Rendering:
     background  [B,H,W,3]  what rgb lies over, alone: the same draw, seen everywhere
     samples     packed samples, volume renderers only
     surface     the triangles themselves, mesh renderers only
+    position    [B,H,W,3]  world, times opacity, mesh renderers only
     """
 
     rgb: Tensor | None = None
@@ -69,3 +70,4 @@ class Rendering:
     background: Tensor | None = None
     samples: Samples | None = None
     surface: Surface | None = None
+    position: Tensor | None = None

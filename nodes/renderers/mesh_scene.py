@@ -105,6 +105,8 @@ class MeshScene(nn.Module):
             images["depth"] = (position - camera.position).norm(dim=-1, keepdim=True)
         if "normal" in wanted:
             images["normal"] = normal
+        if "position" in wanted:
+            images["position"] = position
         packed = torch.cat(list(images.values()), -1)
         canvas = packed.new_zeros(camera.height * camera.width, packed.shape[1]).index_copy(0, seen, packed)
         smooth = antialias(canvas.view(1, camera.height, camera.width, -1), rast, positions, surface.faces,

@@ -47,12 +47,13 @@ def test_a_ball_has_the_closed_form():
 def test_pictures_agree_with_the_rays():
     """Depth times direction from the camera lies on the sphere, whatever the view and the aspect."""
     cameras = turntable(3, 25, 2.5, 50, 40).resized(30, 44)
-    found = scene(Triangles(*ball(96))).render(cameras, wanted=("depth", "opacity", "normal"))
+    found = scene(Triangles(*ball(96))).render(cameras, wanted=("depth", "opacity", "normal", "position"))
     origins, directions = cameras.rays()
     inside = found.opacity[..., 0] == 1
     point = (origins + found.depth * directions)[inside]
     torch.testing.assert_close(point.norm(dim=1), torch.full((len(point),), 0.7), atol=2e-3, rtol=0)
     torch.testing.assert_close(found.normal[inside], point / 0.7, atol=0.02, rtol=0)
+    torch.testing.assert_close(found.position[inside], point, atol=1e-5, rtol=0)
 
 
 def test_the_edges_of_all_images_are_softened_alike():
