@@ -1,0 +1,69 @@
+"""Gaussians as a camera sees them: ellipses in the picture."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from ..quaternion import rotation_matrices
+
+LOW_PASS = 0.3        # pixels squared, added to the variance along both axes of the picture
+FRUSTUM = 1.3         # times half the picture: beyond it the projection is linearised at the border instead
+DARKEST = 1 / 255     # the alpha below which a Gaussian does not count in a pixel
+
+
+class Ellipses(NamedTuple):
+    """B views of N Gaussians.
+
+    centers    [B,N,2]  pixels, x to the right and y down; the first pixel's centre is (0.5, 0.5)
+    conics     [B,N,3]  1/pixels^2: power = (c0 dx^2 + c2 dy^2) / 2 + c1 dx dy
+    opacities  [B,N]    at the centre
+    depths     [B,N]    distance from the camera along its view direction, 1 where that is not in front of it
+    reach      [B,N,2]  pixels, half the sides of the box outside which alpha < DARKEST; 0 where nothing is seen. No gradient
+    """
+
+    centers: torch.Tensor
+    conics: torch.Tensor
+    opacities: torch.Tensor
+    depths: torch.Tensor
+    reach: torch.Tensor
+
+
+def project(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor, opacities: torch.Tensor, c2w: torch.Tensor,
+            fovy: torch.Tensor, height: int, width: int, near: float, antialiased: bool) -> Ellipses:
+    """Elliptical weighted averaging (Zwicker et al. 2001) as Kerbl et al. 2023 use it: each Gaussian is projected by the
+    camera's derivative at its centre, and widened by LOW_PASS. Arguments as in `splat`. Differentiable in all tensors."""
+    right, down, ahead = c2w[:, None, :3, 0], -c2w[:, None, :3, 1], -c2w[:, None, :3, 2]
+    focal = (0.5 * height / torch.tan(0.5 * fovy))[:, None]
+    offset = positions - c2w[:, None, :3, 3]
+    depths = (offset * ahead).sum(-1)
+    is_ahead = depths > near
+    depths = torch.where(is_ahead, depths, 1.0)
+    x, y = (offset * right).sum(-1) / depths, (offset * down).sum(-1) / depths
+    centers = torch.stack([focal * x + 0.5 * width, focal * y + 0.5 * height], -1)
+
+    # How fast the picture moves with the Gaussian's own axes; its covariance there is the Gram matrix of the two rows.
+    edge_x, edge_y = 0.5 * FRUSTUM * width / focal, 0.5 * FRUSTUM * height / focal
+    axes = rotation_matrices(rotations) * scales[:, None, :]
+    rows = torch.stack([right - x.clamp(-edge_x, edge_x)[..., None] * ahead,
+                        down - y.clamp(-edge_y, edge_y)[..., None] * ahead], 2) * (focal / depths)[..., None, None]
+    across, along = (rows @ axes).unbind(2)
+    xx, yy, xy = across.square().sum(-1), along.square().sum(-1), (across * along).sum(-1)
+    # The determinant as the area of a parallelogram: xx yy - xy^2 would cancel for needles.
+    sharp = torch.linalg.cross(across, along).square().sum(-1)
+    area = sharp + LOW_PASS * (xx + yy) + LOW_PASS**2
+    xx, yy = xx + LOW_PASS, yy + LOW_PASS
+    conics = torch.stack([yy, -xy, xx], -1) / area[..., None]
+    opacities = opacities[:, 0].expand(len(c2w), -1)
+    if antialiased:
+        opacities = opacities * (sharp / area).clamp(min=torch.finfo(area.dtype).eps).sqrt()
+    return Ellipses(centers, conics, opacities, depths, _reach(centers, xx, yy, opacities, is_ahead, height, width))
+
+
+@torch.no_grad()
+def _reach(centers, xx, yy, opacities, is_ahead, height, width):
+    sigmas = 2 * torch.log(opacities.clamp(min=DARKEST) / DARKEST)
+    reach = torch.stack([xx, yy], -1).mul(sigmas[..., None]).sqrt()
+    size = torch.tensor([width, height], device=centers.device)
+    is_inside = ((centers + reach > 0) & (centers - reach < size)).all(-1)
+    return torch.where((is_ahead & is_inside)[..., None], reach, 0.0)

@@ -1,0 +1,149 @@
+"""Gaussians drawn into pictures, by tiles."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from .. import backend
+from ..checks import ShapeError, check_shape
+from .project import DARKEST, Ellipses, project
+from .tiles import tiles_of
+
+OPAQUE = 0.999        # most that one Gaussian hides
+DARK = 1e-4           # a pixel is closed before the Gaussian that would leave less light than this
+TILE = 8              # pixels: of the sizes tried the fastest for the reference
+KEPT = 8              # pieces that are kept for the way back; where there are more, each is drawn again
+
+
+class Splatted(NamedTuple):
+    """Pictures of B cameras.
+
+    features  [B,H,W,C]  weight-summed, no background
+    opacity   [B,H,W,1]  sum of the weights, in [0,1]
+    depth     [B,H,W,1]  weight-summed distance along the pixel's ray, world units, not divided by opacity: where the ray
+                         meets the plane through the Gaussian's centre that is parallel to the picture
+    centers   [B,N,2]    pixels, x to the right and y down, of the Gaussians: what the picture is made of, so that after
+                         centers.retain_grad() the backward pass leaves their gradient there. Any number where not seen
+    radii     [B,N]      pixels: half the longer side of the box around what is seen of each; 0 where nothing is. No gradient
+    """
+
+    features: torch.Tensor
+    opacity: torch.Tensor
+    depth: torch.Tensor
+    centers: torch.Tensor
+    radii: torch.Tensor
+
+
+def splat(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor, opacities: torch.Tensor,
+          features: torch.Tensor, c2w: torch.Tensor, fovy: torch.Tensor, height: int, width: int, *, near: float = 0.01,
+          antialiased: bool = False, chunk: int = 1 << 19) -> Splatted:
+    """Draws N Gaussians into B pictures (Kerbl et al. 2023; conventions of gsplat 1.5, Ye et al. 2025).
+
+    positions      [N,3]  world
+    rotations      [N,4]  wxyz, of any length but 0
+    scales         [N,3]  standard deviations along the Gaussian's own axes, world units, > 0
+    opacities      [N,1]  in [0,1], at the centre
+    features       [N,C] or [B,N,C]
+    c2w            [B,4,4] camera to world, a rotation and a translation; OpenGL axes
+    fovy           [B] radians
+    height, width  of the pictures, pixels
+    near           distance along the view direction, > 0, from which on centres are seen
+    antialiased    fade what is smaller than a pixel by the area that the low-pass filter added (Yu et al. 2024, Mip-Splatting)
+    chunk          (pixel, Gaussian) tests that the reference holds in memory at once (about 50 bytes each)
+
+    A Gaussian has alpha = min(0.999, opacity exp(-power)) in a pixel, counts where that is at least 1/255, and hides by it
+    what lies behind; nearer is what has the smaller distance along the view direction, at the same distance the first. A
+    pixel takes no more once less than 1e-4 of the light would be left.
+
+    Differentiable in positions, rotations, scales, opacities, features, c2w and fovy, in the reference to any order.
+    Computed in the type of positions, at least float32. Memory of the reference O(pixels + N + chunk), and that of all tests
+    for the way back where they are few.
+    Raises ShapeError naming the argument. Backends: torch.
+    """
+    check_shape("positions", positions, "N", 3)
+    count = len(positions)
+    for name, value, last in (("rotations", rotations, 4), ("scales", scales, 3), ("opacities", opacities, 1)):
+        check_shape(name, value, count, last)
+    check_shape("c2w", c2w, "B", 4, 4)
+    check_shape("fovy", fovy, len(c2w))
+    if features.ndim == 2:
+        check_shape("features", features, count, "C")
+        features = features.expand(len(c2w), -1, -1)
+    check_shape("features", features, len(c2w), count, "C")
+    if not near > 0:
+        raise ValueError(f"splat: near is {near}; it must be > 0.")
+    if height < 1 or width < 1:
+        raise ShapeError(f"height and width must be at least 1, got {height} and {width}")
+
+    wide = torch.promote_types(positions.dtype, torch.float32)
+    positions, rotations, scales, opacities, features, c2w, fovy = (
+        one.to(wide) for one in (positions, rotations, scales, opacities, features, c2w, fovy))
+    seen = project(positions, rotations, scales, opacities, c2w, fovy, height, width, near, antialiased)
+    values = torch.cat([features, seen.depths[..., None], torch.ones_like(seen.depths)[..., None]], -1)
+    run = backend.implementation("splat", values.device, values.dtype)
+    sums = run(seen, values, height, width, chunk)
+    depth = sums[..., -2:-1] * _ray_lengths(fovy, height, width)
+    return Splatted(sums[..., :-2], sums[..., -1:], depth, seen.centers, seen.reach.amax(-1))
+
+
+def _ray_lengths(fovy: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """[B,H,W,1]: how long a pixel's ray is where it has gone 1 along the view direction."""
+    focal = (0.5 * height / torch.tan(0.5 * fovy))[:, None, None]
+    x = torch.arange(width, device=fovy.device, dtype=fovy.dtype) + 0.5 - 0.5 * width
+    y = torch.arange(height, device=fovy.device, dtype=fovy.dtype)[:, None] + 0.5 - 0.5 * height
+    return (1 + (x / focal).square() + (y / focal).square()).sqrt()[..., None]
+
+
+def _by_torch(seen: Ellipses, values: torch.Tensor, height: int, width: int, chunk: int) -> torch.Tensor:
+    """values [B,N,K] -> their weighted sums [B,H,W,K]."""
+    tiles = tiles_of(seen.centers, seen.reach, seen.depths, height, width, TILE)
+    pixels, channels = TILE * TILE, values.shape[-1]
+    # One row for each Gaussian; the last is seen by nobody and fills the shorter lists of a piece.
+    table = torch.cat([seen.centers, seen.conics, seen.opacities[..., None], values], -1).flatten(0, 1)
+    table = torch.nn.functional.pad(table, (0, 0, 0, 1))
+    counts = tiles.offsets.diff()
+    busy = torch.argsort(counts, descending=True, stable=True)
+    lengths = [length for length in counts[busy].tolist() if length]
+    pieces, start = [], 0
+    while start < len(lengths):
+        stop = min(start + max(1, chunk // (pixels * lengths[start])), len(lengths))
+        pieces.append((start, stop, lengths[start]))
+        start = stop
+    drawn = []
+    for start, stop, longest in pieces:
+        piece = busy[start:stop]
+        rank = torch.arange(longest, device=table.device)
+        pair = tiles.offsets[piece, None] + rank
+        row = torch.where(rank < counts[piece, None], tiles.gaussian[pair.clamp(max=len(tiles.gaussian) - 1)], len(table) - 1)
+        corner = torch.stack([piece % tiles.columns, piece // tiles.columns % tiles.rows], -1).to(table.dtype) * TILE
+        if len(pieces) > KEPT and table.requires_grad and torch.is_grad_enabled():
+            drawn.append(checkpoint(_draw_tiles, table, row, corner, use_reentrant=False, preserve_rng_state=False))
+        else:
+            drawn.append(_draw_tiles(table, row, corner))
+    sums = table.new_zeros(len(counts), pixels, channels)
+    if drawn:
+        sums = sums.index_copy(0, busy[:len(lengths)], torch.cat(drawn))
+    sums = sums.view(len(values), tiles.rows, tiles.columns, TILE, TILE, channels).transpose(2, 3)
+    return sums.reshape(len(values), tiles.rows * TILE, tiles.columns * TILE, channels)[:, :height, :width]
+
+
+def _draw_tiles(table: torch.Tensor, row: torch.Tensor, corner: torch.Tensor) -> torch.Tensor:
+    """T tiles that begin at pixel corner [T,2] (column, row), with Gaussians row [T,M] nearest first -> sums [T,pixels,K]."""
+    listed = table.index_select(0, row.flatten()).view(*row.shape, -1)
+    x, y, xx, xy, yy, opacity = (one.squeeze(-1) for one in listed[..., :6].split(1, -1))
+    pixel = torch.arange(TILE, device=table.device, dtype=table.dtype) + 0.5
+    dx = (corner[:, :1] + pixel)[..., None] - x[:, None]                      # [T,TILE,M]
+    dy = (corner[:, 1:] + pixel)[..., None] - y[:, None]
+    power = torch.addcmul((0.5 * yy[:, None] * dy.square())[:, :, None], dy[:, :, None], (xy[:, None] * dx)[:, None])
+    power = power + (0.5 * xx[:, None] * dx.square())[:, None]                # [T,TILE,TILE,M]
+    alpha = (opacity[:, None, None] * torch.exp(-power)).clamp(max=OPAQUE)
+    alpha = torch.where(alpha >= DARKEST, alpha, 0.0)
+    left = torch.cumprod(1 - alpha, -1)
+    light = torch.nn.functional.pad(left[..., :-1], (1, 0), value=1.0)
+    weights = torch.where(left > DARK, alpha * light, 0.0)
+    return weights.flatten(1, 2) @ listed[..., 6:]
+
+
+backend.register("splat", backend.REFERENCE, _by_torch)
