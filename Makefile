@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 	$(BIN)/distill3d run dreamfusion --set prompt="$(PROMPT)" --output $(OUTPUT)
 
 test: $(VENV)/tested
-	$(BIN)/python -m pytest tests -n 2 -q -m "not slow"
+	$(BIN)/python -m pytest tests -n 2 -q -m "not slow" --timeout 300
 
 test-slow: $(VENV)/tested
 	$(BIN)/python -m pytest tests -q -m slow -s

@@ -77,8 +77,10 @@ def in_parallel(work: Callable[[int, int], None], items: int, weight: int, devic
     weight  how much work there is in all; see TOO_SMALL
 
     Warp runs a launch on one processor core. Here as many of them are used as torch may use; pieces must not write to the
-    same place. A CUDA device gets everything in one call.
+    same place. A CUDA device gets everything in one call. Nothing is recorded for gradients: torch can lock up when two
+    threads do so for the same parameter.
     """
+    work = torch.no_grad()(work)
     threads = min(torch.get_num_threads(), items, weight // TOO_SMALL) if device.type == "cpu" else 1
     if threads < 2:
         work(0, items)

@@ -1,13 +1,29 @@
-"""Warp starts without a word, and what others write to standard error afterwards is seen."""
-import subprocess
-import sys
-
+"""How work is spread over threads; what it computes is tested beside each kernel."""
 import pytest
+import torch
+
+from distill3d.kernels.warp_runtime import TOO_SMALL, in_parallel
 
 
-def test_it_starts_quietly():
-    pytest.importorskip("warp")
-    script = ("import sys, torch; from distill3d.kernels import warp_runtime; "
-              "print(warp_runtime.unusable(torch.device('cpu'), torch.float32)); sys.stderr.write('still here')")
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert (ended.stdout.strip(), ended.stderr) == ("None", "still here")
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_pieces_cover_all_items_once_and_record_nothing(monkeypatch, threads):
+    monkeypatch.setattr("distill3d.kernels.warp_runtime.torch.get_num_threads", lambda: threads)
+    parameter, pieces = torch.ones(7, requires_grad=True), []
+
+    def work(first, last):
+        # Two threads that record for the same parameter can wait for each other without end.
+        assert not parameter[first:last].requires_grad
+        pieces.append((first, last))
+
+    in_parallel(work, 7, 100 * TOO_SMALL, torch.device("cpu"))
+    assert len(pieces) == threads and sorted(i for first, last in pieces for i in range(first, last)) == list(range(7))
+
+
+def test_what_goes_wrong_in_a_thread_is_raised(monkeypatch):
+    monkeypatch.setattr("distill3d.kernels.warp_runtime.torch.get_num_threads", lambda: 2)
+
+    def work(first, last):
+        raise ValueError(f"piece {first}")
+
+    with pytest.raises(ValueError, match="piece 0"):
+        in_parallel(work, 2, 100 * TOO_SMALL, torch.device("cpu"))
