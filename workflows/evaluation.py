@@ -26,7 +26,7 @@ from ..nodes.evaluate.noses import count_noses, has_nose
 from ..nodes.evaluate.precision import prompt_precision
 from ..nodes.evaluate.prompts import true_shape
 from ..nodes.evaluate.sheet import SHOWN, comparison, contact_sheet, in_one_row, take, write_picture
-from ..nodes.evaluate.table import Row, StageRow, markdown, summarize, summary_line
+from ..nodes.evaluate.table import Row, StageRow, markdown, summarize
 from ..nodes.evaluate.truth import true_rendering
 from ..nodes.evaluate.views import Pictures, standard_views, still_render, take_pictures
 from ..nodes.export.core_mesh import to_core

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...kernels.image.color import linear_to_srgb
 from ...kernels.uv.tangent import vertex_tangents
 from .errors import DistillError
-from .mesh import Mesh, from_y_up, smooth_normals, to_y_up
+from .mesh import Mesh, from_y_up, smooth_normals
 
 # Maps that lie on the UVs and need no more than to be carried along.
 MAPS = ("texture", "metallic_roughness", "normal_map")

@@ -55,7 +55,7 @@ def axial_depth(rendering: Rendering, cameras: Cameras) -> Tensor:
     Divided by opacity, so that its gradient moves matter along the ray and does not thicken it.
     """
     if rendering.depth is None:
-        raise DistillError(f"{TITLE}: this scene's renderer gives no depth. Use a Volume Renderer, or take this loss out.")
+        raise DistillError(f"{TITLE}: this scene's renderer gives no depth. Use one of the pack's, or take this loss out.")
     _, directions = cameras.rays()
     along = torch.einsum("bhwi,bi->bhw", directions, -cameras.c2w[:, :3, 2])[..., None]
     return along * rendering.depth / rendering.opacity.clamp_min(SEEN)

@@ -44,8 +44,8 @@ class ReferenceRGB:
 
     def _error(self, rendering: Rendering, target: Target, cameras: Cameras) -> Tensor:
         if rendering.background is None:
-            raise DistillError(f"{TITLE}: this scene's renderer does not give its background. Use a Volume Renderer, or take "
-                               "this loss out.")
+            raise DistillError(f"{TITLE}: this scene's renderer does not give its background. Use one of the "
+                               "pack's renderers, or take this loss out.")
         wanted = target.rgb + (1 - target.mask) * rendering.background
         inside = erode(target.inside, self.erosion) if self.region == "object" else None
         return color_error(rendering.rgb, wanted, self.metric, inside)

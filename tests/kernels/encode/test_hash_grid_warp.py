@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill3d.kernels import backend, warp_runtime
+from distill3d.kernels import backend
 from distill3d.kernels.encode import hash_grid
 from distill3d.kernels.encode.hash_grid import HashGrid, encode_hash_grid
 
@@ -193,7 +193,8 @@ def test_two_python_threads_at_once():
 
 _FORKING = """
 import multiprocessing, torch
-from test_hash_grid_warp import LAYOUT, encode_hash_grid, inputs, warp_runtime
+from distill3d.kernels import warp_runtime
+from test_hash_grid_warp import LAYOUT, encode_hash_grid, inputs
 # torch's own threads do not survive a fork, so only what runs Warp believes in two of them.
 torch.set_num_threads(1)
 warp_runtime.torch.get_num_threads = lambda: 2

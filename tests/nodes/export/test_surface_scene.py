@@ -9,7 +9,7 @@ from mesh_field import ball
 from painted_surface import painted_recipe
 
 from distill3d.kernels.image.compare import psnr
-from distill3d.kernels.surface.mesh import is_watertight, vertex_normals
+from distill3d.kernels.surface.mesh import is_watertight
 from distill3d.kernels.uv.bake import covered_texels, sample_texture
 from distill3d.kernels.uv.tangent import from_tangent_space
 from distill3d.nodes.core.errors import DistillError

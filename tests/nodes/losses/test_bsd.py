@@ -21,6 +21,7 @@ from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
 from distill3d.nodes.priors.dreambooth_prior import DreamBooth, DreamBoothPrior
 from gaussian_prior import ABAR, GaussianPrior, LoadedGaussian
 from image_scene import picture_recipe
+from loop_parts import Around, StopAt
 from torch import nn
 
 CPU = torch.device("cpu")
@@ -132,25 +133,6 @@ def test_the_prior_learns_what_it_repaints():
     repainted = torch.cat([batch.z for batch in loss.prior.repainted]).mean()
     assert 0.05 < repainted < 0.5
     assert 0.5 + loss.prior.adapter["shift"].item() == pytest.approx(repainted.item(), abs=0.08)
-
-
-class Around:
-    def __repr__(self):
-        return "Around"
-
-    def sample(self, batch, height, width, step, total, streams):
-        return turntable(batch, 15, 3, 40, height)
-
-
-class StopAt(Host):
-    def __init__(self, output, step):
-        super().__init__(output)
-        self.left = step
-
-    def check(self):
-        self.left -= 1
-        self.cancelled = self.left < 0
-        super().check()
 
 
 @pytest.mark.parametrize("cut", [7, 13])

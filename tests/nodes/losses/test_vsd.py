@@ -20,6 +20,7 @@ from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
 from gaussian_prior import ABAR, GaussianPrior, LoadedGaussian
 from image_scene import picture_recipe
+from loop_parts import Around, StopAt
 from torch import nn
 
 CPU = torch.device("cpu")
@@ -172,27 +173,6 @@ def test_the_rate_follows_its_schedule_and_bad_numbers_change_nothing():
     assert shift.item() == 0
     loss(Rendering(rgb=picture()), CAMERAS, 2, Streams(0, 2))
     assert abs(shift.item()) == pytest.approx(0.01, rel=0.3)
-
-
-class Around:
-    """Views: evenly spaced cameras."""
-
-    def __repr__(self):
-        return "Around"
-
-    def sample(self, batch, height, width, step, total, streams):
-        return turntable(batch, 15, 3, 40, height)
-
-
-class StopAt(Host):
-    def __init__(self, output, step):
-        super().__init__(output)
-        self.left = step
-
-    def check(self):
-        self.left -= 1
-        self.cancelled = self.left < 0
-        super().check()
 
 
 def test_cancel_and_resume_equals_the_uninterrupted_run(tmp_path):

@@ -1,11 +1,9 @@
 import math
-import time
 
 import pytest
 import torch
 
 from distill3d.nodes.comfy import Host
-from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import Cancelled, DistillError
 from distill3d.nodes.core.loss import Stateless, Term
 from distill3d.nodes.core.objective import Objective
@@ -17,18 +15,9 @@ from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
 from gaussian_prior import GaussianPrior
 from image_scene import picture_recipe
+from loop_parts import Around, StopAt
 
 PRIOR = GaussianPrior((("grey", 0.4),))
-
-
-class Around:
-    """Views: evenly spaced cameras."""
-
-    def __repr__(self):
-        return "Around"
-
-    def sample(self, batch, height, width, step, total, streams):
-        return turntable(batch, 15, 3, 40, height)
 
 
 def objectives(*losses, **options):
@@ -74,23 +63,6 @@ def test_runs_in_inference_mode(tmp_path):
         result = run(tmp_path).run()
     assert same(result.scene.state, run(tmp_path / "other").run().scene.state)
     assert not any(tensor.is_inference() for tensor in result.scene.state.values())
-
-
-class StopAt(Host):
-    """Cancels, or asks to finish, when a given step has been reached."""
-
-    def __init__(self, output, step, finish=False):
-        super().__init__(output)
-        self.left, self.finish = step, finish
-
-    def check(self):
-        self.left -= 1
-        if self.left < 0:
-            if self.finish:
-                self.finish_now("7")
-            else:
-                self.cancelled = True
-        super().check()
 
 
 def test_cancel_and_resume_equals_the_uninterrupted_run(tmp_path):

@@ -20,15 +20,8 @@ from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
 from distill3d.nodes.priors.builtin_prior import BuiltinPrior
 from distill3d.nodes.renderers.mesh_rasterizer import MeshRasterizer
+from loop_parts import Around
 from mesh_field import ball
-
-
-class Around:
-    def __repr__(self):
-        return "Around"
-
-    def sample(self, batch, height, width, step, total, streams):
-        return turntable(batch, 15, 3, 40, height)
 
 
 class Pictures:

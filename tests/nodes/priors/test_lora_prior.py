@@ -21,6 +21,7 @@ from distill3d.nodes.priors.lora_prior import LoRA, LoRAPriorNode
 from distill3d.nodes.priors.stable_diffusion import StableDiffusion
 from gaussian_prior import GaussianPrior
 from image_scene import picture_recipe
+from loop_parts import Around, StopAt
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
@@ -187,27 +188,6 @@ def test_the_seed_names_the_weights_and_the_host_may_be_in_inference_mode(recipe
     assert not any(parameter.is_inference() for parameter in one.parameters())
     first = [next(adapter.layers.values().__iter__()).down for adapter in (one, same, other)]
     assert torch.equal(first[0], first[1]) and not torch.equal(first[0], first[2])
-
-
-class StopAt(Host):
-    def __init__(self, output, step):
-        super().__init__(output)
-        self.left = step
-
-    def check(self):
-        self.left -= 1
-        self.cancelled = self.left < 0
-        super().check()
-
-
-class Around:
-    """Views: evenly spaced cameras."""
-
-    def __repr__(self):
-        return "Around"
-
-    def sample(self, batch, height, width, step, total, streams):
-        return turntable(batch, 15, 3, 40, height)
 
 
 def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(recipes, tmp_path):
