@@ -16,6 +16,16 @@ def rotation_matrices(quaternions: torch.Tensor) -> torch.Tensor:
                         2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], -1).view(-1, 3, 3)
 
 
+def multiply(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Turning by `right` and then by `left`: products [N,4] wxyz of quaternions, [N,4] or [1,4] each. Differentiable."""
+    check_shape("left", left, None, 4)
+    check_shape("right", right, None, 4)
+    a, b, c, d = left.unbind(-1)
+    w, x, y, z = right.unbind(-1)
+    return torch.stack([a * w - b * x - c * y - d * z, a * x + b * w + c * z - d * y,
+                        a * y - b * z + c * w + d * x, a * z + b * y - c * x + d * w], -1)
+
+
 def turning_z_to(directions: torch.Tensor) -> torch.Tensor:
     """The shortest rotations that take +z to unit directions [N,3], as unit quaternions [N,4] wxyz.
 

@@ -50,6 +50,7 @@ VIEW_DATASET = io.Custom("DISTILL3D_VIEW_DATASET")
 # Types of the host that older ones do not have. A socket is no more than its name.
 FILES_3D = [io.Custom(f"FILE_3D{kind}") for kind in ("", "_GLB", "_GLTF", "_OBJ", "_STL", "_PLY")]
 SPLAT = io.Custom("SPLAT")
+SPLAT_FILES = [io.Custom(f"FILE_3D{kind}") for kind in ("_SPLAT_ANY", "_PLY", "_SPLAT", "_SPZ", "_KSPLAT", "")]
 CAMERA_3D = io.Custom("LOAD3D_CAMERA")
 MODEL_3D = io.Custom("LOAD3D_MODEL_INFO")
 
@@ -162,6 +163,11 @@ class Host:
     def free_memory(self, size: int) -> None:
         """Makes room for `size` bytes on the device before something large is allocated."""
 
+    def read_splat_file(self, file: Any, node: str) -> Any:
+        """The core SPLAT of a core File3D that is no PLY. Raises DistillError, beginning with `node`, where the host reads
+        none."""
+        raise DistillError(f"{node}: .{file.format} splats cannot be read here. Save it as .ply.")
+
     def save_path(self, prefix: str, extension: str) -> Path:
         """A new file name in the output folder: prefix (may name a subfolder), counter, extension without dot.
 
@@ -229,6 +235,16 @@ class _ComfyHost(Host):
     def warn(self, text):
         import logging
         logging.getLogger("distill3d").warning(text)
+
+    def read_splat_file(self, file, node):
+        try:
+            from comfy_extras.nodes_gaussian_splat import File3DToSplat
+        except ImportError:
+            return super().read_splat_file(file, node)
+        try:
+            return File3DToSplat.execute(file).args[0]
+        except ValueError as error:
+            raise DistillError(f"{node}: the .{file.format} file cannot be read as a splat ({error}).") from error
 
     def free_memory(self, size):
         import comfy.model_management

@@ -2,9 +2,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Sequence
 
 from torch import Tensor, nn
+
+from .rng import Streams
+from .splat import Splat
 
 
 @dataclass
@@ -41,6 +44,36 @@ class SignedDistanceField(VolumeField, Protocol):
     sharpness: Tensor
 
     def sdf(self, x: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A parameter that took the place of another of the same group during training, with rows of its own.
+
+    rows  [N] int64: the row of `old` that each row of `new` goes on from, -1 where it begins anew. An optimiser's averages go
+          the same way
+    """
+
+    new: nn.Parameter
+    old: nn.Parameter
+    rows: Tensor
+
+
+class GaussianField(VolumeField, Protocol):
+    """A torch module of 3D Gaussians. Asked as a volume, it answers with their density, whose surface looks like them."""
+
+    def splat(self) -> Splat:
+        """As it is now, differentiable."""
+
+    def watch(self, gradient: Tensor, radii: Tensor) -> None:
+        """Called in each backward pass, for densification.
+
+        gradient  [B,N,2] of each view's own loss to the places in its picture, whose width and height are 2 long
+        radii     [B,N] pixels, 0 where a Gaussian is not seen
+        """
+
+    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
+        """See SurfaceField.update."""
 
 
 def has_distance(field: nn.Module) -> bool:
@@ -81,7 +114,7 @@ class SurfaceField(Protocol):
         footprint  [N] width of a pixel in units of uv, for filtering, or None
         """
 
-    def update(self, step: int, total: int) -> bool | None:
-        """Called before each step. True if parameters have other sizes than before, as after a subdivision."""
+    def update(self, step: int, total: int) -> Sequence[Replacement]:
+        """Called before each step. The parameters that took others' places, as in a subdivision; mostly none."""
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]: ...

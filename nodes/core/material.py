@@ -1,6 +1,7 @@
 """What materials answer: colours at points, and what glTF's textures hold."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -41,3 +42,38 @@ class PhysicalMaterial(Material, Protocol):
         roughness  [N,1] in [0,1], glTF's perceptual one
         normal     [N,3] unit, world space, the bump applied; left out by materials without bumps
         """
+
+
+@dataclass(frozen=True)
+class OwnColor:
+    """Recipe of the material of fields that hold their colours themselves, such as Gaussians: features are the albedo."""
+
+    channels = 3
+
+    def build(self) -> "OwnColorModule":
+        return OwnColorModule()
+
+
+class OwnColorModule(nn.Module):
+    """A Material without parameters: neither light nor direction change what a point shows."""
+
+    channels = 3
+
+    def forward(self, features: Tensor, normal: Tensor | None, position: Tensor, light: Light | None,
+                mode: str, direction: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return features, features
+
+    def features_of(self, albedo: Tensor) -> Tensor:
+        return albedo
+
+    def draw_mode(self, step: int, total: int, streams: Streams) -> str:
+        return "albedo"
+
+    def needs_normal(self, mode: str) -> bool:
+        return False
+
+    def needs_light(self, mode: str) -> bool:
+        return False
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {}

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Iterable, Mapping, Protocol
+from typing import Any, Callable, Iterable, Mapping, Protocol, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from ...kernels.backend import prefer
 from .cameras import Cameras
 from .errors import DistillError
+from .field import Replacement
 from .rendering import Light, Rendering
 from .rng import Streams
 
 # The names under which optimiser settings know parameters. A module names its own in `parameter_groups`.
 GROUPS = ("density", "color", "network", "background", "sdf", "deformation", "texture", "variance",
-          "position", "scale", "rotation", "opacity", "encoding")
+          "position", "scale", "rotation", "opacity", "encoding", "sh")
 
 
 class Scene(Protocol):
@@ -32,8 +33,8 @@ class Scene(Protocol):
         shading  "albedo", "shaded" or "textureless"; None lets the material draw its mode for the step
         """
 
-    def update(self, step: int, total: int, streams: Streams) -> bool:
-        """Called before each step: occupancy, active levels. True if parameters were replaced by others."""
+    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
+        """Called before each step: occupancy, active levels, subdivisions. The parameters that took others' places in it."""
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Every trainable parameter once, under one of GROUPS."""

@@ -1,4 +1,5 @@
-"""Scene to Splat: the surface of a volume as coloured Gaussian discs, for the host's splat viewers and tools."""
+"""Scene to Splat: a scene's own Gaussians, or the surface of a volume as coloured discs, for the host's splat viewers and
+tools."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from ..comfy import SCENE, SPLAT, Node, host, host_tick, io
 from ..core.scene import SceneRecipe
 from ..core.surface_color import surface_color
 from ..core.tick import Tick, no_tick
-from .core_splat import discs
+from .core_splat import discs, to_core
 from .extract_mesh import extract_mesh
 
 NAME = "Scene to Splat"
@@ -50,9 +51,14 @@ def surface_points(recipe: SceneRecipe, count: int = 100_000, resolution: int = 
 
 def scene_to_splat(recipe: SceneRecipe, count: int = 100_000, resolution: int = 128, threshold: float = 0.0,
                    size: float = 1.0, device: str | torch.device = "cpu", tick: Tick = no_tick) -> Any:
-    """Core's SPLAT of `surface_points`. size: standard deviation of a disc, in distances between neighbours."""
+    """Core's SPLAT of a scene: of its own Gaussians where it is made of them, otherwise of `surface_points`. size: standard
+    deviation of a disc, in distances between neighbours. The numbers count only for discs."""
+    with torch.inference_mode(False), torch.no_grad():
+        field = recipe.build().field
+        if hasattr(field, "splat"):
+            return to_core(field.splat(), NAME)
     found = surface_points(recipe, count, resolution, threshold, device, tick)
-    return discs(found.points, found.normals, found.colors, size * found.spacing, NAME)
+    return to_core(discs(found.points, found.normals, found.colors, size * found.spacing), NAME)
 
 
 class SceneToSplatNode(Node):
@@ -60,13 +66,14 @@ class SceneToSplatNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_SceneToSplat", display_name=NAME, category="Distill3D/export",
-            description="The surface of a volume as coloured Gaussian discs, for the host's splat viewers and tools. "
-                        "A conversion: nothing is trained, and the discs look the same from everywhere.",
+            description="A scene as a splat for the host's viewers and tools: its own Gaussians as they are, or the surface of "
+                        "a volume as coloured discs, which look the same from everywhere.",
             search_aliases=["gaussian splat", "3dgs", "point cloud", "ply"],
             inputs=[
-                SCENE.Input("scene", tooltip="A trained volume scene."),
+                SCENE.Input("scene", tooltip="A trained scene of the Splat Renderer or of a volume."),
                 io.Int.Input("points", default=100_000, min=1_000, max=5_000_000, step=1_000,
-                             tooltip="How many discs; four times as many show details half as large."),
+                             tooltip="How many discs; four times as many show details half as large. Gaussians are "
+                                     "taken as they are."),
                 io.Int.Input("resolution", default=128, min=16, max=512, step=8,
                              tooltip="Samples of the density along the longest side of the bounds, for finding the surface."),
                 io.Float.Input("threshold", default=0.0, min=0.0, max=1e6, step=0.1,

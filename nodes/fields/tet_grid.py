@@ -13,7 +13,7 @@ from ...kernels.surface.subdivide import subdivide, surface_tets
 from ...kernels.surface.tet_grid import on_box, shortest_edges, tet_grid
 from ..comfy import FIELD, Node, io, scheduled
 from ..core.errors import DistillError
-from ..core.field import Surface
+from ..core.field import Replacement, Surface
 from ..core.schedule import Schedule
 from ..core.scene import gather_groups
 from .feature_grid import FeatureGrid, check_sizes, grid_inputs
@@ -103,13 +103,14 @@ class TetGridModule(nn.Module):
     def features(self, position: Tensor, uv: Tensor | None = None, footprint: Tensor | None = None) -> Tensor:
         return self.colors(position)
 
-    def update(self, step: int, total: int) -> bool:
+    def update(self, step: int, total: int) -> list[Replacement]:
         """Subdivides when the schedule says so; the surface does not move by it."""
-        before, wanted = self.level, int(self.recipe.subdivisions.at(step, total) + 1e-6)
+        wanted = int(self.recipe.subdivisions.at(step, total) + 1e-6)
+        replaced: list[Replacement] = []
         while self.level < wanted:
             with torch.no_grad():
-                self._subdivide(surface_tets(self._values()[0] < 0, self.tets, RINGS))
-        return self.level > before
+                replaced += self._subdivide(surface_tets(self._values()[0] < 0, self.tets, RINGS))
+        return replaced
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return gather_groups(self.shape, self.colors)
@@ -131,12 +132,12 @@ class TetGridModule(nn.Module):
         """The least distance of a vertex on the box: the surface stays within and so is closed."""
         return MARGIN * self.recipe.side / self.recipe.resolution
 
-    def _subdivide(self, marked: Tensor) -> None:
+    def _subdivide(self, marked: Tensor) -> list[Replacement]:
         edges, tets = subdivide(self.units, self.tets, marked)
         self._take(torch.cat([self.units, self.units[edges].mean(1)]), tets)
-        self.shape.refine(edges, self._reach())
         self.register_buffer(f"marked_{self.level}", marked)
         self.level += 1
+        return self.shape.refine(edges, self._reach())
 
     def _take(self, units: Tensor, tets: Tensor) -> None:
         for name, values in (("units", units), ("tets", tets), ("grid", self.recipe.world(units)),

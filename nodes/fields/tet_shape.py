@@ -4,8 +4,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..core.field import Replacement
 from .feature_grid import FeatureGrid
 
 
@@ -29,12 +31,14 @@ class VertexShape(nn.Module):
         """sdf [V] and offset [V,3], world units, of the vertices at grid [V,3]."""
         return self.sdf, self.shift + self.reach[:, None] * torch.tanh(self.deformation)
 
-    def refine(self, edges: Tensor, reach: Tensor) -> None:
-        """The middles of edges [P,2] become vertices; reach [V+P]. The parameters are replaced."""
-        sdf, offset = self.forward(self.shift)
+    def refine(self, edges: Tensor, reach: Tensor) -> list[Replacement]:
+        """The middles of edges [P,2] become vertices; reach [V+P]. Returns how the parameters were replaced."""
+        before, (sdf, offset) = (self.sdf, self.deformation), self.forward(self.shift)
         self.reach, self.shift = reach, _with_middles(offset.detach(), edges)
         self.sdf = nn.Parameter(_with_middles(sdf.detach(), edges))
         self.deformation = nn.Parameter(torch.zeros_like(self.shift))
+        rows = F.pad(torch.arange(len(sdf), device=sdf.device), (0, len(edges)), value=-1)
+        return [Replacement(new, old, rows) for new, old in zip((self.sdf, self.deformation), before)]
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return {"sdf": [self.sdf], "deformation": [self.deformation]}
@@ -58,8 +62,9 @@ class NetworkShape(nn.Module):
         found = self.network(grid)
         return self.initial + found[:, 0], self.reach[:, None] * torch.tanh(found[:, 1:])
 
-    def refine(self, edges: Tensor, reach: Tensor) -> None:
+    def refine(self, edges: Tensor, reach: Tensor) -> list[Replacement]:
         self.initial, self.reach = _with_middles(self.initial, edges), _with_middles(self.reach, edges)
+        return []
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return self.network.parameter_groups()

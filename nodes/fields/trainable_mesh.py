@@ -78,8 +78,8 @@ class TrainableMeshModule(nn.Module):
             raise DistillError("Trainable Mesh: its features lie in a texture and need texture coordinates; none were given.")
         return sample_mip([self.texture] if footprint is None else mip_pyramid(self.texture), uv, footprint)
 
-    def update(self, step: int, total: int) -> None:
-        pass
+    def update(self, step: int, total: int) -> tuple[()]:
+        return ()
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         groups = {"texture": [self.texture]}

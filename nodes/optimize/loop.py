@@ -18,6 +18,7 @@ from ..core.prior import LoadedPriors
 from ..core.rng import Streams
 from ..core.scene import SceneRecipe
 from ..core.state import read_state, save_state
+from .carry import carry_averages
 from .health import Health
 from .history import History
 from .optimizer_settings import OptimizerSettings
@@ -102,8 +103,10 @@ class Run:
     def _advance(self, step: int) -> dict[str, float]:
         """One step: every active objective's gradient, then the optimiser."""
         total, streams = self.settings.steps, Streams(self.settings.seed, step)
-        if self.scene.update(step, total, streams.within("scene")):
-            self.optimizer = self.optimizer_settings.build(self.scene.parameter_groups())
+        replaced = self.scene.update(step, total, streams.within("scene"))
+        if replaced:
+            before, self.optimizer = self.optimizer, self.optimizer_settings.build(self.scene.parameter_groups())
+            carry_averages(before, self.optimizer, replaced)
         self.optimizer.zero_grad(set_to_none=True)
         facts: dict[str, float] = {}
         for objective in self.objectives:
@@ -145,9 +148,12 @@ class Run:
             total = self.settings.steps
             if size > round(objective.resolution.at(0, total)) or batch > round(objective.batch.at(0, total)):
                 kept = {name: loss.state_dict() for name, loss in self.losses.items()}
+                buffers = [(buffer, buffer.clone()) for buffer in self.scene.buffers()]
                 self._look(objective, max(objective.start, self.step), Streams(self.settings.seed, 0, "largest/"), size, batch)
                 for name, loss in self.losses.items():
                     loss.load_state_dict(kept[name])
+                for buffer, value in buffers:
+                    buffer.copy_(value)
                 self.optimizer.zero_grad(set_to_none=True)
 
     def _show(self, progress: Progress, facts: dict[str, float], started: float, first: int) -> None:

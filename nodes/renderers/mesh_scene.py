@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Iterable
+from typing import TYPE_CHECKING, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from ...kernels.raster.interpolate import interpolate
 from ...kernels.raster.project import to_clip
 from ...kernels.raster.rasterize import rasterize
 from ..core.cameras import Cameras
-from ..core.field import Surface
+from ..core.field import Replacement, Surface
 from ..core.rendering import Light, Rendering
 from ..core.rng import Streams
 from ..core.scene import gather_groups
@@ -50,9 +50,9 @@ class MeshScene(nn.Module):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return gather_groups(self.field, self.material, self.background)
 
-    def update(self, step: int, total: int, streams: Streams) -> bool:
+    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
         self.total = total
-        return bool(self.field.update(step, total))
+        return self.field.update(step, total)
 
     def render(self, cameras: Cameras, light: Light | None = None, wanted: Iterable[str] = ("rgb", "opacity"), *,
                step: int = 0, streams: Streams | None = None, shading: str | None = None) -> Rendering:

@@ -1,7 +1,7 @@
 """The scene of a NeuS Renderer: a VolumeScene whose samples are weighed by a signed distance."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from ...kernels.volume.composite import composite_alpha
 from ...kernels.volume.march import RaySamples
 from ...kernels.volume.neus import incidence, neus_alpha, weight_density
 from ..core.errors import DistillError
-from ..core.field import FieldOutput, has_distance
+from ..core.field import FieldOutput, Replacement, has_distance
 from ..core.rng import Streams
 from .volume_scene import VolumeScene
 
@@ -34,7 +34,7 @@ class NeuSScene(VolumeScene):
         # In the state, so that a trained scene looks as it did in training.
         self.register_buffer("annealing", torch.tensor(recipe.annealing.at(0, 1)))
 
-    def update(self, step: int, total: int, streams: Streams) -> bool:
+    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
         self.annealing.fill_(self.recipe.annealing.at(step, total))
         return super().update(step, total, streams)
 

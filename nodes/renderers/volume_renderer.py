@@ -34,6 +34,8 @@ class VolumeRenderer:
             raise DistillError(f"{self.title}: samples and max_samples must be 1 or more and occupancy 0 or more.")
 
     def build(self, field: nn.Module, material: nn.Module, background: nn.Module) -> "VolumeScene":
+        if hasattr(field, "splat"):
+            raise DistillError(f"{self.title}: this field is made of Gaussians. Wire it to a Splat Renderer.")
         return VolumeScene(self, field, material, background)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Iterable, Iterator
+from typing import TYPE_CHECKING, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from ...kernels.volume.composite import accumulate, composite
 from ...kernels.volume.march import RaySamples, march_rays, sample_points
 from ...kernels.volume.occupancy import OccupancyGrid, new_occupancy, update_occupancy
 from ..core.cameras import Cameras
-from ..core.field import FieldOutput
+from ..core.field import FieldOutput, Replacement
 from ..core.rendering import NEARBY, Light, Rendering, Samples
 from ..core.rng import Streams
 from ..core.scene import gather_groups
@@ -70,7 +70,7 @@ class VolumeScene(nn.Module):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return gather_groups(self.field, self.material, self.background)
 
-    def update(self, step: int, total: int, streams: Streams) -> bool:
+    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
         self.total = total
         self.field.update(step, total)
         if self.recipe.occupancy and step % _OCCUPANCY_EVERY == 0:
@@ -79,7 +79,7 @@ class VolumeScene(nn.Module):
                                         streams("occupancy"), threshold=self.recipe.threshold)
                 self.occupancy_value.copy_(grid.value)
                 self.occupancy_binary.copy_(grid.binary)
-        return False
+        return ()
 
     def render(self, cameras: Cameras, light: Light | None = None, wanted: Iterable[str] = ("rgb", "opacity"), *,
                step: int = 0, streams: Streams | None = None, shading: str | None = None) -> Rendering:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distill3d.kernels.checks import ShapeError
-from distill3d.kernels.quaternion import rotation_matrices, turning_z_to
+from distill3d.kernels.quaternion import multiply, rotation_matrices, turning_z_to
 
 HALF = math.sqrt(0.5)
 
@@ -24,6 +24,12 @@ def test_random_rotations_are_rotations():
     matrices = rotation_matrices(torch.randn(50, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
     torch.testing.assert_close(matrices @ matrices.mT, torch.eye(3, dtype=torch.float64).expand(50, 3, 3))
     torch.testing.assert_close(torch.linalg.det(matrices), torch.ones(50, dtype=torch.float64))
+
+
+def test_a_product_turns_by_one_and_then_by_the_other():
+    left, right = torch.randn(2, 30, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(rotation_matrices(multiply(left, right)), rotation_matrices(left) @ rotation_matrices(right))
+    torch.testing.assert_close(multiply(left[:1], right), torch.cat([multiply(left[:1], one[None]) for one in right]))
 
 
 def test_gradients():

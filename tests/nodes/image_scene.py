@@ -21,7 +21,7 @@ class Picture(nn.Module):
         return Rendering(rgb=rgb, opacity=torch.full_like(rgb[..., :1], 0.5), normal=torch.zeros_like(rgb))
 
     def update(self, step, total, streams):
-        return False
+        return ()
 
     def parameter_groups(self):
         return {"color": [self.pixels]}

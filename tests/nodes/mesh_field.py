@@ -43,7 +43,7 @@ class Triangles(nn.Module):
         return self.color.expand(len(position), -1)
 
     def update(self, step, total):
-        pass
+        return ()
 
     def parameter_groups(self):
         return {"position": [self.vertices], "color": [self.color]}

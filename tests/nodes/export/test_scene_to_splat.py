@@ -4,7 +4,8 @@ import torch
 from distill3d.kernels.quaternion import rotation_matrices
 from distill3d.nodes.comfy import Types
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.export.core_splat import discs, to_splat_frame
+from distill3d.nodes.core.splat import to_splat_frame
+from distill3d.nodes.export.core_splat import discs, to_core
 from distill3d.nodes.export.scene_to_splat import SceneToSplatNode, scene_to_splat, surface_points
 
 COUNT = 3000
@@ -33,7 +34,7 @@ def test_the_frame_is_that_of_splat_files():
 
 def test_discs_lie_in_the_surface():
     normals = torch.nn.functional.normalize(torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), dim=1)
-    splat = discs(2 * normals, normals, torch.full((20, 3), 0.25), 0.1, "Test")
+    splat = to_core(discs(2 * normals, normals, torch.full((20, 3), 0.25), 0.1), "Test")
     thin = rotation_matrices(splat.rotations[0])[..., 2]
     torch.testing.assert_close(thin, to_splat_frame(normals), atol=1e-5, rtol=0)
     torch.testing.assert_close(splat.positions[0], to_splat_frame(2 * normals))

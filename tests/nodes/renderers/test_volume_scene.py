@@ -212,7 +212,7 @@ def test_occupancy_skips_what_is_empty_and_changes_little():
     cameras, made = turntable(2, 20, 3.2, 40, 12), scene(threshold=0.001)
     before = made.render(cameras, wanted=ALL)
     for step in range(32):
-        assert made.update(step, 100, Streams(0, step)) is False
+        assert not made.update(step, 100, Streams(0, step))
     after = made.render(cameras, wanted=ALL)
     assert len(after.samples.t) < 0.35 * len(before.samples.t)
     torch.testing.assert_close(after.opacity, before.opacity, atol=0.03, rtol=0)

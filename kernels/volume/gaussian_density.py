@@ -1,0 +1,85 @@
+"""The density of a cloud of Gaussians at points of space."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from ..checks import check_shape
+from ..quaternion import rotation_matrices
+
+REACH = 3.0  # standard deviations beyond which a Gaussian counts as nothing
+POINTS_PER_CELL = 512
+PAIRS_AT_ONCE = 1 << 21
+
+
+@dataclass(frozen=True)
+class Density:
+    """density [M]; value [M,C]: mean of the Gaussians' values, weighted by their shares of the density, 0 where there is
+    none; gradient [M,3] of the density. What was not asked for is None."""
+
+    density: torch.Tensor
+    value: torch.Tensor | None = None
+    gradient: torch.Tensor | None = None
+
+
+def extents(rotations: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    """Standard deviations along the world's axes [N,3] of Gaussians with rotations [N,4] wxyz and scales [N,3]."""
+    return (rotation_matrices(rotations) * scales[:, None]).norm(dim=-1)
+
+
+def extinction(scales: torch.Tensor, opacities: torch.Tensor) -> torch.Tensor:
+    """Density [N], 1/length, in the middle of Gaussians that hide `opacities` [N,1] in [0,1] of what is behind them.
+
+    That of round ones of the same volume as scales [N,3]: along any line through its middle a round Gaussian of standard
+    deviation s has the optical depth sqrt(2 pi) s times its highest density. Opacities count up to 0.999.
+    """
+    radius = scales.log().mean(-1).exp()
+    return -torch.log1p(-opacities[:, 0].clamp(max=0.999)) / (math.sqrt(2 * math.pi) * radius)
+
+
+def gaussian_density(x: torch.Tensor, positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor,
+                     weights: torch.Tensor, values: torch.Tensor | None = None, gradient: bool = False) -> Density:
+    """The sum of N Gaussians, each `weights` high in its middle, at points x.
+
+    x          [M,3]
+    positions  [N,3], rotations [N,4] wxyz, scales [N,3] > 0
+    weights    [N]
+    values     [N,C] to be averaged, or None
+
+    Points are looked at in cells, each with the Gaussians within REACH of it: memory is bounded, time grows with the number
+    of pairs that are near each other. Not meant for gradients. Raises ShapeError.
+    """
+    for name, tensor, size in (("x", x, 3), ("positions", positions, 3), ("rotations", rotations, 4), ("scales", scales, 3)):
+        check_shape(name, tensor, None, size)
+    check_shape("weights", weights, len(positions))
+    density = x.new_zeros(len(x))
+    value = None if values is None else x.new_zeros(len(x), values.shape[1])
+    slope = torch.zeros_like(x) if gradient else None
+    whiten = rotation_matrices(rotations).transpose(1, 2) / scales[..., None]
+    reach = REACH * extents(rotations, scales)
+    low, high = positions - reach, positions + reach
+    for part in _cells(x):
+        place = x[part]
+        near = ((low <= place.amax(0)) & (high >= place.amin(0))).all(1).nonzero().squeeze(1)
+        for some in part.split(max(1, PAIRS_AT_ONCE // max(len(near), 1))) if len(near) else ():
+            local = torch.einsum("nji,mni->mnj", whiten[near], x[some, None] - positions[near])
+            share = weights[near] * torch.exp(-0.5 * local.square().sum(-1))
+            density[some] = share.sum(1)
+            if value is not None:
+                value[some] = share @ values[near] / density[some, None].clamp_min(1e-12)
+            if slope is not None:
+                slope[some] = -torch.einsum("mn,mnj,nji->mi", share, local, whiten[near])
+    return Density(density, value, slope)
+
+
+def _cells(x: torch.Tensor) -> list[torch.Tensor]:
+    """Indices of points [M,3], those of one cell of space together."""
+    if not len(x):
+        return []
+    side = max(1, round((len(x) / POINTS_PER_CELL) ** (1 / 3)))
+    low, high = x.amin(0), x.amax(0)
+    cell = ((x - low) / (high - low).clamp_min(1e-12) * side).long().clamp(max=side - 1)
+    number, order = ((cell[:, 0] * side + cell[:, 1]) * side + cell[:, 2]).sort()
+    return list(order.split(torch.unique_consecutive(number, return_counts=True)[1].tolist()))
