@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 
+from .. import backend, warp_runtime
 from ..quaternion import rotation_matrices
 
 LOW_PASS = 0.3        # pixels squared, added to the variance along both axes of the picture
@@ -32,7 +33,14 @@ class Ellipses(NamedTuple):
 def project(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor, opacities: torch.Tensor, c2w: torch.Tensor,
             fovy: torch.Tensor, height: int, width: int, near: float, antialiased: bool) -> Ellipses:
     """Elliptical weighted averaging (Zwicker et al. 2001) as Kerbl et al. 2023 use it: each Gaussian is projected by the
-    camera's derivative at its centre, and widened by LOW_PASS. Arguments as in `splat`. Differentiable in all tensors."""
+    camera's derivative at its centre, and widened by LOW_PASS. Arguments as in `splat`. Differentiable in all tensors.
+    Backends: torch, warp (float32; what is antialiased or differentiated in c2w or fovy goes the reference's way).
+    """
+    run = backend.implementation("project_gaussians", positions.device, positions.dtype)
+    return run(positions, rotations, scales, opacities[:, 0].expand(len(c2w), -1), c2w, fovy, height, width, near, antialiased)
+
+
+def _by_torch(positions, rotations, scales, opacities, c2w, fovy, height, width, near, antialiased):
     right, down, ahead = c2w[:, None, :3, 0], -c2w[:, None, :3, 1], -c2w[:, None, :3, 2]
     focal = (0.5 * height / torch.tan(0.5 * fovy))[:, None]
     offset = positions - c2w[:, None, :3, 3]
@@ -54,7 +62,6 @@ def project(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tens
     area = sharp + LOW_PASS * (xx + yy) + LOW_PASS**2
     xx, yy = xx + LOW_PASS, yy + LOW_PASS
     conics = torch.stack([yy, -xy, xx], -1) / area[..., None]
-    opacities = opacities[:, 0].expand(len(c2w), -1)
     if antialiased:
         opacities = opacities * (sharp / area).clamp(min=torch.finfo(area.dtype).eps).sqrt()
     return Ellipses(centers, conics, opacities, depths, _reach(centers, xx, yy, opacities, is_ahead, height, width))
@@ -67,3 +74,41 @@ def _reach(centers, xx, yy, opacities, is_ahead, height, width):
     size = torch.tensor([width, height], device=centers.device)
     is_inside = ((centers + reach > 0) & (centers - reach < size)).all(-1)
     return torch.where((is_ahead & is_inside)[..., None], reach, 0.0)
+
+
+def _by_warp(positions, rotations, scales, opacities, c2w, fovy, height, width, near, antialiased):
+    from .project_warp import Project
+
+    if antialiased or c2w.requires_grad or fovy.requires_grad:
+        return _by_torch(positions, rotations, scales, opacities, c2w, fovy, height, width, near, antialiased)
+
+    def reference(*again):
+        found = _by_torch(*again, opacities.detach(), c2w, fovy, height, width, near, False)
+        return found.centers, found.conics, found.depths
+
+    turned = c2w[:, :3].mT * c2w.new_tensor([1, -1, -1, 1])[:, None]          # right, down, ahead, position
+    views = torch.cat([turned.flatten(1), (0.5 * height / torch.tan(0.5 * fovy))[:, None]], 1)
+    centers, conics, depths, reach = Project.apply(positions, rotations, scales, opacities[:1], views, height, width, near,
+                                                   reference)
+    return Ellipses(centers, conics, opacities, depths, reach)
+
+
+def _self_test(device: torch.device) -> None:
+    """Raises unless Warp's ellipses of a few Gaussians, and what it hands back, equal the reference's."""
+    place = torch.arange(0.0, 12.0, device=device)[:, None]
+    c2w = torch.eye(4, device=device).repeat(2, 1, 1)
+    c2w[:, 2, 3] = torch.tensor([4.0, 1.0])
+    rest = (0.5 + 0.4 * place.sin()).expand(2, -1, -1)[..., 0], c2w, torch.tensor([0.8, 1.2], device=device), 12, 16, 0.01, False
+    found = []
+    for run in _by_torch, _by_warp:
+        leaves = [torch.cat([(place * k + k).sin() + lift for k in range(1, size + 1)], 1).requires_grad_()
+                  for size, lift in ((3, 0.0), (4, 0.2), (3, 1.1))]
+        seen = run(*leaves, *rest)
+        value = seen.centers.sin().sum() + seen.conics.sum() + seen.depths.sum()
+        found.append((*seen, *torch.autograd.grad(value, leaves)))
+    for name, wanted, got in zip((*Ellipses._fields, "the gradient of positions", "of rotations", "of scales"), *found):
+        backend.expect_close(name, got, wanted)
+
+
+backend.register("project_gaussians", backend.REFERENCE, _by_torch)
+backend.register("project_gaussians", "warp", _by_warp, warp_runtime.unusable, _self_test)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from .. import backend
+from .. import backend, warp_runtime
 from ..checks import ShapeError, check_shape
 from .project import DARKEST, Ellipses, project
 from .tiles import tiles_of
@@ -60,7 +60,8 @@ def splat(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor
     Differentiable in positions, rotations, scales, opacities, features, c2w and fovy, in the reference to any order.
     Computed in the type of positions, at least float32. Memory of the reference O(pixels + N + chunk), and that of all tests
     for the way back where they are few.
-    Raises ShapeError naming the argument. Backends: torch.
+    Raises ShapeError naming the argument. Backends: torch, warp (float32; what is
+    differentiated twice goes the reference's way).
     """
     check_shape("positions", positions, "N", 3)
     count = len(positions)
@@ -99,7 +100,7 @@ def _ray_lengths(fovy: torch.Tensor, height: int, width: int) -> torch.Tensor:
 def _by_torch(seen: Ellipses, values: torch.Tensor, height: int, width: int, chunk: int) -> torch.Tensor:
     """values [B,N,K] -> their weighted sums [B,H,W,K]."""
     tiles = tiles_of(seen.centers, seen.reach, seen.depths, height, width, TILE)
-    pixels, channels = TILE * TILE, values.shape[-1]
+    (rows, columns), pixels, channels = tiles.grid, TILE * TILE, values.shape[-1]
     # One row for each Gaussian; the last is seen by nobody and fills the shorter lists of a piece.
     table = torch.cat([seen.centers, seen.conics, seen.opacities[..., None], values], -1).flatten(0, 1)
     table = torch.nn.functional.pad(table, (0, 0, 0, 1))
@@ -117,7 +118,7 @@ def _by_torch(seen: Ellipses, values: torch.Tensor, height: int, width: int, chu
         rank = torch.arange(longest, device=table.device)
         pair = tiles.offsets[piece, None] + rank
         row = torch.where(rank < counts[piece, None], tiles.gaussian[pair.clamp(max=len(tiles.gaussian) - 1)], len(table) - 1)
-        corner = torch.stack([piece % tiles.columns, piece // tiles.columns % tiles.rows], -1).to(table.dtype) * TILE
+        corner = torch.stack([piece % columns, piece // columns % rows], -1).to(table.dtype) * TILE
         if len(pieces) > KEPT and table.requires_grad and torch.is_grad_enabled():
             drawn.append(checkpoint(_draw_tiles, table, row, corner, use_reentrant=False, preserve_rng_state=False))
         else:
@@ -125,8 +126,8 @@ def _by_torch(seen: Ellipses, values: torch.Tensor, height: int, width: int, chu
     sums = table.new_zeros(len(counts), pixels, channels)
     if drawn:
         sums = sums.index_copy(0, busy[:len(lengths)], torch.cat(drawn))
-    sums = sums.view(len(values), tiles.rows, tiles.columns, TILE, TILE, channels).transpose(2, 3)
-    return sums.reshape(len(values), tiles.rows * TILE, tiles.columns * TILE, channels)[:, :height, :width]
+    sums = sums.view(len(values), rows, columns, TILE, TILE, channels).transpose(2, 3)
+    return sums.reshape(len(values), rows * TILE, columns * TILE, channels)[:, :height, :width]
 
 
 def _draw_tiles(table: torch.Tensor, row: torch.Tensor, corner: torch.Tensor) -> torch.Tensor:
@@ -146,4 +147,31 @@ def _draw_tiles(table: torch.Tensor, row: torch.Tensor, corner: torch.Tensor) ->
     return weights.flatten(1, 2) @ listed[..., 6:]
 
 
+def _by_warp(seen: Ellipses, values: torch.Tensor, height: int, width: int, chunk: int) -> torch.Tensor:
+    from .splat_warp import SIDE, Splat
+
+    def reference(centers, conics, opacities, values):
+        return _by_torch(Ellipses(centers, conics, opacities, seen.depths, seen.reach), values, height, width, chunk)
+
+    tiles = tiles_of(seen.centers, seen.reach, seen.depths, height, width, SIDE)
+    return Splat.apply(seen.centers, seen.conics, seen.opacities, values, tiles, height, width, (OPAQUE, DARK), reference)
+
+
+def _self_test(device: torch.device) -> None:
+    """Raises unless Warp draws a few ellipses, and hands back their gradients, as the reference does."""
+    place = torch.arange(40.0, device=device)
+    found = []
+    for run in _by_torch, _by_warp:
+        centers = torch.stack([10 + 12 * (3 * place).sin(), 9 + 10 * (5 * place).cos()], -1)[None].requires_grad_()
+        conics = torch.stack([0.2 + 0.1 * place.sin(), 0.08 * (2 * place).sin(), 0.2 + 0.1 * place.cos()], -1)[None].requires_grad_()
+        opacities = (0.5 + 0.4 * (7 * place).sin())[None].requires_grad_()
+        values = torch.stack([place.cos(), place.sin(), 0 * place + 1], -1)[None].requires_grad_()
+        leaves = centers, conics, opacities, values
+        sums = run(Ellipses(*leaves[:3], place[None], torch.full_like(centers, 12.0)), values, 19, 21, 1 << 19)
+        found.append((sums, *torch.autograd.grad((sums.square() + sums).sum(), leaves)))
+    for name, wanted, got in zip(("the picture", "the gradient of centers", "of conics", "of opacities", "of values"), *found):
+        backend.expect_close(name, got, wanted)
+
+
 backend.register("splat", backend.REFERENCE, _by_torch)
+backend.register("splat", "warp", _by_warp, warp_runtime.unusable, _self_test)

@@ -7,15 +7,14 @@ import torch
 
 
 class Tiles(NamedTuple):
-    """P pairs of a tile and a Gaussian.
+    """P pairs of a tile and a Gaussian; T tiles in all views.
 
     gaussian  [P] int64: row of the [B * N] Gaussians; the pairs of a tile are consecutive, nearest first
-    offsets   [B * rows * columns + 1] int64: tile t, counted row by row and view by view, has pairs offsets[t] to
-              offsets[t + 1] - 1
+    offsets   [T + 1] int64: tile t, counted row by row and view by view, has pairs offsets[t] to offsets[t + 1] - 1
     place     [P] int64: where each pair stands when those of a Gaussian are consecutive, Gaussians in the order `ranked`
     ranked    [B * N] int64: the Gaussians, nearest first
     counts    [B * N] int64: pairs of the Gaussians, in that order
-    size      pixels along a tile's side; rows, columns: tiles of one view
+    grid      rows and columns of tiles in a view
     """
 
     gaussian: torch.Tensor
@@ -23,9 +22,7 @@ class Tiles(NamedTuple):
     place: torch.Tensor
     ranked: torch.Tensor
     counts: torch.Tensor
-    size: int
-    rows: int
-    columns: int
+    grid: tuple[int, int]
 
 
 @torch.no_grad()
@@ -40,14 +37,17 @@ def tiles_of(centers: torch.Tensor, reach: torch.Tensor, depths: torch.Tensor, h
     first = torch.minimum((centers - reach).div(size).floor().clamp(min=0), most).long()
     last = torch.minimum((centers + reach).div(size).floor().add(1).clamp(min=0), most).long()
     sides = torch.where(reach > 0, last - first, 0)
+    # index_select throughout: on processors it takes a fifth of the time of indexing.
     ranked = torch.argsort(depths.flatten(), stable=True)
-    sides, first = sides.flatten(0, 1)[ranked], first.flatten(0, 1)[ranked]
+    sides, first = (one.flatten(0, 1).index_select(0, ranked) for one in (sides, first))
+    begin = (ranked // max(centers.shape[1], 1) * rows + first[:, 1]) * columns + first[:, 0]
     counts = sides.prod(-1)
     rank = torch.repeat_interleave(counts)
-    step = torch.arange(len(rank), device=rank.device) - (counts.cumsum(0) - counts)[rank]
-    gaussian, across = ranked[rank], sides[rank, 0]
-    row, column = first[rank, 1] + step // across, first[rank, 0] + step % across
-    tile = (gaussian // max(centers.shape[1], 1) * rows + row) * columns + column
+    step = torch.arange(len(rank), device=rank.device) - (counts.cumsum(0) - counts).index_select(0, rank)
+    across = sides[:, 0].index_select(0, rank)
+    down = torch.div(step.to(torch.float64), across, rounding_mode="floor").long()
+    tile = begin.index_select(0, rank) + down * (columns - across) + step
     tile, place = torch.sort(tile, stable=True)
     offsets = torch.searchsorted(tile, torch.arange(views * rows * columns + 1, device=tile.device))
-    return Tiles(gaussian[place], offsets, place, ranked, counts, size, rows, columns)
+    gaussian = ranked.index_select(0, rank.index_select(0, place))
+    return Tiles(gaussian, offsets, place, ranked, counts, (rows, columns))
