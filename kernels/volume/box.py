@@ -9,13 +9,14 @@ from ..checks import check_shape
 def box_bounds(bounds: float | torch.Tensor, device=None, dtype=torch.float32) -> torch.Tensor:
     """Corners [2, 3] (lowest, highest) of a box given as a radius r, for [-r, r]^3, or as corners.
 
-    Raises ShapeError, or ValueError where the box is empty.
+    Raises ShapeError, or ValueError where the box is empty (and its corners are not on a device).
     """
     corners = torch.as_tensor(bounds, device=device, dtype=dtype)
     if corners.ndim == 0:
         corners = torch.stack((-corners, corners))[:, None].expand(2, 3)
     check_shape("bounds", corners, 2, 3)
-    if not bool((corners[0] < corners[1]).all()):
+    # Corners that stand elsewhere are taken as they are: the comparison would wait for their device.
+    if corners.device.type == "cpu" and not bool((corners[0] < corners[1]).all()):
         raise ValueError(f"bounds must enclose a box, lowest below highest on every axis, got {corners.tolist()}")
     return corners
 

@@ -7,6 +7,7 @@ import torch
 
 from .. import backend, warp_runtime
 from ..ragged import expand
+from ..upload import upload
 from .box import box_bounds, intersect_box
 from .occupancy import OccupancyGrid, is_occupied
 
@@ -115,7 +116,7 @@ def _place(like: torch.Tensor, generator: torch.Generator | None) -> torch.Tenso
     """Where in each segment its sample lies, from 0 to 1."""
     if generator is None:
         return 0.5
-    return torch.rand(like.shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
+    return upload(torch.rand(like.shape, generator=generator, device=generator.device, dtype=like.dtype), like.device)
 
 
 def _affordable(counts: torch.Tensor, max_samples: int) -> int:

@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ...kernels.upload import upload
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,17 @@ class Cameras:
         """[B,3] in world units."""
         return self.c2w[:, :3, 3]
 
+    @cached_property
+    def angles(self) -> list[tuple[float, float]]:
+        """Azimuth and elevation of each camera as numbers. Cameras that came to a device by `to` know them already."""
+        return list(zip(self.azimuth.detach().tolist(), self.elevation.detach().tolist()))
+
     def to(self, device) -> "Cameras":
-        return replace(self, **{name: getattr(self, name).to(device)
-                                for name in ("c2w", "fovy", "azimuth", "elevation", "distance")})
+        moved = replace(self, **{name: upload(getattr(self, name), device)
+                                 for name in ("c2w", "fovy", "azimuth", "elevation", "distance")})
+        if self.azimuth.device.type == "cpu":
+            moved.__dict__["angles"] = self.angles
+        return moved
 
     def take(self, index) -> "Cameras":
         """The cameras at `index` (slice, list or tensor)."""

@@ -7,6 +7,7 @@ from typing import Any, Callable, Mapping, Protocol, Sequence
 import torch
 from torch import Tensor, nn
 
+from ...kernels.upload import upload
 from .cameras import Cameras
 from .rng import Streams
 
@@ -46,7 +47,7 @@ class TextCondition:
         return TextCondition(torch.cat([row.embedding for row in rows]))
 
     def lerp(self, other: "TextCondition", weight: Tensor) -> "TextCondition":
-        return TextCondition(torch.lerp(self.embedding, other.embedding, weight.to(self.embedding).view(-1, 1, 1)))
+        return TextCondition(torch.lerp(self.embedding, other.embedding, upload(weight, self.embedding.device, self.embedding.dtype).view(-1, 1, 1)))
 
 
 class Prior(Protocol):

@@ -4,8 +4,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from .cameras import Cameras
 from .view_guidance import PerpNegWeights, ViewGuidance, view_guidance
 from .view_words import COARSE_VIEWS, coarse_view, fine_view
@@ -67,9 +65,4 @@ class Prompt:
 
 def _degrees(cameras: Cameras) -> list[tuple[float, float]]:
     """Azimuth and elevation of each camera."""
-    return [(math.degrees(azimuth), math.degrees(elevation))
-            for azimuth, elevation in zip(_numbers(cameras.azimuth), _numbers(cameras.elevation))]
-
-
-def _numbers(angles: Tensor) -> list[float]:
-    return angles.detach().cpu().tolist()
+    return [(math.degrees(azimuth), math.degrees(elevation)) for azimuth, elevation in cameras.angles]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ...kernels.upload import upload
 from .field import Surface
 
 NEARBY = 0.01  # world units, threestudio's
@@ -22,6 +23,9 @@ class Light:
     position: Tensor
     ambient: Tensor
     diffuse: Tensor
+
+    def to(self, device) -> "Light":
+        return Light(*(upload(values, device) for values in (self.position, self.ambient, self.diffuse)))
 
 
 @dataclass

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...kernels.distill.guidance import guide, perp_negative
 from ...kernels.distill.sds import surrogate
+from ...kernels.upload import upload
 from ..comfy import io, scheduled
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
@@ -64,8 +65,8 @@ class ScoreLoss:
         """What the prior is shown. `clean` is differentiable in the rendering, the rest is not."""
         z = self.prior.encode_image(picture(rendering, cameras, self.recipe.image))
         clean = z[:, :self.prior.channels]  # what stands behind is a condition
-        t = self._timesteps(len(z), step, streams("timestep")).to(z.device)
-        noise = torch.randn(clean.shape, generator=streams("noise")).to(z)
+        t = upload(self._timesteps(len(z), step, streams("timestep")), z.device)
+        noise = upload(torch.randn(clean.shape, generator=streams("noise")), z.device, z.dtype)
         return Noised(z, clean, t, noise, self.prior.add_noise(z.detach(), noise, t))
 
     def _guided(self, z_t: Tensor, t: Tensor, cameras: Cameras, scale: float) -> tuple[Tensor, Tensor]:
@@ -81,7 +82,7 @@ class ScoreLoss:
         mixture = first.lerp(second, torch.tensor([view.share for view in views]))
         away = [self._encode(list(texts)) for texts in zip(*(view.negatives for view in views))]
         unconditional, positive, *negatives = self.prior.denoise(z_t, t, [negative, mixture, *away], cameras)
-        weights = torch.tensor([view.weights for view in views]).to(z_t)
+        weights = upload(torch.tensor([view.weights for view in views]), z_t.device, z_t.dtype)
         return perp_negative(unconditional, positive, negatives, weights, scale), positive
 
     def _term(self, shown: Noised, gradient: Tensor, step: int, log: Mapping[str, Tensor] = {}) -> Term:

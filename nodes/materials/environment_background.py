@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import Linear
 
 from ...kernels.encode.spherical_harmonics import encode_spherical_harmonics
+from ...kernels.upload import upload
 from ..comfy import BACKGROUND, Node, io
 from ..core.rng import Streams
 from .color import COLOR_ACTIVATIONS, activate_color, check_activation
@@ -58,7 +59,7 @@ class EnvironmentBackgroundModule(nn.Module):
         count, generator = (len(directions) if self.recipe.per_view else 1), streams("background")
         replaced = torch.rand(count, 1, 1, 1, generator=generator) < self.recipe.random_share
         color = torch.rand(count, 1, 1, 3, generator=generator)
-        return torch.where(replaced.to(rgb.device), color.to(rgb), rgb)
+        return torch.where(upload(replaced, rgb.device), upload(color, rgb.device, rgb.dtype), rgb)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return {"background": list(self.network.parameters())}

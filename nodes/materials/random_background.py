@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ...kernels.upload import upload
 from ..comfy import BACKGROUND, Node, io
 from ..core.errors import DistillError
 from ..core.rng import Streams
@@ -49,7 +50,7 @@ class RandomBackgroundModule(nn.Module):
             colors = torch.tensor([self.recipe.still])
         else:
             colors = self._draw(len(directions) if self.recipe.per_view else 1, streams("background"))
-        return colors.to(directions)[:, None, None].expand_as(directions)
+        return upload(colors, directions.device, directions.dtype)[:, None, None].expand_as(directions)
 
     def _draw(self, count: int, generator: torch.Generator) -> Tensor:
         kind = torch.multinomial(torch.tensor(self.recipe.shares, dtype=torch.float32), count, replacement=True,

@@ -1,10 +1,10 @@
 """Noticing a run that goes wrong, and saying why."""
 from __future__ import annotations
 
-from typing import Callable, Iterable
+from typing import Callable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Health:
@@ -17,16 +17,25 @@ class Health:
     def __init__(self, warn: Callable[[str], None], limit: int = 10):
         self.warn, self.limit = warn, limit
         self.skipped, self._in_a_row = 0, 0
+        self._row: Tensor | None = None  # of bad steps, on the device: it knows of the last one before we do
         self.opacity: float | None = None
         self._told: set[str] = set()
 
-    def is_finite(self, parameters: Iterable[nn.Parameter]) -> bool:
-        """Whether every gradient is. Counts the step if not."""
+    def is_bad(self, parameters: Sequence[nn.Parameter]) -> Tensor:
+        """[] bool, not waited for: whether a step must change nothing. So it is where a gradient is not finite, and after
+        `limit` such steps in a row, for the step that begins before they are counted."""
         totals = [parameter.grad.sum() for parameter in parameters if parameter.grad is not None]
-        finite = not totals or bool(torch.isfinite(torch.stack(totals)).all())
-        self._in_a_row = 0 if finite else self._in_a_row + 1
-        self.skipped += not finite
-        return finite
+        finite = torch.isfinite(torch.stack(totals)).all() if totals else \
+            torch.ones((), dtype=torch.bool, device=parameters[0].device)
+        row = torch.zeros_like(finite, dtype=torch.int64) if self._row is None else self._row
+        bad = ~finite | (row >= self.limit)
+        self._row = (row + 1) * bad
+        return bad
+
+    def count(self, is_bad: bool) -> None:
+        """Takes in what `is_bad` said of a step."""
+        self._in_a_row = self._in_a_row + 1 if is_bad else 0
+        self.skipped += is_bad
 
     def is_lost(self) -> bool:
         """True when the run cannot recover by itself; says so once."""

@@ -21,7 +21,8 @@ from ..core.state import read_state, save_state
 from .carry import carry_averages
 from .health import Health
 from .history import History
-from .optimizer_settings import OptimizerSettings
+from .optimizer_settings import OptimizerSettings, take_step
+from .readings import Readings
 from .run_state import fingerprint, gather, scatter, scatter_scene
 
 
@@ -60,6 +61,10 @@ class Run:
         self.step, self.seconds = 0, 0.0
         self.history = History(settings.steps)
         self.health = Health(host.warn)
+        self.readings = Readings()
+        self.facts: dict[str, float] = {}  # of the last step whose numbers are known
+        # A step's numbers are looked at when the next one is under way; on the processor there is nothing to wait for.
+        self.waiting = 0 if self.device.type == "cpu" else 1
 
     def run(self) -> RunResult:
         finished = self._finished()
@@ -88,9 +93,9 @@ class Run:
         with host.progress(self.node_id, "Optimize", settings.steps) as progress:
             while self.step < settings.steps:
                 host.check()
-                facts = self._advance(self.step)
-                self.history.add(self.step, facts)
-                self._show(progress, facts, started, first)
+                self.readings.send(self.step, *self._advance(self.step))
+                self._take_in(self.waiting)
+                self._show(progress, started, first)
                 self.step += 1
                 self.seconds = before + time.monotonic() - started
                 if settings.save_every and time.monotonic() - saved > settings.save_every and self.step < settings.steps:
@@ -98,39 +103,55 @@ class Run:
                     saved = time.monotonic()
                 if host.should_finish(self.node_id) or self.health.is_lost():
                     break
+        self._take_in()
+        if self.health.is_lost():
+            self.step = self._known
         return self._result()
 
-    def _advance(self, step: int) -> dict[str, float]:
-        """One step: every active objective's gradient, then the optimiser."""
+    def _take_in(self, waiting: int = 0) -> None:
+        """What steps measured, all but the last `waiting` of them."""
+        for reading in self.readings.take(waiting):
+            if self.health.is_lost():  # the step that began before that was known has changed nothing
+                break
+            self._known, self.facts = reading.step + 1, reading.facts
+            self.history.add(reading.step, reading.facts)
+            self.health.count(reading.is_bad)
+            if "opacity" in reading.facts:
+                self.health.see(reading.facts["opacity"], reading.step, self.settings.steps)
+
+    def _advance(self, step: int) -> tuple[dict[str, float | Tensor], Tensor]:
+        """One step: every active objective's gradient, then the optimiser. Returns what is worth showing, and whether the
+        gradients were not finite ([] bool), so that nothing was changed."""
         total, streams = self.settings.steps, Streams(self.settings.seed, step)
         replaced = self.scene.update(step, total, streams.within("scene"))
         if replaced:
             before, self.optimizer = self.optimizer, self.optimizer_settings.build(self.scene.parameter_groups())
             carry_averages(before, self.optimizer, replaced)
         self.optimizer.zero_grad(set_to_none=True)
-        facts: dict[str, float] = {}
+        facts: dict[str, float | Tensor] = {}
         for objective in self.objectives:
             if objective.is_active(step):
                 facts.update(self._look(objective, step, streams.within(objective.name)))
         parameters = [p for entry in self.optimizer.param_groups for p in entry["params"]]
-        if self.health.is_finite(parameters):
-            if self.optimizer_settings.clip:
-                torch.nn.utils.clip_grad_norm_(parameters, self.optimizer_settings.clip)
-            self.optimizer_settings.set_rates(self.optimizer, step, total)
-            self.optimizer.step()
-        if "opacity" in facts:
-            self.health.see(facts["opacity"], step, total)
-        return facts
+        is_bad = self.health.is_bad(parameters)
+        if self.optimizer_settings.clip:
+            torch.nn.utils.clip_grad_norm_(parameters, self.optimizer_settings.clip)
+        self.optimizer_settings.set_rates(self.optimizer, step, total)
+        take_step(self.optimizer, is_bad)
+        return facts, is_bad
 
-    def _look(self, objective: Objective, step: int, streams: Streams, size: int = 0, batch: int = 0) -> dict[str, float]:
+    def _look(self, objective: Objective, step: int, streams: Streams, size: int = 0,
+              batch: int = 0) -> dict[str, float | Tensor]:
         """Renders one objective's views and adds the gradient of its losses. size, batch: instead of the schedules'."""
         total = self.settings.steps
         size = size or max(1, round(objective.resolution.at(step, total)))
         batch = batch or max(1, round(objective.batch.at(step, total)))
-        cameras = objective.views.sample(batch, size, size, step, total, streams).to(self.device)
-        light = objective.light.sample(cameras, step, total, streams) if objective.light else None
+        cameras = objective.views.sample(batch, size, size, step, total, streams)
+        light = objective.light.sample(cameras, step, total, streams).to(self.device) if objective.light else None
+        cameras = cameras.to(self.device)
         rendering = self.scene.render(cameras, light, objective.wanted, step=step, streams=streams)
-        value, facts = 0.0, {"opacity": rendering.opacity.detach().mean()}
+        value: float | Tensor = 0.0
+        facts: dict[str, float | Tensor] = {"opacity": rendering.opacity.detach().mean()}
         for i, loss in enumerate(objective.losses):
             name = f"{objective.name}.{i}.{loss.name}"
             term = self.losses[name](rendering, cameras, step, streams.within(f"{i}.{loss.name}"))
@@ -139,7 +160,7 @@ class Run:
         if isinstance(value, Tensor) and value.requires_grad:
             # Towards the parameters only: analytic normals would otherwise also cost gradients of the sample positions.
             value.backward(inputs=[p for entry in self.optimizer.param_groups for p in entry["params"]])
-        return {name: float(number) for name, number in facts.items()}
+        return facts
 
     def _try_largest(self) -> None:
         """Looks once at the largest scheduled size, so that memory runs out in the first minute or never."""
@@ -156,10 +177,11 @@ class Run:
                     buffer.copy_(value)
                 self.optimizer.zero_grad(set_to_none=True)
 
-    def _show(self, progress: Progress, facts: dict[str, float], started: float, first: int) -> None:
+    def _show(self, progress: Progress, started: float, first: int) -> None:
         kept = self.history.wants_picture(self.step)
         if not (kept or progress.is_due() or self.step + 1 == self.settings.steps):
             return
+        self._take_in()
         strip = None
         now = time.monotonic()
         if kept or (progress.shows_pictures and now >= getattr(self, "_next_picture", 0.0)):
@@ -173,12 +195,13 @@ class Run:
         done = self.step + 1
         speed = (done - first) / max(time.monotonic() - started, 1e-9)
         text = f"{done}/{self.settings.steps}  {speed:.2f} it/s  {(self.settings.steps - done) / speed:.0f} s left"
-        progress.update(done, text, None if strip is None else _side_by_side(strip), facts)
+        progress.update(done, text, None if strip is None else _side_by_side(strip), self.facts)
 
     def _facts(self, finished: bool) -> dict:
         return {"fingerprint": self.path.stem, "step": self.step, "finished": finished, "skipped": self.health.skipped}
 
     def _save(self) -> None:
+        self._take_in()
         save_state(self.path, gather(self.scene, self.optimizer, self.losses),
                    {**self._facts(False), "seconds": self.seconds})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..comfy import OPTIMIZER, Node, io, scheduled
 from ..core.errors import DistillError
@@ -12,6 +12,7 @@ from ..core.scene import GROUPS
 from ..core.schedule import Schedule
 
 KINDS = ("Adam", "AdamW", "Adamax", "SGD")
+FUSED = ("cpu", "cuda")  # devices on which torch has Adam and AdamW as one kernel
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,27 @@ class OptimizerSettings:
                    for name, parameters in sorted(groups.items()) if parameters]
         if self.kind == "SGD":
             return torch.optim.SGD(entries, momentum=self.beta1, weight_decay=self.weight_decay)
-        make = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW, "Adamax": torch.optim.Adamax}[self.kind]
-        return make(entries, betas=(self.beta1, self.beta2), eps=self.epsilon, weight_decay=self.weight_decay)
+        options = dict(betas=(self.beta1, self.beta2), eps=self.epsilon, weight_decay=self.weight_decay)
+        if self.kind == "Adamax":
+            return torch.optim.Adamax(entries, **options)
+        make = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}[self.kind]
+        is_fusible = all(p.device.type in FUSED and p.is_floating_point() for entry in entries for p in entry["params"])
+        return make(entries, **options, fused=is_fusible or None)
 
     def set_rates(self, optimizer: torch.optim.Optimizer, step: int, total: int) -> None:
         factor, rates = self.factor.at(step, total), dict(self.rates)
         for entry in optimizer.param_groups:
             entry["lr"] = rates.get(entry["name"], self.learning_rate) * factor
+
+
+def take_step(optimizer: torch.optim.Optimizer, is_bad: Tensor) -> None:
+    """optimizer.step(), which changes nothing where is_bad [] bool holds. The fused ones find that out on their device, the
+    others wait for it."""
+    if optimizer.defaults.get("fused"):
+        optimizer.found_inf = is_bad.float()
+        optimizer.step()
+    elif not is_bad:
+        optimizer.step()
 
 
 def parse_rates(text: str) -> tuple[tuple[str, float], ...]:

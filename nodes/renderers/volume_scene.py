@@ -3,12 +3,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ...kernels.encode.integrated import frustum_gaussian
+from ...kernels.upload import upload
 from ...kernels.volume.composite import accumulate, composite
 from ...kernels.volume.march import RaySamples, march_rays, sample_points
 from ...kernels.volume.occupancy import OccupancyGrid, new_occupancy, update_occupancy
@@ -52,6 +54,7 @@ class VolumeScene(nn.Module):
         super().__init__()
         self.recipe, self.field, self.material, self.background = recipe, field, material, background
         self.total = 1
+        self._box: tuple[tuple[Tensor, int], Tensor] | None = None
         if recipe.occupancy:
             grid = new_occupancy(field.bounds, recipe.occupancy)
             self.register_buffer("occupancy_value", grid.value)
@@ -61,7 +64,7 @@ class VolumeScene(nn.Module):
     def bounds(self) -> Tensor:
         return self.field.bounds
 
-    @property
+    @cached_property
     def step_length(self) -> float:
         """World length of one step: the diagonal of the bounds over the number of samples."""
         size = (self.bounds[1] - self.bounds[0]).tolist()
@@ -157,14 +160,15 @@ class VolumeScene(nn.Module):
 
     def _normals_nearby(self, position: Tensor, streams: Streams | None) -> Tensor:
         """Normals [S,3] at points near `position` [S,3]."""
-        shift = torch.randn(position.shape, generator=(streams or Streams(0, 0))("nearby")).to(position)
+        drawn = torch.randn(position.shape, generator=(streams or Streams(0, 0))("nearby"))
+        shift = upload(drawn, position.device, position.dtype)
         moved = (position + NEARBY * shift).clamp(self.bounds[0], self.bounds[1])
         return self.field(moved, normals=True).normal
 
     def _march(self, rays: _Ray, generator, recording: bool) -> RaySamples:
         length, most = self.step_length, self.recipe.max_samples
         occupancy = self._occupancy() if self.recipe.occupancy else None
-        bounds = self.bounds if occupancy is None else _occupied_bounds(occupancy)
+        bounds = self.bounds if occupancy is None else self._occupied(occupancy)
         options = dict(occupancy=occupancy, generator=generator)
         samples = march_rays(rays.origin, rays.direction, bounds, step=length, **options)
         if recording and len(samples.t) > most:
@@ -180,6 +184,13 @@ class VolumeScene(nn.Module):
             position, variance = frustum_gaussian(rays.origin[ray], rays.direction[ray], (samples.t - half).clamp(min=0),
                                                   samples.t + half, rays.spread[ray])
         return position, self.field(position, variance, normals=normals)
+
+    def _occupied(self, grid: OccupancyGrid) -> Tensor:
+        """`_occupied_bounds`, found again only when the cells have changed: it waits for the device."""
+        cells = grid.binary, grid.binary._version
+        if self._box is None or self._box[0][0] is not cells[0] or self._box[0][1] != cells[1]:
+            self._box = cells, _occupied_bounds(grid)
+        return self._box[1]
 
     def _occupancy(self) -> OccupancyGrid:
         return OccupancyGrid(self.occupancy_value, self.occupancy_binary, self.bounds)

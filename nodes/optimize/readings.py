@@ -1,0 +1,60 @@
+"""A step's numbers, read from the device without stopping it."""
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The numbers of one step; is_bad: whether its gradients were not finite."""
+
+    step: int
+    facts: dict[str, float]
+    is_bad: bool
+
+
+class Readings:
+    """Numbers on their way from a device.
+
+    A CUDA device still computes a step while the next one is prepared. Looking at a number waits for it, and then the
+    device waits for the next step. So numbers are sent when they are asked for, and looked at when they have long arrived.
+    """
+
+    def __init__(self):
+        self._sent: deque[_Sent] = deque()
+
+    def send(self, step: int, facts: Mapping[str, float | Tensor], is_bad: Tensor) -> None:
+        """facts: numbers, or tensors of one element; is_bad [] bool: its device is the one that is not waited for."""
+        self._sent.append(_Sent(step, facts, is_bad))
+
+    def take(self, waiting: int = 0) -> Iterator[Reading]:
+        """The steps that were sent and not taken yet, oldest first, but for the last `waiting` of them."""
+        while len(self._sent) > waiting:
+            yield self._sent.popleft().read()
+
+
+class _Sent:
+    def __init__(self, step: int, facts: Mapping[str, float | Tensor], is_bad: Tensor):
+        tensors = {name: value.detach().reshape(()).float() for name, value in facts.items() if isinstance(value, Tensor)}
+        # What stands elsewhere, on the processor, is there already.
+        coming = [name for name, value in tensors.items() if value.device == is_bad.device]
+        self.step, self.facts, self._coming = step, {**facts, **tensors}, coming
+        numbers = torch.stack([is_bad.float(), *(tensors[name] for name in coming)])
+        self._arrived = None
+        if numbers.device.type == "cuda":
+            numbers = numbers.to("cpu", non_blocking=True)  # into pinned memory
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+        self._numbers = numbers
+
+    def read(self) -> Reading:
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        is_bad, *numbers = self._numbers.tolist()
+        facts = {**self.facts, **dict(zip(self._coming, numbers))}
+        return Reading(self.step, {name: float(value) for name, value in facts.items()}, bool(is_bad))
