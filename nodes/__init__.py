@@ -13,6 +13,7 @@ def node_list() -> list[type]:
     from .cameras.reference_view import ReferenceViewNode
     from .evaluate.compare_geometry import CompareGeometryNode
     from .evaluate.score_views import ScoreViewsNode
+    from .fields.gaussians import GaussiansNode
     from .fields.hash_grid_sdf import HashGridSDFNode
     from .fields.hash_grid_volume import HashGridVolumeNode
     from .fields.mlp_volume import MLPVolumeNode
@@ -36,13 +37,14 @@ def node_list() -> list[type]:
     from .renderers.mesh_rasterizer import MeshRasterizerNode
     from .renderers.kernel_backend import KernelBackendNode
     from .renderers.neus_renderer import NeuSRendererNode
+    from .renderers.splat_renderer import SplatRendererNode
     from .renderers.volume_renderer import VolumeRendererNode
 
     return [
         HashGridVolumeNode, VoxelVolumeNode, TriplaneVolumeNode, MLPVolumeNode, HashGridSDFNode, SceneToSDFNode,
-        TetGridNode, SceneToTetGridNode, TrainableMeshNode,
+        TetGridNode, SceneToTetGridNode, TrainableMeshNode, GaussiansNode,
         AlbedoNode, LambertianNode, PBRNode, SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
-        VolumeRendererNode, NeuSRendererNode, MeshRasterizerNode, KernelBackendNode,
+        VolumeRendererNode, NeuSRendererNode, MeshRasterizerNode, SplatRendererNode, KernelBackendNode,
         RandomOrbitViewsNode, MultiViewOrbitNode, FixedOrbitNode, ReferenceViewNode, DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
         *_prior_nodes(),
         *_loss_nodes(),

@@ -124,8 +124,8 @@ class ExtractMeshNode(Node):
                         "volume. Goes on to Unwrap UV and Bake Texture, or straight to Save Mesh with vertex colours.",
             search_aliases=["marching cubes", "isosurface", "nerf to mesh"],
             inputs=[
-                SCENE.Input("scene", tooltip="A trained scene of the Volume Renderer, the NeuS Renderer or the Mesh "
-                            "Rasterizer."),
+                SCENE.Input("scene", tooltip="A trained scene of the Volume Renderer, the NeuS Renderer, the Mesh Rasterizer or "
+                            "the Splat Renderer."),
                 io.Int.Input("resolution", default=128, min=16, max=512, step=8,
                              tooltip="Samples of a volume's density along the longest side of its bounds. Triangles are "
                                      "taken as they are."),

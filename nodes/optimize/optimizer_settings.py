@@ -13,15 +13,17 @@ from ..core.schedule import Schedule
 
 KINDS = ("Adam", "AdamW", "Adamax", "SGD")
 FUSED = ("cpu", "cuda")  # devices on which torch has Adam and AdamW as one kernel
+Rate = float | tuple[float, float]
 
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """learning_rate holds for every group that `rates` does not name; `factor` multiplies all of them over time."""
+    """learning_rate holds for every group that `rates` does not name; `factor` multiplies all of them over time. A rate that is
+    a pair falls (or rises) from the first to the second number over the run, by the same share in each step."""
 
     kind: str = "Adam"
     learning_rate: float = 0.01
-    rates: tuple[tuple[str, float], ...] = ()
+    rates: tuple[tuple[str, Rate], ...] = ()
     factor: Schedule = Schedule.of(1.0)
     beta1: float = 0.9
     beta2: float = 0.99
@@ -36,7 +38,7 @@ class OptimizerSettings:
         if strangers:
             raise DistillError(f'Optimizer Settings: this scene has no parameters "{strangers[0]}". '
                                f'It has: {", ".join(sorted(groups))}.')
-        entries = [{"params": parameters, "lr": rates.get(name, self.learning_rate), "name": name}
+        entries = [{"params": parameters, "lr": _at(rates.get(name, self.learning_rate), 0, 1), "name": name}
                    for name, parameters in sorted(groups.items()) if parameters]
         if self.kind == "SGD":
             return torch.optim.SGD(entries, momentum=self.beta1, weight_decay=self.weight_decay)
@@ -50,7 +52,7 @@ class OptimizerSettings:
     def set_rates(self, optimizer: torch.optim.Optimizer, step: int, total: int) -> None:
         factor, rates = self.factor.at(step, total), dict(self.rates)
         for entry in optimizer.param_groups:
-            entry["lr"] = rates.get(entry["name"], self.learning_rate) * factor
+            entry["lr"] = _at(rates.get(entry["name"], self.learning_rate), step, total) * factor
 
 
 def take_step(optimizer: torch.optim.Optimizer, is_bad: Tensor) -> None:
@@ -63,22 +65,35 @@ def take_step(optimizer: torch.optim.Optimizer, is_bad: Tensor) -> None:
         optimizer.step()
 
 
-def parse_rates(text: str) -> tuple[tuple[str, float], ...]:
-    """"density: 0.3, color: 0.1" -> (("density", 0.3), ("color", 0.1)). Raises DistillError naming the wrong piece."""
+def _at(rate: Rate, step: int, total: int) -> float:
+    """The rate at `step` of a run of `total` steps."""
+    if not isinstance(rate, tuple):
+        return rate
+    first, last = rate
+    return first * (last / first) ** (step / max(total - 1, 1))
+
+
+def parse_rates(text: str) -> tuple[tuple[str, Rate], ...]:
+    """"density: 0.3, position: 0.01 to 0.0001" -> (("density", 0.3), ("position", (0.01, 0.0001))). Raises DistillError naming
+    the wrong piece."""
     rates = []
     for piece in text.replace("\n", ",").split(","):
         if not piece.strip():
             continue
-        name, _, number = (part.strip() for part in piece.partition(":"))
+        name, _, written = (part.strip() for part in piece.partition(":"))
         try:
-            rate = float(number)
+            numbers = tuple(float(number) for number in written.split(" to "))
         except ValueError:
-            raise DistillError(f'Optimizer Settings: cannot read "{piece.strip()}". Write "group: rate, ..."') from None
+            numbers = ()
+        if not 1 <= len(numbers) <= 2:
+            raise DistillError(f'Optimizer Settings: cannot read "{piece.strip()}". Write "group: rate, ..." or "group: first '
+                               'to last, ..."')
         if name not in GROUPS:
             raise DistillError(f'Optimizer Settings: there is no group "{name}". Groups: {", ".join(GROUPS)}.')
-        if not 0 <= rate < float("inf"):
-            raise DistillError(f'Optimizer Settings: the rate of "{name}" is {number}; it must be a number >= 0.')
-        rates.append((name, rate))
+        if not all(0 <= number < float("inf") for number in numbers) or (len(numbers) == 2 and 0 in numbers):
+            raise DistillError(f'Optimizer Settings: the rate of "{name}" is {written}; it must be a number >= 0, and one that '
+                               "changes must be above 0.")
+        rates.append((name, numbers if len(numbers) == 2 else numbers[0]))
     return tuple(rates)
 
 
@@ -95,7 +110,8 @@ class OptimizerSettingsNode(Node):
                 io.Float.Input("learning_rate", default=0.01, min=0.0, max=10.0, step=0.0001, round=False,
                                tooltip="For every group that is not listed below."),
                 io.String.Input("rates", default="", multiline=True, tooltip="Rates of single groups, for example "
-                                f'"density: 0.3, color: 0.1". Groups: {", ".join(GROUPS)}.'),
+                                f'"density: 0.3, color: 0.1". "position: 0.01 to 0.0002" falls over the run. '
+                               f'Groups: {", ".join(GROUPS)}.'),
                 scheduled("factor", 1.0, "Multiplies all rates; wire a Schedule for warm-up or decay.", min=0.0,
                           max=100.0, step=0.01),
                 io.Float.Input("beta1", default=0.9, min=0.0, max=0.9999, step=0.001, round=False,

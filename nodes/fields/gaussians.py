@@ -1,0 +1,218 @@
+"""Gaussians: a cloud of coloured 3D Gaussians that grows where it is needed (3D Gaussian Splatting, DreamGaussian)."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...kernels.surface.neighbors import neighbor_distance
+from ...kernels.volume.gaussian_density import REACH, extents, extinction, gaussian_density
+from ..comfy import FIELD, SCENE, SPLAT, SPLAT_FILES, Node, host, host_tick, io
+from ..core.errors import DistillError
+from ..core.field import FieldOutput, Replacement
+from ..core.rng import Streams
+from ..core.scene import SceneRecipe
+from ..core.splat import MAX_DEGREE, Splat, seen_colors, sh_of
+from ..core.splat_file import NEARLY, THINNEST
+from ..core.tick import Tick, no_tick
+from .densification import RESET, Densification, densification_inputs, densified
+from .splat_start import read_splat, surface_points
+
+NAME = "Gaussians"
+GREY = 0.5
+VISIBLE = 0.05  # opacity of what counts for the bounds
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """Recipe.
+
+    count, radius  how many there are at first, spread evenly in a ball around the origin, world units
+    opacity        of each at first; scale: its standard deviation, in distances to its neighbours
+    degree         of the spherical harmonics of the colour, 0 to 3; 0: the same from everywhere
+    initial        what training starts from instead, with a degree of its own if that is higher
+    """
+
+    count: int = 5000
+    radius: float = 0.5
+    opacity: float = 0.1
+    scale: float = 1.0
+    degree: int = 0
+    densification: Densification = Densification()
+    initial: Splat | None = field(default=None, compare=False)
+
+    def __post_init__(self):
+        if self.count < 1 or not (self.radius > 0 and self.scale > 0 and 0 < self.opacity < 1):
+            raise DistillError(f"{NAME}: count must be 1 or more, radius and scale positive, opacity between 0 and 1, got "
+                               f"{self.count}, {self.radius}, {self.scale} and {self.opacity}.")
+        if not 0 <= self.degree <= MAX_DEGREE:
+            raise DistillError(f"{NAME}: the degree must be 0 to {MAX_DEGREE}, got {self.degree}.")
+
+    def build(self, channels: int) -> "GaussiansModule":
+        return GaussiansModule(self)
+
+    def ball(self) -> Splat:
+        """Grey Gaussians at random places in the ball."""
+        direction = F.normalize(torch.randn(self.count, 3), dim=-1)
+        return self.around(direction * self.radius * torch.rand(self.count, 1).pow(1 / 3),
+                           torch.full((self.count, 3), GREY))
+
+    def around(self, points: Tensor, colors: Tensor) -> Splat:
+        """Round Gaussians at points [N,3], with colors [N,3], as large as neighbours are apart."""
+        scales = (self.scale * neighbor_distance(points)).clamp_min(1e-4 * self.radius)
+        rotations = F.pad(torch.ones_like(points[:, :1]), (0, 3))
+        return Splat(points, rotations, scales[:, None].expand(-1, 3), torch.full_like(points[:, :1], self.opacity),
+                     sh_of(colors))
+
+
+class GaussiansModule(nn.Module):
+    """See Gaussians; a GaussianField. Parameters are called as the optimiser's groups and hold numbers before their activation: logarithms of scales, logits of
+    opacities, quaternions of any length, and the harmonics' band 0 ("color") apart from the others ("sh").
+
+    As a volume it is as dense as its Gaussians hide what is behind them (see `extinction`), in the mean of their colours.
+    """
+
+    wants_variance = False
+
+    def __init__(self, recipe: Gaussians):
+        super().__init__()
+        self.recipe = recipe
+        start = recipe.initial or recipe.ball()
+        bands = (recipe.degree + 1) ** 2
+        sh = F.pad(start.sh, (0, 0, 0, max(0, bands - start.sh.shape[1])))
+        self._take({"position": start.positions, "scale": start.scales.clamp_min(THINNEST).log(), "rotation": start.rotations,
+                    "opacity": start.opacities.clamp(NEARLY, 1 - NEARLY).logit(), "color": sh[:, :1], "sh": sh[:, 1:]})
+
+    @property
+    @torch.no_grad()
+    def bounds(self) -> Tensor:
+        """Around what can be seen: it moves in training."""
+        seen = self.opacity[:, 0].sigmoid() >= VISIBLE
+        seen = seen if bool(seen.any()) else torch.ones_like(seen)
+        reach = REACH * extents(self.rotation[seen], self.scale[seen].exp())
+        return torch.stack([(self.position[seen] - reach).amin(0), (self.position[seen] + reach).amax(0)])
+
+    def splat(self) -> Splat:
+        return Splat(self.position, self.rotation, self.scale.exp(), self.opacity.sigmoid(), torch.cat([self.color, self.sh], 1))
+
+    def density(self, x: Tensor) -> Tensor:
+        return self._at(x).density
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, variance: Tensor | None = None, normals: bool = False) -> FieldOutput:
+        """See VolumeField. Without gradients: Gaussians are trained through a Splat Renderer."""
+        splat = self.splat()
+        found = self._at(x, seen_colors(splat, None), normals)
+        return FieldOutput(found.density, found.value, F.normalize(-found.gradient, dim=-1) if normals else None)
+
+    @torch.no_grad()
+    def _at(self, x: Tensor, values: Tensor | None = None, gradient: bool = False):
+        splat = self.splat()
+        return gaussian_density(x, splat.positions, splat.rotations, splat.scales, extinction(splat.scales, splat.opacities),
+                                values, gradient)
+
+    @torch.no_grad()
+    def watch(self, gradient: Tensor, radii: Tensor) -> None:
+        length = gradient.norm(dim=-1)
+        counts = (radii > 0) & length.isfinite()
+        self.gradient_sum += length.where(counts, 0.0).sum(0)
+        self.gradient_count += counts.sum(0)
+
+    @torch.no_grad()
+    def update(self, step: int, total: int, streams: Streams) -> list[Replacement]:
+        settings, replaced = self.recipe.densification, []
+        if settings.is_due(step):
+            cloud, rows = densified(self._cloud(), self.gradient_sum / self.gradient_count.clamp_min(1), settings,
+                                    streams("densify"))
+            replaced += self._replace(cloud, rows)
+        if settings.resets(step):
+            limit = torch.tensor(RESET).logit().to(self.opacity)
+            replaced += self._replace({"opacity": self.opacity.clamp(max=limit)},
+                                      torch.full((len(self.opacity),), -1, device=self.opacity.device))
+        return replaced
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {name: [parameter] if parameter.numel() else [] for name, parameter in self.named_parameters()}
+
+    def make_room(self, state: Mapping[str, Tensor]) -> None:
+        """Takes on the number of Gaussians of a saved state; see load_state."""
+        if "position" in state and len(state["position"]) != len(self.position):
+            count = len(state["position"])
+            self._take({name: values.new_zeros(count, *values.shape[1:]) for name, values in self._cloud().items()})
+
+    def _cloud(self) -> dict[str, Tensor]:
+        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+
+    def _take(self, cloud: Mapping[str, Tensor]) -> None:
+        """New parameters, a copy each. Where there are other Gaussians than before, nothing was watched yet."""
+        for name, values in cloud.items():
+            setattr(self, name, nn.Parameter(values.detach().float().clone(memory_format=torch.contiguous_format)))
+        if "position" in cloud:
+            self._forget()
+
+    def _forget(self) -> None:
+        self.register_buffer("gradient_sum", torch.zeros_like(self.position[:, 0]))
+        self.register_buffer("gradient_count", torch.zeros_like(self.position[:, 0]))
+
+    def _replace(self, cloud: Mapping[str, Tensor], rows: Tensor) -> list[Replacement]:
+        before = {name: getattr(self, name) for name in cloud}
+        self._take(cloud)
+        return [Replacement(getattr(self, name), old, rows) for name, old in before.items()]
+
+
+def start_of(recipe: Gaussians, splat: Any = None, scene: SceneRecipe | None = None, device: str | torch.device = "cpu",
+             tick: Tick = no_tick) -> Gaussians:
+    """The recipe with what it begins as: a core SPLAT or file, or `recipe.count` points on a trained scene's surface (of a
+    scene of Gaussians, these). Raises DistillError where both are given, or as their readers do."""
+    if splat is not None and scene is not None:
+        raise DistillError(f"{NAME}: a splat and a scene are wired, but training can begin with one only. Take one away.")
+    if splat is not None:
+        return replace(recipe, initial=read_splat(splat, NAME))
+    if scene is None:
+        return recipe
+    with torch.inference_mode(False), torch.no_grad():
+        field = scene.build().field
+        if hasattr(field, "splat"):
+            return replace(recipe, initial=field.splat())
+    return replace(recipe, initial=recipe.around(*surface_points(scene, recipe.count, NAME, device, tick)))
+
+
+class GaussiansNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_Gaussians", display_name=NAME, category="Distill3D/fields",
+            description="A cloud of coloured 3D Gaussians that grows where it is needed (3D Gaussian Splatting, "
+                        "DreamGaussian).",
+            search_aliases=["3dgs", "gaussian splatting", "dreamgaussian", "gaussiandreamer", "splat to scene"],
+            inputs=[
+                io.Int.Input("count", default=5000, min=1, max=100_000, tooltip="How many Gaussians there are at first. "
+                             "DreamGaussian: 5000."),
+                io.Float.Input("radius", default=0.5, min=0.001, max=1000.0, step=0.05, tooltip="Of the ball around the origin "
+                               "that they fill at first, world units."),
+                io.Float.Input("opacity", default=0.1, min=0.001, max=0.999, step=0.05, tooltip="Of each at first."),
+                io.Float.Input("scale", default=1.0, min=0.01, max=10.0, step=0.1, tooltip="Standard deviation of each at "
+                               "first, in distances to its three nearest neighbours."),
+                io.Int.Input("degree", default=0, min=0, max=MAX_DEGREE, tooltip="Of the spherical harmonics of the colour: 0 "
+                             "is the same from everywhere, 3 shows highlights."),
+                *densification_inputs(),
+                io.MultiType.Input("splat", types=[SPLAT, *SPLAT_FILES], optional=True,
+                                   tooltip="Begin with these Gaussians as they are: a splat, or a file of one."),
+                SCENE.Input("scene", optional=True, tooltip="Begin on the surface of this trained scene, in its colours, with "
+                            "count, opacity and scale as above (GaussianDreamer)."),
+            ],
+            outputs=[FIELD.Output("field", tooltip="For a Splat Renderer.")], hidden=[io.Hidden.unique_id])
+
+    @classmethod
+    def execute(cls, count=5000, radius=0.5, opacity=0.1, scale=1.0, degree=0, densify_every=50, densify_start=0,
+                densify_end=0, gradient=0.01, split_scale=0.04, min_opacity=0.01, max_scale=0.4, reset_every=700,
+                max_count=100_000, splat=None, scene=None) -> io.NodeOutput:
+        densification = Densification(densify_every, densify_start, densify_end, gradient, split_scale, min_opacity, max_scale,
+                                      reset_every, max_count)
+        tick = host_tick(cls.hidden.unique_id, NAME)
+        recipe = start_of(Gaussians(count, radius, opacity, scale, degree, densification), splat, scene, host().device(), tick)
+        tick(1.0)
+        return io.NodeOutput(recipe)

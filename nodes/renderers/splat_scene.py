@@ -1,0 +1,102 @@
+"""The scene of a Splat Renderer: Gaussians drawn by tiles, shaded as pictures where a light is asked for."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...kernels.quaternion import rotation_matrices
+from ...kernels.splat.splat import Splatted, splat
+from ..core.cameras import Cameras
+from ..core.field import Replacement
+from ..core.rendering import Light, Rendering
+from ..core.rng import Streams
+from ..core.scene import gather_groups
+from ..core.splat import Splat, seen_colors
+from .shading import differentiable
+
+if TYPE_CHECKING:
+    from .splat_renderer import SplatRenderer
+
+_LIT = ("shaded", "textureless")
+
+
+class SplatScene(nn.Module):
+    """A Scene (see nodes.core.scene) of a field of Gaussians and a background.
+
+    Gaussians hold their colours, which training sees as they are. The normal of a Gaussian is its shortest axis, towards the
+    camera: once trained they lie in the surface, flat; those that a run begins with are round, and their normals mean nothing.
+    """
+
+    def __init__(self, recipe: "SplatRenderer", field: nn.Module, material: nn.Module, background: nn.Module):
+        super().__init__()
+        self.recipe, self.field, self.material, self.background = recipe, field, material, background
+
+    @property
+    def bounds(self) -> Tensor:
+        return self.field.bounds
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return gather_groups(self.field, self.background)
+
+    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
+        return self.field.update(step, total, streams)
+
+    def render(self, cameras: Cameras, light: Light | None = None, wanted: Iterable[str] = ("rgb", "opacity"), *,
+               step: int = 0, streams: Streams | None = None, shading: str | None = None) -> Rendering:
+        """See Scene.render. Without `shading`, and without a light, "albedo". A still picture without gradients has its rgb
+        clamped to [0,1]. Depth is the distance along the ray times opacity."""
+        wanted, recording = frozenset(wanted), torch.is_grad_enabled()
+        # The host runs nodes in inference mode, whose tensors cannot be differentiated.
+        with torch.inference_mode(False), torch.set_grad_enabled(recording):
+            return self._render(differentiable(cameras), differentiable(light), wanted,
+                                shading if light is not None and shading in _LIT else None, streams, recording)
+
+    def _render(self, cameras, light, wanted, lit, streams, recording) -> Rendering:
+        cloud = self.field.splat()
+        features = {"albedo": seen_colors(cloud, cameras.position)}
+        if "normal" in wanted or (lit and "rgb" in wanted):
+            features["normal"] = _normals(cloud, cameras.position)
+        drawn = self._draw(cloud, features, cameras, recording and streams is not None)
+        found = dict(zip(features, drawn.features.split(3, -1)), opacity=drawn.opacity, depth=drawn.depth)
+        if wanted & {"rgb", "background"}:
+            found["background"] = self.background(cameras.rays()[1], streams)
+        if "rgb" in wanted:
+            color = _shaded(found, cameras, light, lit) if lit else found["albedo"]
+            found["rgb"] = color + (1 - drawn.opacity) * found["background"]
+            if streams is None and not recording:
+                found["rgb"] = found["rgb"].clamp(0, 1)
+        return Rendering(**{name: image for name, image in found.items() if name in wanted})
+
+    def _draw(self, cloud: Splat, features: dict[str, Tensor], cameras: Cameras, watched: bool) -> Splatted:
+        """watched: whether the field is told how hard the picture pulls at its Gaussians."""
+        values = list(features.values())
+        if len(values) > 1:
+            values = [value.expand(len(cameras), -1, -1) for value in values]
+        drawn = splat(cloud.positions, cloud.rotations, cloud.scales, cloud.opacities, torch.cat(values, -1), cameras.c2w,
+                      cameras.fovy, cameras.height, cameras.width, antialiased=self.recipe.antialiased)
+        if watched and drawn.centers.requires_grad:
+            # A batch's loss is the mean over its views; half a picture is the unit of length that thresholds are published in.
+            unit = drawn.centers.new_tensor([cameras.width, cameras.height]) * (0.5 * len(cameras))
+            drawn.centers.register_hook(lambda gradient: self.field.watch(gradient.detach() * unit, drawn.radii))
+        return drawn
+
+
+def _normals(cloud: Splat, eyes: Tensor) -> Tensor:
+    """The shortest axis of each Gaussian, towards each of eyes [B,3]: [B,N,3]."""
+    shortest = cloud.scales.argmin(1)[:, None, None].expand(-1, 3, 1)
+    axis = rotation_matrices(cloud.rotations).gather(2, shortest).squeeze(2)
+    away = ((eyes[:, None] - cloud.positions) * axis).sum(-1, keepdim=True) < 0
+    return torch.where(away, -axis, axis)
+
+
+def _shaded(found: dict[str, Tensor], cameras: Cameras, light: Light, mode: str) -> Tensor:
+    """Premultiplied colour [B,H,W,3] under a point light, by the normal of each pixel."""
+    origin, direction = cameras.rays()
+    position = origin + direction * found["depth"] / found["opacity"].clamp_min(1e-6)
+    towards = F.normalize(light.position[:, None, None] - position, dim=-1)
+    cosine = (F.normalize(found["normal"], dim=-1) * towards).sum(-1, keepdim=True).clamp_min(0)
+    ambient, diffuse = (value.view(-1, 1, 1, 1) for value in (light.ambient, light.diffuse))
+    return (found["opacity"] if mode == "textureless" else found["albedo"]) * (ambient + diffuse * cosine)
