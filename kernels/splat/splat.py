@@ -82,11 +82,13 @@ def splat(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor
     positions, rotations, scales, opacities, features, c2w, fovy = (
         one.to(wide) for one in (positions, rotations, scales, opacities, features, c2w, fovy))
     seen = project(positions, rotations, scales, opacities, c2w, fovy, height, width, near, antialiased)
-    values = torch.cat([features, seen.depths[..., None], torch.ones_like(seen.depths)[..., None]], -1)
-    run = backend.implementation("splat", values.device, values.dtype)
-    sums = run(seen, values, height, width, chunk)
-    depth = sums[..., -2:-1] * _ray_lengths(fovy, height, width)
-    return Splatted(sums[..., :-2], sums[..., -1:], depth, seen.centers, seen.reach.amax(-1))
+    # A row for each Gaussian: two numbers for its center, three for its conic, its opacity, and what it shows: its features,
+    # its depth, and 1, whose sum is the picture's opacity.
+    table = torch.cat([seen.centers, seen.conics, seen.opacities[..., None], features,
+                       seen.depths[..., None], torch.ones_like(seen.depths)[..., None]], -1)
+    run = backend.implementation("splat", table.device, table.dtype)
+    sums, depth, opacity = run(table, seen, height, width, chunk).split([features.shape[-1], 1, 1], -1)
+    return Splatted(sums, opacity, depth * _ray_lengths(fovy, height, width), seen.centers, seen.reach.amax(-1))
 
 
 def _ray_lengths(fovy: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -97,13 +99,12 @@ def _ray_lengths(fovy: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return (1 + (x / focal).square() + (y / focal).square()).sqrt()[..., None]
 
 
-def _by_torch(seen: Ellipses, values: torch.Tensor, height: int, width: int, chunk: int) -> torch.Tensor:
-    """values [B,N,K] -> their weighted sums [B,H,W,K]."""
+def _by_torch(table: torch.Tensor, seen: Ellipses, height: int, width: int, chunk: int) -> torch.Tensor:
+    """table [B,N,6 + K] -> weighted sums [B,H,W,K]; of `seen` only what has no gradient is looked at."""
     tiles = tiles_of(seen.centers, seen.reach, seen.depths, height, width, TILE)
-    (rows, columns), pixels, channels = tiles.grid, TILE * TILE, values.shape[-1]
-    # One row for each Gaussian; the last is seen by nobody and fills the shorter lists of a piece.
-    table = torch.cat([seen.centers, seen.conics, seen.opacities[..., None], values], -1).flatten(0, 1)
-    table = torch.nn.functional.pad(table, (0, 0, 0, 1))
+    (rows, columns), pixels, channels = tiles.grid, TILE * TILE, table.shape[-1] - 6
+    # The last row is seen by nobody and fills the shorter lists of a piece.
+    views, table = len(table), torch.nn.functional.pad(table.flatten(0, 1), (0, 0, 0, 1))
     counts = tiles.offsets.diff()
     busy = torch.argsort(counts, descending=True, stable=True)
     lengths = [length for length in counts[busy].tolist() if length]
@@ -126,8 +127,8 @@ def _by_torch(seen: Ellipses, values: torch.Tensor, height: int, width: int, chu
     sums = table.new_zeros(len(counts), pixels, channels)
     if drawn:
         sums = sums.index_copy(0, busy[:len(lengths)], torch.cat(drawn))
-    sums = sums.view(len(values), rows, columns, TILE, TILE, channels).transpose(2, 3)
-    return sums.reshape(len(values), rows * TILE, columns * TILE, channels)[:, :height, :width]
+    sums = sums.view(views, rows, columns, TILE, TILE, channels).transpose(2, 3)
+    return sums.reshape(views, rows * TILE, columns * TILE, channels)[:, :height, :width]
 
 
 def _draw_tiles(table: torch.Tensor, row: torch.Tensor, corner: torch.Tensor) -> torch.Tensor:
@@ -147,29 +148,26 @@ def _draw_tiles(table: torch.Tensor, row: torch.Tensor, corner: torch.Tensor) ->
     return weights.flatten(1, 2) @ listed[..., 6:]
 
 
-def _by_warp(seen: Ellipses, values: torch.Tensor, height: int, width: int, chunk: int) -> torch.Tensor:
+def _by_warp(table: torch.Tensor, seen: Ellipses, height: int, width: int, chunk: int) -> torch.Tensor:
     from .splat_warp import SIDE, Splat
 
-    def reference(centers, conics, opacities, values):
-        return _by_torch(Ellipses(centers, conics, opacities, seen.depths, seen.reach), values, height, width, chunk)
-
     tiles = tiles_of(seen.centers, seen.reach, seen.depths, height, width, SIDE)
-    return Splat.apply(seen.centers, seen.conics, seen.opacities, values, tiles, height, width, (OPAQUE, DARK), reference)
+    return Splat.apply(table, tiles, height, width, (OPAQUE, DARK),
+                       lambda again: _by_torch(again, seen, height, width, chunk))
 
 
-def _self_test(device: torch.device) -> None:
-    """Raises unless Warp draws a few ellipses, and hands back their gradients, as the reference does."""
+def _self_test(device: torch.device, run=_by_warp) -> None:
+    """Raises unless `run` draws a few ellipses, and hands back their gradients, as the reference does."""
     place = torch.arange(40.0, device=device)
+    columns = (10 + 12 * (3 * place).sin(), 9 + 10 * (5 * place).cos(), 0.2 + 0.1 * place.sin(), 0.08 * (2 * place).sin(),
+               0.2 + 0.1 * place.cos(), 0.5 + 0.4 * (7 * place).sin(), place.cos(), place.sin(), 0 * place + 1)
     found = []
-    for run in _by_torch, _by_warp:
-        centers = torch.stack([10 + 12 * (3 * place).sin(), 9 + 10 * (5 * place).cos()], -1)[None].requires_grad_()
-        conics = torch.stack([0.2 + 0.1 * place.sin(), 0.08 * (2 * place).sin(), 0.2 + 0.1 * place.cos()], -1)[None].requires_grad_()
-        opacities = (0.5 + 0.4 * (7 * place).sin())[None].requires_grad_()
-        values = torch.stack([place.cos(), place.sin(), 0 * place + 1], -1)[None].requires_grad_()
-        leaves = centers, conics, opacities, values
-        sums = run(Ellipses(*leaves[:3], place[None], torch.full_like(centers, 12.0)), values, 19, 21, 1 << 19)
-        found.append((sums, *torch.autograd.grad((sums.square() + sums).sum(), leaves)))
-    for name, wanted, got in zip(("the picture", "the gradient of centers", "of conics", "of opacities", "of values"), *found):
+    for draw in _by_torch, run:
+        table = torch.stack(columns, -1)[None].requires_grad_()
+        seen = Ellipses(table[..., :2], table[..., 2:5], table[..., 5], place[None], torch.full_like(table[..., :2], 12.0))
+        sums = draw(table, seen, 19, 21, 1 << 19)
+        found.append((sums, *torch.autograd.grad((sums.square() + sums).sum(), table)))
+    for name, wanted, got in zip(("the picture", "the gradient"), *found):
         backend.expect_close(name, got, wanted)
 
 

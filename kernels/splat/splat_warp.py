@@ -12,7 +12,8 @@ from ..warp_runtime import in_parallel, launch
 from .project import DARKEST
 from .tiles import Tiles
 
-wp.set_module_options({"enable_backward": False, "optimization_level": 3})
+wp.set_module_options({"enable_backward": False, "optimization_level": 3,
+                       "cpu_compiler_flags": "-march=native -ffp-contract=fast"})
 
 SIDE = 16
 PIXELS = SIDE * SIDE
@@ -23,10 +24,9 @@ WORK = 64             # what a pair costs, as in_parallel counts
 _ELLIPSE = """
 #define DISTILL3D_PIXELS 256
 #define DISTILL3D_ELLIPSE \\
-        const long long g = gaussian.data[p]; \\
-        const float center_x = centers.data[2 * g], center_y = centers.data[2 * g + 1], opacity = opacities.data[g]; \\
-        const float xx = conics.data[3 * g], xy = conics.data[3 * g + 1], yy = conics.data[3 * g + 2]; \\
-        const float* const value = values.data + g * channels;
+        const float* const ellipse = table.data + gaussian.data[p] * (6 + channels); \\
+        const float center_x = ellipse[0], center_y = ellipse[1], xx = ellipse[2], xy = ellipse[3], yy = ellipse[4]; \\
+        const float opacity = ellipse[5], *const value = ellipse + 6;
 #if !defined(__CUDA_ARCH__)
     const int tile = first_tile + task;
     const float tile_x = tile % columns * 16, tile_y = tile / columns % rows * 16;
@@ -42,18 +42,22 @@ _ELLIPSE = """
         return series * (Eight)exponent;
     };
     const Eight steps = {0.5f, 1.5f, 2.5f, 3.5f, 4.5f, 5.5f, 6.5f, 7.5f};
-    // Which eights of the tile pair p reaches: their places, and the offsets of their pixels from its centre.
-    int places[DISTILL3D_PIXELS / 8];
+    // Which eights of the tile an ellipse reaches, a little more rather than less: their first pixels.
+    unsigned places[DISTILL3D_PIXELS / 8 + 1];
     const auto find_eights = [&](float center_x, float center_y, float xx, float xy, float yy, float opacity) {
-        const double tilt = (double)xy / xx, bound = (double)yy - xy * tilt, rest = bound > 0.0 ? bound : 0.0;
-        const double most = 2.0 * logf(opacity / darkest) + 0.01;   // more than rounding makes of it
+        const double slant = (double)xy / xx, least = (double)yy - xy * slant;
+        const float rest = least > 1e-9 ? (float)least : 1e-9f, most = 2.0f * logf(opacity / darkest) + 0.01f;
+        const float tilt = (float)slant, shrink = 1.0f / xx, up = center_y - tile_y - 0.5f, reach = sqrtf(most / rest);
+        const int first = up - reach > 0.0f ? up - reach < 16.0f ? (int)(up - reach) : 16 : 0;
+        const int stop = up + reach < 15.0f ? up + reach > -1.0f ? (int)(up + reach + 1.0f) : 0 : 16;
         int found = 0;
-        for (int row = 0; row < 16; row++) {
-            const double y = row + 0.5 + tile_y - center_y, left_over = most - rest * y * y;
-            if (!(left_over >= 0.0)) continue;
-            const double middle = center_x - tilt * y - tile_x, half = sqrt(left_over / xx);
-            if (middle - half <= 7.5 && middle + half >= 0.5) places[found++] = 16 * row;
-            if (middle - half <= 15.5 && middle + half >= 8.5) places[found++] = 16 * row + 8;
+        for (int row = first; row < stop; row++) {
+            const float y = row - up, left_over = (most - rest * y * y) * shrink;
+            const float middle = center_x - tilt * y - tile_x, half = sqrtf(left_over > 0.0f ? left_over : 0.0f) + 0.01f;
+            places[found] = 16 * row;           // without branches, which nothing could foretell
+            found += (middle - half <= 7.5f) & (middle + half >= 0.5f);
+            places[found] = 16 * row + 8;
+            found += (middle - half <= 15.5f) & (middle + half >= 8.5f);
         }
         return found;
     };
@@ -100,8 +104,9 @@ _DRAW = _ELLIPSE + """
         DISTILL3D_ELLIPSE
         const int found = find_eights(center_x, center_y, xx, xy, yy, opacity);
         int used = 0;
+        Mask closings = {};
         for (int n = 0; n < found; n++) {
-            const int place = places[n];
+            const unsigned place = places[n];
             if (closed[place / 8]) continue;
             const Eight dx = steps + (tile_x + place % 16 - center_x);
             const float dy = tile_y + place / 16 + 0.5f - center_y;
@@ -115,9 +120,12 @@ _DRAW = _ELLIPSE + """
             *(Mask*)(last + place) = taken ? Mask{} + (int)(p - begin + 1) : *(Mask*)(last + place);
             *(Eight*)(weights + 8 * used) = taken ? alpha * before : Eight{};
             places[used++] = place;
-            if (__builtin_reduce_or(closing) && !__builtin_reduce_or(after > 0.0f)) {
-                closed[place / 8] = true;
-                open--;
+            closings |= closing;
+        }
+        if (__builtin_reduce_or(closings)) {
+            for (int n = 0; n < used; n++) {
+                closed[places[n] / 8] = !__builtin_reduce_or(*(Eight*)(light + places[n]) > 0.0f);
+                open -= closed[places[n] / 8];
             }
         }
         for (int c = 0; c < channels; c++) {
@@ -191,9 +199,10 @@ _HAND_BACK = _ELLIPSE + """
     const float* const grad = grads.data + (long long)tile * channels * DISTILL3D_PIXELS;
     const int* const last = lasts.data + (long long)tile * DISTILL3D_PIXELS;
     float light[DISTILL3D_PIXELS], behind[DISTILL3D_PIXELS] = {}, weights[DISTILL3D_PIXELS];
-    int furthest = 0;
+    int furthest = 0, lasts_of_eight[DISTILL3D_PIXELS / 8] = {};
     for (int i = 0; i < DISTILL3D_PIXELS; i++) {
         light[i] = lights.data[(long long)tile * DISTILL3D_PIXELS + i];
+        lasts_of_eight[i / 8] = last[i] > lasts_of_eight[i / 8] ? last[i] : lasts_of_eight[i / 8];
         furthest = last[i] > furthest ? last[i] : furthest;
     }
     const long long begin = offsets.data[tile];
@@ -203,14 +212,13 @@ _HAND_BACK = _ELLIPSE + """
         Eight none = {}, x = {}, y = {}, x_x = {}, x_y = {}, y_y = {};
         int used = 0;
         for (int n = 0; n < found; n++) {
-            const int at = places[n];
-            const Mask seen = rank < *(const Mask*)(last + at);
-            if (!__builtin_reduce_or(seen)) continue;
+            const unsigned at = places[n];
+            if (rank >= lasts_of_eight[at / 8]) continue;
             const Eight dx = steps + (tile_x + at % 16 - center_x);
             const float dy = tile_y + at / 16 + 0.5f - center_y;
             const Eight raw = opacity * exponential(-(0.5f * (xx * dx * dx + yy * dy * dy) + xy * dx * dy));
             const Eight alpha = raw < opaque ? raw : Eight{} + opaque;
-            const Mask taken = seen & (alpha >= darkest);
+            const Mask taken = (rank < *(const Mask*)(last + at)) & (alpha >= darkest);
             const Eight left = 1.0f / (1.0f - alpha), after = *(Eight*)(light + at), before = taken ? after * left : after;
             const Eight weight = taken ? alpha * before : Eight{};
             Eight along = {};
@@ -246,63 +254,55 @@ _Ints = wp.array(dtype=wp.int32)
 
 @wp.func_native(_DRAW)
 def _draw(task: int, first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float, darkest: float,
-          gaussian: _Longs, offsets: _Longs, centers: _Floats, conics: _Floats, opacities: _Floats, values: _Floats,
-          sums: _Floats, lights: _Floats, lasts: _Ints): ...
+          gaussian: _Longs, offsets: _Longs, table: _Floats, sums: _Floats, lights: _Floats, lasts: _Ints): ...
 
 
 @wp.func_native(_HAND_BACK)
 def _hand_back(task: int, first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float, darkest: float,
-               gaussian: _Longs, offsets: _Longs, centers: _Floats, conics: _Floats, opacities: _Floats, values: _Floats,
-               grads: _Floats, lights: _Floats, lasts: _Ints, place: _Longs, out: _Floats): ...
+               gaussian: _Longs, offsets: _Longs, table: _Floats, grads: _Floats, lights: _Floats, lasts: _Ints, place: _Longs, out: _Floats): ...
 
 
 @wp.kernel
 def draw_tile(first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float, darkest: float,
-              gaussian: _Longs, offsets: _Longs, centers: _Floats, conics: _Floats, opacities: _Floats, values: _Floats,
-              sums: _Floats, lights: _Floats, lasts: _Ints):
-    _draw(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, centers, conics, opacities,
-          values, sums, lights, lasts)
+              gaussian: _Longs, offsets: _Longs, table: _Floats, sums: _Floats, lights: _Floats, lasts: _Ints):
+    _draw(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, table, sums, lights,
+          lasts)
 
 
 @wp.kernel
 def hand_back_tile(first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float, darkest: float,
-                   gaussian: _Longs, offsets: _Longs, centers: _Floats, conics: _Floats, opacities: _Floats, values: _Floats,
-                   grads: _Floats, lights: _Floats, lasts: _Ints, place: _Longs, out: _Floats):
-    _hand_back(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, centers, conics,
-               opacities, values, grads, lights, lasts, place, out)
+                   gaussian: _Longs, offsets: _Longs, table: _Floats, grads: _Floats, lights: _Floats, lasts: _Ints, place: _Longs, out: _Floats):
+    _hand_back(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, table, grads,
+               lights, lasts, place, out)
 
 
 class Splat(torch.autograd.Function):
-    """(centers [B,N,2], conics [B,N,3], opacities [B,N], values [B,N,K], tiles, height, width, limits, reference) ->
-    sums [B,H,W,K]. limits: OPAQUE and DARK; reference: the same of the first four in torch, for second derivatives."""
+    """(table [B,N,6 + K], tiles, height, width, limits, reference) -> sums [B,H,W,K]. limits: OPAQUE and DARK; reference: the
+    same of the table in torch, for second derivatives."""
 
     @staticmethod
-    def forward(ctx, centers, conics, opacities, values, tiles, height, width, limits, reference):
-        given = tuple(one.contiguous() for one in (centers, conics, opacities, values))
-        count, channels = len(tiles.offsets) - 1, values.shape[-1]
-        sums, lights = values.new_empty(count, channels, PIXELS), values.new_empty(count, PIXELS)
-        lasts = torch.empty(count, PIXELS, dtype=torch.int32, device=values.device)
-        _run(draw_tile, PIXELS, tiles, given, limits, (sums, lights, lasts))
-        ctx.save_for_backward(centers, conics, opacities, values, lights, lasts)
+    def forward(ctx, table, tiles, height, width, limits, reference):
+        table = table.contiguous()
+        count, channels = len(tiles.offsets) - 1, table.shape[-1] - 6
+        sums, lights = table.new_empty(count, channels, PIXELS), table.new_empty(count, PIXELS)
+        lasts = torch.empty(count, PIXELS, dtype=torch.int32, device=table.device)
+        _run(draw_tile, PIXELS, tiles, channels, limits, (table, sums, lights, lasts))
+        ctx.save_for_backward(table, lights, lasts)
         ctx.rest = tiles, limits, reference
         return _to_picture(sums, tiles, height, width)
 
     @staticmethod
     def backward(ctx, to_sums):
-        *given, lights, lasts = ctx.saved_tensors
+        table, lights, lasts = ctx.saved_tensors
         tiles, limits, reference = ctx.rest
         if torch.is_grad_enabled():
-            wanted = [one for one, needed in zip(given, ctx.needs_input_grad) if needed]
-            found = iter(torch.autograd.grad(reference(*given), wanted, to_sums, create_graph=True))
-            return (*(next(found) if needed else None for needed in ctx.needs_input_grad[:4]), *[None] * 5)
-        given = [one.contiguous() for one in given]
+            return *torch.autograd.grad(reference(table), table, to_sums, create_graph=True), *[None] * 5
         channels = to_sums.shape[-1]
         rows = to_sums.new_zeros(len(tiles.gaussian), 6 + channels)
-        _run(hand_back_tile, THREADS_BACK, tiles, given, limits, (_to_tiles(to_sums, tiles), lights, lasts, tiles.place, rows))
+        _run(hand_back_tile, THREADS_BACK, tiles, channels, limits,
+             (table, _to_tiles(to_sums, tiles), lights, lasts, tiles.place, rows))
         summed = torch.segment_reduce(rows, "sum", lengths=tiles.counts, axis=0)
-        found = torch.empty_like(summed).index_copy_(0, tiles.ranked, summed).view(*given[0].shape[:2], -1)
-        centers, conics, opacities, values = found.split([2, 3, 1, channels], -1)
-        return centers, conics, opacities.squeeze(-1), values, *[None] * 5
+        return torch.empty_like(summed).index_copy_(0, tiles.ranked, summed).view_as(table), *[None] * 5
 
 
 def _to_picture(sums: torch.Tensor, tiles: Tiles, height: int, width: int) -> torch.Tensor:
@@ -319,12 +319,11 @@ def _to_tiles(picture: torch.Tensor, tiles: Tiles) -> torch.Tensor:
     return picture.view(views, rows, SIDE, columns, SIDE, channels).permute(0, 1, 3, 5, 2, 4).contiguous()
 
 
-def _run(kernel, threads: int, tiles: Tiles, given, limits, rest) -> None:
+def _run(kernel, threads: int, tiles: Tiles, channels: int, limits: tuple[float, float], tensors) -> None:
     """Runs `kernel` for all tiles; on CUDA with that many threads for each."""
-    device, channels = given[0].device, given[-1].shape[-1]
+    device = tiles.gaussian.device
     threads = threads if device.type == "cuda" else 1
-    shared = (*tiles.grid, channels, *limits, DARKEST, tiles.gaussian, tiles.offsets,
-              *(one.view(-1) for one in given), *(one.view(-1) for one in rest))
+    shared = (*tiles.grid, channels, *limits, DARKEST, tiles.gaussian, tiles.offsets, *(one.view(-1) for one in tensors))
 
     def work(first, last):
         launch(kernel, (last - first) * threads, (first, *shared), device)
