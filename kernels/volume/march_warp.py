@@ -24,29 +24,44 @@ _RAY = """
     }
     const bool* const full = binary.data;
     const float* const places = jitter.shape[0] ? jitter.data + begin_place : nullptr;
+#if defined(__CUDA_ARCH__)
+    const int at_once = 1;  // so that registers hold them
+#else
+    const int at_once = 64;
+#endif
+    float t[at_once], delta[at_once];
+    int cell[at_once];  // -1 outside
     int found = 0;
-    for (int rank = 0; rank < count && (counting || found < most); rank++) {
-        const float begin = near + (float)rank * width;
-        float delta = far - begin < width ? far - begin : width;
-        delta = delta < 0.0f ? 0.0f : delta;
-        const float t = begin + (places ? places[rank] : 0.5f) * delta;
-        if (cells) {
+    for (int start = 0; start < count && (counting || found < most); start += at_once) {
+        const int size = count - start < at_once ? count - start : at_once;
+        for (int n = 0; n < size; n++) {
+            const float begin = near + (float)(start + n) * width;
+            const float length = far - begin < width ? far - begin : width;
+            delta[n] = length < 0.0f ? 0.0f : length;
+            t[n] = begin + (places ? places[start + n] : 0.5f) * delta[n];
+        }
+        // Without a branch, so that one instruction takes several.
+        for (int n = 0; n < size && cells; n++) {
             int index = 0;
             bool inside = true;
             for (int axis = 0; axis < 3; axis++) {
-                const float at = from[axis] + t * along[axis];
-                inside = inside && at >= low[axis] && at <= high[axis];
-                const float cell = inside ? (at - low[axis]) * factor[axis] : 0.0f;
-                index = index * cells + (cell < (float)(cells - 1) ? (int)cell : cells - 1);
+                const float at = from[axis] + t[n] * along[axis];
+                inside = inside & (at >= low[axis]) & (at <= high[axis]);
+                float place = (at - low[axis]) * factor[axis];
+                place = place > 0.0f ? place : 0.0f;
+                index = index * cells + (int)(place < (float)(cells - 1) ? place : (float)(cells - 1));
             }
-            if (!inside || !full[index]) continue;
+            cell[n] = inside ? index : -1;
         }
-        if (!counting) {
-            rays.data[to + found] = ray;
-            ts.data[to + found] = t;
-            deltas.data[to + found] = delta;
+        for (int n = 0; n < size && (counting || found < most); n++) {
+            if (cells && (cell[n] < 0 || !full[cell[n]])) continue;
+            if (!counting) {
+                rays.data[to + found] = ray;
+                ts.data[to + found] = t[n];
+                deltas.data[to + found] = delta[n];
+            }
+            found++;
         }
-        found++;
     }
     if (counting) kept.data[ray] = found;
 """
