@@ -27,7 +27,7 @@ class Tiles(NamedTuple):
 
 @torch.no_grad()
 def tiles_of(centers: torch.Tensor, reach: torch.Tensor, depths: torch.Tensor, height: int, width: int, size: int) -> Tiles:
-    """The Tiles of B views: centers, reach [B,N,2] pixels, reach 0 for what is not seen, depths [B,N].
+    """The Tiles of B views: centers, reach [B,N,2] pixels, reach 0 for what is not seen, depths [B,N] > 0.
 
     At equal depth the first Gaussian is in front. No gradient. Memory O(P).
     """
@@ -36,18 +36,20 @@ def tiles_of(centers: torch.Tensor, reach: torch.Tensor, depths: torch.Tensor, h
     most = torch.tensor([columns, rows], device=centers.device)
     first = torch.minimum((centers - reach).div(size).floor().clamp(min=0), most).long()
     last = torch.minimum((centers + reach).div(size).floor().add(1).clamp(min=0), most).long()
-    sides = torch.where(reach > 0, last - first, 0)
-    # index_select throughout: on processors it takes a fifth of the time of indexing.
-    ranked = torch.argsort(depths.flatten(), stable=True)
-    sides, first = (one.flatten(0, 1).index_select(0, ranked) for one in (sides, first))
-    begin = (ranked // max(centers.shape[1], 1) * rows + first[:, 1]) * columns + first[:, 0]
-    counts = sides.prod(-1)
+    across, down = torch.where(reach > 0, last - first, 0).unbind(-1)
+    begin = (torch.arange(views, device=centers.device)[:, None] * rows + first[..., 1]) * columns + first[..., 0]
+    # Distances are positive, and positive numbers are in the order of their bits, which are sorted several times as fast.
+    # For the same reason index_select and 32 bits below.
+    bits = depths.contiguous().view(torch.int32 if depths.dtype == torch.float32 else torch.int64)
+    ranked = torch.argsort(bits.flatten(), stable=True)
+    begin, across, down = (one.flatten().index_select(0, ranked) for one in (begin, across, down))
+    counts = across * down
     rank = torch.repeat_interleave(counts)
     step = torch.arange(len(rank), device=rank.device) - (counts.cumsum(0) - counts).index_select(0, rank)
-    across = sides[:, 0].index_select(0, rank)
-    down = torch.div(step.to(torch.float64), across, rounding_mode="floor").long()
-    tile = begin.index_select(0, rank) + down * (columns - across) + step
-    tile, place = torch.sort(tile, stable=True)
-    offsets = torch.searchsorted(tile, torch.arange(views * rows * columns + 1, device=tile.device))
+    across = across.index_select(0, rank)
+    row = (step.float() / across).long()                                     # exact below 2^24 tiles
+    tile = begin.index_select(0, rank) + row * (columns - across) + step
+    tile, place = torch.sort(tile.int(), stable=True)
+    offsets = torch.searchsorted(tile, torch.arange(views * rows * columns + 1, device=tile.device, dtype=torch.int32))
     gaussian = ranked.index_select(0, rank.index_select(0, place))
     return Tiles(gaussian, offsets, place, ranked, counts, (rows, columns))
