@@ -139,7 +139,7 @@ def _trace(primitive, row, image, origin, directions):
     t, o, d, m, index = _march(primitive, row.scale, t, end, o, d, m, index)
     point = o + t * d
     normal = torch.einsum("nij,jn->in", row.rotation[m], _normal(primitive, point))
-    return index, t, _paint(row, m, point), normal
+    return index, t, paint(row.color.T[:, m], row.pattern[m], point), normal
 
 
 def _march(primitive, scale, t, end, o, d, m, index):
@@ -176,10 +176,11 @@ def _unit(vectors):
     return vectors * (x * x + y * y + z * z).clamp_min(1e-24).rsqrt()
 
 
-def _paint(row, m, point):
-    """Albedo [3, n]: the part's colour, with white stripes or dots fixed to the primitive's frame."""
-    color = row.color.T[:, m]
-    pattern = row.pattern[m]
+def paint(color, pattern, point):
+    """Albedo [3, n] of surface points: the part's colour, with white stripes or dots fixed to the primitive's frame.
+
+    color    [3, n]; pattern [n] int64, index into PATTERNS; point [3, n] in the primitive's frame
+    """
     if not bool(pattern.any()):
         return color
     striped = torch.floor(point[2] / _BAND + 0.5).remainder(2) > 0
