@@ -57,21 +57,40 @@ def gaussian_density(x: torch.Tensor, positions: torch.Tensor, rotations: torch.
     density = x.new_zeros(len(x))
     value = None if values is None else x.new_zeros(len(x), values.shape[1])
     slope = torch.zeros_like(x) if gradient else None
-    whiten = rotation_matrices(rotations).transpose(1, 2) / scales[..., None]
+    turned = rotation_matrices(rotations)
+    precision = (turned / scales[:, None].square()) @ turned.mT
     reach = REACH * extents(rotations, scales)
     low, high = positions - reach, positions + reach
     for part in _cells(x):
         place = x[part]
         near = ((low <= place.amax(0)) & (high >= place.amin(0))).all(1).nonzero().squeeze(1)
+        # From the middle of the cell: the squares below would cancel if they were large.
+        middle = 0.5 * (place.amax(0) + place.amin(0))
+        pull = (precision[near] @ (positions[near] - middle)[..., None]).squeeze(-1)
+        quadratic = _quadratic(precision[near], pull, positions[near] - middle)
         for some in part.split(max(1, PAIRS_AT_ONCE // max(len(near), 1))) if len(near) else ():
-            local = torch.einsum("nji,mni->mnj", whiten[near], x[some, None] - positions[near])
-            share = weights[near] * torch.exp(-0.5 * local.square().sum(-1))
+            local = x[some] - middle
+            share = weights[near] * torch.exp(-0.5 * (_monomials(local) @ quadratic).clamp_min(0))
             density[some] = share.sum(1)
             if value is not None:
                 value[some] = share @ values[near] / density[some, None].clamp_min(1e-12)
             if slope is not None:
-                slope[some] = -torch.einsum("mn,mnj,nji->mi", share, local, whiten[near])
+                steep = (share @ precision[near].flatten(1)).view(-1, 3, 3)
+                slope[some] = share @ pull - (steep @ local[..., None]).squeeze(-1)
     return Density(density, value, slope)
+
+
+def _monomials(x: torch.Tensor) -> torch.Tensor:
+    """[M,10] of x [M,3]: squares, products, x itself and 1."""
+    a, b, c = x.unbind(1)
+    return torch.stack([a * a, b * b, c * c, a * b, a * c, b * c, a, b, c, torch.ones_like(a)], 1)
+
+
+def _quadratic(precision: torch.Tensor, pull: torch.Tensor, middle: torch.Tensor) -> torch.Tensor:
+    """[10,N]: (x - middle) precision (x - middle) in the monomials of x. precision [N,3,3], pull = precision middle [N,3]."""
+    p = precision
+    return torch.stack([p[:, 0, 0], p[:, 1, 1], p[:, 2, 2], 2 * p[:, 0, 1], 2 * p[:, 0, 2], 2 * p[:, 1, 2],
+                        -2 * pull[:, 0], -2 * pull[:, 1], -2 * pull[:, 2], (pull * middle).sum(1)])
 
 
 def _cells(x: torch.Tensor) -> list[torch.Tensor]:
