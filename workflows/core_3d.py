@@ -1,4 +1,4 @@
-"""Core's nodes for 3D files without ComfyUI: MeshToFile3D, SaveGLB, Preview3D."""
+"""Core's nodes for 3D files without ComfyUI: MeshToFile3D, SplatToFile3D, SaveGLB, Preview3D."""
 from __future__ import annotations
 
 from io import BytesIO
@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ..nodes.comfy import Types, host, io
+from ..nodes.comfy import SPLAT, Types, host, io
 from ..nodes.core.errors import DistillError
 from ..nodes.core.mesh import Mesh
+from ..nodes.core.splat_file import ply_bytes
+from ..nodes.core.splat_wire import read_core_splat
 from ..nodes.core.state import write_atomically
 from ..nodes.export.core_mesh import from_core
 from ..nodes.export.mesh_file import glb_bytes
@@ -41,6 +43,24 @@ class MeshToFile3D(CoreNode):
     @classmethod
     def execute(cls, mesh):
         return io.NodeOutput(Types.File3D(BytesIO(glb_bytes(from_core(mesh, "Create 3D File"))), "glb"))
+
+
+class SplatToFile3D(CoreNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SplatToFile3D", display_name="Create 3D File (from Splat)", category="3d/splat",
+            description="Turns a splat into a file in memory.",
+            inputs=[SPLAT.Input("splat", tooltip="The splat."),
+                    io.Combo.Input("format", options=["ply", "ksplat", "spz"], default="ply",
+                                   tooltip="Only ply is written here.")],
+            outputs=[io.Custom("FILE_3D_SPLAT_ANY").Output("model_3d")])
+
+    @classmethod
+    def execute(cls, splat, format="ply"):
+        if format != "ply":
+            raise DistillError(f'Create 3D File (from Splat): "{format}" is written by ComfyUI only. Choose ply.')
+        return io.NodeOutput(Types.File3D(BytesIO(ply_bytes(read_core_splat(splat, "Create 3D File (from Splat)"))), "ply"))
 
 
 class SaveGLB(CoreNode):

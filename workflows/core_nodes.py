@@ -45,7 +45,7 @@ PrimitiveBoolean = _primitive("PrimitiveBoolean", "Boolean", io.Boolean, default
 
 def core_nodes() -> list[type]:
     """Every stand-in."""
-    from .core_3d import MeshToFile3D, Preview3D, SaveGLB
+    from .core_3d import MeshToFile3D, Preview3D, SaveGLB, SplatToFile3D
     from .core_background import LoadBackgroundRemovalModel, RemoveBackground
     from .core_image import ImageFromBatch, LoadImage, PreviewImage, SaveAnimatedWEBP, SaveImage
     from .core_model import CheckpointLoaderSimple
@@ -54,4 +54,4 @@ def core_nodes() -> list[type]:
     return [PrimitiveInt, PrimitiveFloat, PrimitiveString, PrimitiveStringMultiline, PrimitiveBoolean,
             CheckpointLoaderSimple, CLIPTextEncode, EmptyLatentImage, KSampler, VAEDecode, VAEEncode,
             LoadImage, ImageFromBatch, LoadBackgroundRemovalModel, RemoveBackground, PreviewImage, SaveImage, SaveAnimatedWEBP,
-            CreateVideo, SaveVideo, MeshToFile3D, SaveGLB, Preview3D]
+            CreateVideo, SaveVideo, MeshToFile3D, SplatToFile3D, SaveGLB, Preview3D]

@@ -145,6 +145,20 @@ def test_mesh_to_file_to_disk(here):
     assert here.written[0].suffix == ".glb" and here.written[0].read_bytes() == file.get_bytes()
 
 
+def test_splat_to_file_to_disk(here):
+    splat = Types.SPLAT(positions=torch.rand(1, 5, 3), scales=torch.rand(1, 5, 3) + 0.1, rotations=torch.rand(1, 5, 4) + 0.1,
+                        opacities=torch.rand(1, 5, 1), sh=torch.rand(1, 5, 4, 3))
+    file = core_3d.SplatToFile3D.execute(splat, "ply").args[0]
+    core_3d.SaveGLB.execute(file, "s")
+    assert here.written[0].suffix == ".ply"
+    body = here.written[0].read_bytes().partition(b"end_header\n")[2]
+    row = torch.frombuffer(bytearray(body), dtype=torch.float32).view(5, -1)
+    assert torch.equal(row[:, :3], splat.positions[0]) and torch.equal(row[:, 6:9], splat.sh[0, :, 0])
+    torch.testing.assert_close(row[:, 18].sigmoid(), splat.opacities[0, :, 0])
+    with pytest.raises(DistillError, match="Choose ply"):
+        core_3d.SplatToFile3D.execute(splat, "spz")
+
+
 @pytest.mark.parametrize("mesh, message", [
     (SimpleNamespace(get_bytes=lambda: b"x", format="sh"), 'kind "sh" is not known'),
     (SimpleNamespace(get_bytes=lambda: b"x", format="../glb"), "not known"),

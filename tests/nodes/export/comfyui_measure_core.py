@@ -72,12 +72,37 @@ def measure_files(scene, mesh, splat):
                       for name in ("positions", "scales", "rotations", "opacities", "sh")}}
 
 
+def measure_gaussians():
+    """Core's picture of Gaussians and ours of the same, and what comes back through core's files and our node."""
+    from distill3d.nodes.export.scene_to_splat import scene_to_splat
+    from distill3d.nodes.fields.gaussians import Gaussians, start_of
+    from random_splat import random_splat
+    from splat_scene import ball, splat_recipe
+
+    cloud = ball(3000)
+    cloud.sh[..., 1] += cloud.positions[:, 1:2].sign()  # left and right differ
+    scene = splat_recipe(cloud)
+    wire = scene_to_splat(scene)
+    found = {"views": measure_views(scene, wire), "files": {}}
+    splat = scene_to_splat(splat_recipe(random_splat(500, 3)))
+    for kind in ("ply", "spz", "ksplat"):
+        file = splats.SplatToFile3D.execute(splat, kind).args[0]
+        back = scene_to_splat(splat_recipe(start_of(Gaussians(), file).initial))
+        theirs = splats.File3DToSplat.execute(file).args[0]
+        found["files"][kind] = {name: float((getattr(back, name) - getattr(theirs, name)).abs().max())
+                                for name in ("positions", "scales", "rotations", "opacities", "sh")}
+    back = scene_to_splat(splat_recipe(start_of(Gaussians(), splat).initial))
+    found["wire"] = {name: float((getattr(back, name) - getattr(splat, name)).abs().max())
+                     for name in ("positions", "scales", "rotations", "opacities", "sh")}
+    return found
+
+
 def measure_types():
     """What each of our sockets is called, and whether the host has a type of that name."""
-    from distill3d.nodes.comfy import CAMERA_3D, FILES_3D, MODEL_3D, SPLAT
+    from distill3d.nodes.comfy import CAMERA_3D, FILES_3D, MODEL_3D, SPLAT, SPLAT_FILES
 
     known = {one.io_type for one in vars(IO).values() if hasattr(one, "io_type")}
-    return sorted({one.io_type for one in (*FILES_3D, SPLAT, CAMERA_3D, MODEL_3D)} - known)
+    return sorted({one.io_type for one in (*FILES_3D, SPLAT, *SPLAT_FILES, CAMERA_3D, MODEL_3D)} - known)
 
 
 def main():
@@ -94,7 +119,7 @@ def main():
     vertices, faces = torch.rand(9, 3, generator=generator), torch.arange(9).view(3, 3)
     mesh = Mesh(vertices, faces, torch.rand(9, 2, generator=generator), (torch.rand(8, 8, 3, generator=generator) * 255).round() / 255)
     print("MEASURED " + json.dumps({"views": measure_views(scene, splat), "files": measure_files(scene, mesh, splat),
-                                    "unknown types": measure_types()}))
+                                    "gaussians": measure_gaussians(), "unknown types": measure_types()}))
 
 
 if __name__ == "__main__":

@@ -46,5 +46,18 @@ def test_a_splat_file_is_the_splat(measured):
     assert max(measured["files"]["splat"].values()) < 1e-5
 
 
+@pytest.mark.parametrize("camera", ["orbit", "below", "look_at", "quaternion"])
+def test_core_draws_our_gaussians_as_we_do(measured, camera):
+    seen = measured["gaussians"]["views"][camera]
+    assert seen["iou"] > 0.97 and seen["share"] > 0.03 and seen["psnr"] > 26 and seen["psnr"] > seen["mirrored"]
+
+
+def test_gaussians_come_back_by_wire_and_from_every_file_of_core(measured):
+    found = measured["gaussians"]
+    assert found["wire"]["positions"] == found["wire"]["sh"] == 0 and max(found["wire"].values()) < 2e-6
+    for kind in ("ply", "spz", "ksplat"):
+        assert found["files"][kind]["positions"] == 0 and max(found["files"][kind].values()) < 2e-6
+
+
 def test_sockets_are_called_as_the_hosts_are(measured):
     assert not measured["unknown types"]
