@@ -7,7 +7,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from .. import backend, warp_runtime
-from ..checks import ShapeError, check_shape
+from ..checks import check_shape
 from .project import DARKEST, Ellipses, project
 from .tiles import tiles_of
 
@@ -57,11 +57,10 @@ def splat(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor
     what lies behind; nearer is what has the smaller distance along the view direction, at the same distance the first. A
     pixel takes no more once less than 1e-4 of the light would be left.
 
-    Differentiable in positions, rotations, scales, opacities, features, c2w and fovy, in the reference to any order.
-    Computed in the type of positions, at least float32. Memory of the reference O(pixels + N + chunk), and that of all tests
-    for the way back where they are few.
-    Raises ShapeError naming the argument. Backends: torch, warp (float32; what is
-    differentiated twice goes the reference's way).
+    Differentiable in all tensors, to any order. Computed in the type of positions, at least float32. Memory O(P) for P pairs
+    of a Gaussian and a tile it touches; on processors the same input gives the same bits. Raises ShapeError naming the
+    argument. Backends: torch, gsplat (CUDA, float32, first derivatives only), warp (float32; what is differentiated twice
+    goes the reference's way). The projection alone is an op of its own, by torch or warp.
     """
     check_shape("positions", positions, "N", 3)
     count = len(positions)
@@ -75,8 +74,6 @@ def splat(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor
     check_shape("features", features, len(c2w), count, "C")
     if not near > 0:
         raise ValueError(f"splat: near is {near}; it must be > 0.")
-    if height < 1 or width < 1:
-        raise ShapeError(f"height and width must be at least 1, got {height} and {width}")
 
     wide = torch.promote_types(positions.dtype, torch.float32)
     positions, rotations, scales, opacities, features, c2w, fovy = (
@@ -113,7 +110,7 @@ def _by_torch(table: torch.Tensor, seen: Ellipses, height: int, width: int, chun
         stop = min(start + max(1, chunk // (pixels * lengths[start])), len(lengths))
         pieces.append((start, stop, lengths[start]))
         start = stop
-    drawn = []
+    drawn = [table[:0, None, 6:].expand(-1, pixels, -1)]                     # what has gradients keeps them where nothing is seen
     for start, stop, longest in pieces:
         piece = busy[start:stop]
         rank = torch.arange(longest, device=table.device)
@@ -124,9 +121,7 @@ def _by_torch(table: torch.Tensor, seen: Ellipses, height: int, width: int, chun
             drawn.append(checkpoint(_draw_tiles, table, row, corner, use_reentrant=False, preserve_rng_state=False))
         else:
             drawn.append(_draw_tiles(table, row, corner))
-    sums = table.new_zeros(len(counts), pixels, channels)
-    if drawn:
-        sums = sums.index_copy(0, busy[:len(lengths)], torch.cat(drawn))
+    sums = table.new_zeros(len(counts), pixels, channels).index_copy(0, busy[:len(lengths)], torch.cat(drawn))
     sums = sums.view(views, rows, columns, TILE, TILE, channels).transpose(2, 3)
     return sums.reshape(views, rows * TILE, columns * TILE, channels)[:, :height, :width]
 
@@ -156,8 +151,18 @@ def _by_warp(table: torch.Tensor, seen: Ellipses, height: int, width: int, chunk
                        lambda again: _by_torch(again, seen, height, width, chunk))
 
 
-def _self_test(device: torch.device, run=_by_warp) -> None:
-    """Raises unless `run` draws a few ellipses, and hands back their gradients, as the reference does."""
+def _by_gsplat(*given) -> torch.Tensor:
+    from .splat_gsplat import draw
+    return draw(*given)
+
+
+def _why_no_gsplat(device: torch.device, dtype: torch.dtype) -> str | None:
+    from .splat_gsplat import unusable
+    return unusable(device, dtype)
+
+
+def _self_test(device: torch.device, run) -> None:
+    """Raises unless `run` draws a few ellipses, and hands back their gradients, as the reference does; the last column is 1."""
     place = torch.arange(40.0, device=device)
     columns = (10 + 12 * (3 * place).sin(), 9 + 10 * (5 * place).cos(), 0.2 + 0.1 * place.sin(), 0.08 * (2 * place).sin(),
                0.2 + 0.1 * place.cos(), 0.5 + 0.4 * (7 * place).sin(), place.cos(), place.sin(), 0 * place + 1)
@@ -166,10 +171,11 @@ def _self_test(device: torch.device, run=_by_warp) -> None:
         table = torch.stack(columns, -1)[None].requires_grad_()
         seen = Ellipses(table[..., :2], table[..., 2:5], table[..., 5], place[None], torch.full_like(table[..., :2], 12.0))
         sums = draw(table, seen, 19, 21, 1 << 19)
-        found.append((sums, *torch.autograd.grad((sums.square() + sums).sum(), table)))
+        found.append((sums, torch.autograd.grad((sums.square() + sums).sum(), table)[0][..., :-1]))
     for name, wanted, got in zip(("the picture", "the gradient"), *found):
         backend.expect_close(name, got, wanted)
 
 
 backend.register("splat", backend.REFERENCE, _by_torch)
-backend.register("splat", "warp", _by_warp, warp_runtime.unusable, _self_test)
+backend.register("splat", "gsplat", _by_gsplat, _why_no_gsplat, lambda device: _self_test(device, _by_gsplat))
+backend.register("splat", "warp", _by_warp, warp_runtime.unusable, lambda device: _self_test(device, _by_warp))

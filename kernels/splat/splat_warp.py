@@ -301,7 +301,7 @@ class Splat(torch.autograd.Function):
         rows = to_sums.new_zeros(len(tiles.gaussian), 6 + channels)
         _run(hand_back_tile, THREADS_BACK, tiles, channels, limits,
              (table, _to_tiles(to_sums, tiles), lights, lasts, tiles.place, rows))
-        summed = torch.segment_reduce(rows, "sum", lengths=tiles.counts, axis=0)
+        summed = torch.segment_reduce(rows, "sum", lengths=tiles.counts, axis=0, unsafe=True)
         return torch.empty_like(summed).index_copy_(0, tiles.ranked, summed).view_as(table), *[None] * 5
 
 
