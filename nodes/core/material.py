@@ -44,9 +44,15 @@ class PhysicalMaterial(Material, Protocol):
         """
 
 
+def own_features(albedo: Tensor) -> Tensor:
+    """Features [...,3] that an OwnColor shows as albedo [...,3]; where a sigmoid would need infinite numbers, nearly."""
+    return albedo.clamp(0.01, 0.99).logit()
+
+
 @dataclass(frozen=True)
 class OwnColor:
-    """Recipe of the material of fields that hold their colours themselves, such as Gaussians: features are the albedo."""
+    """Recipe of the material of fields that hold their colours themselves, such as Gaussians. Their features are the albedo's
+    logits, as materials have them by default: what inherits them shows the same colours with any of these."""
 
     channels = 3
 
@@ -61,10 +67,11 @@ class OwnColorModule(nn.Module):
 
     def forward(self, features: Tensor, normal: Tensor | None, position: Tensor, light: Light | None,
                 mode: str, direction: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return features, features
+        albedo = features.sigmoid()
+        return albedo, albedo
 
     def features_of(self, albedo: Tensor) -> Tensor:
-        return albedo
+        return own_features(albedo)
 
     def draw_mode(self, step: int, total: int, streams: Streams) -> str:
         return "albedo"

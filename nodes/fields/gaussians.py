@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...kernels.surface.neighbors import neighbor_distance
-from ...kernels.volume.gaussian_density import REACH, extents, extinction, gaussian_density
+from ...kernels.volume.gaussian_density import REACH, Density, extents, extinction, gaussian_density
 from ..comfy import FIELD, SCENE, SPLAT, SPLAT_FILES, Node, host, host_tick, io
 from ..core.errors import DistillError
 from ..core.field import FieldOutput, Replacement
+from ..core.material import own_features
 from ..core.rng import Streams
 from ..core.scene import SceneRecipe
 from ..core.splat import MAX_DEGREE, Splat, seen_colors, sh_of
@@ -69,8 +70,9 @@ class Gaussians:
 
 
 class GaussiansModule(nn.Module):
-    """See Gaussians; a GaussianField. Parameters are called as the optimiser's groups and hold numbers before their activation: logarithms of scales, logits of
-    opacities, quaternions of any length, and the harmonics' band 0 ("color") apart from the others ("sh").
+    """See Gaussians; a GaussianField. Parameters are called as the optimiser's groups and hold numbers before their activation:
+    logarithms of scales, logits of opacities, quaternions of any length, and the harmonics' band 0 ("color") apart from the
+    others ("sh").
 
     As a volume it is as dense as its Gaussians hide what is behind them (see `extinction`), in the mean of their colours.
     """
@@ -106,10 +108,10 @@ class GaussiansModule(nn.Module):
         """See VolumeField. Without gradients: Gaussians are trained through a Splat Renderer."""
         splat = self.splat()
         found = self._at(x, seen_colors(splat, None), normals)
-        return FieldOutput(found.density, found.value, F.normalize(-found.gradient, dim=-1) if normals else None)
+        return FieldOutput(found.density, own_features(found.value), F.normalize(-found.gradient, dim=-1) if normals else None)
 
     @torch.no_grad()
-    def _at(self, x: Tensor, values: Tensor | None = None, gradient: bool = False):
+    def _at(self, x: Tensor, values: Tensor | None = None, gradient: bool = False) -> Density:
         splat = self.splat()
         return gaussian_density(x, splat.positions, splat.rotations, splat.scales, extinction(splat.scales, splat.opacities),
                                 values, gradient)

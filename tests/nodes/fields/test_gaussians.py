@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import GROUPS, SceneRecipe, load_state
@@ -12,7 +13,10 @@ from distill3d.nodes.core.splat_file import ply_bytes
 from distill3d.nodes.export.core_splat import to_core
 from distill3d.nodes.export.scene_to_splat import scene_to_splat
 from distill3d.nodes.fields.densification import Densification
+from distill3d.nodes.fields.feature_grid import FeatureGrid
 from distill3d.nodes.fields.gaussians import Gaussians, GaussiansNode, start_of
+from distill3d.nodes.fields.scene_to_tet_grid import scene_to_tet_grid
+from distill3d.nodes.fields.tet_grid import TetGrid
 from distill3d.nodes.materials.albedo import Albedo
 from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.renderers.mesh_rasterizer import MeshRasterizer
@@ -123,10 +127,21 @@ def test_as_a_volume_it_is_dense_where_it_is_opaque():
     x = torch.tensor([[0.0, 0, 0.6], [0, 0, -0.6], [0, 0, 1.5], [0.6, 0, 0]])
     found = module(x, normals=True)
     assert found.density[0] > 20 and found.density[2] == 0 and torch.equal(found.density, module.density(x))
-    torch.testing.assert_close(found.features[:2], torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.9]]), atol=0.02, rtol=0)
+    torch.testing.assert_close(found.features[:2].sigmoid(), torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.9]]), atol=0.02, rtol=0)
     outside = module(torch.tensor([[0.0, 0, 0.63]]), normals=True)
     assert outside.normal[0, 2] > 0.95
     assert module.bounds.abs().amax() < 0.8 and module.bounds.abs().amin() > 0.6
+
+
+def test_a_tet_grid_goes_on_from_it_in_its_colours():
+    small = TetGrid(resolution=48, features=FeatureGrid(levels=3, log2_size=10, base=4, finest=16, width=16))
+    found = scene_to_tet_grid(splat_recipe(ball(1000)), small, color_steps=150)
+    scene = SceneRecipe(MeshRasterizer(), found.field, Albedo(), SolidBackground()).build()
+    with torch.no_grad():
+        picture = scene.render(turntable(1, 0, 3, 40, 24)).rgb[0]
+    assert found.overlap > 0.85
+    torch.testing.assert_close(picture[7, 12], torch.tensor([0.9, 0.1, 0.1]), atol=0.1, rtol=0)
+    torch.testing.assert_close(picture[17, 12], torch.tensor([0.1, 0.1, 0.9]), atol=0.1, rtol=0)
 
 
 def test_bounds_are_those_of_what_can_be_seen():
