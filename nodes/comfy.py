@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import sys
 import time
 from pathlib import Path
@@ -243,7 +244,7 @@ class _ComfyHost(Host):
             return super().read_splat_file(file, node)
         try:
             return File3DToSplat.execute(file).args[0]
-        except ValueError as error:
+        except (ValueError, IndexError, OSError, struct.error) as error:
             raise DistillError(f"{node}: the .{file.format} file cannot be read as a splat ({error}).") from error
 
     def free_memory(self, size):
