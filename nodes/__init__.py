@@ -60,6 +60,7 @@ def _prior_nodes() -> list[type]:
     from .priors.builtin_prior import BuiltinPriorNode
     from .priors.deepfloyd_if import DeepFloydIFPriorNode
     from .priors.dreambooth_prior import DreamBoothPriorNode
+    from .priors.estimate_elevation import EstimateElevationNode
     from .priors.imagedream import ImageDreamPriorNode
     from .priors.lora_prior import LoRAPriorNode
     from .priors.model_prior import PriorFromModelNode
@@ -73,7 +74,8 @@ def _prior_nodes() -> list[type]:
 
     return [BuiltinPriorNode, PriorFromModelNode, StableDiffusionPriorNode, DeepFloydIFPriorNode, MVDreamPriorNode,
             Zero123PriorNode, ImageDreamPriorNode, NormalDepthPriorNode, AlbedoPriorNode, LoRAPriorNode,
-            DreamBoothPriorNode, ViewPromptNode, SaveTextEmbeddingsNode, SamplePriorNode, LangevinSampleNode]
+            DreamBoothPriorNode, ViewPromptNode, SaveTextEmbeddingsNode, SamplePriorNode, LangevinSampleNode,
+            EstimateElevationNode]
 
 
 def _loss_nodes() -> list[type]:

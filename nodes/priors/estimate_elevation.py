@@ -1,0 +1,114 @@
+"""Estimate Elevation: from how far above the horizon a picture was taken, by a prior that knows views."""
+from __future__ import annotations
+
+import math
+from typing import Iterator
+
+import torch
+from torch import Tensor
+
+from ...kernels.image.resize import resize
+from ..comfy import PRIOR, PROMPT, Node, host, io, seed_input
+from ..core.cameras import Cameras, orbit, wrap_angle
+from ..core.errors import DistillError
+from ..core.prior import LoadedPriors, Prior
+from ..core.prompt import Prompt
+from ..core.rng import stream
+
+TITLE = "Estimate Elevation"
+NOISE = (0.3, 0.95)  # fractions of the prior's timesteps: below, every prior sees the shape itself; above, nothing
+
+
+def elevation_errors(prior: Prior, picture: Tensor, prompt: Prompt, cameras: Cameras, draws: int,
+                     seed: int = 0) -> Iterator[Tensor]:
+    """How badly the prior denoises a picture that it is told was taken by each of `cameras`.
+
+    picture  [1,H,W,3] in [0,1]
+    draws    noise levels, evenly spaced over NOISE; every camera gets the same noise
+
+    Yields, after each draw, the sums so far [B]: squared errors of the noise that the prior finds in the picture.
+    """
+    texts = prompt.of_cameras(cameras)
+    if prior.views != 1:
+        raise DistillError(f"{TITLE}: this prior looks at {prior.views} pictures at once. Wire one that looks at one.")
+    if len(set(texts)) < len(texts):
+        raise DistillError(f"{TITLE}: the prompt says the same of several elevations. Set the View Prompt's \"views\" to "
+                           '"degrees", and wire a prior that reads them, such as the Built-in Prior.')
+    condition = prior.encode_prompts(texts)
+    z = prior.encode_image(picture).expand(len(cameras), -1, -1, -1)
+    clean = z[:, :prior.channels]
+    total = torch.zeros(len(cameras), device=z.device)
+    for draw, level in enumerate(torch.linspace(*NOISE, draws).tolist()):
+        t = torch.full((len(cameras),), int(level * prior.timesteps), device=z.device)
+        noise = torch.randn(clean[:1].shape, generator=stream(seed, draw, "noise")).to(z).expand_as(clean)
+        z0, = prior.denoise(prior.add_noise(z, noise, t), t, [condition], cameras)
+        total = total + (((z0 - clean) / prior.sigma(t).view(-1, 1, 1, 1)).square()).sum((1, 2, 3))
+        yield total
+
+
+def prepared(image: Tensor, mask: Tensor | None) -> Tensor:
+    """The picture over white [1,H,W,3]. mask: 1 on the background, as Load Image gives it. Raises DistillError."""
+    if image.ndim != 4 or len(image) != 1 or image.shape[-1] not in (3, 4) or image.shape[1] != image.shape[2]:
+        raise DistillError(f'{TITLE}: "image" has the shape {list(image.shape)}. Connect one square picture [1,H,H,3] with the '
+                           'object in its middle: the output "image" of a Reference View is one.')
+    if mask is None:
+        return image[..., :3].clamp(0, 1)
+    mask = resize(mask.reshape(1, *mask.shape[-2:], 1).to(image), *image.shape[1:3]).clamp(0, 1)
+    return image[..., :3].clamp(0, 1) * (1 - mask) + mask
+
+
+def _around(azimuth: float, elevations: Tensor, prior: Prior) -> Cameras:
+    """A camera at each elevation, in degrees."""
+    turned = wrap_angle(torch.deg2rad(torch.full_like(elevations, azimuth)))
+    return orbit(turned, torch.deg2rad(elevations), 3.0, math.radians(40.0), prior.size, prior.size).to(prior.device)
+
+
+class EstimateElevationNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_EstimateElevation", display_name=TITLE, category="Distill3D/priors",
+            description="From how far above the horizon a picture was taken: the elevation under which a prior that reads "
+                        "views finds the picture likeliest.",
+            search_aliases=["elevation", "camera pose", "pose estimation", "image to 3d"],
+            inputs=[
+                PRIOR.Input("prior", tooltip="One that reads views in degrees, such as the Built-in Prior."),
+                PROMPT.Input("prompt", tooltip='What the picture shows; "views" set to degrees.'),
+                io.Image.Input("image", tooltip="The square picture over white, the object in its middle and about as large as "
+                               "in the prior's own pictures."),
+                io.Float.Input("azimuth", default=0.0, min=-360.0, max=360.0, step=5.0, tooltip="Degrees around the object "
+                               "that it was taken from; 0 is the front."),
+                io.Float.Input("lowest", default=-10.0, min=-90.0, max=90.0, step=5.0, tooltip="Lowest elevation that is "
+                               "tried, degrees."),
+                io.Float.Input("highest", default=60.0, min=-90.0, max=90.0, step=5.0, tooltip="Highest elevation that is "
+                               "tried, degrees."),
+                io.Float.Input("step", default=5.0, min=1.0, max=90.0, step=1.0, tooltip="Degrees between those that are tried; "
+                               "the Built-in Prior's words are 5 apart."),
+                io.Int.Input("draws", default=8, min=1, max=1000, tooltip="Noise levels at which each is tried. More are surer "
+                             "and take longer."),
+                seed_input(),
+                io.Mask.Input("mask", optional=True, tooltip="1 on the background, as Load Image gives it."),
+            ],
+            outputs=[io.Float.Output("elevation", tooltip="Degrees, for Reference View and Zero123 Prior.")],
+            hidden=[io.Hidden.unique_id])
+
+    @classmethod
+    def execute(cls, prior, prompt, image, azimuth=0.0, lowest=-10.0, highest=60.0, step=5.0, draws=8, seed=0,
+                mask=None) -> io.NodeOutput:
+        if lowest > highest:
+            raise DistillError(f'{TITLE}: "lowest" ({lowest}) lies above "highest" ({highest}). Swap them.')
+        tried, picture = torch.arange(lowest, highest + 1e-4, step), prepared(image, mask)
+        progress, priors = host().progress(cls.hidden.unique_id, TITLE, draws), LoadedPriors(host().device())
+        try:
+            with torch.inference_mode(False), torch.no_grad():
+                loaded = priors(prior)
+                found = elevation_errors(loaded, picture.clone().to(loaded.device), prompt, _around(azimuth, tried, loaded),
+                                         draws, seed)
+                for draw, errors in enumerate(found):
+                    host().check()
+                    likeliest = float(tried[int(errors.argmin())])
+                    progress.update(draw + 1, f"{draw + 1}/{draws}  {likeliest:g} degrees")
+        finally:
+            priors.release()
+            progress.close()
+        return io.NodeOutput(likeliest)
