@@ -23,7 +23,8 @@ except ImportError:
 
 from distill3d.nodes.core.errors import MissingPackage
 
-from .case import measure
+from . import peers
+from .case import measure, memory_bandwidth
 from .kernels import kernel_cases
 from .table import guided_table, kernel_table, step_table
 
@@ -43,8 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine = describe(device)
     _say("  ".join(f"{name} {value}" for name, value in machine.items()), f"median of {repeats}\n")
 
-    rows = [row for make in kernel_cases(options.quick, device) for row in measure(make(), repeats, device)]
+    bandwidth = memory_bandwidth(device) if device.type == "cuda" else None
+    rows = [row for make in kernel_cases(options.quick, device) for row in measure(make(), repeats, device, bandwidth)]
     _say(kernel_table(rows) + "\n")
+    for peer, reason in peers.missing(device).items():
+        _say(f"{peer} is not timed beside these: {reason}")
     try:
         from .sds_step import sds_step
 
@@ -62,8 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         guided = None
         _say(f"Guided denoise: not measured. {error}")
     if options.json:
-        found = {"machine": machine, "quick": options.quick, "repeats": repeats, "kernels": [row.facts() for row in rows],
-                 "sds_step": step, "guided_denoise": guided, "seconds": time.monotonic() - began}
+        found = {"machine": machine, "bandwidth": bandwidth, "quick": options.quick, "repeats": repeats,
+                 "kernels": [row.facts() for row in rows], "peers missing": peers.missing(device), "sds_step": step,
+                 "guided_denoise": guided, "seconds": time.monotonic() - began}
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
 

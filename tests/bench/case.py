@@ -18,20 +18,33 @@ logging.getLogger(backend.__name__).setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
+class Peer:
+    """The same work done by another library, on tensors of its own."""
+
+    name: str
+    run: Callable[[], Tensor]
+    leaves: Sequence[Tensor] = ()
+
+
+@dataclass(frozen=True)
 class Case:
     """run() is the forward pass. leaves: tensors whose gradients are wanted, none for ops without gradients. kernel: the
-    name under which backends of the op register, if it has more than the reference."""
+    name under which backends of the op register, if it has more than the reference. inputs: all tensors that the op must
+    read, where a floor is wanted."""
 
     op: str
     size: str
     run: Callable[[], Tensor]
     leaves: Sequence[Tensor] = ()
     kernel: str | None = None
+    inputs: Sequence[Tensor] = ()
+    peers: Sequence[Peer] = ()
 
 
 @dataclass(frozen=True)
 class Row:
-    """Medians in milliseconds; None where there is nothing to measure. peak: bytes above what was held before."""
+    """Medians in milliseconds; None where there is nothing to measure. peak: bytes above what was held before.
+    forward_floor, backward_floor: what the pass would take if it only read its inputs once and wrote its result once."""
 
     op: str
     size: str
@@ -39,32 +52,61 @@ class Row:
     forward: float
     backward: float | None
     peak: int | None
+    forward_floor: float | None = None
+    backward_floor: float | None = None
 
     def facts(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def measure(case: Case, repeats: int, device: torch.device) -> list[Row]:
-    """A row for each backend that can run the case here, the reference first. Backends take turns, so that what else the
-    machine does falls on all of them."""
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in _backends(case, device)}
+def measure(case: Case, repeats: int, device: torch.device, bandwidth: float | None = None) -> list[Row]:
+    """A row for each backend that can run the case here, the reference first, and for each peer. They take turns, so that
+    what else the machine does falls on all of them. bandwidth: bytes in a second, where floors are wanted."""
+    runners: dict[str, Case | Peer] = {name: case for name in _backends(case, device)} | {peer.name: peer for peer in case.peers}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runners}
     for index in range(repeats + 1):
-        for name in times:
-            with _only(name):
-                found = _pass(case, device)
+        for name, runner in runners.items():
+            with _only(name if runner is case else backend.REFERENCE):
+                found = _pass(runner, device)
             if index:  # the first pass pays for caches and allocations
                 times[name].append(found)
+    floors = (None, None) if bandwidth is None or not case.inputs else _floors(case, bandwidth)
     rows = []
     for name, taken in times.items():
-        _forget(case)  # freeing inside what was allocated outside would make the peak look smaller
-        with _only(name):
-            peak = peak_memory(lambda: _pass(case, device), device)
+        runner = runners[name]
+        _forget(runner)  # freeing inside what was allocated outside would make the peak look smaller
+        with _only(name if runner is case else backend.REFERENCE):
+            peak = peak_memory(lambda: _pass(runner, device), device)
         rows.append(Row(case.op, case.size, name, median(one for one, _ in taken),
-                        median(two for _, two in taken) if case.leaves else None, peak))
+                        median(two for _, two in taken) if runner.leaves else None, peak, *floors))
     return rows
 
 
-def _pass(case: Case, device: torch.device) -> tuple[float, float]:
+def _floors(case: Case, bandwidth: float) -> tuple[float, float | None]:
+    """Milliseconds to read the inputs and write the result, and to read its gradient and write those of the leaves."""
+    with torch.no_grad():
+        result = _bytes([case.run()])
+    forward = _bytes(case.inputs) + result
+    return 1e3 * forward / bandwidth, 1e3 * (result + _bytes(case.leaves)) / bandwidth if case.leaves else None
+
+
+def _bytes(tensors: Sequence[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def memory_bandwidth(device: torch.device, size: int = 2**30) -> float:
+    """Bytes in a second that copying `size` bytes reads and writes."""
+    source = torch.empty(size, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    times = []
+    for _ in range(6):
+        start = now(device)
+        target.copy_(source)
+        times.append(now(device) - start)
+    return 2e3 * size / median(times[1:])
+
+
+def _pass(case: Case | Peer, device: torch.device) -> tuple[float, float]:
     """Milliseconds of one forward and one backward pass."""
     _forget(case)
     with torch.set_grad_enabled(bool(case.leaves)):
@@ -79,7 +121,7 @@ def _pass(case: Case, device: torch.device) -> tuple[float, float]:
     return middle - start, now(device) - between
 
 
-def _forget(case: Case) -> None:
+def _forget(case: Case | Peer) -> None:
     for leaf in case.leaves:
         leaf.grad = None
 

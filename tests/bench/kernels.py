@@ -27,6 +27,7 @@ from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.mesh import Mesh
 from distill3d.nodes.export.unwrap_uv import unwrap_uv
 
+from . import peers
 from .case import Case
 
 RADIUS = 1.15
@@ -48,7 +49,8 @@ def _hash_grid(log2_points: int, quick: bool, device: torch.device) -> Case:
     x = torch.rand(2**log2_points, 3, generator=_generator()).to(device)
     table = _leaf(torch.randn(layout.entries, layout.features, generator=_generator()), device)
     return Case("hash grid encode", f"2^{log2_points} points, {layout.levels} x 2^{layout.log2_size}",
-                lambda: encode_hash_grid(x, table, layout), [table], "encode_hash_grid")
+                lambda: encode_hash_grid(x, table, layout), [table], "encode_hash_grid", [x, table],
+                peers.hash_grid_peers(x, layout))
 
 
 def _composite(samples: int, quick: bool, device: torch.device) -> Case:
@@ -62,7 +64,8 @@ def _composite(samples: int, quick: bool, device: torch.device) -> Case:
         weights, opacity = composite(density, delta, ray, rays)
         return accumulate(weights, rgb, ray, rays) + opacity[:, None]
 
-    return Case("composite, accumulate", f"{samples} samples, {rays} rays", run, [density, rgb], "composite")
+    return Case("composite, accumulate", f"{samples} samples, {rays} rays", run, [density, rgb], "composite",
+                [density, delta, rgb, ray], peers.composite_peers(density, delta, rgb, ray, rays))
 
 
 def _march(size: tuple[int, int], quick: bool, device: torch.device) -> Case:
@@ -73,7 +76,8 @@ def _march(size: tuple[int, int], quick: bool, device: torch.device) -> Case:
     grid = replace(grid, binary=torch.stack(torch.meshgrid(line, line, line, indexing="ij")).norm(dim=0) < 0.7)
     step = 2 * math.sqrt(3) * RADIUS / 80
     return Case("march rays", f"{pixels} x {pixels} x {views}, occupancy 32^3",
-                lambda: march_rays(origins, directions, RADIUS, step=step, occupancy=grid).t, kernel="march_rays")
+                lambda: march_rays(origins, directions, RADIUS, step=step, occupancy=grid).t, kernel="march_rays",
+                inputs=[origins, directions, grid.binary], peers=peers.march_peers(origins, directions, grid, step))
 
 
 def _isosurface(size: int, quick: bool, device: torch.device) -> Case:
@@ -102,7 +106,7 @@ def _triangle_ids(size: tuple[int, int], quick: bool, device: torch.device) -> C
     camera = turntable(1, 30.0, 3.2, 40.0, pixels).to(device)
     positions = to_clip(vertices, camera.c2w, camera.fovy, pixels, pixels)
     return Case("triangle ids", f"{len(faces)} faces, {pixels}^2", lambda: triangle_ids(positions, faces, pixels, pixels),
-                kernel="triangle_ids")
+                kernel="triangle_ids", inputs=[positions, faces])
 
 
 def _draw(size: tuple[int, int], quick: bool, device: torch.device) -> Case:
@@ -111,12 +115,16 @@ def _draw(size: tuple[int, int], quick: bool, device: torch.device) -> Case:
     camera, edges = turntable(1, 30.0, 3.2, 40.0, pixels).to(device), EdgeFaces.of(faces)
     leaf = _leaf(vertices, device)
 
+    def project(vertices: Tensor) -> Tensor:
+        return to_clip(vertices, camera.c2w, camera.fovy, pixels, pixels)
+
     def run() -> Tensor:
-        positions = to_clip(leaf, camera.c2w, camera.fovy, pixels, pixels)
+        positions = project(leaf)
         rast = rasterize(positions, faces, (pixels, pixels))
         return antialias(interpolate(leaf, rast, faces), rast, positions, faces, edges)
 
-    return Case("rasterise, antialias", f"{len(faces)} faces, {pixels}^2", run, [leaf], "triangle_ids")
+    return Case("rasterise, antialias", f"{len(faces)} faces, {pixels}^2", run, [leaf], "triangle_ids", [leaf, faces],
+                peers.draw_peers(vertices, faces, project, pixels))
 
 
 def _bake(size: int, quick: bool, device: torch.device) -> Case:

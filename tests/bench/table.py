@@ -9,13 +9,23 @@ from .case import Row
 def kernel_table(rows: Sequence[Row]) -> str:
     """One line for each op and backend; times of further backends also relative to the reference's."""
     lines = [("op", "size", "backend", "forward ms", "backward ms", "x forward", "peak MB")]
+    has_floors = any(row.forward_floor for row in rows)
+    if has_floors:  # how near to what the memory allows
+        lines = [(*lines[0], "of floor")]
     reference: dict[tuple[str, str], Row] = {}
     for row in rows:
         first = reference.setdefault((row.op, row.size), row)
         lines.append((row.op, row.size, row.backend, _relative(row.forward, first.forward, row is first),
                       "-" if row.backward is None else _relative(row.backward, first.backward, row is first),
-                      "-" if row.backward is None else f"{row.backward / row.forward:.1f}", _megabytes(row.peak)))
+                      "-" if row.backward is None else f"{row.backward / row.forward:.1f}", _megabytes(row.peak),
+                      *([_shares(row)] if has_floors else [])))
     return _aligned(lines, left=3)
+
+
+def _shares(row: Row) -> str:
+    """The floors of both passes as shares of their times."""
+    pairs = (row.forward_floor, row.forward), (row.backward_floor, row.backward)
+    return ", ".join(f"{floor / time:.0%}" for floor, time in pairs if floor and time) or "-"
 
 
 def step_table(step: dict[str, Any]) -> str:

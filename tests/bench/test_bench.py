@@ -25,6 +25,8 @@ def test_quick_run_measures_everything(tmp_path):
     assert all(row["forward"] > 0 for row in kernels.values())
     fast = {row["op"] for row in found["kernels"] if row["backend"] == "warp"}
     assert fast >= {"hash grid encode", "composite, accumulate", "march rays", "triangle ids"}
+    assert set(found["peers missing"]) == {"tiny-cuda-nn", "nerfacc", "nvdiffrast", "gsplat"}
+    assert "gsplat is not timed beside these: it needs a CUDA device" in done.stdout
     assert {name for name, row in kernels.items() if row["backward"]} == {"hash grid encode", "composite, accumulate", "isosurface",
                                                                             "marching tets", "rasterise, antialias"}
     # At its peak the hash grid holds at least the gradient of its table, and the composite those of its inputs.
