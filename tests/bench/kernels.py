@@ -14,6 +14,7 @@ from distill3d.kernels.raster.interpolate import interpolate
 from distill3d.kernels.raster.project import to_clip
 from distill3d.kernels.raster.rasterize import rasterize
 from distill3d.kernels.raster.triangle_ids import triangle_ids
+from distill3d.kernels.splat.splat import splat
 from distill3d.kernels.surface.closest import closest_points
 from distill3d.kernels.surface.isosurface import isosurface
 from distill3d.kernels.surface.marching_tets import marching_tets
@@ -35,11 +36,12 @@ RADIUS = 1.15
 
 def kernel_cases(quick: bool, device: torch.device) -> Iterator[Callable[[], Case]]:
     """Each case as a function that makes it, so that only one holds memory at a time."""
-    sizes = ([12], [20_000], [(16, 1)], [32], [(32, 64)], [128], [10], [16], [16], [16], [16], [(32, 64)]) if quick else (
+    sizes = ([12], [20_000], [(16, 1)], [32], [(32, 64)], [128], [10], [16], [16], [16], [16], [(32, 64)],
+             [(500, 32)]) if quick else (
         [16], [200_000], [(32, 4)], [64, 128], [(100, 256)], [512, 2048], [14, 17], [100, 700], [32, 100], [64, 128],
-        [64, 128], [(100, 256), (316, 512)])
+        [64, 128], [(100, 256), (316, 512)], [(5000, 128), (50_000, 256)])
     for make, column in zip((_hash_grid, _composite, _march, _isosurface, _triangle_ids, _bake, _closest, _boxes, _xatlas,
-                             _tet_grid, _marching_tets, _draw), sizes):
+                             _tet_grid, _marching_tets, _draw, _splats), sizes):
         for size in column:
             yield lambda make=make, size=size: make(size, quick, device)
 
@@ -125,6 +127,24 @@ def _draw(size: tuple[int, int], quick: bool, device: torch.device) -> Case:
 
     return Case("rasterise, antialias", f"{len(faces)} faces, {pixels}^2", run, [leaf], "triangle_ids", [leaf, faces],
                 peers.draw_peers(vertices, faces, project, pixels))
+
+
+def _splats(size: tuple[int, int], quick: bool, device: torch.device) -> Case:
+    """On a sphere, as large as training begins with: the root mean square distance of the three nearest."""
+    count, pixels = size
+    generator = _generator()
+    normals, rotations, sizes, colours = (torch.randn(count, width, generator=generator) for width in (3, 4, 3, 3))
+    scales = math.sqrt(8 * 0.6**2 / count) * torch.exp(0.4 * sizes)
+    opacities = torch.rand(count, 1, generator=generator)
+    leaves = [_leaf(one, device) for one in (0.6 * torch.nn.functional.normalize(normals), rotations, scales, opacities,
+                                             torch.sigmoid(colours))]
+    camera = turntable(1, 20.0, 2.5, 40.0, pixels).to(device)
+
+    def run() -> Tensor:
+        found = splat(*leaves, camera.c2w, camera.fovy, pixels, pixels)
+        return torch.cat([found.features, found.opacity, found.depth], -1)
+
+    return Case("splats", f"{count} Gaussians, {pixels}^2", run, leaves, "splat")
 
 
 def _bake(size: int, quick: bool, device: torch.device) -> Case:

@@ -21,14 +21,14 @@ def test_quick_run_measures_everything(tmp_path):
     kernels = {row["op"]: row for row in found["kernels"] if row["backend"] == "torch"}
     assert set(kernels) == {"hash grid encode", "composite, accumulate", "march rays", "isosurface", "triangle ids", "bake texture",
                             "nearest on mesh", "unwrap, boxes", "unwrap, xatlas", "tet grid", "marching tets",
-                            "rasterise, antialias"}
+                            "rasterise, antialias", "splats"}
     assert all(row["forward"] > 0 for row in kernels.values())
     fast = {row["op"] for row in found["kernels"] if row["backend"] == "warp"}
-    assert fast >= {"hash grid encode", "composite, accumulate", "march rays", "triangle ids"}
+    assert fast >= {"hash grid encode", "composite, accumulate", "march rays", "triangle ids", "splats"}
     assert set(found["peers missing"]) == {"tiny-cuda-nn", "nerfacc", "nvdiffrast", "gsplat"}
     assert "gsplat is not timed beside these: it needs a CUDA device" in done.stdout
     assert {name for name, row in kernels.items() if row["backward"]} == {"hash grid encode", "composite, accumulate", "isosurface",
-                                                                            "marching tets", "rasterise, antialias"}
+                                                                            "marching tets", "rasterise, antialias", "splats"}
     # At its peak the hash grid holds at least the gradient of its table, and the composite those of its inputs.
     assert 1.6e6 < kernels["hash grid encode"]["peak"] < 50e6
     assert 4 * 4 * 20_000 < kernels["composite, accumulate"]["peak"] < 10e6
