@@ -28,6 +28,17 @@ def write_stable_diffusion(path):
     save_file(state, path)
 
 
+def write_tiny_stable_diffusion(path):
+    """For Stable Diffusion Prior, which reads any width."""
+    from published import hugging_face_clip, random_weights
+    from safetensors.torch import save_file
+    from tiny_sd import state_dict
+
+    state = {key: value for key, value in state_dict("sd1").items() if not key.startswith("cond_stage_model.")}
+    state |= random_weights(hugging_face_clip(64, 2, WORDS), "cond_stage_model.transformer.", 3)
+    save_file({key: value.contiguous() for key, value in state.items()}, path)
+
+
 def write_mvdream(path):
     """With an autoencoder of the published depth, whose latents are 8x8 for the smallest pictures that the node takes."""
     from published import hugging_face_clip, ldm_vae, random_weights
@@ -60,3 +71,19 @@ def write_picture(path):
     picture.paste((200, 30, 30, 255), (10, 5, 30, 25))
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path)
+
+
+def write_depth(path):
+    """The square's depth: nearer on the left."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.linear_gradient("L").rotate(90).resize((40, 30)).convert("RGB").save(path)
+
+
+def write_normals(path):
+    """The square's normals, which face the viewer in OpenCV's axes."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (40, 30), (128, 128, 0)).save(path)

@@ -1,6 +1,7 @@
 """The workflows of real models in ComfyUI's own executor: a few steps with small random models in the published formats."""
 import pytest
-from comfyui_models import (place, write_deepfloyd_if, write_mvdream, write_picture, write_stable_diffusion, write_zero123)
+from comfyui_models import (place, write_deepfloyd_if, write_depth, write_mvdream, write_normals, write_picture,
+                            write_stable_diffusion, write_tiny_stable_diffusion, write_zero123)
 from comfyui_server import needs_comfyui, small
 
 pytestmark = needs_comfyui
@@ -10,6 +11,7 @@ SCENE = {"Distill3D_HashGridVolume": {"log2_size": 8, "levels": 4}, "Distill3D_V
          "Distill3D_Turntable": {"frames": 2, "size": 16}}
 SMALL_SD = ("checkpoints", "small_sd.safetensors", write_stable_diffusion)
 TINY_ZERO123 = ("checkpoints", "tiny_zero123.ckpt", write_zero123)
+TINY_SD, TINY_IF = ("checkpoints", "tiny_sd.safetensors", write_tiny_stable_diffusion), ("diffusers", "tiny_if", write_deepfloyd_if)
 PICTURE = {"CheckpointLoaderSimple": {"ckpt_name": "small_sd.safetensors"}, "KSampler": {"steps": 2},
            "EmptyLatentImage": {"width": 64, "height": 64}, "Distill3D_PriorFromModel": {"resolution": 64}}
 MIXED = {  # workflow: (models, widgets, kinds of the files)
@@ -29,7 +31,7 @@ MODELS = {  # workflow: (folder, file, who writes it, widgets)
     "image_to_3d_stable_zero123": ("checkpoints", "tiny_zero123.ckpt", write_zero123, {
         "Distill3D_Zero123Prior": {"model": "tiny_zero123.ckpt"}, "LoadImage": {"image": "red.png"},
         "Distill3D_Objective": {"batch": 2}}),
-    "dreamfusion_if": ("diffusers", "tiny_if", write_deepfloyd_if, {"Distill3D_DeepFloydIFPrior": {"folder": "tiny_if"}})}
+    "dreamfusion_if": (*TINY_IF, {"Distill3D_DeepFloydIFPrior": {"folder": "tiny_if"}})}
 
 
 def with_model(server, name):
@@ -67,6 +69,19 @@ def test_graphs_of_pictures_and_of_scenes_mix(server, info, name):
             del prompt[entry["inputs"]["bg_removal_model"][0]]
             prompt[node] = {"class_type": "LoadImageMask", "inputs": {"image": "red.png", "channel": "alpha"}}
     check_outputs(server, info, prompt, kinds)
+
+
+def test_dreamcraft3d_with_its_three_models(server, info):
+    """The last stage has steps in which the model learns, the scene is distilled, and the picture is compared."""
+    prompt = prepared(server, "dreamcraft3d_full", [TINY_IF, TINY_ZERO123, TINY_SD], {
+        "Distill3D_DeepFloydIFPrior": {"folder": "tiny_if"}, "Distill3D_Zero123Prior": {"model": "tiny_zero123.ckpt"},
+        "Distill3D_StableDiffusionPrior": {"model": "tiny_sd.safetensors", "resolution": 64}, "Distill3D_Optimize": {"steps": 4},
+        "Distill3D_NeuSRenderer": {"samples": 48, "annealing": 1.0}, "Distill3D_BSDLoss": {"cycle": 4, "learning": 2}})
+    reference, = (entry["inputs"] for entry in prompt.values() if entry["class_type"] == "Distill3D_ReferenceView")
+    for name, write in (("image", write_picture), ("depth", write_depth), ("normal", write_normals)):
+        write(server.folder / "input" / f"{name}.png")
+        prompt[reference[name][0]]["inputs"]["image"] = f"{name}.png"
+    check_outputs(server, info, prompt, ["glb", "png", "webp"])
 
 
 def check_outputs(server, info, prompt, kinds):

@@ -10,6 +10,7 @@ from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.priors.builtin_prior import BuiltinPrior
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
+from distill3d.nodes.priors.dreambooth_prior import DreamBooth
 from distill3d.nodes.priors.lora_prior import LoRA
 from distill3d.nodes.priors.mvdream import MVDream
 from distill3d.nodes.priors.stable_diffusion import StableDiffusion
@@ -146,19 +147,50 @@ def test_mvdream(machine):
 def test_one_picture_with_zero123(machine, name, kind):
     pytest.importorskip("diffusers")
     pytest.importorskip("transformers")
-    from PIL import Image
+    from comfyui_models import write_picture
     from tiny_zero123 import write_checkpoint
 
     write_checkpoint(folder(machine, "checkpoints") / "tiny.ckpt")
-    machine.input_directory.mkdir()
-    picture = Image.new("RGBA", (40, 30))
-    picture.paste((200, 30, 30, 255), (10, 5, 30, 25))
-    picture.save(machine.input_directory / "red.png")
+    write_picture(machine.input_directory / "red.png")
     sizes = {f"{title}.resolution": 8 for title in ("Objective: sides that are not seen", "Objective: the picture")}
     prior, files = run(name, machine, PICTURE, **{"Zero123 Prior.model": "tiny.ckpt", "Load Image.image": "red.png", **sizes,
                                                   "Objective: sides that are not seen.batch": 2})
     assert prior.kind == kind and len(prior.views) == 1 and files == [".png"]
     assert prior.views.rgb[0].amin() < 0.5 < prior.views.rgb[0, 0, 0].amin()  # the square over white, as Reference View has it
+
+
+@pytest.mark.slow
+def test_dreamcraft3d_with_its_three_models(machine):
+    """All four stages, the last one with steps in which the model learns, the scene is distilled, and the picture is compared."""
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    from comfyui_models import write_depth, write_normals, write_picture
+    from tiny_if import write_tiny_if
+    from tiny_sd import write_file, write_tokenizer
+    from tiny_zero123 import write_checkpoint
+
+    checkpoints = folder(machine, "checkpoints")
+    write_tiny_if(folder(machine, "diffusers") / "tiny")
+    write_checkpoint(checkpoints / "tiny.ckpt")
+    write_file(checkpoints / "tiny.safetensors", "sd2")
+    write_tokenizer(folder(machine, "text_encoders") / "clip_tokenizer")
+    for title, write in (("The picture", write_picture), ("Its depth", write_depth), ("Its normals", write_normals)):
+        write(machine.input_directory / f"{title}.png")
+    stages = ("1 Coarse: a volume", "2 NeuS: a signed distance", "3 Geometry: a mesh", "4 Texture")
+    priors, files = run("dreamcraft3d_full", machine, PICTURE, **{
+        **{f"{title}.image": f"{title}.png" for title in ("The picture", "Its depth", "Its normals")},
+        **dict(zip((f"{title}.steps" for title in stages), (2, 2, 4, 4))), "DeepFloyd IF Prior.folder": "tiny", "Zero123 Prior.model": "tiny.ckpt",
+        "Stable Diffusion 2.1 base.model": "tiny.safetensors", "Stable Diffusion 2.1 base.resolution": 64,
+        **{f"{objective}.resolution": 16 for objective in (
+            "1: sides that are not seen", "1: the picture", "2: sides that are not seen", "2: the picture",
+            "3: normals, steps 1, 5, 9", "3: normals, steps 2, 6, 10", "3: normals, steps 3, 7, 11", "3: colours, steps 0, 4, 8",
+            "3: the picture, steps 0, 4, 8", "4: sides that are not seen", "4: the picture")},
+        "Hash Grid Volume.radius": 1.0, "Volume Renderer.samples": 48, "NeuS Renderer.samples": 64, "Annealing.keyframes": "0: 1",
+        **{f"{title}.{name}": value for title in ("Scene to SDF", "Scene to Tet Grid")
+           for name, value in (("resolution", 24), ("levels", 4), ("log2_size", 10), ("color_steps", 2))},
+        "Scene to SDF.sharpness": 100.0, "BSD Loss.cycle": 4, "BSD Loss.learning": 2, "The model that learns.steps": 2})
+    assert {type(one).__name__ for one in priors} == {"DeepFloydIF", "Zero123", "StableDiffusion", "DreamBooth"}
+    assert len({one.seed for one in priors if isinstance(one, DreamBooth)}) == 2 and files == [".png"]
 
 
 @pytest.mark.parametrize("name, place, missing", [
