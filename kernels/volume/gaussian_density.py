@@ -30,13 +30,15 @@ def extents(rotations: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
 
 
 def extinction(scales: torch.Tensor, opacities: torch.Tensor) -> torch.Tensor:
-    """Density [N], 1/length, in the middle of Gaussians that hide `opacities` [N,1] in [0,1] of what is behind them.
+    """Density [N], 1/length, in the middle of Gaussians of scales [N,3] and opacities [N,1]: in proportion to the opacity
+    alone, so that their sum is DreamGaussian's (Tang et al. 2023) but for one factor.
 
-    That of round ones of the same volume as scales [N,3]: along any line through its middle a round Gaussian of standard
-    deviation s has the optical depth sqrt(2 pi) s times its highest density. Opacities count up to 0.999.
+    The factor is such that a line through the middle of one of usual size, the geometric mean weighted by opacity, has its
+    opacity as optical depth. By sizes of their own, small ones would stick out of the surface as grains.
     """
-    radius = scales.log().mean(-1).exp()
-    return -torch.log1p(-opacities[:, 0].clamp(max=0.999)) / (math.sqrt(2 * math.pi) * radius)
+    share = opacities[:, 0] / opacities.sum().clamp_min(1e-12)
+    radius = (share @ scales.log().mean(-1)).exp()
+    return opacities[:, 0] / (math.sqrt(2 * math.pi) * radius)
 
 
 def gaussian_density(x: torch.Tensor, positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor,

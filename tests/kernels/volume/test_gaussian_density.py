@@ -47,14 +47,15 @@ def test_one_gaussian_by_hand():
     torch.testing.assert_close(found.gradient[1], torch.tensor([0, -1.5 * math.exp(-0.5), 0]))
 
 
-def test_extinction_hides_as_much_along_any_line_through_a_round_gaussian():
-    scales, opacities = torch.tensor([[0.2] * 3, [0.05] * 3]), torch.tensor([[0.3], [0.9]])
-    peak = extinction(scales, opacities)
+def test_extinction_is_the_opacity_of_usual_ones_and_in_proportion_to_it():
+    scales = torch.tensor([[0.1, 0.2, 0.4]] * 2)              # 0.2 in the geometric mean
+    peak = extinction(scales, torch.tensor([[0.3], [0.9]]))
     t = torch.linspace(-2, 2, 4001)
-    for radius, high, opacity in zip(scales[:, 0], peak, opacities[:, 0]):
-        depth = (high * torch.exp(-0.5 * (t / radius) ** 2)).sum() * (t[1] - t[0])
-        assert float(1 - torch.exp(-depth)) == pytest.approx(float(opacity), abs=1e-3)
-    assert extinction(scales, torch.ones(2, 1)).isfinite().all()
+    assert float((peak[0] * torch.exp(-0.5 * (t / 0.2) ** 2)).sum() * (t[1] - t[0])) == pytest.approx(0.3, rel=1e-3)
+    assert float(peak[1] / peak[0]) == pytest.approx(3)
+    mixed = extinction(torch.tensor([[0.1] * 3, [0.4] * 3]), torch.tensor([[0.8], [0.4]]))
+    assert float(mixed[0] / mixed[1]) == pytest.approx(2)     # whatever their sizes
+    assert extinction(scales, torch.zeros(2, 1)).eq(0).all()
 
 
 def test_extents_are_those_along_the_worlds_axes():
