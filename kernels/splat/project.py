@@ -98,12 +98,12 @@ def _self_test(device: torch.device) -> None:
     place = torch.arange(0.0, 12.0, device=device)[:, None]
     c2w = torch.eye(4, device=device).repeat(2, 1, 1)
     c2w[:, 2, 3] = torch.tensor([4.0, 1.0])
-    rest = (0.5 + 0.4 * place.sin()).expand(2, -1, -1)[..., 0], c2w, torch.tensor([0.8, 1.2], device=device), 12, 16, 0.01, False
+    opacities, fovy = (0.5 + 0.4 * place[:, 0].sin()).expand(2, -1), torch.tensor([0.8, 1.2], device=device)
     found = []
     for run in _by_torch, _by_warp:
         leaves = [torch.cat([(place * k + k).sin() + lift for k in range(1, size + 1)], 1).requires_grad_()
                   for size, lift in ((3, 0.0), (4, 0.2), (3, 1.1))]
-        seen = run(*leaves, *rest)
+        seen = run(*leaves, opacities, c2w, fovy, 12, 16, 0.01, False)
         value = seen.centers.sin().sum() + seen.conics.sum() + seen.depths.sum()
         found.append((*seen, *torch.autograd.grad(value, leaves)))
     for name, wanted, got in zip((*Ellipses._fields, "the gradient of positions", "of rotations", "of scales"), *found):

@@ -130,7 +130,8 @@ def _project(task: int, first_one: int, last_one: int, count: int, cameras: int,
 @wp.func_native(_HAND_BACK)
 def _hand_back(task: int, first_one: int, count: int, cameras: int, height: float, width: float, near: float, frustum: float,
                low_pass: float, views: _Floats, positions: _Floats, rotations: _Floats, scales: _Floats, to_centers: _Floats,
-               to_conics: _Floats, to_depths: _Floats, out_positions: _Floats, out_rotations: _Floats, out_scales: _Floats): ...
+               to_conics: _Floats, to_depths: _Floats, out_positions: _Floats, out_rotations: _Floats,
+               out_scales: _Floats): ...
 
 
 @wp.kernel
@@ -146,8 +147,8 @@ def hand_back_one(first_one: int, count: int, cameras: int, height: float, width
                   low_pass: float, views: _Floats, positions: _Floats, rotations: _Floats, scales: _Floats,
                   to_centers: _Floats, to_conics: _Floats, to_depths: _Floats, out_positions: _Floats,
                   out_rotations: _Floats, out_scales: _Floats):
-    _hand_back(wp.tid(), first_one, count, cameras, height, width, near, frustum, low_pass, views, positions, rotations, scales,
-               to_centers, to_conics, to_depths, out_positions, out_rotations, out_scales)
+    _hand_back(wp.tid(), first_one, count, cameras, height, width, near, frustum, low_pass, views, positions, rotations,
+               scales, to_centers, to_conics, to_depths, out_positions, out_rotations, out_scales)
 
 
 class Project(torch.autograd.Function):

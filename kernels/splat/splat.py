@@ -110,7 +110,7 @@ def _by_torch(table: torch.Tensor, seen: Ellipses, height: int, width: int, chun
         stop = min(start + max(1, chunk // (pixels * lengths[start])), len(lengths))
         pieces.append((start, stop, lengths[start]))
         start = stop
-    drawn = [table[:0, None, 6:].expand(-1, pixels, -1)]                     # what has gradients keeps them where nothing is seen
+    drawn = [table[:0, None, 6:].expand(-1, pixels, -1)]                     # so that there is a way back where nothing is seen
     for start, stop, longest in pieces:
         piece = busy[start:stop]
         rank = torch.arange(longest, device=table.device)
@@ -162,7 +162,7 @@ def _why_no_gsplat(device: torch.device, dtype: torch.dtype) -> str | None:
 
 
 def _self_test(device: torch.device, run) -> None:
-    """Raises unless `run` draws a few ellipses, and hands back their gradients, as the reference does; the last column is 1."""
+    """Raises unless `run` draws a few ellipses, and hands back their gradients, as the reference does."""
     place = torch.arange(40.0, device=device)
     columns = (10 + 12 * (3 * place).sin(), 9 + 10 * (5 * place).cos(), 0.2 + 0.1 * place.sin(), 0.08 * (2 * place).sin(),
                0.2 + 0.1 * place.cos(), 0.5 + 0.4 * (7 * place).sin(), place.cos(), place.sin(), 0 * place + 1)
@@ -171,6 +171,7 @@ def _self_test(device: torch.device, run) -> None:
         table = torch.stack(columns, -1)[None].requires_grad_()
         seen = Ellipses(table[..., :2], table[..., 2:5], table[..., 5], place[None], torch.full_like(table[..., :2], 12.0))
         sums = draw(table, seen, 19, 21, 1 << 19)
+        # Without the column of ones, to which not every backend hands a gradient.
         found.append((sums, torch.autograd.grad((sums.square() + sums).sum(), table)[0][..., :-1]))
     for name, wanted, got in zip(("the picture", "the gradient"), *found):
         backend.expect_close(name, got, wanted)

@@ -26,10 +26,11 @@ def draw(table: torch.Tensor, seen: Ellipses, height: int, width: int, chunk: in
     sums = []
     for part in values.split(CHANNELS[-1], -1):
         room = min(count for count in CHANNELS if count >= part.shape[-1]) - part.shape[-1]
-        drawn, opacity = gsplat.rasterize_to_pixels(
-            centers.contiguous(), conics.contiguous(), torch.nn.functional.pad(part, (0, room)), opacities[..., 0].contiguous(),
-            width, height, SIDE, offsets, tiles.gaussian.int())
-        sums.append(drawn[..., :part.shape[-1]])
+        part = torch.nn.functional.pad(part, (0, room))
+        drawn, opacity = gsplat.rasterize_to_pixels(centers.contiguous(), conics.contiguous(), part,
+                                                    opacities[..., 0].contiguous(), width, height, SIDE, offsets,
+                                                    tiles.gaussian.int())
+        sums.append(drawn[..., :part.shape[-1] - room])
     return torch.cat([*sums, opacity], -1)
 
 

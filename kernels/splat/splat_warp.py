@@ -43,7 +43,7 @@ _ELLIPSE = """
     };
     const Eight steps = {0.5f, 1.5f, 2.5f, 3.5f, 4.5f, 5.5f, 6.5f, 7.5f};
     // Which eights of the tile an ellipse reaches, a little more rather than less: their first pixels.
-    unsigned places[DISTILL3D_PIXELS / 8 + 1];
+    unsigned places[DISTILL3D_PIXELS / 8];
     const auto find_eights = [&](float center_x, float center_y, float xx, float xy, float yy, float opacity) {
         const double slant = (double)xy / xx, least = (double)yy - xy * slant;
         const float rest = least > 1e-9 ? (float)least : 1e-9f, most = 2.0f * logf(opacity / darkest) + 0.01f;
@@ -114,7 +114,8 @@ _DRAW = _ELLIPSE + """
             const Eight alpha = raw < opaque ? raw : Eight{} + opaque;
             // A pixel that is closed has its light negated.
             const Eight before = *(Eight*)(light + place), next = before * (1.0f - alpha);
-            const Mask counts = (alpha >= darkest) & (before > 0.0f), taken = counts & (next > dark), closing = counts & ~taken;
+            const Mask counts = (alpha >= darkest) & (before > 0.0f);
+            const Mask taken = counts & (next > dark), closing = counts & ~taken;
             const Eight after = taken ? next : closing ? -before : before;
             *(Eight*)(light + place) = after;
             *(Mask*)(last + place) = taken ? Mask{} + (int)(p - begin + 1) : *(Mask*)(last + place);
@@ -240,7 +241,9 @@ _HAND_BACK = _ELLIPSE + """
         row[2] = 0.5f * total(x_x), row[3] = total(x_y), row[4] = 0.5f * total(y_y), row[5] = -total(none) / opacity;
         for (int c = 0; c < channels; c++) {
             Eight sum = {};
-            for (int n = 0; n < used; n++) sum += *(Eight*)(weights + 8 * n) * *(const Eight*)(grad + c * DISTILL3D_PIXELS + places[n]);
+            for (int n = 0; n < used; n++) {
+                sum += *(Eight*)(weights + 8 * n) * *(const Eight*)(grad + c * DISTILL3D_PIXELS + places[n]);
+            }
             row[6 + c] = total(sum);
         }
     }
@@ -259,21 +262,22 @@ def _draw(task: int, first_tile: int, rows: int, columns: int, channels: int, op
 
 @wp.func_native(_HAND_BACK)
 def _hand_back(task: int, first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float, darkest: float,
-               gaussian: _Longs, offsets: _Longs, table: _Floats, grads: _Floats, lights: _Floats, lasts: _Ints, place: _Longs, out: _Floats): ...
+               gaussian: _Longs, offsets: _Longs, table: _Floats, grads: _Floats, lights: _Floats, lasts: _Ints,
+               place: _Longs, out: _Floats): ...
 
 
 @wp.kernel
 def draw_tile(first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float, darkest: float,
               gaussian: _Longs, offsets: _Longs, table: _Floats, sums: _Floats, lights: _Floats, lasts: _Ints):
-    _draw(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, table, sums, lights,
-          lasts)
+    _draw(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, table, sums, lights, lasts)
 
 
 @wp.kernel
 def hand_back_tile(first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float, darkest: float,
-                   gaussian: _Longs, offsets: _Longs, table: _Floats, grads: _Floats, lights: _Floats, lasts: _Ints, place: _Longs, out: _Floats):
-    _hand_back(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, table, grads,
-               lights, lasts, place, out)
+                   gaussian: _Longs, offsets: _Longs, table: _Floats, grads: _Floats, lights: _Floats, lasts: _Ints,
+                   place: _Longs, out: _Floats):
+    _hand_back(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, table, grads, lights,
+               lasts, place, out)
 
 
 class Splat(torch.autograd.Function):
