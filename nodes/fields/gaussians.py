@@ -74,7 +74,7 @@ class GaussiansModule(nn.Module):
     logarithms of scales, logits of opacities, quaternions of any length, and the harmonics' band 0 ("color") apart from the
     others ("sh").
 
-    As a volume it is as dense as its Gaussians hide what is behind them (see `extinction`), in the mean of their colours.
+    As a volume its density is the sum of its Gaussians by their opacities (see `extinction`), in the mean of their colours.
     """
 
     wants_variance = False
