@@ -37,6 +37,8 @@ def node_list() -> list[type]:
     from .renderers.mesh_rasterizer import MeshRasterizerNode
     from .renderers.kernel_backend import KernelBackendNode
     from .renderers.neus_renderer import NeuSRendererNode
+    from .renderers.particles import ParticlesNode
+    from .renderers.pick_particle import PickParticleNode
     from .renderers.splat_renderer import SplatRendererNode
     from .renderers.volume_renderer import VolumeRendererNode
 
@@ -45,6 +47,7 @@ def node_list() -> list[type]:
         TetGridNode, SceneToTetGridNode, TrainableMeshNode, GaussiansNode,
         AlbedoNode, LambertianNode, PBRNode, SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
         VolumeRendererNode, NeuSRendererNode, MeshRasterizerNode, SplatRendererNode, KernelBackendNode,
+        ParticlesNode, PickParticleNode,
         RandomOrbitViewsNode, MultiViewOrbitNode, FixedOrbitNode, ReferenceViewNode, DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
         *_prior_nodes(),
         *_loss_nodes(),

@@ -35,8 +35,8 @@ class VSD:
     lora_rate  learning rate of the second model (AdamW); published 1e-4
     weight     of a sum over elements per view, as in SDS
 
-    The second model reads the text without view words, as published, and knows the view by its cameras. One scene is
-    trained, the method's case of a single particle.
+    The second model reads the text without view words, as published, and knows the view by its cameras. A scene is a single
+    particle; Particles makes several of it, from all of which the second model learns.
     """
 
     prior: PriorRecipe

@@ -1,0 +1,116 @@
+"""Particles: copies of a scene from seeds of their own, which are trained together (ProlificDreamer)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..comfy import SCENE, Node, io
+from ..core.cameras import Cameras
+from ..core.errors import DistillError
+from ..core.field import Replacement
+from ..core.rendering import Light, Rendering
+from ..core.rng import Streams
+from ..core.scene import Scene, SceneRecipe, gather_groups
+
+TITLE = "Particles"
+_PART = "particles"  # begins the names of the state's tensors
+
+
+@dataclass(frozen=True)
+class Particles(SceneRecipe):
+    """Recipe of `count` copies of a scene, from seed, seed + 1, and so on.
+
+    Wang et al. 2023 (ProlificDreamer) train up to 4 for one prompt, 25,000 steps for each: their renderings together are what
+    the second model of VSD learns, so it leads each away from the others.
+    """
+
+    count: int = 1
+
+    def __post_init__(self):
+        if self.count < 1:
+            raise DistillError(f'{TITLE}: "count" is {self.count}. At least 1 is needed.')
+
+    @classmethod
+    def of(cls, scene: SceneRecipe, count: int) -> "Particles":
+        """Raises DistillError for a trained scene, whose copies would all be the same, and for particles."""
+        if isinstance(scene, Particles):
+            raise DistillError(f'{TITLE}: the scene is {scene.count} particles already. Set "count" there, or take one with '
+                               "Pick Particle.")
+        if scene.state is not None:
+            raise DistillError(f"{TITLE}: this scene is trained, so all of its copies would be the same. Wire the scene as it "
+                               "comes from its renderer, before Optimize.")
+        return cls(**vars(scene), count=count)
+
+    def pick(self, index: int) -> SceneRecipe:
+        """One of them, as trained as they are. Raises DistillError when there are fewer."""
+        if not 0 <= index < self.count:
+            raise DistillError(f'Pick Particle: there is no particle {index}. "index" goes from 0 to {self.count - 1} here.')
+        prefix = f"{_PART}.{index}."
+        state = None if self.state is None else {name[len(prefix):]: tensor for name, tensor in self.state.items()
+                                                 if name.startswith(prefix)}
+        return SceneRecipe(self.renderer, self.field, self.material, self.background, self.seed + index, state, self.notes,
+                           self.backend)
+
+    def build(self, device: str | torch.device = "cpu") -> "ParticleScene":
+        return ParticleScene([self.pick(index).build(device) for index in range(self.count)])
+
+
+class ParticleScene(nn.Module):
+    """A Scene (see nodes.core.scene) of several. All views of a training step are of one of them, which `update` draws, as
+    in the published code; everything else sees the first, exports too."""
+
+    def __init__(self, scenes: Sequence[Scene]):
+        super().__init__()
+        self.particles = nn.ModuleList(scenes)
+        self.current = 0
+
+    @property
+    def bounds(self) -> Tensor:
+        return self.particles[0].bounds
+
+    @property
+    def field(self) -> nn.Module:
+        return self.particles[0].field
+
+    @property
+    def material(self) -> nn.Module:
+        return self.particles[0].material
+
+    @property
+    def background(self) -> nn.Module:
+        return self.particles[0].background
+
+    def render(self, cameras: Cameras, light: Light | None = None, wanted: Iterable[str] = ("rgb", "opacity"), *,
+               step: int = 0, streams: Streams | None = None, shading: str | None = None) -> Rendering:
+        scene = self.particles[0 if streams is None else self.current]
+        return scene.render(cameras, light, wanted, step=step, streams=streams, shading=shading)
+
+    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
+        self.current = int(torch.randint(len(self.particles), (), generator=streams("particle")))
+        return [replaced for scene in self.particles for replaced in scene.update(step, total, streams)]
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return gather_groups(*self.particles)
+
+
+class ParticlesNode(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Distill3D_Particles", display_name=TITLE, category="Distill3D/renderers",
+            description="Copies of a scene from seeds of their own, which are trained together: several objects for one text.",
+            search_aliases=["prolificdreamer", "vsd", "several objects", "batch of scenes", "variants"],
+            inputs=[
+                SCENE.Input("scene", tooltip="From a renderer, not trained yet."),
+                io.Int.Input("count", default=4, min=1, max=64, tooltip="How many copies. Each step trains one of them, drawn by "
+                             "chance, so Optimize needs as many times the steps; published: 4 with 100000."),
+            ],
+            outputs=[SCENE.Output("scene", tooltip="For Optimize, with a VSD Loss, and then Pick Particle. What shows it, shows "
+                                  "the first.")])
+
+    @classmethod
+    def execute(cls, scene, count=4) -> io.NodeOutput:
+        return io.NodeOutput(Particles.of(scene, count))
