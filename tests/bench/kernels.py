@@ -144,7 +144,7 @@ def _splats(size: tuple[int, int], quick: bool, device: torch.device) -> Case:
         found = splat(*leaves, camera.c2w, camera.fovy, pixels, pixels)
         return torch.cat([found.features, found.opacity, found.depth], -1)
 
-    return Case("splats", f"{count} Gaussians, {pixels}^2", run, leaves, "splat")
+    return Case("splats", f"{count} Gaussians, {pixels}^2", run, leaves, "splat", leaves, peers.splat_peers(leaves, camera))
 
 
 def _bake(size: int, quick: bool, device: torch.device) -> Case:
