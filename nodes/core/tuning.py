@@ -26,7 +26,8 @@ class Tuner:
         parameters = list(self.prior.adapter.parameters())
         # Of the sum over elements, and divided afterwards: the mean's gradient is too small for half precision.
         gradients = torch.autograd.grad(error * elements, parameters, allow_unused=True)
-        if all(gradient is None or bool(gradient.isfinite().all()) for gradient in gradients):
+        finite = [gradient.isfinite().all() for gradient in gradients if gradient is not None]
+        if not finite or bool(torch.stack(finite).all()):  # one question to the device, not one for each
             for parameter, gradient in zip(parameters, gradients):
                 parameter.grad = None if gradient is None else gradient / elements
             for entry in self.optimizer.param_groups:
