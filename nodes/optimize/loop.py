@@ -63,6 +63,7 @@ class Run:
         self.health = Health(host.warn)
         self.readings = Readings()
         self.facts: dict[str, float] = {}  # of the last step whose numbers are known
+        self._known = 0  # steps whose numbers are
         # A step's numbers are looked at when the next one is under way; on the processor there is nothing to wait for.
         self.waiting = 0 if self.device.type == "cpu" else 1
 
