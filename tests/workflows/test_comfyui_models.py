@@ -23,6 +23,9 @@ MIXED = {  # workflow: (models, widgets, kinds of the files)
 MODELS = {  # workflow: (folder, file, who writes it, widgets)
     "dreamfusion_sd": ("checkpoints", "small_sd.safetensors", write_stable_diffusion, {
         "CheckpointLoaderSimple": {"ckpt_name": "small_sd.safetensors"}, "Distill3D_PriorFromModel": {"resolution": 64}}),
+    "prolificdreamer": (*TINY_SD, {
+        "Distill3D_StableDiffusionPrior": {"model": "tiny_sd.safetensors", "resolution": 64},
+        "Distill3D_VolumeRenderer": {"samples": 48, "occupancy": 8}}),
     "mvdream": ("checkpoints", "tiny_mvdream.pt", write_mvdream, {
         "Distill3D_MVDreamPrior": {"model": "tiny_mvdream.pt", "resolution": 64}, "Distill3D_Objective": {"batch": 4}}),
     "zero123": ("checkpoints", "tiny_zero123.ckpt", write_zero123, {

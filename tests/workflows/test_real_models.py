@@ -104,7 +104,7 @@ def test_variational_distillation_of_the_built_in_prior(machine):
     assert {type(one) for one in priors} == {BuiltinPrior, LoRA} and files == [".png"]
 
 
-def test_a_noise_model_with_the_lora_of_a_velocity_model(machine):
+def test_prolificdreamer_with_the_lora_of_a_velocity_model(machine):
     pytest.importorskip("diffusers")
     pytest.importorskip("transformers")
     from tiny_sd import write_file, write_tokenizer
@@ -113,7 +113,11 @@ def test_a_noise_model_with_the_lora_of_a_velocity_model(machine):
     write_tokenizer(folder(machine, "text_encoders") / "clip_tokenizer")
     small = {f"{title}.{name}": value for title in ("Stable Diffusion 2.1 base", "Stable Diffusion 2.1")
              for name, value in (("model", "tiny.safetensors"), ("resolution", 64))}
-    priors, files = run("prolificdreamer", machine, PICTURE, **{"Objective.resolution": 8}, **small)
+    sizes = {f"Objective of the {part}.resolution": 16 for part in ("volume", "shape", "texture")}
+    priors, files = run("prolificdreamer", machine, PICTURE, **sizes, **small, **{
+        "1 A volume.steps": 2, "2 A mesh's shape.steps": 2, "3 Its texture.steps": 2, "Scene to Tet Grid.resolution": 24,
+        "Scene to Tet Grid.levels": 4, "Scene to Tet Grid.log2_size": 10, "Scene to Tet Grid.color_steps": 2,
+        "Volume Renderer.samples": 48})
     base, velocity = (StableDiffusion(str(path.resolve()), resolution=64, prediction=kind) for kind in ("epsilon", "v_prediction"))
     assert set(priors) == {base, velocity, LoRA(velocity)} and files == [".png"]
 
