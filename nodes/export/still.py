@@ -24,8 +24,10 @@ def check_look(shading: str, background: str, node: str) -> None:
 
 
 def filling_distance(scene: nn.Module, fovy: float) -> float:
-    """From the origin, where the scene's bounds just fill a picture of fovy degrees."""
-    return MARGIN * float(scene.bounds.abs().amax()) / math.sin(math.radians(fovy) / 2)
+    """From the origin, where the scene's bounds just fill a picture of fovy degrees: half the side of the cube around them, or
+    the radius of the scene where it has one, as scenes do that fill their bounds to the corners."""
+    radius = getattr(scene, "radius", None) or float(scene.bounds.abs().amax())
+    return MARGIN * radius / math.sin(math.radians(fovy) / 2)
 
 
 def still(scene: nn.Module, camera: Cameras, shading: str, background: str) -> tuple[Tensor, Tensor]:

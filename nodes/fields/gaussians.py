@@ -92,10 +92,21 @@ class GaussiansModule(nn.Module):
     @torch.no_grad()
     def bounds(self) -> Tensor:
         """Around what can be seen: it moves in training."""
-        seen = self.opacity[:, 0].sigmoid() >= VISIBLE
-        seen = seen if bool(seen.any()) else torch.ones_like(seen)
+        seen = self._visible()
         reach = REACH * extents(self.rotation[seen], self.scale[seen].exp())
         return torch.stack([(self.position[seen] - reach).amin(0), (self.position[seen] + reach).amax(0)])
+
+    @property
+    @torch.no_grad()
+    def radius(self) -> float:
+        """Of the ball around the origin that holds what can be seen: the bounds have corners, and fit tightly."""
+        seen = self._visible()
+        return float((self.position[seen].norm(dim=1) + REACH * self.scale[seen].exp().amax(1)).amax())
+
+    def _visible(self) -> Tensor:
+        """Which Gaussians can be seen, [N] bool; all where none can."""
+        seen = self.opacity[:, 0].sigmoid() >= VISIBLE
+        return seen if bool(seen.any()) else torch.ones_like(seen)
 
     def splat(self) -> Splat:
         return Splat(self.position, self.rotation, self.scale.exp(), self.opacity.sigmoid(), torch.cat([self.color, self.sh], 1))

@@ -38,6 +38,10 @@ class SplatScene(nn.Module):
     def bounds(self) -> Tensor:
         return self.field.bounds
 
+    @property
+    def radius(self) -> float:
+        return self.field.radius
+
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return gather_groups(self.field, self.background)
 

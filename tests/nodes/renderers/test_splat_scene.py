@@ -134,6 +134,15 @@ def test_pictures_in_inference_mode():
     assert frames.shape == (2, 16, 16, 3) and frames.std() > 0.05
 
 
+def test_a_turntable_shows_all_of_a_box():
+    corners = 0.5 * torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 3)
+    box = Splat(corners, torch.tensor([[1.0, 0, 0, 0]]).repeat(8, 1), torch.full((8, 3), 0.05), torch.full((8, 1), 0.9),
+                sh_of(torch.zeros(8, 3)))
+    dark = render_turntable(splat_recipe(box), 6, 48, elevation=0) < 0.9
+    assert dark.any() and not (dark[:, [0, -1]].any() or dark[:, :, [0, -1]].any())
+    assert dark[..., 0].any(0).nonzero().amin(0).max() < 12
+
+
 def test_antialiased_scenes_are_alike_at_every_resolution():
     def difference(antialiased):
         _, fine = ball_pictures(128, antialiased=antialiased)
