@@ -48,7 +48,7 @@ def test_the_schema_means_the_same_there(info, node):
 
 
 @pytest.mark.parametrize("name", ["dreamfusion", "sample_prior", "multi_view", "normal_depth", "variational", "magic3d",
-                                  "image_to_3d", "dreamcraft3d"])
+                                  "image_to_3d", "dreamcraft3d", "dreamgaussian"])
 def test_a_shipped_workflow_runs_and_runs_only_once(server, info, name):
     prompt = small(name)
     for entry in prompt.values():
