@@ -11,6 +11,7 @@ from distill3d.nodes.core.prompt import Prompt
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.core.schedule import Schedule
+from distill3d.nodes.fields.densification import Densification
 from distill3d.nodes.fields.voxel_volume import VoxelVolume
 from distill3d.nodes.losses.sds import SDS
 from distill3d.nodes.losses.vsd import VSD
@@ -25,6 +26,7 @@ from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
 from gaussian_prior import ABAR, GaussianPrior, LoadedGaussian
 from image_scene import picture_recipe
 from loop_parts import Around, StopAt
+from splat_scene import splat_recipe
 from torch import nn
 
 PROMPT = Prompt("red", views="none")
@@ -100,6 +102,18 @@ def test_cancel_and_resume_equals_the_uninterrupted_run(tmp_path):
     assert torch.equal(pixels(again), pixels(whole))
     finished = trained(recipe, variational(), 20, StopAt(tmp_path / "cut", 0), save_every=1e-9, resume=True)
     assert torch.equal(pixels(finished), pixels(whole))
+
+
+def test_clouds_of_gaussians_grow_each_by_itself_and_resume_too(tmp_path):
+    growing = Densification(every=4, gradient=1e-6, reset_every=0)
+    recipe = Particles.of(splat_recipe(count=60, densification=growing), 2)
+    whole = trained(recipe, variational(), 14, Host(tmp_path / "whole")).state
+    with pytest.raises(Cancelled):
+        trained(recipe, variational(), 14, StopAt(tmp_path / "cut", 9), save_every=1e-9)
+    again = trained(recipe, variational(), 14, Host(tmp_path / "cut"), save_every=1e-9, resume=True).state
+    assert again.keys() == whole.keys() and all(torch.equal(again[name], tensor) for name, tensor in whole.items())
+    first, second = (len(whole[f"particles.{index}.field.position"]) for index in range(2))
+    assert 60 < min(first, second) and first != second
 
 
 def test_one_particle_is_the_scene_itself(tmp_path):
