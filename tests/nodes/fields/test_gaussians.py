@@ -41,15 +41,14 @@ def watched(module, strength):
 
 
 def test_it_begins_as_a_grey_ball():
-    with torch.no_grad():
-        splat = field(count=4000, radius=0.5).splat()
-    distance = splat.positions.norm(dim=1)
+    splat = field(count=4000, radius=0.5).splat()
+    distance = splat.positions.detach().norm(dim=1)
     assert float(distance.max()) <= 0.5 and float(distance.mean()) == pytest.approx(0.375, abs=0.01)   # evenly in the volume
-    assert float((splat.positions.mean(0)).abs().max()) < 0.02
+    assert float(splat.positions.detach().mean(0).abs().max()) < 0.02
     torch.testing.assert_close(splat.opacities, torch.full((4000, 1), 0.1))
     torch.testing.assert_close(seen_colors(splat, None), torch.full((4000, 3), 0.5))
     # As far as neighbours are apart: 0.036 for so many in such a ball, by the density of the cloud.
-    assert 0.025 < float(splat.scales.mean()) < 0.045 and splat.scales.isfinite().all()
+    assert 0.025 < float(splat.scales.detach().mean()) < 0.045 and splat.scales.isfinite().all()
     assert torch.equal(field().position, field().position) and not torch.equal(field().position, field(1).position)
 
 
@@ -134,8 +133,8 @@ def test_as_a_volume_it_is_dense_where_it_is_opaque():
 
 
 def test_a_tet_grid_goes_on_from_it_in_its_colours():
-    small = TetGrid(resolution=48, features=FeatureGrid(levels=3, log2_size=10, base=4, finest=16, width=16))
-    found = scene_to_tet_grid(splat_recipe(ball(1000)), small, color_steps=150)
+    small = TetGrid(resolution=40, features=FeatureGrid(levels=3, log2_size=10, base=4, finest=16, width=16))
+    found = scene_to_tet_grid(splat_recipe(ball(1000)), small, color_steps=100)
     scene = SceneRecipe(MeshRasterizer(), found.field, Albedo(), SolidBackground()).build()
     with torch.no_grad():
         picture = scene.render(turntable(1, 0, 3, 40, 24)).rgb[0]
