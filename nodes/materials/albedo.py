@@ -3,11 +3,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..comfy import MATERIAL, Node, io
+from ..core.material import OwnColorModule
 from ..core.rendering import Light
-from ..core.rng import Streams
 from .color import COLOR_ACTIVATIONS, activate_color, check_activation, raw_color
 
 
@@ -25,10 +25,8 @@ class Albedo:
         return AlbedoModule(self.activation)
 
 
-class AlbedoModule(nn.Module):
+class AlbedoModule(OwnColorModule):
     """Has no parameters and ignores normal, light, mode and direction."""
-
-    channels = 3
 
     def __init__(self, activation: str):
         super().__init__()
@@ -41,18 +39,6 @@ class AlbedoModule(nn.Module):
 
     def features_of(self, albedo: Tensor) -> Tensor:
         return raw_color(albedo, self.activation)
-
-    def draw_mode(self, step: int, total: int, streams: Streams) -> str:
-        return "albedo"
-
-    def needs_normal(self, mode: str) -> bool:
-        return False
-
-    def needs_light(self, mode: str) -> bool:
-        return False
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        return {}
 
 
 class AlbedoNode(Node):

@@ -47,6 +47,13 @@ class MeshScene(nn.Module):
     def bounds(self) -> Tensor:
         return self.field.bounds
 
+    @property
+    @torch.no_grad()
+    def radius(self) -> float | None:
+        """Of the ball around the origin that holds the surface; None where there is no surface."""
+        vertices = self.field.surface().vertices
+        return float(vertices.norm(dim=1).amax()) if len(vertices) else None
+
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return gather_groups(self.field, self.material, self.background)
 

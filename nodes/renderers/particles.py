@@ -72,6 +72,10 @@ class ParticleScene(nn.Module):
         return self.particles[0].bounds
 
     @property
+    def radius(self) -> float | None:
+        return getattr(self.particles[0], "radius", None)
+
+    @property
     def field(self) -> nn.Module:
         return self.particles[0].field
 

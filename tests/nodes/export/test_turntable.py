@@ -1,8 +1,16 @@
+import itertools
+
 import pytest
 import torch
 
 from distill3d.nodes.core.errors import Cancelled, DistillError
+from distill3d.nodes.core.mesh import Mesh
+from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.export.turntable import TurntableNode, render_turntable
+from distill3d.nodes.fields.trainable_mesh import TrainableMesh
+from distill3d.nodes.materials.albedo import Albedo
+from distill3d.nodes.materials.solid_background import SolidBackground
+from distill3d.nodes.renderers.mesh_rasterizer import MeshRasterizer
 
 
 def test_it_turns_from_the_front_towards_y(soft_scene):
@@ -31,6 +39,17 @@ def test_the_bounds_fill_the_picture(soft_scene):
     assert 52 <= int(columns.max() - columns.min()) + 1 <= 62
     far = render_turntable(soft_scene(size=0.97, softness=0.001), 1, 64, elevation=0.0, distance=8.0)[0]
     assert int((far < 0.99).any(-1).sum()) < int((picture < 0.99).any(-1).sum()) / 3
+
+
+def test_a_mesh_that_reaches_into_the_corners_of_its_bounds_is_seen_whole():
+    import scipy.spatial
+
+    corners = torch.tensor(list(itertools.product((-0.5, 0.5), repeat=3)))
+    faces = torch.tensor(scipy.spatial.ConvexHull(corners.numpy()).simplices).long()
+    scene = SceneRecipe(MeshRasterizer(), TrainableMesh(Mesh(corners, faces), 64), Albedo(), SolidBackground((1.0, 1.0, 1.0)))
+    pictures = render_turntable(scene, 4, 64, elevation=35.0)
+    edge = torch.cat([pictures[:, [0, -1]].flatten(), pictures[:, :, [0, -1]].flatten()])
+    assert bool((edge == 1).all()) and float((pictures < 0.99).any(-1).float().mean()) > 0.15
 
 
 def test_unknown_names(soft_scene):
