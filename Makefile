@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 	$(BIN)/distill3d run dreamfusion --set prompt="$(PROMPT)" --output $(OUTPUT)
 
 test: $(VENV)/tested
-	$(BIN)/python -m pytest tests -n 2 -q -m "not slow" --timeout 300
+	$(BIN)/python -m pytest tests -n 2 -q -m "not slow" -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
 
 test-slow: $(VENV)/tested
 	$(BIN)/python -m pytest tests -q -m slow -s
