@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import platform
 import sys
@@ -21,6 +22,7 @@ try:
 except ImportError:
     sys.exit("The package distill3d is not installed here. From the root of the repository: pip install -e .")
 
+from distill3d.kernels import backend
 from distill3d.nodes.core.errors import MissingPackage
 
 from . import peers
@@ -93,4 +95,6 @@ def _say(*parts: str) -> None:
 
 
 if __name__ == "__main__":
+    # Backends that are missing are rows of the table, not warnings.
+    logging.getLogger(backend.__name__).setLevel(logging.ERROR)
     sys.exit(main())

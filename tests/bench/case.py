@@ -1,7 +1,6 @@
 """One thing to be timed, and how it is timed."""
 from __future__ import annotations
 
-import logging
 import os
 import time
 from contextlib import contextmanager
@@ -13,8 +12,6 @@ import torch
 from torch import Tensor
 
 from distill3d.kernels import backend
-
-logging.getLogger(backend.__name__).setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)

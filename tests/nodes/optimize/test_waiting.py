@@ -57,7 +57,8 @@ def _caller():
     frame = sys._getframe()
     while frame:
         path = Path(frame.f_code.co_filename)
-        if path.is_relative_to(ROOT) and "tests" not in path.relative_to(ROOT).parts:
+        # A virtual environment may lie in the folder too.
+        if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in ("kernels", "nodes"):
             return path.relative_to(ROOT).as_posix()
         frame = frame.f_back
     return "outside"
