@@ -71,8 +71,8 @@ def _by_torch(positions, rotations, scales, opacities, c2w, fovy, height, width,
 def _reach(centers, xx, yy, opacities, is_ahead, height, width):
     sigmas = 2 * torch.log(opacities.clamp(min=DARKEST) / DARKEST)
     reach = torch.stack([xx, yy], -1).mul(sigmas[..., None]).sqrt()
-    size = torch.tensor([width, height], device=centers.device)
-    is_inside = ((centers + reach > 0) & (centers - reach < size)).all(-1)
+    (left, top), (right, bottom) = (centers - reach).unbind(-1), (centers + reach).unbind(-1)
+    is_inside = (right > 0) & (bottom > 0) & (left < width) & (top < height)
     return torch.where((is_ahead & is_inside)[..., None], reach, 0.0)
 
 
@@ -86,7 +86,8 @@ def _by_warp(positions, rotations, scales, opacities, c2w, fovy, height, width, 
         found = _by_torch(*again, opacities.detach(), c2w, fovy, height, width, near, False)
         return found.centers, found.conics, found.depths
 
-    turned = c2w[:, :3].mT * c2w.new_tensor([1, -1, -1, 1])[:, None]          # right, down, ahead, position
+    right, up, back, position = c2w[:, :3].unbind(-1)
+    turned = torch.stack([right, -up, -back, position], 1)
     views = torch.cat([turned.flatten(1), (0.5 * height / torch.tan(0.5 * fovy))[:, None]], 1)
     centers, conics, depths, reach = Project.apply(positions, rotations, scales, opacities[:1], views, height, width, near,
                                                    reference)

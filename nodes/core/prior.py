@@ -47,7 +47,8 @@ class TextCondition:
         return TextCondition(torch.cat([row.embedding for row in rows]))
 
     def lerp(self, other: "TextCondition", weight: Tensor) -> "TextCondition":
-        return TextCondition(torch.lerp(self.embedding, other.embedding, upload(weight, self.embedding.device, self.embedding.dtype).view(-1, 1, 1)))
+        weight = upload(weight, self.embedding.device, self.embedding.dtype).view(-1, 1, 1)
+        return TextCondition(torch.lerp(self.embedding, other.embedding, weight))
 
 
 class Prior(Protocol):

@@ -7,13 +7,13 @@ from typing import Iterator
 import torch
 from torch import Tensor
 
-from ...kernels.image.resize import resize
 from ..comfy import PRIOR, PROMPT, Node, host, io, seed_input
 from ..core.cameras import Cameras, orbit, wrap_angle
 from ..core.errors import DistillError
 from ..core.prior import LoadedPriors, Prior
 from ..core.prompt import Prompt
 from ..core.rng import stream
+from .reference_views import reference_views
 
 TITLE = "Estimate Elevation"
 NOISE = (0.3, 0.95)  # fractions of the prior's timesteps: below, every prior sees the shape itself; above, nothing
@@ -46,17 +46,6 @@ def elevation_errors(prior: Prior, picture: Tensor, prompt: Prompt, cameras: Cam
         yield total
 
 
-def prepared(image: Tensor, mask: Tensor | None) -> Tensor:
-    """The picture over white [1,H,W,3]. mask: 1 on the background, as Load Image gives it. Raises DistillError."""
-    if image.ndim != 4 or len(image) != 1 or image.shape[-1] not in (3, 4) or image.shape[1] != image.shape[2]:
-        raise DistillError(f'{TITLE}: "image" has the shape {list(image.shape)}. Connect one square picture [1,H,H,3] with the '
-                           'object in its middle: the output "image" of a Reference View is one.')
-    if mask is None:
-        return image[..., :3].clamp(0, 1)
-    mask = resize(mask.reshape(1, *mask.shape[-2:], 1).to(image), *image.shape[1:3]).clamp(0, 1)
-    return image[..., :3].clamp(0, 1) * (1 - mask) + mask
-
-
 def _around(azimuth: float, elevations: Tensor, prior: Prior) -> Cameras:
     """A camera at each elevation, in degrees."""
     turned = wrap_angle(torch.deg2rad(torch.full_like(elevations, azimuth)))
@@ -74,8 +63,8 @@ class EstimateElevationNode(Node):
             inputs=[
                 PRIOR.Input("prior", tooltip="One that reads views in degrees, such as the Built-in Prior."),
                 PROMPT.Input("prompt", tooltip='What the picture shows; "views" set to degrees.'),
-                io.Image.Input("image", tooltip="The square picture over white, the object in its middle and about as large as "
-                               "in the prior's own pictures."),
+                io.Image.Input("image", tooltip="The object on white or with a mask, in the middle and about as large as in the "
+                               "prior's own pictures."),
                 io.Float.Input("azimuth", default=0.0, min=-360.0, max=360.0, step=5.0, tooltip="Degrees around the object "
                                "that it was taken from; 0 is the front."),
                 io.Float.Input("lowest", default=-10.0, min=-90.0, max=90.0, step=5.0, tooltip="Lowest elevation that is "
@@ -87,7 +76,8 @@ class EstimateElevationNode(Node):
                 io.Int.Input("draws", default=8, min=1, max=1000, tooltip="Noise levels at which each is tried. More are surer "
                              "and take longer."),
                 seed_input(),
-                io.Mask.Input("mask", optional=True, tooltip="1 on the background, as Load Image gives it."),
+                io.Mask.Input("mask", optional=True, tooltip="1 on the object, whose surroundings become white. The mask of Load "
+                              "Image is the other way round: invert it."),
             ],
             outputs=[io.Float.Output("elevation", tooltip="Degrees, for Reference View and Zero123 Prior.")],
             hidden=[io.Hidden.unique_id])
@@ -97,12 +87,14 @@ class EstimateElevationNode(Node):
                 mask=None) -> io.NodeOutput:
         if lowest > highest:
             raise DistillError(f'{TITLE}: "lowest" ({lowest}) lies above "highest" ({highest}). Swap them.')
-        tried, picture = torch.arange(lowest, highest + 1e-4, step), prepared(image, mask)
+        if len(image) != 1:
+            raise DistillError(f"{TITLE}: there are {len(image)} images. Connect one picture at a time.")
+        tried, picture = torch.arange(lowest, highest + 1e-4, step), reference_views(TITLE, image, mask).rgb
         progress, priors = host().progress(cls.hidden.unique_id, TITLE, draws), LoadedPriors(host().device())
         try:
             with torch.inference_mode(False), torch.no_grad():
                 loaded = priors(prior)
-                found = elevation_errors(loaded, picture.clone().to(loaded.device), prompt, _around(azimuth, tried, loaded),
+                found = elevation_errors(loaded, picture.to(loaded.device), prompt, _around(azimuth, tried, loaded),
                                          draws, seed)
                 for draw, errors in enumerate(found):
                     host().check()

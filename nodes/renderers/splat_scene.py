@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...kernels.quaternion import rotation_matrices
 from ...kernels.splat.splat import Splatted, splat
+from ...kernels.upload import upload
 from ..core.cameras import Cameras
 from ..core.field import Replacement
 from ..core.rendering import Light, Rendering
@@ -83,7 +84,7 @@ class SplatScene(nn.Module):
                       cameras.fovy, cameras.height, cameras.width, antialiased=self.recipe.antialiased)
         if watched and drawn.centers.requires_grad:
             # A batch's loss is the mean over its views; half a picture is the unit of length that thresholds are published in.
-            unit = drawn.centers.new_tensor([cameras.width, cameras.height]) * (0.5 * len(cameras))
+            unit = upload(0.5 * len(cameras) * torch.tensor([cameras.width, cameras.height]), drawn.centers.device)
             drawn.centers.register_hook(lambda gradient: self.field.watch(gradient.detach() * unit, drawn.radii))
         return drawn
 

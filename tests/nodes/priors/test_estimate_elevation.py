@@ -8,7 +8,7 @@ from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.prompt import Prompt
 from distill3d.nodes.core.shapes import parse_shape, shape_parts
 from distill3d.nodes.priors.builtin_prior import BuiltinPrior
-from distill3d.nodes.priors.estimate_elevation import EstimateElevationNode, prepared
+from distill3d.nodes.priors.estimate_elevation import EstimateElevationNode
 from gaussian_prior import GaussianPrior
 
 # What each elevation looks like to this prior: another grey.
@@ -36,12 +36,16 @@ def test_the_builtin_prior_tells_low_from_high():
     assert found == {0: 0.0, 45: 45.0}
 
 
-def test_a_mask_takes_the_background_out():
-    image, mask = torch.zeros(1, 4, 4, 3), torch.zeros(1, 4, 4)
-    mask[:, :, 2:] = 1
-    found = prepared(image, mask)
-    assert found.shape == (1, 4, 4, 3) and bool((found[:, :, 2:] == 1).all()) and bool((found[:, :, :2] == 0).all())
-    assert bool((image == 0).all())
+def test_what_the_mask_leaves_out_is_white():
+    """Half grey, half black: 60 degrees are its mean where white takes the place of black, 0 degrees are nearer where not."""
+    image, mask = torch.zeros(1, 8, 8, 3), torch.zeros(1, 8, 8)
+    mask[:, :, :4] = 1
+    image[:, :, :4] = 0.5
+    halves = GaussianPrior((("ball, az0 el60", 0.5), ("ball, az0 el0", 0.0)))
+    kept = image.clone()
+    assert estimate(halves, Prompt("ball", views="degrees"), image, lowest=0.0, step=60.0, mask=mask) == 60
+    assert estimate(halves, Prompt("ball", views="degrees"), image, lowest=0.0, step=60.0) == 0
+    assert torch.equal(image, kept)
 
 
 class Four(GaussianPrior):
@@ -53,8 +57,9 @@ class Four(GaussianPrior):
 
 @pytest.mark.parametrize("change, words", [
     ({"prompt": Prompt("ball")}, "same of several elevations"),
-    ({"image": torch.zeros(1, 8, 9, 3)}, "square"),
-    ({"image": torch.zeros(2, 8, 8, 3)}, "square"),
+    ({"image": torch.zeros(2, 8, 8, 3)}, "2 images"),
+    ({"image": torch.zeros(1, 8, 8)}, "has the shape"),
+    ({"mask": torch.zeros(1, 8, 8)}, "the mask is empty"),
     ({"prior": Four()}, "4 pictures at once"),
     ({"lowest": 70.0}, "Swap"),
 ])
