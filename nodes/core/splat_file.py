@@ -45,17 +45,22 @@ def read_ply(data: bytes, node: str) -> Splat:
     properties = [line for line in lines[first[0] + 1:stop] if line[0] == "property"]
     if any(line[1] not in _TYPES for line in properties):
         raise DistillError(f"{node}: the PLY file's vertices hold lists or unknown types, so it is no splat.")
-    layout = np.dtype([(line[2], _TYPES[line[1]]) for line in properties])
-    count = int(lines[first[0]][2])
-    if len(body) < count * layout.itemsize:
+    try:
+        layout = np.dtype([(line[2], _TYPES[line[1]]) for line in properties])
+        count = int(lines[first[0]][2])
+    except (ValueError, IndexError) as error:
+        raise DistillError(f"{node}: the PLY file's header is damaged ({error}). Export the splat anew.") from error
+    if not 0 <= count * layout.itemsize <= len(body):
         raise DistillError(f"{node}: the PLY file is cut off: {len(body)} of {count * layout.itemsize} bytes are there.")
     return _splat(np.frombuffer(body, layout, count), node)
 
 
 def _splat(table: np.ndarray, node: str) -> Splat:
     known = table.dtype.names or ()
-    wanted = ["x", "y", "z", "opacity", *(f"{name}_{k}" for name, size in (("f_dc", 3), ("scale", 3), ("rot", 4))
-                                          for k in range(size))]
+    rest = sum(name.startswith("f_rest_") for name in known)
+    rest += -rest % 3  # three colours have as many each
+    sizes = ("f_dc", 3), ("scale", 3), ("rot", 4), ("f_rest", rest)
+    wanted = ["x", "y", "z", "opacity", *(f"{name}_{k}" for name, size in sizes for k in range(size))]
     missing = [name for name in wanted if name not in known]
     if missing:
         raise DistillError(f'{node}: the PLY file has no "{missing[0]}", so it is a point cloud or a mesh and no splat. For '
@@ -64,7 +69,6 @@ def _splat(table: np.ndarray, node: str) -> Splat:
     def column(*names: str) -> Tensor:
         return torch.from_numpy(np.stack([table[name].astype(np.float32) for name in names], 1))
 
-    rest = sum(name.startswith("f_rest_") for name in known)
     sh = column("f_dc_0", "f_dc_1", "f_dc_2")[:, None]
     if rest:
         higher = column(*(f"f_rest_{k}" for k in range(rest))).view(len(table), 3, -1).transpose(1, 2)

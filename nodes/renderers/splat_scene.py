@@ -85,7 +85,9 @@ class SplatScene(nn.Module):
         if watched and drawn.centers.requires_grad:
             # A batch's loss is the mean over its views; half a picture is the unit of length that thresholds are published in.
             unit = upload(0.5 * len(cameras) * torch.tensor([cameras.width, cameras.height]), drawn.centers.device)
-            drawn.centers.register_hook(lambda gradient: self.field.watch(gradient.detach() * unit, drawn.radii))
+            # What the hook holds must not lead back to the centers: neither Python nor torch would ever free such a ring.
+            field, radii = self.field, drawn.radii
+            drawn.centers.register_hook(lambda gradient: field.watch(gradient.detach() * unit, radii))
         return drawn
 
 

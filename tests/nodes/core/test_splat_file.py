@@ -42,6 +42,9 @@ def test_opaque_gaussians_survive():
     (b"ply\nformat binary_little_endian 1.0\nelement face 0\nend_header\n", "does not begin with vertices"),
     (b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nproperty float x\nend_header\n", 'no "y".*Load Mesh'),
     (b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nproperty list uchar int x\nend_header\n", "lists"),
+    (ply_bytes(random_splat()).replace(b"vertex 20", b"vertex many"), "header is damaged"),
+    (ply_bytes(random_splat()).replace(b"vertex 20", b"vertex"), "header is damaged"),
+    (ply_bytes(random_splat()).replace(b"float nz", b"float f_rest_1"), 'no "f_rest_0"'),
     (ply_bytes(random_splat()).replace(b"vertex 20", b"vertex 0"), "the splat is empty")])
 def test_other_files_are_refused(data, message):
     with pytest.raises(DistillError, match=f"^Test: .*{message}"):

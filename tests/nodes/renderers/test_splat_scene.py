@@ -1,3 +1,5 @@
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -18,6 +20,7 @@ from distill3d.nodes.fields.gaussians import Gaussians
 from distill3d.nodes.fields.voxel_volume import VoxelVolume
 from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.renderers.mesh_rasterizer import MeshRasterizer
+from distill3d.nodes.renderers import splat_scene
 from distill3d.nodes.renderers.splat_renderer import SplatRenderer, SplatRendererNode
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
 from splat_scene import ball, splat_recipe
@@ -180,3 +183,21 @@ def test_node():
     scene, = SplatRendererNode.execute(Gaussians(count=5), SolidBackground(), True, 3).args
     assert scene.seed == 3 and scene.renderer == SplatRenderer(True)
     assert len(scene.build().field.position) == 5
+
+
+@pytest.mark.parametrize("backend", ["torch", "auto"])
+def test_a_step_leaves_nothing_behind(monkeypatch, backend):
+    """A hook that led back to the tensor it hangs on kept every step's graph for ever."""
+    left, draw = [], splat_scene.splat
+
+    def watched(*given, **options):
+        drawn = draw(*given, **options)
+        left.extend(weakref.ref(tensor) for tensor in (drawn.centers, drawn.features))
+        return drawn
+
+    monkeypatch.setattr(splat_scene, "splat", watched)
+    scene = replace(splat_recipe(ball(50)), backend=backend).build()
+    scene.render(turntable(2, 0, 3, 40, 16), streams=Streams(0, 0)).rgb.sum().backward()
+    assert float(scene.field.gradient_count.sum()) > 0
+    gc.collect()
+    assert len(left) == 2 and all(tensor() is None for tensor in left)
