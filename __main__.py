@@ -1,6 +1,6 @@
 """python -m distill3d"""
 import sys
 
-from .workflows.cli import main
+from .runner.cli import main
 
 sys.exit(main())

@@ -4,7 +4,7 @@ import { app } from "../../scripts/app.js";
 import { idOf, nodeOf } from "./execution_id.mjs";
 import { Panel } from "./panel.mjs";
 
-const NODES = ["Distill3D_Optimize"]; // nodes/comfy_panel.py has the same list
+const NODES = ["Distill3D_Optimize"]; // nodes/comfy/panel_routes.py has the same list
 const SETTING = "Distill3D.LivePanel";
 const WIDGET = "distill3d_panel";
 const panels = new WeakMap(); // by node: a deleted node takes its panel with it
@@ -111,7 +111,7 @@ app.registerExtension({
       panels.get(nodeOf(detail.node, graph()))?.panel.update(detail);
     });
     api.addEventListener("executed", ({ detail }) => {
-      const made = detail.output?.distill3d_panel; // of nodes/comfy_panel.py
+      const made = detail.output?.distill3d_panel; // of nodes/comfy/panel_routes.py
       if (made) recall(nodeOf(detail.node, graph()), made);
     });
     let known;

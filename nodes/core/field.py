@@ -7,7 +7,6 @@ from typing import Protocol, Sequence
 from torch import Tensor, nn
 
 from .rng import Streams
-from .splat import Splat
 
 
 @dataclass
@@ -57,6 +56,28 @@ class Replacement:
     new: nn.Parameter
     old: nn.Parameter
     rows: Tensor
+
+
+@dataclass(frozen=True)
+class Splat:
+    """N Gaussians as they are seen, right-handed, z up, front = +x, like everything inside the pack.
+
+    positions  [N,3]    world units
+    rotations  [N,4]    quaternions wxyz of any length but 0: columns of the rotation are the axes
+    scales     [N,3]    > 0: standard deviation along each axis, world units
+    opacities  [N,1]    in [0,1]
+    sh         [N,K,3]  spherical harmonics of the display-referred colour, K = (degree + 1)^2, degree 0 to 3. Directions are
+                        those of the splat frame, so that no band has to be turned on the way in or out
+    """
+
+    positions: Tensor
+    rotations: Tensor
+    scales: Tensor
+    opacities: Tensor
+    sh: Tensor
+
+    def __len__(self) -> int:
+        return len(self.positions)
 
 
 class GaussianField(VolumeField, Protocol):

@@ -1,7 +1,6 @@
 """A diffusion model as losses and samplers see it: one denoiser, whatever the model predicts."""
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Callable, Mapping, Protocol, Sequence
 
 import torch
@@ -10,12 +9,6 @@ from torch import Tensor, nn
 from ...kernels.upload import upload
 from .cameras import Cameras
 from .rng import Streams
-
-# The weights that come with the pack, in the layout of a DeepFloyd IF stage I pipeline.
-BUILTIN_FOLDER = Path(__file__).parents[1] / "priors" / "builtin"
-# Its siblings, in the layouts of Zero123, MVDream and RichDreamer's ND-MV.
-BUILTIN_ZERO123, BUILTIN_MVDREAM, BUILTIN_NORMAL_DEPTH = (
-    BUILTIN_FOLDER.with_name(f"builtin_{kind}") for kind in ("zero123", "mvdream", "normal_depth"))
 
 
 class Condition(Protocol):

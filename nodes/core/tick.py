@@ -1,4 +1,4 @@
-"""How long work reports its share done and learns that it was cancelled. `host_tick` of nodes/comfy.py makes real ones."""
+"""How long work reports its share done and learns that it was cancelled. `host_tick` of nodes/comfy makes real ones."""
 from __future__ import annotations
 
 from typing import Callable

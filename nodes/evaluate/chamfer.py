@@ -9,7 +9,7 @@ from torch import Tensor
 from ...kernels.checks import check_shape
 from ...kernels.surface.mesh import face_areas
 from ..core.errors import DistillError, MissingPackage
-from ..core.mesh import from_y_up
+from ..assets.mesh import from_y_up
 
 
 def chamfer_distance(points: Tensor, truth: Tensor, diagonal: float) -> float:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.cameras import orbit
-from ..core.shapes import COLORS, Shape
+from ..shapes.caption import COLORS, Shape
 from .views import DISTANCE, FOVY, RenderFn, take_pictures
 
 SIZE = 96          # pixels of the view from above

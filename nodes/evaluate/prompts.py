@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from ..core.errors import DistillError
-from ..core.shapes import Shape, parse_shape
+from ..shapes.caption import Shape, parse_shape
 
 STANDARD = Path(__file__).with_name("prompts.txt")
 

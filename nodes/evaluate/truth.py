@@ -15,7 +15,7 @@ from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.rendering import Rendering
 from ..core.rng import stream
-from ..core.shapes import Shape, shape_parts
+from ..shapes.caption import Shape, shape_parts
 from .chamfer import sample_mesh
 
 TOUCHING = 1e-3  # world length: a point this near to another part lies in the seam, not on the outside

@@ -12,12 +12,12 @@ from ...kernels.uv.bake import covered_texels, dilate
 from ...kernels.uv.tangent import to_tangent_space
 from ..comfy import SCENE, Node, host, host_tick, io
 from ..core.errors import DistillError
-from ..core.mesh import Mesh, smooth_normals
-from ..core.mesh_wire import with_tangents
+from ..assets.mesh import Mesh, smooth_normals
+from ..assets.mesh_wire import with_tangents
 from ..core.scene import SceneRecipe
-from ..core.surface_color import check_volume, surface_color
+from ..surface.color import check_volume, surface_color
 from ..core.tick import Tick, no_tick
-from .core_mesh import from_core, to_core
+from ..assets.core_mesh import from_core, to_core
 from .surface_scene import is_surface, look_at
 
 NAME = "Bake Texture"

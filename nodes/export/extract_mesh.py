@@ -13,14 +13,14 @@ from ...kernels.surface.mesh import is_watertight
 from ...kernels.surface.shell import fill_interior
 from ...kernels.surface.smooth import taubin_smooth
 from ..comfy import SCENE, Node, host, host_tick, io
-from ..core.density_grid import check_surface, choose_threshold, sample_inside
+from ..surface.density_grid import check_surface, choose_threshold, sample_inside
 from ..core.field import has_distance
-from ..core.mesh import Mesh, smooth_normals, weld
+from ..assets.mesh import Mesh, smooth_normals, weld
 from ..core.scene import SceneRecipe
-from ..core.silhouette import Views, scene_views, silhouette_iou
-from ..core.surface_color import check_volume, surface_color
+from ..surface.silhouette import Views, scene_views, silhouette_iou
+from ..surface.color import check_volume, surface_color
 from ..core.tick import Tick, no_tick
-from .core_mesh import to_core
+from ..assets.core_mesh import to_core
 from .render_mesh import render_mesh
 from .surface_scene import is_surface, surface_mesh
 

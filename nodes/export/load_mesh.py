@@ -7,9 +7,9 @@ from typing import Any
 
 from ..comfy import FILES_3D, Node, host, io
 from ..core.errors import DistillError
-from ..core.mesh import Mesh
-from .core_mesh import to_core
-from .mesh_reader import FORMATS, read_mesh
+from ..assets.mesh import Mesh
+from ..assets.core_mesh import to_core
+from ..assets.mesh_reader import FORMATS, read_mesh
 
 NAME = "Load Mesh"
 

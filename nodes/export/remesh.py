@@ -13,9 +13,9 @@ from ...kernels.surface.mesh import face_areas, non_manifold_edges
 from ...kernels.uv.bake import sample_texture
 from ..comfy import Node, host, host_tick, io
 from ..core.errors import DistillError, MissingPackage
-from ..core.mesh import Mesh, smooth_normals, weld
+from ..assets.mesh import Mesh, smooth_normals, weld
 from ..core.tick import Tick, no_tick
-from .core_mesh import from_core, to_core
+from ..assets.core_mesh import from_core, to_core
 from .killable import TimeLimit, run_killable
 
 NAME = "Remesh"

@@ -9,7 +9,7 @@ from ...kernels.raster.project import to_clip
 from ...kernels.raster.rasterize import rasterize
 from ...kernels.uv.bake import sample_texture
 from ..core.cameras import Cameras
-from ..core.mesh import Mesh
+from ..assets.mesh import Mesh
 
 GREY = 0.7
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..comfy import CAMERA_3D, MODEL_3D, SCENE, Node, host, io
 from ..core.cameras import orbit
 from ..core.scene import SceneRecipe
-from .core_camera import camera_from_core
+from ..assets.core_camera import camera_from_core
 from .still import BACKGROUNDS, SHADINGS, check_look, filling_distance, still
 
 NAME = "Render View"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from ..comfy import Node, Types, host, io
 from ..core.errors import DistillError
-from ..core.mesh import Mesh
+from ..assets.mesh import Mesh
 from ..core.state import write_atomically
-from .core_mesh import from_core
-from .mesh_file import glb_bytes, obj_files, ply_bytes
+from ..assets.core_mesh import from_core
+from ..assets.mesh_file import glb_bytes, obj_files, ply_bytes
 
 NAME = "Save Mesh"
 FORMATS = ("glb", "obj", "ply")

@@ -13,9 +13,9 @@ from ...kernels.surface.mesh import face_areas
 from ...kernels.surface.spread import spread_points
 from ..comfy import SCENE, SPLAT, Node, host, host_tick, io
 from ..core.scene import SceneRecipe
-from ..core.surface_color import surface_color
+from ..surface.color import surface_color
 from ..core.tick import Tick, no_tick
-from .core_splat import discs, to_core
+from ..assets.core_splat import discs, to_core
 from .extract_mesh import extract_mesh
 
 NAME = "Scene to Splat"

@@ -12,7 +12,7 @@ from ...kernels.surface.components import component_labels, in_large_component
 from ...kernels.surface.mesh import compact
 from ..core.errors import DistillError
 from ..core.field import Surface
-from ..core.mesh import Mesh
+from ..assets.mesh import Mesh
 from ..core.tick import Tick, no_tick
 
 POINTS_AT_ONCE = 1 << 18

@@ -9,9 +9,9 @@ from torch import Tensor
 from ...kernels.uv.box_atlas import box_atlas
 from ..comfy import Node, host, host_tick, io
 from ..core.errors import DistillError, MissingPackage
-from ..core.mesh import Mesh, smooth_normals
+from ..assets.mesh import Mesh, smooth_normals
 from ..core.tick import Tick, no_tick
-from .core_mesh import from_core, to_core
+from ..assets.core_mesh import from_core, to_core
 from .killable import run_killable
 from .remesh import WORKER, joined, run_pymeshlab
 

@@ -16,8 +16,8 @@ from ..core.field import FieldOutput, Replacement
 from ..core.material import own_features
 from ..core.rng import Streams
 from ..core.scene import SceneRecipe
-from ..core.splat import MAX_DEGREE, Splat, seen_colors, sh_of
-from ..core.splat_file import NEARLY, THINNEST
+from ..assets.splat import MAX_DEGREE, Splat, seen_colors, sh_of
+from ..assets.splat_file import NEARLY, THINNEST
 from ..core.tick import Tick, no_tick
 from .densification import RESET, Densification, densification_inputs, densified
 from .splat_start import read_splat, surface_points

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...kernels.surface.spread import spread_points
 from ..core.field import Surface
-from ..core.surface_color import surface_color
+from ..surface.color import surface_color
 from ..core.tick import Tick, no_tick
 from .feature_grid import FeatureGrid, Learned
 from .hash_grid_sdf import HashGridSDFModule

@@ -12,12 +12,12 @@ from ...kernels.surface.mesh import vertex_normals
 from ...kernels.surface.shell import grid_border, solid_samples
 from ...kernels.surface.smooth import taubin_smooth
 from ..comfy import FIELD, SCENE, Node, host, host_tick, io
-from ..core.density_grid import check_surface, choose_threshold, sample_inside
+from ..surface.density_grid import check_surface, choose_threshold, sample_inside
 from ..core.field import Surface
 from ..core.scene import SceneRecipe
 from ..core.schedule import Schedule
-from ..core.silhouette import drawn_silhouette, scene_views, silhouette_iou
-from ..core.surface_color import check_volume
+from ..surface.silhouette import drawn_silhouette, scene_views, silhouette_iou
+from ..surface.color import check_volume
 from ..core.tick import Tick, no_tick
 from .feature_grid import FeatureGrid
 from .hash_grid_sdf import SCHEMES, HashGridSDF, distance_inputs

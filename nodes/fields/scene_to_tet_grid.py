@@ -13,12 +13,12 @@ from ...kernels.surface.mesh import vertex_normals
 from ...kernels.surface.shell import fill_interior, solid
 from ...kernels.surface.tet_grid import LONGEST, on_box, tet_edges, tet_grid
 from ..comfy import FIELD, SCENE, Node, host, host_tick, io, scheduled
-from ..core.density_grid import check_finite, check_surface, choose_threshold, inside_value, sample_inside
+from ..surface.density_grid import check_finite, check_surface, choose_threshold, inside_value, sample_inside
 from ..core.field import Surface, has_distance
 from ..core.scene import SceneRecipe
 from ..core.schedule import Schedule
-from ..core.silhouette import drawn_silhouette, scene_views, silhouette_iou
-from ..core.surface_color import POINTS_AT_ONCE, check_volume
+from ..surface.silhouette import drawn_silhouette, scene_views, silhouette_iou
+from ..surface.color import POINTS_AT_ONCE, check_volume
 from ..core.tick import Tick, no_tick
 from .feature_grid import FeatureGrid, grid_inputs
 from .inherit_color import inherit_color

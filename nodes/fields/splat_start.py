@@ -12,14 +12,14 @@ from ...kernels.surface.mesh import vertex_normals
 from ...kernels.surface.shell import fill_interior
 from ...kernels.surface.spread import spread_points
 from ..comfy import host
-from ..core.density_grid import check_surface, choose_threshold, sample_inside
+from ..surface.density_grid import check_surface, choose_threshold, sample_inside
 from ..core.field import Surface
 from ..core.scene import SceneRecipe
-from ..core.silhouette import scene_views
-from ..core.splat import Splat
-from ..core.splat_file import read_ply
-from ..core.splat_wire import read_core_splat
-from ..core.surface_color import check_volume, surface_color
+from ..surface.silhouette import scene_views
+from ..assets.splat import Splat
+from ..assets.splat_file import read_ply
+from ..assets.splat_wire import read_core_splat
+from ..surface.color import check_volume, surface_color
 from ..core.tick import Tick, no_tick
 
 RESOLUTION = 64  # samples of a volume along the longest side of its bounds

@@ -14,8 +14,8 @@ from ...kernels.uv.box_atlas import box_atlas
 from ..comfy import FIELD, Node, host, io
 from ..core.errors import DistillError
 from ..core.field import Surface
-from ..core.mesh import Mesh, weld
-from ..core.mesh_wire import read_core_mesh
+from ..assets.mesh import Mesh, weld
+from ..assets.mesh_wire import read_core_mesh
 
 GREY = 0.5
 # Texels around charts that take part in lookups and in the coarser levels.

@@ -17,7 +17,7 @@ from ..core.prior import PriorRecipe, draw_timesteps
 from ..core.prompt import Prompt
 from ..core.rng import Streams
 from ..core.schedule import Schedule
-from ..core.tuning import Tuner
+from ..models.tuning import Tuner
 from .score import ScoreLoss, image_input, timestep_inputs
 
 TITLE = "VSD Loss"

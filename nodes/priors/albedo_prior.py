@@ -13,8 +13,8 @@ from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.picture import ALBEDO_DEPTH
 from .latent_prior import LatentCondition
-from .model_files import ModelNode, choices, locate, network_dtype
-from .multiview_unet import MultiViewFile
+from ..models.model_files import ModelNode, choices, locate, network_dtype
+from ..models.multiview_unet import MultiViewFile
 from .mvdream import read_latent_model, reading_networks, shared_widgets
 from .richdreamer import RichDreamerPrior
 

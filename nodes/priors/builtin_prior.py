@@ -11,11 +11,11 @@ import torch
 
 from ..comfy import PRIOR, Node, host, io
 from ..core.errors import DistillError
-from ..core.prior import BUILTIN_FOLDER
-from ..core.shapes import KNOWN_WORDS
+from ..models.builtin import BUILTIN_FOLDER
+from ..shapes.caption import KNOWN_WORDS
 from .deepfloyd_if import IFPrior
-from .if_folder import read_vocabulary
-from .t5_text import KEEP
+from ..models.if_folder import read_vocabulary
+from ..models.t5_text import KEEP
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from ..comfy import PRIOR, Node, io
 from ..core.cameras import Cameras
 from ..core.errors import MissingPackage
 from ..core.prior import TextCondition
-from ..core.silence import silence
-from .discrete_noise import DiscreteNoise
-from .if_folder import SCHEDULER, UNET, check_if_folder, has_text_encoder
-from .model_files import locate, network_dtype
-from .pipeline_folder import load_network, read_scheduler
-from .t5_text import DROP, EIGHT_BIT, KEEP, TEXT_ENCODERS, PassingText, T5Text, check_eight_bit, move
-from .text_embeddings import read_embeddings
+from ..models.silence import silence
+from ..models.noise import DiscreteNoise
+from ..models.if_folder import SCHEDULER, UNET, check_if_folder, has_text_encoder
+from ..models.model_files import locate, network_dtype
+from ..models.pipeline_folder import load_network, read_scheduler
+from ..models.t5_text import DROP, EIGHT_BIT, KEEP, TEXT_ENCODERS, PassingText, T5Text, check_eight_bit, move
+from ..models.text_embeddings import read_embeddings
 
 NAME = "DeepFloyd IF Prior"
 

@@ -13,8 +13,8 @@ from ..core.cameras import Cameras
 from ..core.prior import Condition, LoadedPriors, PriorRecipe, draw_timesteps
 from ..core.rng import Streams
 from ..core.schedule import Schedule
-from ..core.tuning import Tuner
-from .lora import WholeCopy
+from ..models.tuning import Tuner
+from ..models.adapter import WholeCopy
 from .lora_prior import LoRAPrior
 from .repaint import Repainted, repaint
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from ...kernels.image.clip_pixels import normalized
 from ..comfy import PRIOR, Node, io
 from ..core.errors import DistillError
-from .clip_vision import read_open_ai_vision
-from .image_resampler import build_with_pictures, read_resampler
+from ..models.clip_vision import read_open_ai_vision
+from ..models.image_resampler import build_with_pictures, read_resampler
 from .latent_prior import LatentCondition, LatentModel
-from .model_files import ModelNode, locate, network_dtype
-from .multiview_unet import MultiViewFile
+from ..models.model_files import ModelNode, locate, network_dtype
+from ..models.multiview_unet import MultiViewFile
 from .mvdream import MVDreamPrior, read_latent_model, reading_networks, shared_widgets
-from .pipeline_folder import load_network
+from ..models.pipeline_folder import load_network
 from .reference_views import ReferenceViews, reference_views
 
 NAME = "ImageDream Prior"

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..core.cameras import Cameras
-from .clip_text import ClipText
-from .discrete_noise import DiscreteNoise
+from ..models.clip_text import ClipText
+from ..models.noise import DiscreteNoise
 
 
 @dataclass

@@ -14,7 +14,7 @@ from ..comfy import PRIOR, Node, io, seed_input
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.prior import Condition, LoadedPriors, Prior, PriorRecipe
-from .lora import CAMERA, Adapter
+from ..models.adapter import CAMERA, Adapter
 
 NAME = "LoRA Prior"
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..comfy import PRIOR, Node, host, io
-from ..comfy_model import HostModel, HostVAE, check_pair, encode_text
+from ..comfy.model import HostModel, HostVAE, check_pair, encode_text
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
-from ..core.model_file import ModelFile
+from ..models.model_file import ModelFile
 from .model_condition import ModelCondition, Row, groups, stack
 from .model_content import Sockets
 from .stable_diffusion import StableDiffusion
@@ -129,7 +129,7 @@ class ModelPrior:
 
     def private(self) -> "ModelPrior":
         """The same prior over a frozen copy of the network, its attribute `network`, which gradients pass."""
-        from ..comfy_network import NetworkCopy
+        from ..comfy.network import NetworkCopy
 
         own = copy.copy(self)
         own.model = NetworkCopy(self.model, NAME)

@@ -13,11 +13,11 @@ from torch import Tensor
 from ..comfy import PRIOR, Node, host, io
 from ..core.cameras import Cameras, turntable
 from ..core.errors import DistillError, MissingPackage
-from ..core.multi_view import camera_vectors
-from ..core.prior import BUILTIN_MVDREAM
-from ..core.silence import silence
-from .checkpoint_file import CheckpointFile
-from .clip_text import (
+from ..models.multi_view import camera_vectors
+from ..models.builtin import BUILTIN_MVDREAM
+from ..models.silence import silence
+from ..models.checkpoint_file import CheckpointFile
+from ..models.clip_text import (
     HUGGING_FACE,
     OPEN_CLIP,
     ClipText,
@@ -26,11 +26,11 @@ from .clip_text import (
     read_tokenizer,
     tokenizer_folder,
 )
-from .discrete_noise import DiscreteNoise, scaled_linear_noise
+from ..models.noise import DiscreteNoise, scaled_linear_noise
 from .latent_prior import LatentCondition, LatentModel, LatentPrior
-from .model_files import BUILT_IN, BUILT_IN_RESOLUTION, ModelNode, choices, locate, network_dtype
-from .multiview_unet import MultiViewFile
-from .pipeline_folder import load_network, read_scheduler
+from ..models.model_files import BUILT_IN, BUILT_IN_RESOLUTION, ModelNode, choices, locate, network_dtype
+from ..models.multiview_unet import MultiViewFile
+from ..models.pipeline_folder import load_network, read_scheduler
 
 NAME = "MVDream Prior"
 

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from ..comfy import PRIOR, Node, io
 from ..core.errors import DistillError
-from ..core.multi_view import join_views
+from ..models.multi_view import join_views
 from ..core.picture import NORMAL_DEPTH
-from ..core.prior import BUILTIN_NORMAL_DEPTH
-from .checkpoint_file import CheckpointFile
-from .discrete_noise import scaled_linear_noise
+from ..models.builtin import BUILTIN_NORMAL_DEPTH
+from ..models.checkpoint_file import CheckpointFile
+from ..models.noise import scaled_linear_noise
 from .latent_prior import LatentModel, LatentPrior
-from .ldm_layout import UNET, read_unet, read_vae
-from .model_files import ModelNode, choices, locate, network_dtype
-from .multiview_unet import CAMERA, TEXTS, MultiViewFile, node_of
+from ..models.ldm_layout import UNET, read_unet, read_vae
+from ..models.model_files import ModelNode, choices, locate, network_dtype
+from ..models.multiview_unet import CAMERA, TEXTS, MultiViewFile, node_of
 from .mvdream import read_parts, read_text, reading_networks, shared_widgets
 from .richdreamer import RichDreamerPrior
 

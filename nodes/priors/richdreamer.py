@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..comfy import host
 from ..core.cameras import Cameras
-from ..core.multi_view import relative_camera_vectors, view_sizes
+from ..models.multi_view import relative_camera_vectors, view_sizes
 from .mvdream import MVDreamPrior
 
 SMALLEST, LARGEST = 0.7, 1.0  # sizes that the models were trained with

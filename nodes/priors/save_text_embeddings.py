@@ -6,8 +6,8 @@ import torch
 from ..comfy import PRIOR, PROMPT, Node, host, io
 from ..core.errors import DistillError
 from .deepfloyd_if import DeepFloydIF
-from .t5_text import return_memory
-from .text_embeddings import write_embeddings
+from ..models.t5_text import return_memory
+from ..models.text_embeddings import write_embeddings
 
 
 def save_text_embeddings(recipe: DeepFloydIF, prompt, prefix: str):

@@ -8,9 +8,9 @@ import torch
 
 from ..comfy import PRIOR, FileNames, Node, host, io
 from ..core.errors import DistillError, MissingPackage
-from ..core.silence import silence
-from .checkpoint_file import CheckpointFile
-from .clip_text import (
+from ..models.silence import silence
+from ..models.checkpoint_file import CheckpointFile
+from ..models.clip_text import (
     HUGGING_FACE,
     OPEN_CLIP,
     ClipText,
@@ -19,11 +19,11 @@ from .clip_text import (
     read_tokenizer,
     tokenizer_folder,
 )
-from .discrete_noise import PREDICTIONS, check_prediction, scaled_linear_noise
+from ..models.noise import PREDICTIONS, check_prediction, scaled_linear_noise
 from .latent_prior import LatentModel, LatentPrior
-from .ldm_layout import UNET, read_unet, read_vae
-from .model_files import ModelNode, choices, locate, network_dtype, vae_dtype
-from .pipeline_folder import load_network, read_json, read_scheduler
+from ..models.ldm_layout import UNET, read_unet, read_vae
+from ..models.model_files import ModelNode, choices, locate, network_dtype, vae_dtype
+from ..models.pipeline_folder import load_network, read_json, read_scheduler
 
 NAME = "Stable Diffusion Prior"
 FIRST, SECOND = "cond_stage_model.", "conditioner.embedders."

@@ -14,15 +14,15 @@ from torch.nn import Linear
 from ..comfy import PRIOR, Node, host, io
 from ..core.cameras import Cameras
 from ..core.errors import DistillError, MissingPackage
-from ..core.prior import BUILTIN_ZERO123
-from ..core.silence import silence
-from .checkpoint_file import EXTENSIONS, CheckpointFile, read_module
-from .clip_vision import embed_pictures, read_open_ai_vision
-from .discrete_noise import scaled_linear_noise
+from ..models.builtin import BUILTIN_ZERO123
+from ..models.silence import silence
+from ..models.checkpoint_file import EXTENSIONS, CheckpointFile, read_module
+from ..models.clip_vision import embed_pictures, read_open_ai_vision
+from ..models.noise import scaled_linear_noise
 from .latent_prior import LatentCondition, LatentModel, LatentPrior
-from .ldm_layout import UNET, read_unet, read_vae
-from .model_files import ModelNode, choices, locate, network_dtype, vae_dtype
-from .pipeline_folder import load_network, read_json, read_scheduler, reading
+from ..models.ldm_layout import UNET, read_unet, read_vae
+from ..models.model_files import ModelNode, choices, locate, network_dtype, vae_dtype
+from ..models.pipeline_folder import load_network, read_json, read_scheduler, reading
 from .reference_views import ReferenceViews, has_white_border, reference_views
 
 NAME = "Zero123 Prior"

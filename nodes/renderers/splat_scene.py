@@ -15,7 +15,7 @@ from ..core.field import Replacement
 from ..core.rendering import Light, Rendering
 from ..core.rng import Streams
 from ..core.scene import gather_groups
-from ..core.splat import Splat, seen_colors
+from ..assets.splat import Splat, seen_colors
 from .shading import differentiable
 
 if TYPE_CHECKING:

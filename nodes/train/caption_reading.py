@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import Linear
 
 from ...kernels.shapes.sdf import PATTERNS, PRIMITIVES
-from ..core.shapes import COLORS, parse_shape
+from ..shapes.caption import COLORS, parse_shape
 
 _COLORS = tuple(COLORS)
 _CLASSES = 2 * (len(_COLORS) + 1, len(PRIMITIVES) + 1, len(PATTERNS), 2)  # color, primitive, pattern, axis of both parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from ..core.shapes import KNOWN_WORDS
+from ..shapes.caption import KNOWN_WORDS
 
 WORDS = (*KNOWN_WORDS, ",", ".")
 START, END = "<|startoftext|>", "<|endoftext|>"

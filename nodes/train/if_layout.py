@@ -10,10 +10,10 @@ import copy
 from collections.abc import Sequence
 
 from ..core.errors import DistillError, MissingPackage
-from ..core.shapes import KNOWN_WORDS
-from ..core.silence import silence
+from ..shapes.caption import KNOWN_WORDS
+from ..models.silence import silence
 from ..core.view_words import VIEW_WORDS
-from .folder_writer import fresh_folder
+from ..models.folder_writer import fresh_folder
 
 # Velocity (Salimans and Ho 2022, sec. 4), where DeepFloyd predicts noise. Under strong noise a predicted noise says next to
 # nothing about the picture, and a small model never learns there which of two colours is on top, which only there is

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import DistillError
-from ..core.silence import silence
+from ..models.silence import silence
 from .denoising_trainer import PriorRecipe
 
 PREDICTION = "v_prediction"  # see if_layout

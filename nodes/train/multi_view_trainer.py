@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from ..core.cameras import Cameras, orbit
 from ..core.errors import DistillError
-from ..core.multi_view import camera_vectors, join_views, relative_camera_vectors
+from ..models.multi_view import camera_vectors, join_views, relative_camera_vectors
 from ..core.picture import NORMAL_DEPTH
-from ..core.prior import BUILTIN_MVDREAM, BUILTIN_NORMAL_DEPTH
-from ..core.silence import silence
+from ..models.builtin import BUILTIN_MVDREAM, BUILTIN_NORMAL_DEPTH
+from ..models.silence import silence
 from .caption_reading import learn_to_read, shape_facts
 from .clip_vocabulary import write_tokenizer
 from .denoising_trainer import DenoisingTrainer, Lesson, PriorRecipe
-from .folder_writer import fresh_folder
+from ..models.folder_writer import fresh_folder
 from .latents import (
     FACTOR,
     LATENTS,
@@ -35,7 +35,7 @@ from .latents import (
     read_autoencoder,
     sample,
 )
-from .ldm_names import ldm_state
+from ..models.ldm_names import ldm_state
 from .sample_sheet import contact_sheet
 from .shape_views import ViewImages
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from ..core.errors import DistillError
-from ..core.prior import BUILTIN_FOLDER
-from ..core.silence import silence
+from ..models.builtin import BUILTIN_FOLDER
+from ..models.silence import silence
 from ..core.view_words import coarse_view, fine_view
 from .caption_reading import caption_facts, learn_to_read
 from .denoising_trainer import DenoisingTrainer, Lesson, PriorRecipe

@@ -16,7 +16,7 @@ from ...kernels.shapes.render import render_shapes
 from ..comfy import DATASET, Node, io, seed_input
 from ..core.cameras import on_sphere, orbit
 from ..core.errors import DistillError
-from ..core.shapes import sample_shape, shape_parts
+from ..shapes.caption import sample_shape, shape_parts
 from ..core.state import write_atomically
 
 _CHUNK = 32  # images per random stream; part of the recipe, as another size gives other images

@@ -16,7 +16,7 @@ from ..core.cameras import Cameras, on_sphere, orbit
 from ..core.errors import DistillError
 from ..core.picture import NORMAL_DEPTH, picture
 from ..core.rendering import Rendering
-from ..core.shapes import sample_shape, shape_parts
+from ..shapes.caption import sample_shape, shape_parts
 from .shape_dataset import render_chunks
 
 COLOR, ALL_AROUND, ANYWHERE = "color", "all around", "anywhere"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ..comfy import VIEW_DATASET, Node, io
-from ..core.prior import BUILTIN_ZERO123
+from ..models.builtin import BUILTIN_ZERO123
 from .denoising_trainer import PriorRecipe
 from .multi_view_trainer import MultiViewTrainer, NormalDepthTrainer, check_channels
 from .train_zero123 import autoencoder_widget

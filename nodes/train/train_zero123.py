@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..comfy import VIEW_DATASET, Node, io
-from ..core.prior import BUILTIN_ZERO123
+from ..models.builtin import BUILTIN_ZERO123
 from .denoising_trainer import PriorRecipe
 from .training_run import parse_channels, prior_folder, run_widgets, train_below_output
 from .zero123_trainer import Zero123Trainer, check_channels

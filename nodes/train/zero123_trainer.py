@@ -14,10 +14,10 @@ from torch.nn import Linear
 from ...kernels.image.clip_pixels import clip_pixels
 from ..core.cameras import relative_pose
 from ..core.errors import DistillError
-from ..core.prior import BUILTIN_ZERO123
-from ..core.silence import silence
+from ..models.builtin import BUILTIN_ZERO123
+from ..models.silence import silence
 from .denoising_trainer import DenoisingTrainer, Lesson, PriorRecipe
-from .folder_writer import fresh_folder
+from ..models.folder_writer import fresh_folder
 from .latents import (
     FACTOR,
     LATENTS,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from distill3d.kernels.distill.guidance import guide
 from distill3d.nodes.core.errors import MissingPackage
-from distill3d.nodes.priors.discrete_noise import scaled_linear_noise
+from distill3d.nodes.models.noise import scaled_linear_noise
 from distill3d.nodes.priors.latent_prior import LatentCondition, LatentModel, LatentPrior
 
 from .case import now

@@ -25,7 +25,7 @@ from distill3d.kernels.volume.composite import accumulate, composite
 from distill3d.kernels.volume.march import march_rays
 from distill3d.kernels.volume.occupancy import new_occupancy
 from distill3d.nodes.core.cameras import turntable
-from distill3d.nodes.core.mesh import Mesh
+from distill3d.nodes.assets.mesh import Mesh
 from distill3d.nodes.export.unwrap_uv import unwrap_uv
 
 from . import peers

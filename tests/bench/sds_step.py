@@ -9,21 +9,21 @@ from typing import Any
 
 import torch
 
-from distill3d import workflows
+from distill3d.runner import listing
 from distill3d.nodes.comfy import Host, io
 from distill3d.nodes.core.loss import RunContext
 from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.optimize.optimize import OptimizeNode
 from distill3d.nodes.train.if_layout import build_text_encoder, build_tokenizer, build_unet, save_if_folder
-from distill3d.workflows.check import needed_order
-from distill3d.workflows.graph import Graph, read_graph
-from distill3d.workflows.run import run_workflow
-from distill3d.workflows.schema import default_registry
+from distill3d.runner.check import needed_order
+from distill3d.runner.graph import Graph, read_graph
+from distill3d.runner.run import run_workflow
+from distill3d.runner.schema import default_registry
 
 from .case import now, peak_memory
 
-WORKFLOW = Path(workflows.__file__).with_name("dreamfusion.json")
+WORKFLOW = listing.FOLDER / "dreamfusion.json"
 PARTS = ("render", "prior", "losses", "backward", "optimiser")
 WARM_UP = 2
 

@@ -10,12 +10,12 @@ from distill3d.kernels.surface.isosurface import isosurface
 from distill3d.nodes.cameras.random_orbit_views import RandomOrbitViews
 from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.cameras import turntable
-from distill3d.nodes.core.mesh import Mesh
+from distill3d.nodes.assets.mesh import Mesh
 from distill3d.nodes.core.objective import Objective
 from distill3d.nodes.core.prompt import Prompt
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.core.schedule import Schedule
-from distill3d.nodes.core.shapes import parse_shape, shape_parts
+from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.nodes.fields.trainable_mesh import TrainableMesh
 from distill3d.nodes.losses.bsd import BSD
 from distill3d.nodes.materials.albedo import Albedo

@@ -19,7 +19,7 @@ from distill3d.nodes.core.objective import Objective
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.core.schedule import Schedule
-from distill3d.nodes.core.shapes import parse_shape, shape_parts
+from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.nodes.core.state import read_state
 from distill3d.nodes.evaluate.chamfer import chamfer_distance, sample_mesh
 from distill3d.nodes.fields.feature_grid import FeatureGrid

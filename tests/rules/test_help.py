@@ -11,9 +11,9 @@ import pytest
 
 import distill3d
 from distill3d.nodes import node_list
-from distill3d.workflows import schema
-from distill3d.workflows.core_nodes import core_nodes
-from distill3d.workflows.listing import input_facts, written_help
+from distill3d.runner import schema
+from distill3d.runner.core_nodes import core_nodes
+from distill3d.runner.listing import input_facts, written_help
 
 PAGES = Path(distill3d.__file__).resolve().parent / "web" / "docs"
 INPUTS = "\n## Inputs\n"
@@ -85,7 +85,7 @@ def test_a_page_is_no_repetition_of_tooltips(node_id):
 
 
 def test_the_command_line_shows_the_written_part():
-    from distill3d.workflows.listing import list_node
+    from distill3d.runner.listing import list_node
 
     text = list_node("SDS Loss", schema.default_registry())
     assert "\nNumbers\n" in text and "**" not in text and "`" not in text and "| input |" not in text

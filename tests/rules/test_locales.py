@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import distill3d
-from distill3d.nodes import comfy, node_list
-from distill3d.workflows import schema
+from distill3d.nodes import comfy
+from distill3d.nodes import node_list
+from distill3d.runner import schema
 
 LOCALES = Path(distill3d.__file__).resolve().parent / "locales"
 FILES = ("main", "nodeDefs")

@@ -23,7 +23,7 @@ def test_both_lists_say_the_same():
 
 
 def test_every_folder_of_code_is_in_the_package():
-    folders = {path.parent for top in ("kernels", "nodes", "workflows") for path in (ROOT / top).rglob("*.py")}
+    folders = {path.parent for top in ("kernels", "nodes", "runner") for path in (ROOT / top).rglob("*.py")}
     names = {".".join(["distill3d", *folder.relative_to(ROOT).parts]) for folder in folders}
     assert names | {"distill3d"} == set(PROJECT["tool"]["setuptools"]["packages"])
 
@@ -37,6 +37,6 @@ def test_the_registry_gets_what_it_asks_for():
 
 def test_no_route_serves_files():
     """The pack's routes answer with what its panels show. Files are the host's to serve."""
-    sources = [path for top in ("nodes", "workflows") for path in (ROOT / top).rglob("*.py")] + [ROOT / "__init__.py"]
+    sources = [path for top in ("nodes", "runner") for path in (ROOT / top).rglob("*.py")] + [ROOT / "__init__.py"]
     serving = re.compile(r"FileResponse|StreamResponse|add_static|routes\.static")
     assert sources and not [path for path in sources if serving.search(path.read_text(encoding="utf-8"))]

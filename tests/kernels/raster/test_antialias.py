@@ -1,6 +1,4 @@
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,9 +7,8 @@ from distill3d.kernels.checks import ShapeError
 from distill3d.kernels.raster.antialias import EdgeFaces, antialias
 from distill3d.kernels.raster.rasterize import rasterize
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "nodes")]
-from mesh_field import ball  # noqa: E402
-from outline import camera, draw, motions_of, slopes  # noqa: E402
+from mesh_field import ball
+from outline import camera, draw, motions_of, slopes
 
 
 def joined(*meshes):

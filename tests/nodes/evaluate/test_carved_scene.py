@@ -9,7 +9,7 @@ import torch
 
 from distill3d.kernels.shapes.sdf import Parts, shape_sdf
 from distill3d.nodes.core.scene import SceneRecipe
-from distill3d.nodes.core.shapes import parse_shape, shape_parts
+from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.nodes.evaluate.compare_geometry import CompareGeometryNode
 from distill3d.nodes.evaluate.score_views import score_scene
 from distill3d.nodes.export.extract_mesh import ExtractMeshNode

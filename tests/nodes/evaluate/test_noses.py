@@ -3,7 +3,7 @@ from functools import partial
 
 import pytest
 import torch
-from distill3d.nodes.core.shapes import NOSED, Shape, nosed, single
+from distill3d.nodes.shapes.caption import NOSED, Shape, nosed, single
 from distill3d.nodes.evaluate.noses import connected, count_noses, has_nose
 from distill3d.nodes.evaluate.truth import true_rendering
 

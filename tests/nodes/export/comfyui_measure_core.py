@@ -59,7 +59,7 @@ def measure_views(scene, splat):
 
 def measure_files(scene, mesh, splat):
     """Through core's own writers and readers."""
-    from distill3d.nodes.export.core_mesh import from_core, to_core
+    from distill3d.nodes.assets.core_mesh import from_core, to_core
     from distill3d.nodes.export.load_mesh import LoadMeshNode
 
     file = files.MeshToFile3D.execute(to_core(mesh)).args[0]
@@ -114,7 +114,7 @@ def main():
     scene = soft_recipe(kind="cone", softness=0.005)
     splat = scene_to_splat(scene, 60_000, 96)
     assert isinstance(splat, Types.SPLAT)
-    from distill3d.nodes.core.mesh import Mesh
+    from distill3d.nodes.assets.mesh import Mesh
 
     vertices, faces = torch.rand(9, 3, generator=generator), torch.arange(9).view(3, 3)
     mesh = Mesh(vertices, faces, torch.rand(9, 2, generator=generator), (torch.rand(8, 8, 3, generator=generator) * 255).round() / 255)
@@ -123,5 +123,5 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "parts"))
     main()

@@ -4,17 +4,6 @@ from __future__ import annotations
 import pytest
 from soft_scene import soft_recipe
 
-from distill3d.nodes.comfy import Host, set_host
-
-
-@pytest.fixture
-def output_host(tmp_path):
-    """The host for one test, with its own output folder."""
-    host = Host(tmp_path / "output", device="cpu")
-    set_host(host)
-    yield host
-    set_host(None)
-
 
 @pytest.fixture(scope="session")
 def unwrapped():

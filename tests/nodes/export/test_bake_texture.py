@@ -3,12 +3,12 @@ import torch
 
 from distill3d.kernels.image.compare import psnr
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.mesh import Mesh
+from distill3d.nodes.assets.mesh import Mesh
 from distill3d.nodes.export.bake_texture import BakeTextureNode, bake_texture
-from distill3d.nodes.export.core_mesh import from_core, to_core
+from distill3d.nodes.assets.core_mesh import from_core, to_core
 from distill3d.nodes.export.render_mesh import render_mesh
-from distill3d.nodes.core.surface_color import surface_color
-from distill3d.nodes.core.silhouette import scene_views
+from distill3d.nodes.surface.color import surface_color
+from distill3d.nodes.surface.silhouette import scene_views
 
 
 def test_the_baked_mesh_looks_like_the_scene(soft_scene, unwrapped):

@@ -5,11 +5,11 @@ import torch
 
 from distill3d.nodes.comfy import Types
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.mesh import Mesh, smooth_normals
-from distill3d.nodes.export.core_mesh import from_core
+from distill3d.nodes.assets.mesh import Mesh, smooth_normals
+from distill3d.nodes.assets.core_mesh import from_core
 from distill3d.nodes.export.load_mesh import LoadMeshNode, load_mesh
-from distill3d.nodes.export.mesh_file import glb_bytes, obj_files, ply_bytes
-from distill3d.nodes.export.mesh_reader import read_mesh
+from distill3d.nodes.assets.mesh_file import glb_bytes, obj_files, ply_bytes
+from distill3d.nodes.assets.mesh_reader import read_mesh
 
 trimesh = pytest.importorskip("trimesh")
 from PIL import Image  # noqa: E402

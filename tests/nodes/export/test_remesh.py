@@ -6,9 +6,9 @@ import torch
 from distill3d.kernels.surface.isosurface import isosurface
 from distill3d.kernels.surface.mesh import face_areas, is_watertight, signed_volume
 from distill3d.nodes.core.errors import DistillError, MissingPackage
-from distill3d.nodes.core.mesh import Mesh
+from distill3d.nodes.assets.mesh import Mesh
 from distill3d.nodes.export import remesh as module
-from distill3d.nodes.export.core_mesh import from_core, to_core
+from distill3d.nodes.assets.core_mesh import from_core, to_core
 from distill3d.nodes.export.killable import TimeLimit
 from distill3d.nodes.export.remesh import RemeshNode, remesh
 

@@ -12,14 +12,14 @@ from PIL import Image
 from distill3d.kernels.image.compare import psnr
 from distill3d.kernels.uv.bake import sample_texture
 from distill3d.nodes.core.errors import DistillError, MissingPackage
-from distill3d.nodes.core.mesh import Mesh, from_y_up, weld
+from distill3d.nodes.assets.mesh import Mesh, from_y_up, weld
 from distill3d.nodes.export.bake_texture import bake_texture
-from distill3d.nodes.core.mesh_wire import with_tangents
-from distill3d.nodes.export.core_mesh import from_core, to_core
-from distill3d.nodes.export.mesh_file import glb_bytes
+from distill3d.nodes.assets.mesh_wire import with_tangents
+from distill3d.nodes.assets.core_mesh import from_core, to_core
+from distill3d.nodes.assets.mesh_file import glb_bytes
 from distill3d.nodes.export.render_mesh import render_mesh
 from distill3d.nodes.export.save_mesh import SaveMeshNode, save_mesh
-from distill3d.nodes.core.silhouette import scene_views
+from distill3d.nodes.surface.silhouette import scene_views
 
 # A pyramid: base in the plane z = -0.5, tip at z = 2, a nose at x = 3.
 PYRAMID = torch.tensor([[3.0, 0, -0.5], [0, 1, -0.5], [-1, 0, -0.5], [0, -1, -0.5], [0, 0, 2]])

@@ -4,8 +4,8 @@ import torch
 from distill3d.kernels.quaternion import rotation_matrices
 from distill3d.nodes.comfy import Types
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.splat import to_splat_frame
-from distill3d.nodes.export.core_splat import discs, to_core
+from distill3d.nodes.assets.splat import to_splat_frame
+from distill3d.nodes.assets.core_splat import discs, to_core
 from distill3d.nodes.export.scene_to_splat import SceneToSplatNode, scene_to_splat, surface_points
 
 COUNT = 3000

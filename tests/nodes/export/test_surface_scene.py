@@ -13,11 +13,11 @@ from distill3d.kernels.surface.mesh import is_watertight
 from distill3d.kernels.uv.bake import covered_texels, sample_texture
 from distill3d.kernels.uv.tangent import from_tangent_space
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.mesh import Mesh, weld
+from distill3d.nodes.assets.mesh import Mesh, weld
 from distill3d.nodes.core.scene import SceneRecipe
-from distill3d.nodes.core.silhouette import scene_views
+from distill3d.nodes.surface.silhouette import scene_views
 from distill3d.nodes.export.bake_texture import BakeTextureNode, bake_texture
-from distill3d.nodes.export.core_mesh import from_core, to_core
+from distill3d.nodes.assets.core_mesh import from_core, to_core
 from distill3d.nodes.export.extract_mesh import ExtractMeshNode, extract_mesh
 from distill3d.nodes.export.load_mesh import load_mesh
 from distill3d.nodes.export.render_mesh import render_mesh

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distill3d.nodes.core.errors import Cancelled, DistillError
-from distill3d.nodes.core.mesh import Mesh
+from distill3d.nodes.assets.mesh import Mesh
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.export.turntable import TurntableNode, render_turntable
 from distill3d.nodes.fields.trainable_mesh import TrainableMesh

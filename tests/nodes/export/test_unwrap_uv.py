@@ -9,10 +9,10 @@ from distill3d.kernels.surface.isosurface import isosurface
 from distill3d.kernels.surface.mesh import is_watertight, signed_volume
 from distill3d.kernels.uv.bake import texel_positions
 from distill3d.nodes.core.errors import Cancelled, DistillError, MissingPackage
-from distill3d.nodes.core.mesh import Mesh, smooth_normals, weld
+from distill3d.nodes.assets.mesh import Mesh, smooth_normals, weld
 from distill3d.nodes.export import remesh
 from distill3d.nodes.export import unwrap_uv as module
-from distill3d.nodes.export.core_mesh import from_core, to_core
+from distill3d.nodes.assets.core_mesh import from_core, to_core
 from distill3d.nodes.export.killable import TimeLimit, run_killable
 from distill3d.nodes.export.unwrap_uv import UnwrapUVNode, unwrap_uv
 

@@ -8,9 +8,9 @@ from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import GROUPS, SceneRecipe, load_state
-from distill3d.nodes.core.splat import seen_colors
-from distill3d.nodes.core.splat_file import ply_bytes
-from distill3d.nodes.export.core_splat import to_core
+from distill3d.nodes.assets.splat import seen_colors
+from distill3d.nodes.assets.splat_file import ply_bytes
+from distill3d.nodes.assets.core_splat import to_core
 from distill3d.nodes.export.scene_to_splat import scene_to_splat
 from distill3d.nodes.fields.densification import Densification
 from distill3d.nodes.fields.feature_grid import FeatureGrid

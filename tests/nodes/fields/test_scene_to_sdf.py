@@ -4,7 +4,7 @@ import torch
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import SceneRecipe
-from distill3d.nodes.core.silhouette import scene_views, silhouette_iou
+from distill3d.nodes.surface.silhouette import scene_views, silhouette_iou
 from distill3d.nodes.export.extract_mesh import extract_mesh
 from distill3d.nodes.fields.encoded_volume import VolumeSettings
 from distill3d.nodes.fields.feature_grid import FeatureGrid

@@ -6,7 +6,7 @@ import torch
 from distill3d.kernels.surface.mesh import is_watertight
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.mesh import Mesh
+from distill3d.nodes.assets.mesh import Mesh
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.fields.trainable_mesh import TrainableMesh
 from distill3d.nodes.materials.albedo import Albedo

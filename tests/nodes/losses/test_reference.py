@@ -17,7 +17,7 @@ from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.core.schedule import Schedule
-from distill3d.nodes.core.shapes import parse_shape, shape_parts
+from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.nodes.fields.voxel_volume import VoxelVolume
 from distill3d.nodes.losses.reference_depth import ReferenceDepth, ReferenceDepthLossNode, axial_depth
 from distill3d.nodes.losses.reference_mask import ReferenceMask, ReferenceMaskLossNode

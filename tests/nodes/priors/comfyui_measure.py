@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "parts"))
 from comfyui_tiny import CPU, SIDE, make_clip, make_model, make_vae, with_control, with_lora  # first: it asks for the CPU
 
 import comfy.sample

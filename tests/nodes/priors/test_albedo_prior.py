@@ -15,7 +15,7 @@ from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.sds import SDS
 from distill3d.nodes.priors.albedo_prior import AlbedoMV, AlbedoPriorNode
-from distill3d.nodes.core.multi_view import relative_camera_vectors
+from distill3d.nodes.models.multi_view import relative_camera_vectors
 from distill3d.nodes.priors.sample_prior import sample
 
 pytest.importorskip("diffusers")

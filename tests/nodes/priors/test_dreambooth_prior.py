@@ -166,7 +166,7 @@ def test_the_built_in_prior_lowers_its_error_on_its_own_repainted_views():
     """Of views of a striped cube, in 80 steps: on the true views, with noise that it was not trained with."""
     from distill3d.kernels.shapes.render import render_shapes
     from distill3d.nodes.core.prompt import Prompt
-    from distill3d.nodes.core.shapes import parse_shape, shape_parts
+    from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 
     cameras, prompt = turntable(8, 20, 3, 40, 32), Prompt("a striped red cube")
     parts = shape_parts([parse_shape(prompt.text)] * 8)

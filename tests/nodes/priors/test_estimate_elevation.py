@@ -6,7 +6,7 @@ from distill3d.kernels.shapes.render import render_shapes
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.prompt import Prompt
-from distill3d.nodes.core.shapes import parse_shape, shape_parts
+from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.nodes.priors.builtin_prior import BuiltinPrior
 from distill3d.nodes.priors.estimate_elevation import EstimateElevationNode
 from gaussian_prior import GaussianPrior

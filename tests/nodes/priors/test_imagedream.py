@@ -10,7 +10,7 @@ from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.prior import encode_negatives
 from distill3d.nodes.priors.imagedream import ImageDream, ImageDreamPriorNode, _resize
-from distill3d.nodes.core.multi_view import camera_vectors
+from distill3d.nodes.models.multi_view import camera_vectors
 from distill3d.nodes.priors.reference_views import reference_views
 from distill3d.nodes.priors.sample_prior import sample
 
@@ -177,8 +177,8 @@ def test_the_folder_equals_the_file(models, tmp_path):
     side = VISION["patch"] * VISION["side"]
     tower = CLIPVisionModel(CLIPVisionConfig(hidden_size=80, intermediate_size=320, num_hidden_layers=3, num_attention_heads=1,
                                              image_size=side, patch_size=VISION["patch"], hidden_act="gelu"))
-    from distill3d.nodes.priors.checkpoint_file import CheckpointFile
-    from distill3d.nodes.priors.clip_vision import read_open_ai_vision
+    from distill3d.nodes.models.checkpoint_file import CheckpointFile
+    from distill3d.nodes.models.clip_vision import read_open_ai_vision
 
     whole = read_open_ai_vision(CheckpointFile(models / "pixel.pt", "test"), "clip_model.model.visual.", None, "gelu", 80)
     weights = {key.removeprefix("vision_model."): value for key, value in whole.state_dict().items() if "projection" not in key}

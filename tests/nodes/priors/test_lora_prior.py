@@ -16,7 +16,7 @@ from distill3d.nodes.losses.vsd import VSD
 from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
-from distill3d.nodes.priors.lora import projections
+from distill3d.nodes.models.adapter import projections
 from distill3d.nodes.priors.lora_prior import LoRA, LoRAPriorNode
 from distill3d.nodes.priors.stable_diffusion import StableDiffusion
 from gaussian_prior import GaussianPrior

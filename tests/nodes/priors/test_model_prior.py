@@ -5,7 +5,7 @@ import pytest
 import torch
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.model_file import ModelFile
+from distill3d.nodes.models.model_file import ModelFile
 from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.priors import model_prior
 from distill3d.nodes.priors.model_prior import PriorFromModelNode

@@ -7,7 +7,7 @@ import torch
 from distill3d.nodes import comfy
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.multi_view import camera_vectors
+from distill3d.nodes.models.multi_view import camera_vectors
 from distill3d.nodes.priors.mvdream import MVDream, MVDreamPriorNode
 from distill3d.nodes.priors.sample_prior import sample
 

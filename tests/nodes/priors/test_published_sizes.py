@@ -12,11 +12,11 @@ from unittest.mock import patch
 import pytest
 import torch
 from distill3d.nodes.priors import zero123
-from distill3d.nodes.priors.clip_text import read_hugging_face_clip, read_open_clip
-from distill3d.nodes.priors.clip_vision import read_open_ai_vision
-from distill3d.nodes.priors.image_resampler import ImageResampler, build_with_pictures, read_resampler
-from distill3d.nodes.priors.ldm_layout import UNET, VAE, read_unet, read_vae, unet_renaming, vae_renaming
-from distill3d.nodes.priors.multiview_unet import MultiViewFile
+from distill3d.nodes.models.clip_text import read_hugging_face_clip, read_open_clip
+from distill3d.nodes.models.clip_vision import read_open_ai_vision
+from distill3d.nodes.models.image_resampler import ImageResampler, build_with_pictures, read_resampler
+from distill3d.nodes.models.ldm_layout import UNET, VAE, read_unet, read_vae, unet_renaming, vae_renaming
+from distill3d.nodes.models.multiview_unet import MultiViewFile
 from distill3d.nodes.priors.reference_views import reference_views
 
 pytest.importorskip("diffusers")
@@ -52,7 +52,7 @@ def unet(layout):
 
 
 def multi_view_file(file):
-    with patch("distill3d.nodes.priors.multiview_unet.CheckpointFile", lambda path, name: file):
+    with patch("distill3d.nodes.models.multiview_unet.CheckpointFile", lambda path, name: file):
         return MultiViewFile("published.pt", "test")
 
 

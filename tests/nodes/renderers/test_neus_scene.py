@@ -8,7 +8,7 @@ from distill3d.nodes.core.cameras import orbit, turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
-from distill3d.nodes.core.silhouette import silhouette_iou
+from distill3d.nodes.surface.silhouette import silhouette_iou
 from distill3d.nodes.fields.feature_grid import FeatureGrid
 from distill3d.nodes.fields.hash_grid_sdf import HashGridSDF
 from distill3d.nodes.fields.initial_surface import InitialEllipsoid

@@ -9,11 +9,11 @@ from distill3d.kernels.surface.mesh import is_watertight
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.material import OwnColor
-from distill3d.nodes.core.mesh import weld
+from distill3d.nodes.assets.mesh import weld
 from distill3d.nodes.core.rendering import Light
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import SceneRecipe
-from distill3d.nodes.core.splat import Splat, sh_of
+from distill3d.nodes.assets.splat import Splat, sh_of
 from distill3d.nodes.export.extract_mesh import extract_mesh
 from distill3d.nodes.export.turntable import render_turntable
 from distill3d.nodes.fields.gaussians import Gaussians

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from distill3d.kernels.shapes.sdf import PRIMITIVES
-from distill3d.nodes.core.shapes import COLORS, sample_shape
+from distill3d.nodes.shapes.caption import COLORS, sample_shape
 from distill3d.nodes.train.caption_reading import Facts, caption_facts, learn_to_read, reading_loss
 from distill3d.nodes.train.if_layout import build_text_encoder, build_tokenizer, encode_text
 

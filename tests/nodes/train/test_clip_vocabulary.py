@@ -1,4 +1,4 @@
-from distill3d.nodes.priors.clip_text import read_tokenizer
+from distill3d.nodes.models.clip_text import read_tokenizer
 from distill3d.nodes.train.clip_vocabulary import WORDS, write_tokenizer
 
 

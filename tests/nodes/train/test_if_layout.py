@@ -3,7 +3,7 @@ import re
 import pytest
 import torch
 
-from distill3d.nodes.core.shapes import KNOWN_WORDS
+from distill3d.nodes.shapes.caption import KNOWN_WORDS
 from distill3d.nodes.core.view_words import VIEW_WORDS
 from distill3d.nodes.train.if_layout import (
     WORDS,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from distill3d.nodes.core.shapes import COLORS, parse_shape
+from distill3d.nodes.shapes.caption import COLORS, parse_shape
 from distill3d.nodes.train.shape_dataset import ShapeDataset, load_or_render
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.shapes import parse_shape
+from distill3d.nodes.shapes.caption import parse_shape
 from distill3d.nodes.train.dataset_preview import preview_dataset
 from distill3d.nodes.train.shape_dataset import load_or_render
 from distill3d.nodes.train.shape_views import ANYWHERE, ShapeViews

@@ -1,0 +1,1 @@
+"""Meshes and splats: the values inside, the host's wires, and files."""

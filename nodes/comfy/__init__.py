@@ -1,0 +1,294 @@
+"""The only door to ComfyUI. Here: schema classes, socket types and the host. Beside it: model.py, which runs the host's
+models; network.py, which copies their networks to train beside them; panel.py and panel_routes.py, the live panel.
+
+Nodes import everything of the host from here: the schema classes (`io`, `Types`), the base class `Node`, our socket
+types, and `host()`, which shows progress, says when to stop, and names folders and the device. Without ComfyUI a small
+stand-in takes its place (standalone.py), so that every node imports, tests and runs from a command line.
+"""
+from __future__ import annotations
+
+import os
+import re
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.errors import Cancelled, DistillError
+from ..core.schedule import Schedule
+from ..core.tick import Tick
+
+# The host imports its own modules before it loads packs. A ComfyUI that merely lies on some other program's path
+# must not be started by us.
+IN_COMFYUI = "comfy_api" in sys.modules or "folder_paths" in sys.modules
+if IN_COMFYUI:
+    from comfy_api.latest import ComfyExtension, Types, io
+else:
+    from .standalone import ComfyExtension, Types, io
+
+Node = io.ComfyNode
+
+FIELD = io.Custom("DISTILL3D_FIELD")
+MATERIAL = io.Custom("DISTILL3D_MATERIAL")
+BACKGROUND = io.Custom("DISTILL3D_BACKGROUND")
+SCENE = io.Custom("DISTILL3D_SCENE")
+VIEWS = io.Custom("DISTILL3D_VIEWS")
+REFERENCE = io.Custom("DISTILL3D_REFERENCE")
+LIGHT = io.Custom("DISTILL3D_LIGHT")
+PROMPT = io.Custom("DISTILL3D_PROMPT")
+PRIOR = io.Custom("DISTILL3D_PRIOR")
+LOSS = io.Custom("DISTILL3D_LOSS")
+OBJECTIVE = io.Custom("DISTILL3D_OBJECTIVE")
+OPTIMIZER = io.Custom("DISTILL3D_OPTIMIZER")
+SCHEDULE = io.Custom("DISTILL3D_SCHEDULE")
+DATASET = io.Custom("DISTILL3D_DATASET")
+VIEW_DATASET = io.Custom("DISTILL3D_VIEW_DATASET")
+
+# Types of the host that older ones do not have. A socket is no more than its name.
+FILES_3D = [io.Custom(f"FILE_3D{kind}") for kind in ("", "_GLB", "_GLTF", "_OBJ", "_STL", "_PLY")]
+SPLAT = io.Custom("SPLAT")
+SPLAT_FILES = [io.Custom(f"FILE_3D{kind}") for kind in ("_SPLAT_ANY", "_PLY", "_SPLAT", "_SPZ", "_KSPLAT", "")]
+CAMERA_3D = io.Custom("LOAD3D_CAMERA")
+MODEL_3D = io.Custom("LOAD3D_MODEL_INFO")
+
+
+def scheduled(id: str, default: float, tooltip: str, **options: Any):
+    """A number widget that also takes a Schedule by wire. Read it with Schedule.of."""
+    return io.MultiType.Input(io.Float.Input(id, default=default, tooltip=tooltip, **options), types=[SCHEDULE])
+
+
+class FileNames(list):
+    """Options of a widget that are names of files on this machine. A workflow made elsewhere may name others: the node that
+    reads the file says what is missing and where to get it."""
+
+
+def seed_input(tooltip: str = "Same seed, same result, bit for bit on the CPU."):
+    return io.Int.Input("seed", default=0, min=0, max=2**53 - 1, control_after_generate=True, tooltip=tooltip)
+
+
+class Progress:
+    """Reports one node's work to whoever runs it, a few times a second however often it is called."""
+
+    interval = 0.3
+    shows_pictures = False  # whether a preview would be seen at all
+    error: BaseException | None = None  # what ended the work before its end
+
+    def __init__(self, node_id: str | None, title: str, total: int):
+        self.node_id, self.title, self.total = node_id, title, total
+        self._last = 0.0
+
+    def is_due(self) -> bool:
+        """True when a picture would be shown now: draw previews only then."""
+        return time.monotonic() - self._last >= self.interval
+
+    def update(self, step: int, text: str = "", image: Tensor | None = None, facts: dict | None = None) -> None:
+        """step of total; text: one line; image [H,W,3] in [0,1]; facts: numbers for charts."""
+        if step >= self.total or self.is_due():
+            self._last = time.monotonic()
+            self.show(step, text, image, facts or {})
+
+    def show(self, step: int, text: str, image: Tensor | None, facts: dict) -> None: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self.error = error
+        self.close()
+
+
+class Host:
+    """What runs the nodes. This one is the stand-in: folders under the working directory, no display."""
+
+    def __init__(self, output: str | os.PathLike = "output", device: str | None = None):
+        self.output_directory = Path(output)
+        self._device = device
+        self.cancelled = False
+        self.finishing: set[str] = set()
+        self.written: list[Path] = []
+        self.warnings: list[str] = []
+
+    @property
+    def input_directory(self) -> Path:
+        return Path("input")
+
+    @property
+    def state_directory(self) -> Path:
+        """Where runs keep what they need to resume."""
+        return self.output_directory / "distill3d_states"
+
+    def model_folders(self, kind: str) -> list[Path]:
+        """Folders searched for models of a kind, e.g. "diffusers"."""
+        return [Path("models") / kind]
+
+    def clip_tokenizer(self) -> Path | None:
+        """A folder with CLIP's vocab.json and merges.txt, where the host has one."""
+        return next((folder / "clip_tokenizer" for folder in self.model_folders("text_encoders")
+                     if (folder / "clip_tokenizer" / "vocab.json").is_file()), None)
+
+    def device(self) -> torch.device:
+        return torch.device(self._device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def check(self) -> None:
+        """Raises (Cancelled here, the host's own interrupt in ComfyUI) when the user cancelled the run."""
+        if self.cancelled:
+            raise Cancelled("Cancelled by the user.")
+
+    def finish_now(self, node_id: str | None) -> None:
+        """Asks the node's stage (None: whichever runs) to end as if its last step had been reached."""
+        self.finishing.add(str(node_id))
+
+    def should_finish(self, node_id: str | None) -> bool:
+        """True once for each request."""
+        asked = self.finishing & {str(node_id), "None"}
+        self.finishing -= asked
+        return bool(asked)
+
+    def progress(self, node_id: str | None, title: str, total: int) -> Progress:
+        return Progress(node_id, title, total)
+
+    def panel(self, node_id: str | None) -> dict | None:
+        """For a node's `ui`: what its result, cached, needs to bring back the live panel of the run that made it."""
+        return None
+
+    def warn(self, text: str) -> None:
+        """Something the user should know that stops nothing."""
+        self.warnings.append(text)
+
+    def free_memory(self, size: int) -> None:
+        """Makes room for `size` bytes on the device before something large is allocated."""
+
+    def read_splat_file(self, file: Any, node: str) -> Any:
+        """The core SPLAT of a core File3D that is no PLY. Raises DistillError, beginning with `node`, where the host reads
+        none."""
+        raise DistillError(f"{node}: .{file.format} splats cannot be read here. Save it as .ply.")
+
+    def save_path(self, prefix: str, extension: str) -> Path:
+        """A new file name in the output folder: prefix (may name a subfolder), counter, extension without dot.
+
+        Raises DistillError when the prefix leaves the output folder.
+        """
+        root = self.output_directory.resolve()
+        stem = (root / prefix).resolve()
+        if root not in stem.parents:
+            raise DistillError(f'File name "{prefix}" leads out of the output folder {root}. Use a plain name.')
+        taken = [int(match.group(1)) for path in (stem.parent.iterdir() if stem.parent.is_dir() else ())
+                 if (match := re.fullmatch(re.escape(stem.name) + r"_(\d+)_\..*", path.name))]
+        return stem.parent / f"{stem.name}_{max(taken, default=0) + 1:05d}_.{extension}"
+
+    def saved(self, path: Path) -> dict[str, str]:
+        """Notes a written file; returns it as the host's front end names files."""
+        self.written.append(Path(path))
+        relative = Path(path).resolve().relative_to(self.output_directory.resolve())
+        return {"filename": relative.name, "subfolder": str(relative.parent) if relative.parent != Path(".") else "",
+                "type": "output"}
+
+
+class _ComfyHost(Host):
+    def __init__(self):
+        import folder_paths
+        super().__init__(folder_paths.get_output_directory())
+
+    @property
+    def input_directory(self):
+        import folder_paths
+        return Path(folder_paths.get_input_directory())
+
+    def model_folders(self, kind):
+        import folder_paths
+        known = kind in folder_paths.folder_names_and_paths
+        return [Path(path) for path in (folder_paths.get_folder_paths(kind) if known
+                                        else [os.path.join(folder_paths.models_dir, kind)])]
+
+    def clip_tokenizer(self):
+        import comfy.sd1_clip
+        own = Path(comfy.sd1_clip.__file__).parent / "sd1_tokenizer"
+        return own if (own / "vocab.json").is_file() else super().clip_tokenizer()
+
+    def device(self):
+        import comfy.model_management
+        return comfy.model_management.get_torch_device()
+
+    def check(self):
+        import comfy.model_management
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    def finish_now(self, node_id):
+        super().finish_now(_in_this_run(node_id))
+
+    def should_finish(self, node_id):
+        return super().should_finish(_in_this_run(node_id))
+
+    def progress(self, node_id, title, total):
+        from .panel_routes import ComfyProgress
+        return ComfyProgress(node_id, title, total)
+
+    def panel(self, node_id):
+        from .panel_routes import reference
+        return reference(node_id)
+
+    def warn(self, text):
+        import logging
+        logging.getLogger("distill3d").warning(text)
+
+    def read_splat_file(self, file, node):
+        try:
+            from comfy_extras.nodes_gaussian_splat import File3DToSplat
+        except ImportError:
+            return super().read_splat_file(file, node)
+        try:
+            return File3DToSplat.execute(file).args[0]
+        except (ValueError, IndexError, OSError, struct.error) as error:
+            raise DistillError(f"{node}: the .{file.format} file cannot be read as a splat ({error}).") from error
+
+    def free_memory(self, size):
+        import comfy.model_management
+        comfy.model_management.free_memory(size, self.device())
+
+
+def _in_this_run(node_id: str) -> str:
+    """A node of the run in progress: a request that came too late must not end the node's next run."""
+    from comfy_execution.progress import get_progress_state
+    return f"{get_progress_state().prompt_id} {node_id}"
+
+
+_host: Host | None = None
+
+
+def host() -> Host:
+    global _host
+    if _host is None:
+        _host = _ComfyHost() if IN_COMFYUI else Host()
+    return _host
+
+
+def set_host(new: Host | None) -> None:
+    """Puts another host in place (the command line, a test); None returns to the default one."""
+    global _host
+    _host = new
+
+
+def host_tick(node_id: str | None, title: str) -> Tick:
+    """A Tick that moves the host's progress bar and raises when the user cancelled."""
+    progress = host().progress(node_id, title, 100)
+
+    def tick(share: float) -> None:
+        host().check()
+        progress.update(round(100 * share), f"{title}: {share:.0%}")
+        if share >= 1:
+            progress.close()
+
+    return tick
+
+
+async def register_routes() -> None:
+    """The routes of this pack, where there is a server."""
+    if IN_COMFYUI:
+        from .panel_routes import register_routes
+        register_routes()

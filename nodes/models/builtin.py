@@ -1,0 +1,9 @@
+"""Where the models that ship with the pack are: small ones, each in the published layout of a large one."""
+from pathlib import Path
+
+_WEIGHTS = Path(__file__).with_name("weights")
+
+BUILTIN_FOLDER = _WEIGHTS / "builtin"  # a DeepFloyd IF stage I pipeline
+BUILTIN_ZERO123 = _WEIGHTS / "builtin_zero123"
+BUILTIN_MVDREAM = _WEIGHTS / "builtin_mvdream"
+BUILTIN_NORMAL_DEPTH = _WEIGHTS / "builtin_normal_depth"  # RichDreamer's ND-MV

@@ -1,0 +1,84 @@
+"""Where model files lie, and what they are computed in."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from ..comfy import FileNames, host
+from ..core.errors import DistillError
+from .published import missing_model_error
+from .checkpoint_file import EXTENSIONS
+
+KINDS = ("checkpoints", "diffusers")
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+BUILT_IN = "built-in"  # the name of the small model that comes with the pack
+TRAINED = ("*/builtin/model_index.json", "*/*/builtin/model_index.json")  # what the nodes that train write, below the output
+BUILT_IN_RESOLUTION = 32  # pixels, of all of them
+
+
+def choices(*kinds: str, shipped: Path | None = None) -> FileNames:
+    """What the widget of a model offers: files, and folders with a config.json or model_index.json, below the host's model
+    folders of these kinds (checkpoints and diffusers unless given); what was trained into the output folder; and "built-in"
+    where the pack has a model, `shipped`."""
+    found = {BUILT_IN} if shipped and shipped.is_dir() else set()
+    for kind in kinds or KINDS:
+        for root in host().model_folders(kind):
+            if not root.is_dir():
+                continue
+            for path in root.rglob("*"):
+                is_folder = path.name == "model_index.json" or path.name == "config.json" and path.parent.parent == root
+                if is_folder and path.parent != root:
+                    found.add(path.parent.relative_to(root).as_posix())
+                elif path.suffix in EXTENSIONS and kind != "diffusers":
+                    found.add(path.relative_to(root).as_posix())
+    output = host().output_directory
+    for pattern in TRAINED:
+        found.update(path.parent.relative_to(output).as_posix() for path in output.glob(pattern))
+    return FileNames(sorted(found))
+
+
+def locate(chosen: str, name: str, *kinds: str, shipped: Path | None = None) -> Path:
+    """The file or folder `chosen` below a model folder or the output folder, or `shipped` for "built-in". Raises
+    DistillError, beginning with `name`, where there is none, or where it lies outside."""
+    if chosen == BUILT_IN and shipped and shipped.is_dir():
+        return shipped
+    roots = [root for kind in kinds or KINDS for root in host().model_folders(kind)] + [host().output_directory]
+    for root in roots:
+        # Not resolved: people link large models into their folders. A name can still not climb out of them.
+        path = Path(os.path.abspath(root / chosen))
+        if chosen and Path(os.path.abspath(root)) in path.parents and path.exists():
+            return path
+    raise missing_model_error(chosen, name, roots)
+
+
+class ModelNode:
+    """For nodes with a widget "model" of `choices`, before Node among their bases. shipped: the pack's own model."""
+
+    shipped: Path | None = None
+
+    @classmethod
+    def validate_inputs(cls, model=None) -> bool | str:
+        """The host then leaves out its own check of the name, which would only say that it is not in the list."""
+        try:
+            return model is None or bool(locate(model, cls.define_schema().display_name, shipped=cls.shipped))
+        except DistillError as error:
+            return str(error)
+
+
+def network_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """"auto" is half precision on a GPU and float32 on the CPU."""
+    if precision != "auto":
+        return _DTYPES[precision]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.float16 if device.type == "mps" else torch.float32
+
+
+def vae_dtype(precision: str, device: torch.device, is_xl: bool) -> torch.dtype:
+    """As the UNet, but XL's autoencoder overflows in float16."""
+    dtype = network_dtype(precision, device)
+    return torch.float32 if is_xl and dtype == torch.float16 else dtype

@@ -1,0 +1,76 @@
+"""Parts of a diffusers pipeline folder, read so that what is wrong with one is said in a sentence."""
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator
+
+import torch
+
+from ..core.errors import DistillError, MissingPackage
+from .noise import DiscreteNoise, check_prediction
+
+
+def load_network(kind: type, folder: Path, name: str, dtype: torch.dtype = torch.float32,
+                 **options: Any) -> torch.nn.Module:
+    """A network of a diffusers or transformers class from its folder, on the CPU, for inference only.
+
+    Weights are .safetensors, or .bin where there are none: the libraries read those without running anything in them.
+
+    dtype    what it computes in; layers that a class keeps in float32 stay so (T5's in float16)
+    options  for the class's from_pretrained
+    """
+    with reading(folder, name):
+        is_safe = any(folder.glob("*.safetensors"))
+        network, info = kind.from_pretrained(folder, local_files_only=True, use_safetensors=is_safe, output_loading_info=True,
+                                             torch_dtype=dtype, variant=_variant(folder, dtype), **options)
+        missing = sorted(info["missing_keys"])
+        if missing:
+            raise DistillError(f'{name}: the weights in {folder} lack "{missing[0]}" ({len(missing)} of this kind). They '
+                               "belong to another model: copy or download the folder again.")
+        return network.requires_grad_(False).eval()
+
+
+def _variant(folder: Path, dtype: torch.dtype) -> str | None:
+    """"fp16" for the half-precision copy of the weights, where it is the only one or all that is needed."""
+    weights = [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
+    half = any(".fp16" in path.name for path in (*weights, *folder.glob("*.index*.json")))
+    whole = any(".fp16" not in path.name for path in weights)
+    return "fp16" if half and (dtype != torch.float32 or not whole) else None
+
+
+@contextmanager
+def reading(place: Path, name: str) -> Iterator[None]:
+    """What the libraries raise while they read `place` becomes a DistillError that begins with `name`."""
+    try:
+        yield
+    except (DistillError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except ImportError as error:
+        raise MissingPackage(error.name or "sentencepiece", f"{name}: {place}") from error
+    except Exception as error:  # each library has kinds of its own for a damaged file; tokenizers raises plain Exception
+        raise DistillError(f"{name}: {place} cannot be read ({_first_line(error)}). It may be cut off or belong to another "
+                           "model: copy or download it again.") from error
+
+
+def read_scheduler(folder: Path, name: str) -> tuple[DiscreteNoise, str]:
+    """Noise levels and kind of prediction of a diffusers scheduler folder."""
+    from diffusers import DDPMScheduler
+
+    with reading(folder, name):
+        scheduler = DDPMScheduler.from_pretrained(folder, local_files_only=True)
+    return DiscreteNoise(scheduler.alphas_cumprod), check_prediction(scheduler.config.prediction_type, name)
+
+
+def read_json(path: Path, name: str) -> dict[str, Any]:
+    """The object in a JSON file."""
+    with reading(path, name):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("no JSON object")
+        return config
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")

@@ -1,0 +1,1 @@
+"""The captions that name a shape exactly."""

@@ -1,0 +1,233 @@
+"""An evaluation: something that makes scenes of prompts, run on prompts whose true shape is known, and measured."""
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import hashlib
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..nodes.core.errors import DistillError
+from ..nodes.core.state import write_atomically
+from ..nodes.evaluate.compare_geometry import compare_mesh
+from ..nodes.evaluate.measure import color_psnr, score
+from ..nodes.evaluate.noses import count_noses, has_nose
+from ..nodes.evaluate.precision import prompt_precision
+from ..nodes.evaluate.prompts import true_shape
+from ..nodes.evaluate.sheet import SHOWN, comparison, contact_sheet, in_one_row, take, write_picture
+from ..nodes.evaluate.table import Row, StageRow, markdown, summarize
+from ..nodes.evaluate.truth import true_rendering
+from ..nodes.evaluate.views import Pictures, standard_views, still_render, take_pictures
+from ..nodes.assets.core_mesh import to_core
+from ..nodes.export.extract_mesh import extract_mesh
+from .product import Product, Stage
+from .true_picture import Viewpoint
+
+Produce = Callable[[str, int, str], Product]
+
+MESH_RESOLUTION = 64  # of the surfaces that stages are compared by
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is evaluated.
+
+    prompts  the list: each is run, and each is a candidate of prompt precision
+    produce  (prompt, seed, name) -> Product
+    size     pixels of a view; points: drawn from each surface; device: where results are rendered
+    facts    what else decides the numbers, for the table and for knowing whether an earlier row is still good
+    """
+
+    prompts: tuple[str, ...]
+    produce: Produce
+    seed: int = 0
+    size: int = 64
+    points: int = 50_000
+    device: str = "cpu"
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def made_with(self) -> dict[str, Any]:
+        """What decides the numbers of a row, by name, as JSON keeps it; the code is taken to be the same."""
+        facts = {"prompts": _digest(self.prompts), "seed": self.seed, "view size": self.size, "points": self.points,
+                 **self.facts}
+        return json.loads(json.dumps(facts, default=str))
+
+    def fingerprint(self) -> str:
+        """Equal for evaluations whose rows may stand in one table."""
+        return _digest(self.made_with())
+
+    def run(self, folder: str | os.PathLike, only: int = 0, resume: bool = False, jobs: int = 1,
+            report: Callable[[str], None] = lambda line: None) -> list[Row]:
+        """Measures the first `only` prompts (0: all), writing each row as soon as it is known.
+
+        folder  gets table.md, table.json and contact_sheet.png, rewritten after every prompt, and rows/
+        resume  keeps rows that an earlier, equal evaluation of this folder has measured; failed ones are run again, and
+                so are those made with something else, which is reported in a line
+        jobs    prompts at once, each in a process of its own when more than one
+        report  is called with a line after every prompt
+
+        A prompt that ends in a DistillError is a row with that error; any other exception passes.
+        """
+        folder, chosen = Path(folder), self.prompts[:only or None]
+        rows = self._stored_rows(folder, chosen, report) if resume else {}
+        todo = [prompt for prompt in chosen if prompt not in rows]
+        for prompt, row in zip(todo, _each(functools.partial(self.measure, folder=folder), todo, jobs)):
+            rows[prompt] = row
+            report(f"{len(rows)}/{len(chosen)} {_line(row)}")
+            self._write(folder, [rows[one] for one in chosen if one in rows])
+        if not todo:
+            self._write(folder, list(rows.values()))
+        return [rows[prompt] for prompt in chosen]
+
+    def measure(self, prompt: str, folder: Path) -> Row:
+        """Runs and measures one prompt, and writes its row and picture."""
+        name = _file_name(prompt)
+        try:
+            row = self._measured(prompt, name, folder)
+        except DistillError as error:
+            row = Row(prompt, self.seed, peak_memory_mb=peak_memory_mb(), error=str(error))
+            (folder / "rows" / f"{name}.png").unlink(missing_ok=True)
+        write_atomically(folder / "rows" / f"{name}.json", json.dumps(
+            {"fingerprint": self.fingerprint(), "made_with": self.made_with(), "row": asdict(row)}, indent=1).encode())
+        return row
+
+    def _measured(self, prompt: str, name: str, folder: Path) -> Row:
+        product = self.produce(prompt, self.seed, name)
+        memory, truths = peak_memory_mb(), true_pictures(self.prompts, self.size)
+        own = self.prompts.index(prompt)
+        render, shape = still_render(product.scene, self.device), true_shape(prompt)
+        result = take_pictures(render, standard_views(self.size))
+        write_picture(folder / "rows" / f"{name}.png",
+                      in_one_row(comparison(take(result, SHOWN), take(truths[own], SHOWN))))
+        scores, precision = score(result, truths[own]), prompt_precision(result, truths, own)
+        chamfer, problem = None, None
+        if product.mesh is not None:
+            try:
+                chamfer = compare_mesh(product.mesh, prompt, self.points)
+            except DistillError as error:
+                problem = str(error)
+        stages = self._stages(product, truths[own], prompt)
+        return Row(prompt, self.seed, scores.iou, scores.psnr, scores.color_error, scores.normal_error, chamfer,
+                   precision.color.is_right, precision.textureless.is_right,
+                   self.prompts[precision.color.order[0]], self.prompts[precision.textureless.order[0]],
+                   product.seconds, product.optimize_seconds, memory, problem,
+                   count_noses(render, shape) if has_nose(shape) else None, stages)
+
+    def _stages(self, product: Product, truth: Pictures, prompt: str) -> tuple[StageRow, ...]:
+        """Every stage measured in the same way; nothing where there is one only and no picture that led."""
+        if len(product.stages) < 2 and product.viewpoint is None:
+            return ()
+        return tuple(self._stage(stage, product.viewpoint, truth, prompt) for stage in product.stages)
+
+    def _stage(self, stage: Stage, viewpoint: Viewpoint | None, truth: Pictures, prompt: str) -> StageRow:
+        render = still_render(stage.scene, self.device)
+        scores = score(take_pictures(render, standard_views(self.size)), truth)
+        reference = None
+        if viewpoint is not None:
+            cameras = viewpoint.cameras(self.size)
+            reference = color_psnr(take_pictures(render, cameras).color,
+                                   take_pictures(functools.partial(true_rendering, true_shape(prompt)), cameras).color)
+        chamfer, triangles = None, None
+        try:
+            mesh = extract_mesh(stage.scene, MESH_RESOLUTION, colors=False, device=self.device).mesh
+            chamfer, triangles = compare_mesh(to_core(mesh), prompt, self.points), len(mesh.faces)
+        except DistillError:
+            pass  # no surface: a stage without these two numbers
+        return StageRow(stage.name, scores.iou, scores.psnr, scores.normal_error, chamfer, triangles, reference, stage.seconds)
+
+    def _stored_rows(self, folder: Path, chosen: Sequence[str], report: Callable[[str], None]) -> dict[str, Row]:
+        """Rows of this evaluation; reports how many are there that were made with something else."""
+        rows, others, differing, own = {}, 0, set(), self.made_with()
+        for prompt in chosen:
+            try:
+                stored = json.loads((folder / "rows" / f"{_file_name(prompt)}.json").read_text(encoding="utf-8"))
+                row, made_with = Row.of(stored["row"]), stored.get("made_with", {})
+                if stored["fingerprint"] != self.fingerprint():
+                    others += 1
+                    differing |= {name for name in {**own, **made_with} if own.get(name) != made_with.get(name)}
+                elif row.iou is not None:
+                    rows[prompt] = row
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue  # absent or damaged: measured again
+        if others:
+            names = [name for name in own if name in differing] + sorted(differing - own.keys())
+            report(f"{others} stored {'row was' if others == 1 else 'rows were'} made with other {', '.join(names)}: "
+                   f"{'it is' if others == 1 else 'they are'} made again")
+        return rows
+
+    def _write(self, folder: Path, rows: Sequence[Row]) -> None:
+        facts = {**self.facts, "seed": self.seed, "view size": self.size, **versions()}
+        data = {"facts": facts, "fingerprint": self.fingerprint(), "summary": summarize(rows),
+                "rows": [asdict(row) for row in rows]}
+        write_atomically(folder / "table.json", json.dumps(data, indent=1, default=str).encode())
+        write_atomically(folder / "table.md", markdown(rows, facts).encode())
+        pictures = [folder / "rows" / f"{_file_name(row.caption)}.png" for row in rows]
+        contact_sheet(folder / "contact_sheet.png", [(_line(row), picture if picture.exists() else None)
+                                                     for row, picture in zip(rows, pictures)])
+
+
+@functools.lru_cache(maxsize=2)
+def true_pictures(prompts: tuple[str, ...], size: int) -> tuple[Pictures, ...]:
+    """Pictures of every prompt's true shape from the standard views."""
+    cameras = standard_views(size)
+    return tuple(take_pictures(functools.partial(true_rendering, true_shape(prompt)), cameras) for prompt in prompts)
+
+
+def peak_memory_mb() -> float | None:
+    """The most memory that this process has held so far; None on systems that do not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def versions() -> dict[str, str]:
+    try:
+        own = importlib.metadata.version("distill3d")
+    except importlib.metadata.PackageNotFoundError:
+        own = "source tree"
+    return {"distill3d": own, "torch": torch.__version__, "python": platform.python_version(),
+            "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads"}
+
+
+def _each(work: Callable[[str], Row], prompts: Sequence[str], jobs: int) -> Iterator[Row]:
+    """Rows in the order of the prompts."""
+    if jobs <= 1:
+        yield from map(work, prompts)
+        return
+    threads = max(1, torch.get_num_threads() // jobs)
+    with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), torch.set_num_threads,
+                                                (threads,)) as pool:
+        try:
+            yield from pool.map(work, prompts)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _file_name(prompt: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", true_shape(prompt).caption)
+
+
+def _line(row: Row) -> str:
+    if row.iou is None:
+        return f"{row.caption}: FAILED. {row.error}"
+    chamfer = "-" if row.chamfer is None else f"{row.chamfer:.4f}"
+    wrong = [name for name, right in (("colour", row.color_right), ("shape", row.textureless_right)) if not right]
+    return (f"{row.caption}: IoU {row.iou:.3f}, PSNR {row.psnr:.1f} dB, Chamfer {chamfer}, {row.seconds:.1f} s"
+            + (f", WRONG {' and '.join(wrong)}" if wrong else ""))
