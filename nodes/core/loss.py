@@ -1,12 +1,12 @@
 """Losses: what should be true of a rendering.
 
-A LOSS wire carries a tuple of Loss recipes. Optimize prepares each once (loads priors, encodes prompts) and then calls
-the prepared loss every step that its objective is active.
+A LOSS wire carries a tuple of Loss recipes. Optimize prepares each recipe once per run (this loads priors and encodes
+prompts) and then calls the prepared loss with a Look at every step at which its objective is active.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Mapping, Protocol
+from typing import Callable, Mapping, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from .cameras import Cameras
 from .prior import LoadedPriors
 from .rendering import Rendering
 from .rng import Streams
+from .scene import Scene
+from .schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,42 @@ class RunContext:
 
     device: torch.device
     seed: int
-    total: int
     priors: LoadedPriors
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a loss is given: one objective's rendering at one step of training, and where it came from.
+
+    rendering  of `cameras`, differentiable in the scene's parameters; holds the fields that the loss named in `wanted`
+    cameras    B cameras, on the device of the run
+    step       0 .. total - 1
+    total      number of steps of the run
+    streams    random streams of this loss at this step
+    scene      the scene in training: losses on parameters, points or triangles read it here
+    initial    initial() is the scene as the stage began, without gradients. It is built at the first call of a run and kept;
+               a run in which no loss calls it spends no memory on it
+    """
+
+    rendering: Rendering
+    cameras: Cameras
+    step: int
+    total: int
+    streams: Streams
+    scene: Scene
+    initial: Callable[[], Scene]
+
+    def at(self, schedule: Schedule) -> float:
+        """The value of a schedule at this step."""
+        return schedule.at(self.step, self.total)
 
 
 @dataclass
 class Term:
     """One loss's value at one step.
 
-    value  scalar; its gradient is what counts (a score loss's value is a surrogate and means nothing by itself)
-    log    numbers worth showing, e.g. {"timestep": 412, "gradient": 3.1}
+    value  scalar; its gradient is what counts (the value of a score loss is a surrogate without meaning of its own)
+    log    numbers for the log, e.g. {"timestep": 412, "gradient": 3.1}
     """
 
     value: Tensor
@@ -40,9 +68,9 @@ class Term:
 
 
 class PreparedLoss(Protocol):
-    """Ready to be called; may own parameters and an optimiser (VSD), which then stand in its state."""
+    """A loss of one run. One with parameters and an optimiser of its own (VSD) keeps them in its state."""
 
-    def __call__(self, rendering: Rendering, cameras: Cameras, step: int, streams: Streams) -> Term: ...
+    def __call__(self, look: Look) -> Term: ...
 
     def state_dict(self) -> dict[str, Tensor]: ...
 
@@ -52,8 +80,8 @@ class PreparedLoss(Protocol):
 class Loss(Protocol):
     """A recipe.
 
-    name    unique enough for a log, e.g. "sds"
-    wanted  names of Rendering's fields that it needs
+    name    for logs and random streams, e.g. "sds"
+    wanted  names of the fields of Rendering that it needs
     """
 
     name: str
@@ -63,7 +91,7 @@ class Loss(Protocol):
 
 
 class Stateless:
-    """For prepared losses without parameters."""
+    """Base of prepared losses without parameters."""
 
     def state_dict(self) -> dict[str, Tensor]:
         return {}

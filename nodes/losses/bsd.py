@@ -10,7 +10,7 @@ from torch import Tensor
 from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
-from ..core.loss import Loss, RunContext, Term
+from ..core.loss import Look, Loss, RunContext, Term
 from ..core.picture import picture
 from ..core.prior import Condition, encode_negatives
 from ..core.schedule import Schedule
@@ -63,12 +63,12 @@ class PreparedBSD(PreparedVSD):
             raise DistillError(f'{TITLE}: "prior" and "lora" are one model, which cannot be held against itself. Wire a LoRA '
                                "Prior, or a DreamBooth Prior with another seed.")
 
-    def __call__(self, rendering, cameras, step, streams) -> Term:
-        if step % self.recipe.cycle >= self.recipe.learning:
-            return super().__call__(rendering, cameras, step, streams)
+    def __call__(self, look: Look) -> Term:
+        if look.step % self.recipe.cycle >= self.recipe.learning:
+            return super().__call__(look)
         with torch.no_grad():
-            z = self.prior.encode_image(picture(rendering, cameras, self.recipe.image))
-        error = self.prior.learn(z, cameras, self._conditions, step, self.total, streams)
+            z = self.prior.encode_image(picture(look.rendering, look.cameras, self.recipe.image))
+        error = self.prior.learn(z, look.cameras, self._conditions, look.step, look.total, look.streams)
         return Term(z.new_zeros(()), {"prior error": error})
 
     def _conditions(self, cameras: Cameras) -> list[Condition]:

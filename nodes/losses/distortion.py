@@ -7,8 +7,7 @@ from torch import Tensor
 
 from ...kernels.volume.composite import distortion
 from ..comfy import LOSS, Node, io, scheduled
-from ..core.loss import Loss, RunContext
-from ..core.rendering import Rendering
+from ..core.loss import Look, Loss, RunContext
 from ..core.schedule import Schedule
 from .weighted import WeightedMeasure, samples_of
 
@@ -27,11 +26,11 @@ class Distortion:
     wanted: frozenset[str] = frozenset({"samples"})
 
     def prepare(self, context: RunContext) -> WeightedMeasure:
-        return WeightedMeasure(_distortion, self.weight, context.total)
+        return WeightedMeasure(_distortion, self.weight)
 
 
-def _distortion(rendering: Rendering) -> Tensor:
-    samples = samples_of(rendering, "Distortion Loss")
+def _distortion(look: Look) -> Tensor:
+    samples = samples_of(look.rendering, "Distortion Loss")
     return distortion(samples.weights, samples.t, samples.delta, samples.ray, samples.rays).mean()
 
 

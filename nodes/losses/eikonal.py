@@ -8,8 +8,7 @@ from torch import Tensor
 from ...kernels.volume.regularize import eikonal
 from ..comfy import LOSS, Node, io, scheduled
 from ..core.errors import DistillError
-from ..core.loss import Loss, RunContext
-from ..core.rendering import Rendering
+from ..core.loss import Look, Loss, RunContext
 from ..core.schedule import Schedule
 from .weighted import WeightedMeasure, samples_of
 
@@ -28,11 +27,11 @@ class Eikonal:
     wanted: frozenset[str] = frozenset({"samples"})
 
     def prepare(self, context: RunContext) -> WeightedMeasure:
-        return WeightedMeasure(_eikonal, self.weight, context.total)
+        return WeightedMeasure(_eikonal, self.weight)
 
 
-def _eikonal(rendering: Rendering) -> Tensor:
-    gradient = samples_of(rendering, TITLE).gradient
+def _eikonal(look: Look) -> Tensor:
+    gradient = samples_of(look.rendering, TITLE).gradient
     if gradient is None:
         raise DistillError(f"{TITLE}: this scene has no signed distance. Use a Hash Grid SDF with a NeuS Renderer, or take "
                            "this loss out.")

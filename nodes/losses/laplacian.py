@@ -7,8 +7,7 @@ from torch import Tensor
 
 from ...kernels.surface.regularize import laplacian
 from ..comfy import LOSS, Node, io, scheduled
-from ..core.loss import Loss, RunContext
-from ..core.rendering import Rendering
+from ..core.loss import Look, Loss, RunContext
 from ..core.schedule import Schedule
 from .weighted import WeightedMeasure, surface_of
 
@@ -29,11 +28,11 @@ class Laplacian:
     wanted: frozenset[str] = frozenset({"surface"})
 
     def prepare(self, context: RunContext) -> WeightedMeasure:
-        return WeightedMeasure(_laplacian, self.weight, context.total)
+        return WeightedMeasure(_laplacian, self.weight)
 
 
-def _laplacian(rendering: Rendering) -> Tensor:
-    surface = surface_of(rendering, TITLE)
+def _laplacian(look: Look) -> Tensor:
+    surface = surface_of(look.rendering, TITLE)
     return laplacian(surface.vertices, surface.faces)
 
 

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from ...kernels.surface.regularize import normal_consistency
 from ..comfy import LOSS, Node, io, scheduled
-from ..core.loss import Loss, RunContext
-from ..core.rendering import Rendering
+from ..core.loss import Look, Loss, RunContext
 from ..core.schedule import Schedule
 from .weighted import WeightedMeasure, surface_of
 
@@ -28,11 +27,11 @@ class NormalConsistency:
     wanted: frozenset[str] = frozenset({"surface"})
 
     def prepare(self, context: RunContext) -> WeightedMeasure:
-        return WeightedMeasure(_normal_consistency, self.weight, context.total)
+        return WeightedMeasure(_normal_consistency, self.weight)
 
 
-def _normal_consistency(rendering: Rendering) -> Tensor:
-    surface = surface_of(rendering, TITLE)
+def _normal_consistency(look: Look) -> Tensor:
+    surface = surface_of(look.rendering, TITLE)
     return normal_consistency(surface.normals, surface.faces)
 
 

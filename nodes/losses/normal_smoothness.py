@@ -8,8 +8,7 @@ from torch import Tensor
 from ...kernels.image.variation import squared_variation
 from ..comfy import LOSS, Node, io, scheduled
 from ..core.errors import DistillError
-from ..core.loss import Loss, RunContext
-from ..core.rendering import Rendering
+from ..core.loss import Look, Loss, RunContext
 from ..core.schedule import Schedule
 from .weighted import WeightedMeasure, samples_of
 
@@ -44,17 +43,18 @@ class NormalSmoothness:
         return WANTED[self.kind]
 
     def prepare(self, context: RunContext) -> WeightedMeasure:
-        return WeightedMeasure(_in_picture if self.kind == "picture" else _in_space, self.weight, context.total)
+        return WeightedMeasure(_in_picture if self.kind == "picture" else _in_space, self.weight)
 
 
-def _in_picture(rendering: Rendering) -> Tensor:
+def _in_picture(look: Look) -> Tensor:
+    rendering = look.rendering
     if rendering.normal is None:
         raise DistillError(f"{TITLE}: this scene's renderer gives no normals. Use a field with normals, or take this loss out.")
     return squared_variation(0.5 * (rendering.normal + rendering.opacity))
 
 
-def _in_space(rendering: Rendering) -> Tensor:
-    samples = samples_of(rendering, TITLE, normals=True)
+def _in_space(look: Look) -> Tensor:
+    samples = samples_of(look.rendering, TITLE, normals=True)
     difference = (samples.normal - samples.nearby).abs()
     return difference.sum() / max(difference.numel(), 1)
 

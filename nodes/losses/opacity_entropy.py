@@ -26,8 +26,7 @@ class OpacityEntropy:
     wanted: frozenset[str] = frozenset({"opacity"})
 
     def prepare(self, context: RunContext) -> WeightedMeasure:
-        return WeightedMeasure(lambda rendering: opacity_entropy(rendering.opacity, unit=self.unit), self.weight,
-                               context.total)
+        return WeightedMeasure(lambda look: opacity_entropy(look.rendering.opacity, unit=self.unit), self.weight)
 
 
 class OpacityEntropyLossNode(Node):

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from ...kernels.volume.regularize import orientation
 from ..comfy import LOSS, Node, io, scheduled
-from ..core.loss import Loss, RunContext
-from ..core.rendering import Rendering
+from ..core.loss import Look, Loss, RunContext
 from ..core.schedule import Schedule
 from .weighted import WeightedMeasure, samples_of
 
@@ -28,11 +27,11 @@ class Orientation:
     wanted: frozenset[str] = frozenset({"samples", "normal"})
 
     def prepare(self, context: RunContext) -> WeightedMeasure:
-        return WeightedMeasure(_orientation, self.weight, context.total)
+        return WeightedMeasure(_orientation, self.weight)
 
 
-def _orientation(rendering: Rendering) -> Tensor:
-    samples = samples_of(rendering, "Orientation Loss", normals=True)
+def _orientation(look: Look) -> Tensor:
+    samples = samples_of(look.rendering, "Orientation Loss", normals=True)
     return orientation(samples.weights, samples.normal, samples.direction, samples.ray, samples.rays)
 
 

@@ -8,28 +8,26 @@ from torch import Tensor
 
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
-from ..core.loss import RunContext, Stateless, Term
+from ..core.loss import Look, Stateless, Term
 from ..core.reference import Reference, Target
-from ..core.rendering import Rendering
-from ..core.rng import Streams
 from ..core.schedule import Schedule
 
-Measure = Callable[[Rendering, Target, Cameras], Tensor]
+Measure = Callable[[Look, Target], Tensor]
 
 
 class ReferenceMeasure(Stateless):
-    """measure(rendering, target, cameras) -> scalar, multiplied by `weight` at the step.
+    """measure(look, target) -> scalar, multiplied by `weight` at the step.
 
     The target has the rendering's size, device and number of views. Only the last size is kept. Raises DistillError,
     beginning with the node's `title`, when the cameras are not the reference's.
     """
 
-    def __init__(self, title: str, reference: Reference, measure: Measure, weight: Schedule, context: RunContext):
-        self.title, self.reference, self.measure, self.weight, self.total = title, reference, measure, weight, context.total
+    def __init__(self, title: str, reference: Reference, measure: Measure, weight: Schedule):
+        self.title, self.reference, self.measure, self.weight = title, reference, measure, weight
         self._kept: tuple[tuple[int, ...], Target] | None = None
 
-    def __call__(self, rendering: Rendering, cameras: Cameras, step: int, streams: Streams) -> Term:
-        value, weight = self.measure(rendering, self._target(cameras), cameras), self.weight.at(step, self.total)
+    def __call__(self, look: Look) -> Term:
+        value, weight = self.measure(look, self._target(look.cameras)), look.at(self.weight)
         return Term(weight * value, {"value": value.detach(), "weight": weight})
 
     def _target(self, cameras: Cameras) -> Target:

@@ -10,7 +10,7 @@ from ...kernels.image.reference import absolute_depth_error, relative_depth_erro
 from ..comfy import LOSS, REFERENCE, Node, io, scheduled
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
-from ..core.loss import Loss, RunContext
+from ..core.loss import Look, Loss, RunContext
 from ..core.reference import Reference, Target
 from ..core.rendering import Rendering
 from ..core.schedule import Schedule
@@ -42,11 +42,11 @@ class ReferenceDepth:
         need_image(TITLE, self.reference, "depth")
 
     def prepare(self, context: RunContext) -> ReferenceMeasure:
-        return ReferenceMeasure(TITLE, self.reference, self._error, self.weight, context)
+        return ReferenceMeasure(TITLE, self.reference, self._error, self.weight)
 
-    def _error(self, rendering: Rendering, target: Target, cameras: Cameras) -> Tensor:
-        inside = target.inside & (rendering.opacity > SEEN)
-        return KINDS[self.kind](axial_depth(rendering, cameras), target.depth, inside)
+    def _error(self, look: Look, target: Target) -> Tensor:
+        inside = target.inside & (look.rendering.opacity > SEEN)
+        return KINDS[self.kind](axial_depth(look.rendering, look.cameras), target.depth, inside)
 
 
 def axial_depth(rendering: Rendering, cameras: Cameras) -> Tensor:

@@ -7,10 +7,8 @@ from torch import Tensor
 
 from ...kernels.image.reference import mask_error
 from ..comfy import LOSS, REFERENCE, Node, io, scheduled
-from ..core.cameras import Cameras
-from ..core.loss import Loss, RunContext
+from ..core.loss import Look, Loss, RunContext
 from ..core.reference import Reference, Target
-from ..core.rendering import Rendering
 from ..core.schedule import Schedule
 from .reference import ReferenceMeasure, need_mask
 
@@ -34,11 +32,11 @@ class ReferenceMask:
         need_mask(TITLE, self.reference)
 
     def prepare(self, context: RunContext) -> ReferenceMeasure:
-        return ReferenceMeasure(TITLE, self.reference, _error, self.weight, context)
+        return ReferenceMeasure(TITLE, self.reference, _error, self.weight)
 
 
-def _error(rendering: Rendering, target: Target, cameras: Cameras) -> Tensor:
-    return mask_error(rendering.opacity, target.mask)
+def _error(look: Look, target: Target) -> Tensor:
+    return mask_error(look.rendering.opacity, target.mask)
 
 
 class ReferenceMaskLossNode(Node):

@@ -8,11 +8,9 @@ from torch import Tensor
 
 from ...kernels.image.reference import normal_error
 from ..comfy import LOSS, REFERENCE, Node, io, scheduled
-from ..core.cameras import Cameras
 from ..core.errors import DistillError
-from ..core.loss import Loss, RunContext
+from ..core.loss import Look, Loss, RunContext
 from ..core.reference import Reference, Target
-from ..core.rendering import Rendering
 from ..core.schedule import Schedule
 from .reference import ReferenceMeasure, need_image
 
@@ -37,13 +35,14 @@ class ReferenceNormal:
         need_image(TITLE, self.reference, "normal")
 
     def prepare(self, context: RunContext) -> ReferenceMeasure:
-        return ReferenceMeasure(TITLE, self.reference, _error, self.weight, context)
+        return ReferenceMeasure(TITLE, self.reference, _error, self.weight)
 
 
-def _error(rendering: Rendering, target: Target, cameras: Cameras) -> Tensor:
+def _error(look: Look, target: Target) -> Tensor:
+    rendering = look.rendering
     if rendering.normal is None:
         raise DistillError(f"{TITLE}: this scene's renderer gives no normals. Use a field with normals, or take this loss out.")
-    turned = torch.einsum("bij,bhwi->bhwj", cameras.c2w[:, :3, :3], rendering.normal)
+    turned = torch.einsum("bij,bhwi->bhwj", look.cameras.c2w[:, :3, :3], rendering.normal)
     return normal_error(turned, target.normal, target.inside)
 
 

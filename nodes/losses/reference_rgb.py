@@ -7,11 +7,9 @@ from torch import Tensor
 
 from ...kernels.image.reference import METRICS, color_error, erode
 from ..comfy import LOSS, REFERENCE, Node, io, scheduled
-from ..core.cameras import Cameras
 from ..core.errors import DistillError
-from ..core.loss import Loss, RunContext
+from ..core.loss import Look, Loss, RunContext
 from ..core.reference import Reference, Target
-from ..core.rendering import Rendering
 from ..core.schedule import Schedule
 from .reference import ReferenceMeasure
 
@@ -40,9 +38,10 @@ class ReferenceRGB:
     wanted: frozenset[str] = frozenset({"rgb", "background"})
 
     def prepare(self, context: RunContext) -> ReferenceMeasure:
-        return ReferenceMeasure(TITLE, self.reference, self._error, self.weight, context)
+        return ReferenceMeasure(TITLE, self.reference, self._error, self.weight)
 
-    def _error(self, rendering: Rendering, target: Target, cameras: Cameras) -> Tensor:
+    def _error(self, look: Look, target: Target) -> Tensor:
+        rendering = look.rendering
         if rendering.background is None:
             raise DistillError(f"{TITLE}: this scene's renderer does not give its background. Use one of the "
                                "pack's renderers, or take this loss out.")

@@ -13,12 +13,10 @@ from ...kernels.upload import upload
 from ..comfy import io, scheduled
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
-from ..core.loss import RunContext, Term
+from ..core.loss import Look, RunContext, Term
 from ..core.picture import PICTURES, picture
 from ..core.prior import Condition, Prior, PriorRecipe, draw_timesteps, encode_negatives
 from ..core.prompt import Prompt
-from ..core.rendering import Rendering
-from ..core.rng import Streams
 from ..core.schedule import Schedule
 
 
@@ -55,18 +53,18 @@ class ScoreLoss:
     title = "Score loss"
 
     def __init__(self, recipe: ScoreRecipe, context: RunContext):
-        self.recipe, self.total = recipe, context.total
+        self.recipe = recipe
         self.prior: Prior = context.priors(recipe.prior)
         self._rows: dict[str, Condition] = {}
         # In one go, and before the first step: a large text encoder then makes room for the network that denoises.
         self._encode(list(recipe.prompt.all_texts()))
 
-    def _noised(self, rendering: Rendering, cameras: Cameras, step: int, streams: Streams) -> Noised:
+    def _noised(self, look: Look) -> Noised:
         """What the prior is shown. `clean` is differentiable in the rendering, the rest is not."""
-        z = self.prior.encode_image(picture(rendering, cameras, self.recipe.image))
+        z = self.prior.encode_image(picture(look.rendering, look.cameras, self.recipe.image))
         clean = z[:, :self.prior.channels]  # what stands behind is a condition
-        t = upload(self._timesteps(len(z), step, streams("timestep")), z.device)
-        noise = upload(torch.randn(clean.shape, generator=streams("noise")), z.device, z.dtype)
+        t = upload(self._timesteps(len(z), look), z.device)
+        noise = upload(torch.randn(clean.shape, generator=look.streams("noise")), z.device, z.dtype)
         return Noised(z, clean, t, noise, self.prior.add_noise(z.detach(), noise, t))
 
     def _guided(self, z_t: Tensor, t: Tensor, cameras: Cameras, scale: float) -> tuple[Tensor, Tensor]:
@@ -85,22 +83,22 @@ class ScoreLoss:
         weights = upload(torch.tensor([view.weights for view in views]), z_t.device, z_t.dtype)
         return perp_negative(unconditional, positive, negatives, weights, scale), positive
 
-    def _term(self, shown: Noised, gradient: Tensor, step: int, log: Mapping[str, Tensor] = {}) -> Term:
+    def _term(self, shown: Noised, gradient: Tensor, look: Look, log: Mapping[str, Tensor] = {}) -> Term:
         """The loss whose gradient with respect to the clean images is `gradient`, times the weight at the step. Non-finite
         elements count nothing."""
         gradient = torch.nan_to_num(gradient)
-        value = surrogate(shown.clean, gradient) * self.recipe.weight.at(step, self.total)
+        value = surrogate(shown.clean, gradient) * look.at(self.recipe.weight)
         return Term(value, {"gradient": gradient.norm() / len(gradient) ** 0.5, "timestep": shown.t.float().mean(), **log})
 
-    def _timesteps(self, batch: int, step: int, generator: torch.Generator) -> Tensor:
+    def _timesteps(self, batch: int, look: Look) -> Tensor:
         """[B] int64; one draw per group for priors that see several views at once."""
         last = self.prior.timesteps - 1
-        low = min(max(int(self.recipe.t_min.at(step, self.total) * self.prior.timesteps), 0), last)
-        high = min(int(self.recipe.t_max.at(step, self.total) * self.prior.timesteps), last)
+        low = min(max(int(look.at(self.recipe.t_min) * self.prior.timesteps), 0), last)
+        high = min(int(look.at(self.recipe.t_max) * self.prior.timesteps), last)
         if high < low:
-            raise DistillError(f"{self.title}: at step {step} the largest timestep ({high}) lies below the smallest ({low}). "
-                               'Raise "t_max" or lower "t_min".')
-        return draw_timesteps(self.prior, batch, low, high, generator)
+            raise DistillError(f"{self.title}: at step {look.step} the largest timestep ({high}) lies below the smallest "
+                               f'({low}). Raise "t_max" or lower "t_min".')
+        return draw_timesteps(self.prior, batch, low, high, look.streams("timestep"))
 
     def _encode(self, texts: list[str]) -> Condition | None:
         """The condition of these texts, None of none. Each text is encoded once per run."""

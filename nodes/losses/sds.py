@@ -9,7 +9,7 @@ from ...kernels.distill.guidance import rescale
 from ...kernels.distill.sds import sds_gradient
 from ...kernels.distill.weighting import WEIGHTINGS
 from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
-from ..core.loss import Loss, RunContext, Stateless, Term
+from ..core.loss import Look, Loss, RunContext, Stateless, Term
 from ..core.picture import PICTURES, check_shown
 from ..core.prior import PriorRecipe
 from ..core.prompt import Prompt
@@ -59,17 +59,17 @@ class SDS:
 class PreparedSDS(ScoreLoss, Stateless):
     title = "SDS Loss"
 
-    def __call__(self, rendering, cameras, step, streams) -> Term:
+    def __call__(self, look: Look) -> Term:
         recipe, prior = self.recipe, self.prior
-        shown = self._noised(rendering, cameras, step, streams)
+        shown = self._noised(look)
         with torch.no_grad():
-            z0, positive = self._guided(shown.z_t, shown.t, cameras, recipe.guidance.at(step, self.total))
+            z0, positive = self._guided(shown.z_t, shown.t, look.cameras, look.at(recipe.guidance))
             if recipe.rescaling:
                 z0 = rescale(z0, positive, recipe.rescaling, prior.views)
             if recipe.clamp:
                 z0 = z0.clamp(-1, 1)
             gradient = sds_gradient(shown.clean.detach(), z0, prior.sigma(shown.t), recipe.weighting)
-        return self._term(shown, gradient, step)
+        return self._term(shown, gradient, look)
 
 
 class SDSLossNode(Node):

@@ -7,7 +7,7 @@ import torch
 
 from ...kernels.distill.sjc import sjc_gradient
 from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
-from ..core.loss import Loss, RunContext, Stateless, Term
+from ..core.loss import Look, Loss, RunContext, Stateless, Term
 from ..core.picture import PICTURES, check_shown
 from ..core.prior import PriorRecipe
 from ..core.prompt import Prompt
@@ -50,13 +50,13 @@ class SJC:
 class PreparedSJC(ScoreLoss, Stateless):
     title = "SJC Loss"
 
-    def __call__(self, rendering, cameras, step, streams) -> Term:
-        shown = self._noised(rendering, cameras, step, streams)
+    def __call__(self, look: Look) -> Term:
+        shown = self._noised(look)
         with torch.no_grad():
-            z0, _ = self._guided(shown.z_t, shown.t, cameras, self.recipe.guidance.at(step, self.total))
+            z0, _ = self._guided(shown.z_t, shown.t, look.cameras, look.at(self.recipe.guidance))
             gradient = sjc_gradient(shown.clean.detach(), z0, shown.noise, self.prior.sigma(shown.t),
                                     self.recipe.variance_reduction)
-        return self._term(shown, gradient, step)
+        return self._term(shown, gradient, look)
 
 
 class SJCLossNode(Node):

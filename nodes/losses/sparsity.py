@@ -23,7 +23,7 @@ class Sparsity:
     wanted: frozenset[str] = frozenset({"opacity"})
 
     def prepare(self, context: RunContext) -> WeightedMeasure:
-        return WeightedMeasure(lambda rendering: sparsity(rendering.opacity), self.weight, context.total)
+        return WeightedMeasure(lambda look: sparsity(look.rendering.opacity), self.weight)
 
 
 class SparsityLossNode(Node):

@@ -9,13 +9,11 @@ from torch import Tensor
 
 from ...kernels.distill.vsd import vsd_gradient
 from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
-from ..core.cameras import Cameras
 from ..core.errors import DistillError
-from ..core.loss import Loss, RunContext, Term
+from ..core.loss import Look, Loss, RunContext, Term
 from ..core.picture import PICTURES, check_shown
 from ..core.prior import PriorRecipe, draw_timesteps
 from ..core.prompt import Prompt
-from ..core.rng import Streams
 from ..core.schedule import Schedule
 from ..models.tuning import Tuner
 from .score import ScoreLoss, image_input, timestep_inputs
@@ -76,22 +74,22 @@ class PreparedVSD(ScoreLoss):
         _check_pair(self.prior, self.lora, self.title)
         self.tuner = Tuner(self.lora, self.title, "LoRA")
 
-    def __call__(self, rendering, cameras, step, streams) -> Term:
-        shown = self._noised(rendering, cameras, step, streams)
+    def __call__(self, look: Look) -> Term:
+        shown = self._noised(look)
         with torch.no_grad():
-            z0, _ = self._guided(shown.z_t, shown.t, cameras, self.recipe.guidance.at(step, self.total))
+            z0, _ = self._guided(shown.z_t, shown.t, look.cameras, look.at(self.recipe.guidance))
             z_t = self.lora.add_noise(shown.z, shown.noise, shown.t)  # the same noise, in its own scaling
-            painted, = self.lora.denoise(z_t, shown.t, [self._text_of(len(z_t))], cameras)
+            painted, = self.lora.denoise(z_t, shown.t, [self._text_of(len(z_t))], look.cameras)
             gradient = vsd_gradient(z0, painted, self.prior.sigma(shown.t))
-        return self._term(shown, gradient, step, {"lora error": self._train(shown.z.detach(), cameras, step, streams)})
+        return self._term(shown, gradient, look, {"lora error": self._train(shown.z.detach(), look)})
 
-    def _train(self, z: Tensor, cameras: Cameras, step: int, streams: Streams) -> Tensor:
+    def _train(self, z: Tensor, look: Look) -> Tensor:
         """One step of the second model on what is rendered now. Returns its error before the step."""
-        t = draw_timesteps(self.lora, len(z), 0, self.lora.timesteps - 1, streams("lora timestep")).to(z.device)
-        noise = torch.randn((len(z), self.lora.channels, *z.shape[2:]), generator=streams("lora noise")).to(z)
-        is_blind = bool(torch.rand((), generator=streams("lora cameras")) < BLIND)
-        error = self.lora.error(z, noise, t, self._text_of(len(z)), cameras, is_blind)
-        self.tuner.step(error, noise.numel(), self.recipe.lora_rate.at(step, self.total))
+        t = draw_timesteps(self.lora, len(z), 0, self.lora.timesteps - 1, look.streams("lora timestep")).to(z.device)
+        noise = torch.randn((len(z), self.lora.channels, *z.shape[2:]), generator=look.streams("lora noise")).to(z)
+        is_blind = bool(torch.rand((), generator=look.streams("lora cameras")) < BLIND)
+        error = self.lora.error(z, noise, t, self._text_of(len(z)), look.cameras, is_blind)
+        self.tuner.step(error, noise.numel(), look.at(self.recipe.lora_rate))
         return error.detach()
 
     def _text_of(self, batch: int):

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..comfy import Host, Progress
 from ..core.cameras import orbit
 from ..core.errors import DistillError
-from ..core.loss import RunContext
+from ..core.loss import Look, RunContext
 from ..core.objective import Objective
 from ..core.prior import LoadedPriors
 from ..core.rng import Streams
@@ -21,6 +21,7 @@ from ..core.state import read_state, save_state
 from .carry import carry_averages
 from .health import Health
 from .history import History
+from .initial_scene import InitialScene
 from .optimizer_settings import OptimizerSettings, take_step
 from .readings import Readings
 from .run_state import fingerprint, gather, scatter, scatter_scene
@@ -83,8 +84,9 @@ class Run:
     def _loop(self, priors: LoadedPriors) -> RunResult:
         host, settings = self.host, self.settings
         self.scene = self.recipe.build(self.device)
+        self.initial = InitialScene(self.recipe, self.device)
         self.optimizer = self.optimizer_settings.build(self.scene.parameter_groups())
-        context = RunContext(self.device, settings.seed, settings.steps, priors)
+        context = RunContext(self.device, settings.seed, priors)
         self.losses = {f"{objective.name}.{i}.{loss.name}": loss.prepare(context)
                        for objective in self.objectives for i, loss in enumerate(objective.losses)}
         self._resume()
@@ -155,7 +157,8 @@ class Run:
         facts: dict[str, float | Tensor] = {"opacity": rendering.opacity.detach().mean()}
         for i, loss in enumerate(objective.losses):
             name = f"{objective.name}.{i}.{loss.name}"
-            term = self.losses[name](rendering, cameras, step, streams.within(f"{i}.{loss.name}"))
+            term = self.losses[name](Look(rendering, cameras, step, total, streams.within(f"{i}.{loss.name}"), self.scene,
+                                          self.initial))
             value = value + term.value
             facts.update({f"{loss.name} {key}": number for key, number in term.log.items()})
         if isinstance(value, Tensor) and value.requires_grad:

@@ -11,9 +11,10 @@ import torch
 
 from distill3d.runner import listing
 from distill3d.nodes.comfy import Host, io
-from distill3d.nodes.core.loss import RunContext
+from distill3d.nodes.core.loss import Look, RunContext
 from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.rng import Streams
+from distill3d.nodes.optimize.initial_scene import InitialScene
 from distill3d.nodes.optimize.optimize import OptimizeNode
 from distill3d.nodes.train.if_layout import build_text_encoder, build_tokenizer, build_unet, save_if_folder
 from distill3d.runner.check import needed_order
@@ -86,10 +87,11 @@ class _Step:
         self.objective, = stage["objective"]
         self.settings = stage["optimizer"]
         self.scene = stage["scene"].build(device)
+        self.initial = InitialScene(stage["scene"], device)
         self.optimizer = self.settings.build(self.scene.parameter_groups())
         loaded = LoadedPriors(device)
         self.prior_time = 0.0
-        context = RunContext(device, self.seed, self.total, lambda recipe: self._timed(loaded(recipe)))
+        context = RunContext(device, self.seed, lambda recipe: self._timed(loaded(recipe)))
         self.losses = [loss.prepare(context) for loss in self.objective.losses]
         self.pixels, self.batch = (round(schedule.at(0, self.total))
                                    for schedule in (self.objective.resolution, self.objective.batch))
@@ -109,7 +111,7 @@ class _Step:
         rendering = self.scene.render(cameras, light, objective.wanted, step=step, streams=streams,
                                       shading=None if light is not None else "albedo")
         rendered, self.prior_time = now(self.device), 0.0
-        value = sum(loss(rendering, cameras, step, streams.within(str(index))).value
+        value = sum(loss(Look(rendering, cameras, step, self.total, streams.within(str(index)), self.scene, self.initial)).value
                     for index, loss in enumerate(self.losses))
         judged = now(self.device)
         value.backward(inputs=[p for entry in self.optimizer.param_groups for p in entry["params"]])

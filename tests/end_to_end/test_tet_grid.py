@@ -68,8 +68,9 @@ class ComparedWith(Stateless):
     def __init__(self, recipe):
         self.recipe, self.places = recipe, Pictured().cameras(1).c2w[:, :3, 3]
 
-    def __call__(self, rendering, cameras, step, streams):
-        view = torch.cdist(cameras.position, self.places).argmin(1)
+    def __call__(self, look):
+        rendering = look.rendering
+        view = torch.cdist(look.cameras.position, self.places).argmin(1)
         rgb = (rendering.rgb - self.recipe.rgb[view]).abs().mean()
         return Term(rgb + (rendering.opacity - self.recipe.opacity[view]).square().mean())
 

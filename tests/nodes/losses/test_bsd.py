@@ -19,6 +19,8 @@ from distill3d.nodes.losses.vsd import VSD
 from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
 from distill3d.nodes.priors.dreambooth_prior import DreamBooth, DreamBoothPrior
+
+from looks import look_at
 from gaussian_prior import ABAR, GaussianPrior, LoadedGaussian
 from image_scene import picture_recipe
 from loop_parts import Around, StopAt
@@ -73,7 +75,7 @@ PRIOR = Bootstrap(GAUSSIAN, rate=Schedule.of(0.02), guidance=1.0, steps=5, refre
 
 
 def prepared(loss, total=100):
-    return loss.prepare(RunContext(CPU, 0, total, LoadedPriors(CPU)))
+    return loss.prepare(RunContext(CPU, 0, LoadedPriors(CPU)))
 
 
 def picture(seed=0):
@@ -82,7 +84,7 @@ def picture(seed=0):
 
 def gradient(loss, rgb, step=5):
     rgb = rgb.clone().requires_grad_()
-    loss(Rendering(rgb=rgb), CAMERAS, step, Streams(1, step)).value.backward()
+    loss(look_at(Rendering(rgb=rgb), CAMERAS, step, Streams(1, step))).value.backward()
     return rgb.grad
 
 
@@ -119,7 +121,7 @@ def test_prior_and_scene_take_turns():
     for step in range(10):
         before = ours.item(), theirs.item()
         rgb = picture().requires_grad_()
-        term = loss(Rendering(rgb=rgb), CAMERAS, step, Streams(0, step))
+        term = loss(look_at(Rendering(rgb=rgb), CAMERAS, step))
         is_learning = step % 5 < 2
         assert term.value.requires_grad == (not is_learning) == ("lora error" in term.log)
         assert (ours.item() != before[0]) == is_learning == (theirs.item() == before[1]) == ("prior error" in term.log)
@@ -129,7 +131,7 @@ def test_the_prior_learns_what_it_repaints():
     """A rendering of 0 is repainted towards the text, by as much as t' takes away, and there the prior's mean goes."""
     loss = prepared(BSD(PRIOR, Learner(), Prompt("red", views="none"), learning=200, cycle=201), total=200)
     for step in range(200):
-        loss(Rendering(rgb=torch.full((3, 8, 8, 3), 0.5)), CAMERAS, step, Streams(0, step))
+        loss(look_at(Rendering(rgb=torch.full((3, 8, 8, 3), 0.5)), CAMERAS, step))
     repainted = torch.cat([batch.z for batch in loss.prior.repainted]).mean()
     assert 0.05 < repainted < 0.5
     assert 0.5 + loss.prior.adapter["shift"].item() == pytest.approx(repainted.item(), abs=0.08)

@@ -16,13 +16,15 @@ from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.renderers.neus_renderer import NeuSRenderer
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
 
+from looks import look_at
+
 GRID = dict(levels=3, log2_size=9, base=4, finest=16, width=8)
 CPU = torch.device("cpu")
 
 
 def term(loss, made):
     seen = made.render(turntable(2, 20, 3.0, 40, 8), wanted=("opacity", *loss.wanted), streams=Streams(0, 0))
-    return loss.prepare(RunContext(CPU, 0, 10, LoadedPriors(CPU)))(seen, None, 0, Streams(0, 0))
+    return loss.prepare(RunContext(CPU, 0, LoadedPriors(CPU)))(look_at(seen))
 
 
 def scene(renderer=NeuSRenderer, field=HashGridSDF(grid=FeatureGrid(**GRID))):

@@ -9,10 +9,11 @@ from distill3d.nodes.core.field import Surface
 from distill3d.nodes.core.loss import RunContext
 from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.rendering import Rendering
-from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.laplacian import Laplacian, LaplacianLossNode
 from distill3d.nodes.losses.normal_consistency import NormalConsistency, NormalConsistencyLossNode
+
+from looks import look_at
 
 CPU = torch.device("cpu")
 LOSSES = [NormalConsistency, Laplacian]
@@ -27,7 +28,7 @@ def rendering(vertices=None):
 
 
 def term(loss, picture, step=0, total=10):
-    return loss.prepare(RunContext(CPU, 0, total, LoadedPriors(CPU)))(picture, None, step, Streams(0, step))
+    return loss.prepare(RunContext(CPU, 0, LoadedPriors(CPU)))(look_at(picture, step=step, total=total))
 
 
 def test_values():

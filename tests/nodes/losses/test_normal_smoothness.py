@@ -17,12 +17,14 @@ from distill3d.nodes.materials.albedo import Albedo
 from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
 
+from looks import look_at
+
 CPU = torch.device("cpu")
 FRONT = orbit(torch.tensor([0.3]), 0.2, 3.0, math.radians(40), 10, 10)
 
 
 def term(loss, rendering, step=0, total=10):
-    return loss.prepare(RunContext(CPU, 0, total, LoadedPriors(CPU)))(rendering, FRONT, step, Streams(0, step))
+    return loss.prepare(RunContext(CPU, 0, LoadedPriors(CPU)))(look_at(rendering, FRONT, step, total=total))
 
 
 def scene(normals="analytic", roughness=0.0):

@@ -14,7 +14,6 @@ from distill3d.nodes.core.loss import RunContext, Stateless, Term
 from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.reference import Reference, StillView
 from distill3d.nodes.core.rendering import Rendering
-from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.shapes.caption import parse_shape, shape_parts
@@ -31,6 +30,8 @@ from distill3d.nodes.optimize.objective import ObjectiveNode
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
 from distill3d.nodes.optimize.run_state import fingerprint
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
+
+from looks import look_at
 
 CPU = torch.device("cpu")
 VIEW = StillView(elevation=20.0, azimuth=30.0, distance=3.0, fovy=45.0)
@@ -73,7 +74,7 @@ def truth(background=1.0, size=SIZE):
 def value(loss, rendering, cameras=None, step=0, total=10):
     loss = replace(loss, weight=Schedule.of(1.0))
     cameras = cameras or VIEW.sample(len(rendering.opacity), *rendering.opacity.shape[1:3])
-    return loss.prepare(RunContext(CPU, 0, total, LoadedPriors(CPU)))(rendering, cameras, step, Streams(0, step)).value
+    return loss.prepare(RunContext(CPU, 0, LoadedPriors(CPU)))(look_at(rendering, cameras, step, total=total)).value
 
 
 @pytest.mark.parametrize("background", [1.0, 0.0, torch.tensor([0.1, 0.9, 0.4])], ids=["white", "black", "color"])
@@ -156,9 +157,9 @@ def test_any_size_and_batch(reference):
 
 
 def test_weights_follow_the_step_and_show_in_the_log(reference):
-    loss = ReferenceMask(reference, Schedule(((0, 10.0), (10, 20.0)))).prepare(RunContext(CPU, 0, 100, LoadedPriors(CPU)))
+    loss = ReferenceMask(reference, Schedule(((0, 10.0), (10, 20.0)))).prepare(RunContext(CPU, 0, LoadedPriors(CPU)))
     empty = replace(truth(), opacity=torch.zeros(1, SIZE, SIZE, 1))
-    first, later = (loss(empty, VIEW.sample(1, SIZE, SIZE), step, Streams(0, step)) for step in (0, 5))
+    first, later = (loss(look_at(empty, VIEW.sample(1, SIZE, SIZE), step)) for step in (0, 5))
     assert first.log["weight"] == 10 and later.log["weight"] == 15 and later.log["value"] == first.log["value"]
     assert later.value.item() == pytest.approx(1.5 * first.value.item())
 
@@ -211,9 +212,9 @@ class Watch(Stateless):
     def prepare(self, context):
         return self
 
-    def __call__(self, rendering, cameras, step, streams):
-        self.seen.append((step, tuple(rendering.rgb.shape[:3])))
-        return Term(rendering.rgb.mean())
+    def __call__(self, look):
+        self.seen.append((look.step, tuple(look.rendering.rgb.shape[:3])))
+        return Term(look.rendering.rgb.mean())
 
 
 def scene(background=SolidBackground()):

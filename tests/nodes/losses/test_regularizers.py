@@ -9,12 +9,13 @@ from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.loss import RunContext
 from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.rendering import Rendering, Samples
-from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.distortion import Distortion, DistortionLossNode
 from distill3d.nodes.losses.opacity_entropy import OpacityEntropy, OpacityEntropyLossNode
 from distill3d.nodes.losses.orientation import Orientation, OrientationLossNode
 from distill3d.nodes.losses.sparsity import Sparsity, SparsityLossNode
+
+from looks import look_at
 
 CPU = torch.device("cpu")
 NODES = [SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode, DistortionLossNode]
@@ -31,8 +32,8 @@ def rendering(density=None, normals=True):
 
 
 def term(loss, picture, step=0, total=10):
-    prepared = loss.prepare(RunContext(CPU, 0, total, LoadedPriors(CPU)))
-    return prepared(picture, None, step, Streams(0, step))
+    prepared = loss.prepare(RunContext(CPU, 0, LoadedPriors(CPU)))
+    return prepared(look_at(picture, step=step, total=total))
 
 
 def test_sparsity():
@@ -98,7 +99,7 @@ def test_samples_without_normals_are_explained():
 
 
 def test_prepared_losses_have_no_state():
-    prepared = Sparsity().prepare(RunContext(CPU, 0, 10, LoadedPriors(CPU)))
+    prepared = Sparsity().prepare(RunContext(CPU, 0, LoadedPriors(CPU)))
     assert prepared.state_dict() == {}
     prepared.load_state_dict({})
 

@@ -13,6 +13,8 @@ from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.sds import SDS, SDSLossNode
+
+from looks import look_at
 from gaussian_prior import ABAR, GaussianPrior, LoadedGaussian
 
 PROMPT = Prompt("red", views="none")
@@ -20,7 +22,7 @@ PRIOR = GaussianPrior((("red", 0.6), ("red, front view", 0.1), ("red, back view"
 
 
 def prepared(loss, total=100):
-    return loss.prepare(RunContext(torch.device("cpu"), 0, total, LoadedPriors(torch.device("cpu"))))
+    return loss.prepare(RunContext(torch.device("cpu"), 0, LoadedPriors(torch.device("cpu"))))
 
 
 @pytest.mark.parametrize("kind", WEIGHTINGS)
@@ -29,7 +31,7 @@ def test_gradient_equals_the_closed_form(kind):
     loss = prepared(SDS(PRIOR, PROMPT, Schedule.of(4.0), kind))
     rgb = torch.rand(3, 8, 8, 3, requires_grad=True)
     streams = Streams(1, 5)
-    loss(Rendering(rgb=rgb), turntable(3, 0, 3, 40, 8), 5, streams).value.backward()
+    loss(look_at(Rendering(rgb=rgb), turntable(3, 0, 3, 40, 8), 5, streams)).value.backward()
 
     again = Streams(1, 5)
     t = torch.randint(20, 981, (3,), generator=again("timestep"))
@@ -55,7 +57,7 @@ def test_descent_reaches_the_mean():
         optimizer.zero_grad()
         for entry in optimizer.param_groups:
             entry["lr"] = 0.03 * (1 - step / 200)
-        loss(Rendering(rgb=rgb), turntable(4, 0, 3, 40, 8), step, Streams(0, step)).value.backward()
+        loss(look_at(Rendering(rgb=rgb), turntable(4, 0, 3, 40, 8), step)).value.backward()
         optimizer.step()
     assert abs(rgb.mean().item() - 0.8) < 0.01  # 0.6 in [-1,1] is 0.8 in [0,1]
     assert (rgb - 0.8).abs().max() < 0.1
@@ -64,7 +66,7 @@ def test_descent_reaches_the_mean():
 def test_view_words_choose_the_condition_of_each_camera():
     loss = prepared(SDS(PRIOR, Prompt("red"), Schedule.of(1.0), "x0", Schedule.of(0.999), Schedule.of(0.999)))
     rgb = torch.full((4, 8, 8, 3), 0.5, requires_grad=True)
-    loss(Rendering(rgb=rgb), turntable(4, 0, 3, 40, 8), 0, Streams(0, 0)).value.backward()
+    loss(look_at(Rendering(rgb=rgb), turntable(4, 0, 3, 40, 8))).value.backward()
     pull = -rgb.grad.mean((1, 2, 3)) * 4  # towards the mean of each view's own text: front 0.1, sides 0, back -0.1
     assert pull[0] > 0.15 and pull[2] < -0.15 and pull[1].abs() < 0.05 and pull[3].abs() < 0.05
 
@@ -100,7 +102,7 @@ def test_interpolated_views_combine_four_conditions():
     angles = torch.deg2rad(torch.tensor([[30.0, 0], [-120, 10], [180, 0], [20, 80]]))
     cameras = orbit(angles[:, 0], angles[:, 1], 3.0, 0.7, 8, 8)
     rgb = torch.rand(4, 8, 8, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    loss(Rendering(rgb=rgb), cameras, 5, Streams(1, 5)).value.backward()
+    loss(look_at(Rendering(rgb=rgb), cameras, 5, Streams(1, 5))).value.backward()
 
     noise = torch.randn((4, 3, 8, 8), generator=Streams(1, 5)("noise")).double()
     z = rgb.detach().permute(0, 3, 1, 2).double() * 2 - 1
@@ -134,14 +136,14 @@ def test_interpolated_views_combine_four_conditions():
 
 def test_interpolated_views_ask_the_prior_once():
     loss = prepared(SDS(PRIOR, Prompt("red", views=INTERPOLATED), Schedule.of(7.5)))
-    loss(Rendering(rgb=torch.rand(4, 8, 8, 3)), turntable(4, 0, 3, 40, 8), 0, Streams(0, 0))
+    loss(look_at(Rendering(rgb=torch.rand(4, 8, 8, 3)), turntable(4, 0, 3, 40, 8)))
     assert len(loss.prior.calls) == 1 and loss.prior.calls[0][0].shape == (4, 3, 8, 8)
 
 
 def test_timesteps_stay_in_the_scheduled_range():
     loss = prepared(SDS(PRIOR, PROMPT, t_min=Schedule(((0, 0.3), (99, 0.02))), t_max=Schedule(((0, 0.98), (99, 0.4)))))
     for step, low, high in ((0, 300, 980), (99, 20, 400)):
-        drawn = torch.cat([loss._timesteps(8, step, Streams(seed, step)("timestep")) for seed in range(200)])
+        drawn = torch.cat([loss._timesteps(8, look_at(None, None, step, Streams(seed, step))) for seed in range(200)])
         assert drawn.min() >= low and drawn.max() <= high
         assert drawn.min() < low + 15 and drawn.max() > high - 15
 
@@ -149,7 +151,7 @@ def test_timesteps_stay_in_the_scheduled_range():
 def test_groups_of_views_share_a_timestep():
     loss = prepared(SDS(PRIOR, PROMPT))
     loss.prior.views = 4
-    t = loss._timesteps(8, 0, Streams(0, 0)("timestep"))
+    t = loss._timesteps(8, look_at(None))
     assert len(set(t[:4].tolist())) == 1 and len(set(t[4:].tolist())) == 1 and t[0] != t[4]
 
 
@@ -157,7 +159,7 @@ def test_weight_and_batch_scale_the_gradient():
     def gradient(batch, scale):
         loss = prepared(SDS(PRIOR, PROMPT, weight=Schedule.of(scale), t_min=Schedule.of(0.5), t_max=Schedule.of(0.5)))
         rgb = torch.full((batch, 8, 8, 3), 0.2, requires_grad=True)
-        loss(Rendering(rgb=rgb), turntable(batch, 0, 3, 40, 8), 0, Streams(0, 0)).value.backward()
+        loss(look_at(Rendering(rgb=rgb), turntable(batch, 0, 3, 40, 8))).value.backward()
         return rgb.grad.mean().item()
 
     assert math.isclose(gradient(2, 3.0), 3 * gradient(2, 1.0), rel_tol=1e-5)
@@ -167,7 +169,7 @@ def test_weight_and_batch_scale_the_gradient():
 def test_crossed_timesteps_are_an_error():
     loss = prepared(SDS(PRIOR, PROMPT, t_min=Schedule.of(0.9), t_max=Schedule.of(0.1)))
     with pytest.raises(DistillError, match="t_max"):
-        loss(Rendering(rgb=torch.rand(1, 8, 8, 3)), turntable(1, 0, 3, 40, 8), 0, Streams(0, 0))
+        loss(look_at(Rendering(rgb=torch.rand(1, 8, 8, 3)), turntable(1, 0, 3, 40, 8)))
 
 
 def test_node_chains_losses():

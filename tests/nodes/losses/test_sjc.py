@@ -10,6 +10,8 @@ from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.sds import SDS
 from distill3d.nodes.losses.sjc import SJC, SJCLossNode
+
+from looks import look_at
 from gaussian_prior import ABAR, GaussianPrior
 
 PROMPT = Prompt("red", views="none")
@@ -18,9 +20,9 @@ SAME = dict(guidance=Schedule.of(4.0), t_min=Schedule.of(0.03), t_max=Schedule.o
 
 
 def gradient(loss, seed=1):
-    prepared = loss.prepare(RunContext(torch.device("cpu"), 0, 100, LoadedPriors(torch.device("cpu"))))
+    prepared = loss.prepare(RunContext(torch.device("cpu"), 0, LoadedPriors(torch.device("cpu"))))
     rgb = torch.rand(3, 8, 8, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    prepared(Rendering(rgb=rgb), turntable(3, 0, 3, 40, 8), 5, Streams(seed, 5)).value.backward()
+    prepared(look_at(Rendering(rgb=rgb), turntable(3, 0, 3, 40, 8), 5, Streams(seed, 5))).value.backward()
     return rgb.grad
 
 

@@ -18,6 +18,8 @@ from distill3d.nodes.losses.sds import SDS
 from distill3d.nodes.losses.vsd import VSD, VSDLossNode
 from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
+
+from looks import look_at
 from gaussian_prior import ABAR, GaussianPrior, LoadedGaussian
 from image_scene import picture_recipe
 from loop_parts import Around, StopAt
@@ -73,12 +75,12 @@ class LoadedKnowing(LoadedLearner):
 
 
 def prepared(loss, total=100):
-    return loss.prepare(RunContext(CPU, 0, total, LoadedPriors(CPU)))
+    return loss.prepare(RunContext(CPU, 0, LoadedPriors(CPU)))
 
 
 def gradient(loss, rgb, seed=1):
     rgb = rgb.clone().requires_grad_()
-    prepared(loss)(Rendering(rgb=rgb), CAMERAS, 5, Streams(seed, 5)).value.backward()
+    prepared(loss)(look_at(Rendering(rgb=rgb), CAMERAS, 5, Streams(seed, 5))).value.backward()
     return rgb.grad
 
 
@@ -145,7 +147,7 @@ def test_each_model_gets_the_noise_in_its_own_scaling():
 def test_the_second_model_learns_what_is_rendered():
     loss = prepared(VSD(PRIOR, Learner(), PROMPT, lora_rate=Schedule.of(0.02)), total=200)
     rgb = torch.full((3, 8, 8, 3), 0.35)  # -0.3 in [-1,1]; "red" means 0.6
-    errors = [loss(Rendering(rgb=rgb), CAMERAS, step, Streams(0, step)).log["lora error"].item() for step in range(200)]
+    errors = [loss(look_at(Rendering(rgb=rgb), CAMERAS, step)).log["lora error"].item() for step in range(200)]
     assert loss.lora.adapter["shift"].item() == pytest.approx(-0.9, abs=0.1)
     assert sum(errors[-20:]) < 0.2 * sum(errors[:20])
     assert 0.03 < sum(loss.lora.blind) / 200 < 0.2
@@ -159,7 +161,7 @@ def test_descent_reaches_the_guided_mean_and_stays():
     for step in range(400):
         optimizer.zero_grad()
         optimizer.param_groups[0]["lr"] = 0.01 * (1 - step / 400)
-        loss(Rendering(rgb=rgb), CAMERAS, step, Streams(0, step)).value.backward()
+        loss(look_at(Rendering(rgb=rgb), CAMERAS, step)).value.backward()
         optimizer.step()
     assert abs(rgb.mean().item() - 0.8) < 0.03
 
@@ -167,11 +169,11 @@ def test_descent_reaches_the_guided_mean_and_stays():
 def test_the_rate_follows_its_schedule_and_bad_numbers_change_nothing():
     loss = prepared(VSD(PRIOR, Learner(), PROMPT, lora_rate=Schedule(((0, 0.0), (1, 0.01)))))
     shift = loss.lora.adapter["shift"]
-    loss(Rendering(rgb=picture()), CAMERAS, 0, Streams(0, 0))
+    loss(look_at(Rendering(rgb=picture()), CAMERAS))
     assert shift.item() == 0
-    loss(Rendering(rgb=picture() * float("nan")), CAMERAS, 1, Streams(0, 1))
+    loss(look_at(Rendering(rgb=picture() * float("nan")), CAMERAS, 1, Streams(0, 1)))
     assert shift.item() == 0
-    loss(Rendering(rgb=picture()), CAMERAS, 2, Streams(0, 2))
+    loss(look_at(Rendering(rgb=picture()), CAMERAS, 2, Streams(0, 2)))
     assert abs(shift.item()) == pytest.approx(0.01, rel=0.3)
 
 

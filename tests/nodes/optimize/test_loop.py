@@ -112,8 +112,8 @@ class Fixed(Stateless):
     def prepare(self, context):
         return self
 
-    def __call__(self, rendering, cameras, step, streams):
-        return Term(rendering.rgb.mean() * self.spoil(step), {})
+    def __call__(self, look):
+        return Term(look.rendering.rgb.mean() * self.spoil(look.step), {})
 
 
 def test_bad_gradients_are_skipped_and_counted(tmp_path):

@@ -43,9 +43,10 @@ class Difference(Stateless):
     def __init__(self, target):
         self.target = target
 
-    def __call__(self, rendering, cameras, step, streams):
+    def __call__(self, look):
+        rendering = look.rendering
         with torch.no_grad():
-            wanted = self.target.render(cameras)
+            wanted = self.target.render(look.cameras)
         return Term((rendering.rgb - wanted.rgb).square().mean() + (rendering.opacity - wanted.opacity).square().mean())
 
 

@@ -36,9 +36,9 @@ class Spoilt(Stateless):
     def prepare(self, context):
         return self
 
-    def __call__(self, rendering, cameras, step, streams):
-        value = rendering.rgb.square().mean()
-        return Term(value * (math.nan if self.spoils(step) else 1.0), {"value": value, "step": step})
+    def __call__(self, look):
+        value = look.rendering.rgb.square().mean()
+        return Term(value * (math.nan if self.spoils(look.step) else 1.0), {"value": value, "step": look.step})
 
 
 def finished(folder, spoils, waiting, kind="Adam", steps=40):

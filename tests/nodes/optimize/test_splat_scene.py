@@ -33,9 +33,10 @@ class Likeness(Stateless):
         self.scene = TARGET.build()
         return self
 
-    def __call__(self, rendering, cameras, step, streams):
+    def __call__(self, look):
+        rendering = look.rendering
         with torch.no_grad():
-            wanted = self.scene.render(cameras)
+            wanted = self.scene.render(look.cameras)
         return Term((rendering.rgb - wanted.rgb).square().mean() + (rendering.opacity - wanted.opacity).square().mean())
 
 

@@ -222,7 +222,7 @@ def measure_preparing(nodes, vae, clip):
 def measure_loss(nodes, vae, clip):
     """SDS through the whole prior, as Optimize runs it, and the name of its run."""
     from distill3d.nodes.core.cameras import turntable
-    from distill3d.nodes.core.loss import RunContext
+    from distill3d.nodes.core.loss import Look, RunContext
     from distill3d.nodes.core.prompt import INTERPOLATED, Prompt
     from distill3d.nodes.core.rendering import Rendering
     from distill3d.nodes.core.rng import Streams
@@ -237,8 +237,8 @@ def measure_loss(nodes, vae, clip):
             priors = nodes["LoadedPriors"](CPU)
             with torch.inference_mode(False), torch.enable_grad():
                 rgb = torch.rand(4, 32, 32, 3, generator=torch.Generator().manual_seed(1)).requires_grad_()
-                prepared = loss.prepare(RunContext(CPU, 0, 10, priors))
-                prepared(Rendering(rgb=rgb), turntable(4, 0.2, 3, 0.7, 32), 0, Streams(0, 0)).value.backward()
+                prepared = loss.prepare(RunContext(CPU, 0, priors))
+                prepared(Look(Rendering(rgb=rgb), turntable(4, 0.2, 3, 0.7, 32), 0, 10, Streams(0, 0), None, None)).value.backward()
                 priors.release()
             found[f"{kind} {views}"] = bool(torch.isfinite(rgb.grad).all() and rgb.grad.abs().max() > 0)
             found[f"fingerprint {kind} {views}"] = len(fingerprint(loss))

@@ -18,6 +18,8 @@ from distill3d.nodes.priors.albedo_prior import AlbedoMV, AlbedoPriorNode
 from distill3d.nodes.models.multi_view import relative_camera_vectors
 from distill3d.nodes.priors.sample_prior import sample
 
+from looks import look_at
+
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
@@ -97,8 +99,8 @@ def test_distillation_changes_colours_and_never_the_shape(models, prior, weighti
     given = picture()
     albedo, depth = given[..., :3].clone().requires_grad_(), (2.0 + given[..., 3:]).requires_grad_()
     rendering = Rendering(opacity=torch.full((4, PIXELS, PIXELS, 1), 0.9), albedo=albedo, depth=depth)
-    prepared = loss.prepare(RunContext(CPU, 0, 10, lambda recipe: prior))
-    prepared(rendering, cameras(), 0, Streams(0, 0)).value.backward()
+    prepared = loss.prepare(RunContext(CPU, 0, lambda recipe: prior))
+    prepared(look_at(rendering, cameras())).value.backward()
     assert albedo.grad.isfinite().all() and (albedo.grad.flatten(1).norm(dim=1) > 0).all()
     assert depth.grad is None or not depth.grad.any()
 
@@ -108,13 +110,13 @@ def test_the_gradient_is_that_of_the_published_code(models, prior, monkeypatch):
     chosen = recipe(models)
     fixed = Schedule.of(0.4)
     loss = SDS(chosen, Prompt("red", "b", "none"), Schedule.of(10.0), "x0", fixed, fixed, "albedo and depth", rescaling=0.5)
-    prepared = loss.prepare(RunContext(CPU, 0, 10, lambda recipe: prior))
+    prepared = loss.prepare(RunContext(CPU, 0, lambda recipe: prior))
     albedo, depth = picture()[..., :3].requires_grad_(), 2.0 + picture()[..., 3:]
     rendering = Rendering(opacity=torch.ones(4, PIXELS, PIXELS, 1), albedo=albedo, depth=depth)
     kept = []
     own = prior.encode_image
     monkeypatch.setattr(prior, "encode_image", lambda rgb: kept.append(own(rgb)) or kept[0])
-    term = prepared(rendering, cameras(), 0, Streams(1, 3))
+    term = prepared(look_at(rendering, cameras(), 0, Streams(1, 3)))
     z = kept[0]
     found, = torch.autograd.grad(term.value, z)
     t = torch.full((4,), 400)

@@ -12,10 +12,11 @@ from distill3d.nodes.core.loss import RunContext
 from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDS, Prompt
 from distill3d.nodes.core.rendering import Rendering
-from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.losses.sds import SDS
 from distill3d.nodes.priors import deepfloyd_if
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF, DeepFloydIFPriorNode
+
+from looks import look_at
 
 PROMPTS = ["a red cube, az0 el15", "a blue sphere, back view"]
 T = torch.tensor([620, 35])
@@ -162,11 +163,11 @@ def test_distillation_loads_the_encoder_once_for_all_views(tiny_if, host, monkey
     real = deepfloyd_if.T5Text
     monkeypatch.setattr(deepfloyd_if, "T5Text", lambda *given: loads.append(given) or real(*given))
     recipe = DeepFloydIF(str(tiny_if))
-    context = RunContext(torch.device("cpu"), 0, 3, LoadedPriors(torch.device("cpu")))
+    context = RunContext(torch.device("cpu"), 0, LoadedPriors(torch.device("cpu")))
     losses = [SDS(recipe, Prompt("a red cube", "ugly", views)).prepare(context) for views in (VIEW_WORDS[0], INTERPOLATED)]
     for step in range(3):
         for loss in losses:
-            loss(Rendering(rgb=torch.rand(4, 8, 8, 3)), turntable(4, 25.0 * step, 3, 40, 8), step, Streams(0, step))
+            loss(look_at(Rendering(rgb=torch.rand(4, 8, 8, 3)), turntable(4, 25.0 * step, 3, 40, 8), step))
     assert len(loads) == 1 and not host.warnings
 
 

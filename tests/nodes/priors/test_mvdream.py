@@ -217,6 +217,7 @@ def test_distillation_draws_one_timestep_per_group_and_rescales(models):
     from distill3d.nodes.core.rng import Streams
     from distill3d.nodes.core.schedule import Schedule
     from distill3d.nodes.losses.sds import SDS
+    from looks import look_at
 
     recipe = MVDream(str(models / "sd2.pt"), 4, str(models / "tokenizer"), PIXELS)
     priors = LoadedPriors(CPU)
@@ -225,11 +226,11 @@ def test_distillation_draws_one_timestep_per_group_and_rescales(models):
     own = prior.denoise
     prior.denoise = lambda z_t, t, conditions, cameras: seen.append(t) or own(z_t, t, conditions, cameras)
     loss = SDS(recipe, Prompt("a red re", "b", "none"), Schedule.of(50.0), "x0", rescaling=0.5)
-    prepared = loss.prepare(RunContext(CPU, 0, 10, priors))
+    prepared = loss.prepare(RunContext(CPU, 0, priors))
     rgb = torch.rand(8, PIXELS, PIXELS, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
     streams = Streams(0, 0)
-    term = prepared(Rendering(rgb=rgb, opacity=torch.ones(8, PIXELS, PIXELS, 1)),
-                    MultiViewOrbit().sample(8, PIXELS, PIXELS, 0, 10, streams), 0, streams)
+    term = prepared(look_at(Rendering(rgb=rgb, opacity=torch.ones(8, PIXELS, PIXELS, 1)),
+                            MultiViewOrbit().sample(8, PIXELS, PIXELS, 0, 10, streams), 0, streams))
     term.value.backward()
     assert seen[0].view(2, 4).eq(seen[0][::4, None]).all() and seen[0][0] != seen[0][4]
     assert rgb.grad.isfinite().all() and (rgb.grad.flatten(1).norm(dim=1) > 0).all()

@@ -18,6 +18,8 @@ from distill3d.nodes.priors.normal_depth import NormalDepth, NormalDepthPriorNod
 from distill3d.nodes.models.multi_view import relative_camera_vectors
 from distill3d.nodes.priors.sample_prior import sample
 
+from looks import look_at
+
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
@@ -164,8 +166,8 @@ def test_distillation_pulls_on_normals_and_depth(models, loaded, kind, weighting
     assert loss.wanted == {"opacity", "normal", "depth"}
     eye = cameras(8, side=PIXELS)
     rendering, streams = sphere(PIXELS, eye), Streams(0, 0)
-    prepared = loss.prepare(RunContext(CPU, 0, 10, lambda recipe: loaded[kind]))
-    prepared(rendering, eye, 0, streams).value.backward()
+    prepared = loss.prepare(RunContext(CPU, 0, lambda recipe: loaded[kind]))
+    prepared(look_at(rendering, eye, 0, streams)).value.backward()
     for grad in (rendering.normal.grad, rendering.depth.grad):
         assert grad.isfinite().all() and (grad.flatten(1).norm(dim=1) > 0).all()
 

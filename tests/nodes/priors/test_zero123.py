@@ -11,12 +11,13 @@ from distill3d.nodes.core.loss import RunContext
 from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.prompt import INTERPOLATED, Prompt
 from distill3d.nodes.core.rendering import Rendering
-from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.sds import SDS
 from distill3d.nodes.priors.reference_views import reference_views
 from distill3d.nodes.priors.sample_prior import SamplePriorNode
 from distill3d.nodes.priors.zero123 import Zero123, Zero123PriorNode
+
+from looks import look_at
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
@@ -176,9 +177,9 @@ def test_conditions_are_computed_once(prior, z_t, cameras):
 
 
 def _loss(prior, prompt, cameras, guidance=3.0):
-    context = RunContext(CPU, 0, 10, lambda recipe: prior)
+    context = RunContext(CPU, 0, lambda recipe: prior)
     rgb = torch.rand(2, 64, 64, 3, generator=torch.Generator().manual_seed(2)).requires_grad_()
-    term = SDS(None, prompt, Schedule.of(guidance)).prepare(context)(Rendering(rgb=rgb), cameras, 0, Streams(0, 0))
+    term = SDS(None, prompt, Schedule.of(guidance)).prepare(context)(look_at(Rendering(rgb=rgb), cameras))
     return torch.autograd.grad(term.value, rgb)[0]
 
 
