@@ -1,0 +1,57 @@
+"""DDIM in both directions (Song et al. 2021), for a diffusion model that is known as a denoiser.
+
+x is in the variance-exploding form, x = z + sigma * eps, where DDIM is Euler's method for dx/dsigma = eps(x, sigma)
+(Karras et al. 2022, eq. 3 with s(t) = 1): a step towards more noise is inversion, a step towards less is sampling.
+"""
+from __future__ import annotations
+
+from typing import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..checks import check_shape
+
+Denoise = Callable[[Tensor, float], Tensor]  # x [B,C,h,w] and its noise level -> z0 [B,C,h,w]
+
+
+def ddim_step(x: Tensor, z0: Tensor, sigma: float, next_sigma: float, eta: float = 0.0, noise: Tensor | None = None) -> Tensor:
+    """From noise level sigma > 0 to next_sigma >= 0, either way (Song et al. 2021, eq. 12).
+
+    x, z0   [B,C,h,w] the noisy image and the denoiser's answer to it
+    eta     0: deterministic. On the way down, the share of the ancestral noise (1 is ddpm's, as `ancestral_step`); on the way
+            up, the same share of the variance that the step adds, sqrt(next_sigma^2 - sigma^2). Both keep the noise level
+    noise   [B,C,h,w] standard normal; needed where eta is not 0
+
+    Differentiable in x and z0. Raises ValueError for eta without noise.
+    """
+    eps = (x - z0) / sigma
+    if not eta:
+        return z0 + next_sigma * eps
+    if noise is None:
+        raise ValueError("ddim_step: eta is not 0, so it needs noise")
+    low, high = sorted((sigma, next_sigma))
+    fresh = eta * (high**2 - low**2) ** 0.5 * (low / high if next_sigma < sigma else 1.0)
+    return z0 + max(next_sigma**2 - fresh**2, 0.0) ** 0.5 * eps + fresh * noise
+
+
+@torch.no_grad()
+def invert(z: Tensor, sigmas: Sequence[float], denoise: Denoise, eta: float = 0.0,
+           noises: Sequence[Tensor | None] = ()) -> Tensor:
+    """The noisy image from which a deterministic sampler would come back to z: DDIM inversion of a clean image.
+
+    z        [B,C,h,w] the clean image. It stands for the noisy one at sigmas[0], whose noise is taken to be too weak to see
+    sigmas   rising noise levels, the first > 0. Each step calls the denoiser once, at the level that it leaves
+    denoise  the model, guided or not: guidance of an inversion is the caller's (SDI uses -7.5)
+    noises   one for each step where eta is not 0
+
+    Returns x [B,C,h,w] at sigmas[-1], without gradients; the eps that it holds is (x - denoise(x)) / sigma there.
+    Raises ValueError for levels that do not rise.
+    """
+    check_shape("z", z, "B", "C", "h", "w")
+    if not sigmas or sigmas[0] <= 0 or any(b <= a for a, b in zip(sigmas, sigmas[1:])):
+        raise ValueError(f"invert: noise levels must rise from above 0, got {list(sigmas)}")
+    x = z
+    for step, (sigma, next_sigma) in enumerate(zip(sigmas, sigmas[1:])):
+        x = ddim_step(x, denoise(x, sigma), sigma, next_sigma, eta, noises[step] if eta else None)
+    return x
