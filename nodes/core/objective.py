@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from torch import nn
 
 from .cameras import Cameras
 from .loss import Loss
@@ -14,7 +16,23 @@ from .schedule import Schedule
 class Views(Protocol):
     """What a VIEWS wire carries: a sampler of cameras."""
 
-    def sample(self, batch: int, height: int, width: int, step: int, total: int, streams: Streams) -> Cameras: ...
+    def sample(self, batch: int, height: int, width: int, step: int, total: int, streams: Streams) -> Cameras:
+        """`batch` cameras on the CPU, drawn from `streams`."""
+
+
+@runtime_checkable
+class LearningViews(Views, Protocol):
+    """A VIEWS recipe whose cameras are trained with the scene, such as the poses of photographs.
+
+    The recipe's own `sample` gives the cameras as training begins.
+    """
+
+    def learner(self) -> nn.Module:
+        """A new module, built once per run and moved to the run's device. It has
+
+        sample(...)         as Views has it, but on the module's device and differentiable in its parameters
+        parameter_groups()  its parameters by group, as scenes have it. Optimizer Settings gives the groups their rates
+        """
 
 
 class Lights(Protocol):
@@ -44,6 +62,14 @@ class Objective:
 
     def is_active(self, step: int) -> bool:
         return step >= self.start and (not self.end or step < self.end) and (step - self.start) % self.every == 0
+
+    def size(self, step: int, total: int) -> tuple[int, int]:
+        """Number of views and pixels per side at a step."""
+        return max(1, round(self.batch.at(step, total))), max(1, round(self.resolution.at(step, total)))
+
+    def largest(self) -> tuple[int, int]:
+        """The largest number of views and of pixels per side that the schedules reach."""
+        return max(1, round(self.batch.largest())), max(1, round(self.resolution.largest()))
 
     @property
     def wanted(self) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """A scene: a differentiable picture of parameters. Cameras in, images out."""
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Iterable, Mapping, Protocol, Sequence
 
@@ -40,6 +41,10 @@ class Scene(Protocol):
         """Every trainable parameter once, under one of GROUPS."""
 
 
+# Metadata of fields of a recipe that do not tell its runs apart: what a run measured, and whose kernels compute it.
+UNCOUNTED = {"distill3d": "not in the fingerprint"}
+
+
 class Recipe(Protocol):
     """A small immutable description of a torch module. Building it is the first time anything heavy happens."""
 
@@ -63,8 +68,8 @@ class SceneRecipe:
     background: Recipe
     seed: int = 0
     state: Mapping[str, Tensor] | None = None
-    notes: Mapping[str, Any] | None = None
-    backend: str = "auto"
+    notes: Mapping[str, Any] | None = dataclasses.field(default=None, metadata=UNCOUNTED)
+    backend: str = dataclasses.field(default="auto", metadata=UNCOUNTED)
 
     def build(self, device: str | torch.device = "cpu") -> "nn.Module":
         """A new Scene with its own parameters (the recipe's tensors are copied, never shared)."""

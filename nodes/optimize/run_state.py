@@ -1,89 +1,93 @@
-"""The state of a run on disk: what it takes to go on as if nothing had happened."""
+"""The state of a run on disk: what it takes to continue as if nothing had happened, and in the end its result."""
 from __future__ import annotations
 
-import dataclasses
-import hashlib
+from pathlib import Path
 from typing import Any, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.errors import DistillError
 from ..core.scene import load_state
+from ..core.state import read_state, save_state
+from .step import Training
 
 
-def fingerprint(*parts: Any) -> str:
-    """A short name of a run: equal recipes give equal names, in every process.
+class RunState:
+    """The file of one run. Facts are numbers that JSON holds."""
 
-    Frozen dataclasses, tuples, numbers, strings and tensors count by their content.
-    """
-    digest = hashlib.sha256()
-    _feed(digest, parts)
-    return digest.hexdigest()[:20]
+    def __init__(self, folder: str | Path, fingerprint: str):
+        self.path = Path(folder) / f"{fingerprint}.safetensors"
+
+    def save(self, training: Training, facts: Mapping[str, Any]) -> None:
+        """The tensors of a run that has not ended, written atomically."""
+        save_state(self.path, gather(training), {"fingerprint": self.path.stem, **facts, "finished": False})
+
+    def resume(self, training: Training) -> dict[str, Any] | None:
+        """Puts the saved tensors into `training` and returns the facts; None if there is no file."""
+        if not self.path.is_file():
+            return None
+        tensors, facts = read_state(self.path)
+        scatter(tensors, training)
+        return facts
+
+    def finish(self, training: Training, scene: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Keeps the result, so that later stages resume without repeating this one. The optimiser's tensors are dropped.
+
+        scene  the scene's tensors
+        facts  from `finished_facts`: no times, so that equal runs leave equal bytes
+        """
+        save_state(self.path, {**_above("scene.", scene), **_views(training)}, facts)
+
+    def finished_facts(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """What is known of a run that has ended, beside its tensors."""
+        return {"fingerprint": self.path.stem, **facts, "finished": True}
+
+    def finished(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The scene's tensors and the facts of a run that had ended; None otherwise."""
+        if not self.path.is_file():
+            return None
+        tensors, facts = read_state(self.path)
+        return (_below("scene.", tensors), facts) if facts["finished"] else None
 
 
-def _feed(digest, part: Any) -> None:
-    if isinstance(part, Tensor):
-        digest.update(str((part.dtype, tuple(part.shape))).encode())
-        digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    elif dataclasses.is_dataclass(part) and not isinstance(part, type):
-        digest.update(type(part).__name__.encode())
-        for field in dataclasses.fields(part):
-            # What a run measured (minutes, for one) and whose kernels computed it are no part of what it is.
-            if field.name not in ("notes", "backend"):
-                digest.update(field.name.encode())
-                _feed(digest, getattr(part, field.name))
-    elif isinstance(part, Mapping):
-        for key in sorted(part):
-            digest.update(str(key).encode())
-            _feed(digest, part[key])
-    elif isinstance(part, (tuple, list)):
-        digest.update(b"(")
-        for item in part:
-            _feed(digest, item)
-        digest.update(b")")
-    elif isinstance(part, (set, frozenset)):  # their order differs between processes
-        _feed(digest, sorted(part))
-    else:
-        text = repr(part)
-        if " at 0x" in text:
-            raise TypeError(f"{type(part).__name__} has no stable text: make it a frozen dataclass or give it a __repr__")
-        digest.update(text.encode() + b";")
-
-
-def gather(scene: nn.Module, optimizer: torch.optim.Optimizer, losses: Mapping[str, Any]) -> dict[str, Tensor]:
+def gather(training: Training) -> dict[str, Tensor]:
     """All tensors of a run by name."""
-    tensors = {f"scene.{name}": tensor for name, tensor in scene.state_dict().items()}
-    for index, slots in optimizer.state_dict()["state"].items():
-        for key, value in slots.items():
-            if value is not None:
-                tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
-    for name, loss in losses.items():
-        tensors.update({f"loss.{name}.{key}": value for key, value in loss.state_dict().items()})
+    tensors = _above("scene.", training.scene.state_dict()) | _views(training)
+    for index, slots in training.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in slots.items() if value is not None}
+    for name, loss in training.losses.items():
+        tensors |= _above(f"loss.{name}.", loss.state_dict())
     return tensors
 
 
-def scatter_scene(tensors: Mapping[str, Tensor], scene: nn.Module) -> None:
-    """Puts the scene's part of what `gather` gave back in place. Raises DistillError when it belongs to another scene.
-
-    The scene may have other parameters afterwards (see load_state): its optimiser is built after this."""
-    load_state(scene, _below(tensors, "scene."))
-
-
-def scatter(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, losses: Mapping[str, Any]) -> None:
-    """Puts the rest of what `gather` gave back in place. Raises DistillError when it belongs to another scene."""
-    whole = optimizer.state_dict()
+def scatter(tensors: Mapping[str, Tensor], training: Training) -> None:
+    """Puts the tensors of `gather` in place. Raises DistillError if they belong to a run that was wired differently."""
+    load_state(training.scene, _below("scene.", tensors))
+    for name, views in enumerate(training.views):
+        views.load_state_dict(_below(f"views.{name}.", tensors))
+    training.optimizer = training.new_optimizer()  # the scene may have other parameters now
+    whole = training.optimizer.state_dict()
     slots: dict[int, dict[str, Tensor]] = {}
-    for name, value in _below(tensors, "optimizer.").items():
+    for name, value in _below("optimizer.", tensors).items():
         index, key = name.split(".", 1)
         slots.setdefault(int(index), {})[key] = value
     known = {index for entry in whole["param_groups"] for index in entry["params"]}
     if not set(slots) <= known:
         raise DistillError("Resume: the saved optimiser has other parameters than this scene. Start without resuming.")
-    optimizer.load_state_dict({"state": slots, "param_groups": whole["param_groups"]})
-    for name, loss in losses.items():
-        loss.load_state_dict(_below(tensors, f"loss.{name}."))
+    training.optimizer.load_state_dict({"state": slots, "param_groups": whole["param_groups"]})
+    for name, loss in training.losses.items():
+        loss.load_state_dict(_below(f"loss.{name}.", tensors))
 
 
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _views(training: Training) -> dict[str, Tensor]:
+    return {f"views.{name}.{key}": tensor for name, views in enumerate(training.views)
+            for key, tensor in views.state_dict().items()}
+
+
+def _above(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name[len(prefix):]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

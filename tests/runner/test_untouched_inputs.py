@@ -1,7 +1,7 @@
 """No node changes what it is given: ComfyUI hands the same object to every consumer, and keeps it for later runs."""
 import pytest
 
-from distill3d.nodes.optimize.run_state import fingerprint
+from distill3d.nodes.optimize.fingerprint import fingerprint
 from distill3d.runner import run, schema
 from distill3d.runner.graph import GraphNode, Link, read_graph
 from distill3d.runner.listing import find_workflow

@@ -28,7 +28,7 @@ from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.objective import ObjectiveNode
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
-from distill3d.nodes.optimize.run_state import fingerprint
+from distill3d.nodes.optimize.fingerprint import fingerprint
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
 
 from looks import look_at

@@ -50,7 +50,7 @@ def test_a_loss_compares_with_the_scene_as_the_stage_began(tmp_path):
     assert len({id(scene) for scene in loss.first}) == 1             # built once
     assert torch.equal(loss.first[-1].pixels, began) and not loss.first[-1].pixels.requires_grad
     assert not torch.equal(result.scene.state["pixels"], began)
-    assert all(look.scene is job.scene and look.total == 6 for look in loss.looks)
+    assert all(look.scene is job.training.scene and look.total == 6 for look in loss.looks)
     assert [look.step for look in loss.looks] == list(range(6))
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -82,6 +83,26 @@ def test_finished_run_is_not_repeated_when_resuming(tmp_path):
     host = StopAt(tmp_path, 0)  # would cancel at the first step
     again = run(tmp_path, 30, host=host, resume=True).run()
     assert same(first.scene.state, again.scene.state)
+
+
+def test_a_run_of_before_an_update_resumes_after_a_recipe_got_a_field(tmp_path):
+    """The update appends a field with a default to the class of a recipe."""
+    def updated(made):
+        fields = [(field.name, field.type, field) for field in dataclasses.fields(made)]
+        new = dataclasses.make_dataclass(type(made).__name__, [*fields, ("sharpness", float, dataclasses.field(default=2.0))],
+                                         bases=(type(made),), frozen=True)
+        return new(*(getattr(made, name) for name, *_ in fields))
+
+    recipe, chain, optimizer = picture_recipe(), objectives(), OptimizerSettings(learning_rate=0.02)
+    settings = RunSettings(30, save_every=1e-9)
+    with pytest.raises(Cancelled):
+        Run(recipe, chain, optimizer, settings, StopAt(tmp_path, 17), "7").run()
+    recipe = updated(dataclasses.replace(recipe, renderer=updated(recipe.renderer)))
+    chain = tuple(updated(objective) for objective in chain)
+    host = Host(tmp_path)
+    assert recipe.sharpness == recipe.renderer.sharpness == chain[0].sharpness == 2.0
+    Run(recipe, chain, updated(optimizer), dataclasses.replace(settings, resume=True), host, "7").run()
+    assert "resumed at step 17" in host.warnings[0]
 
 
 def test_another_seed_or_prompt_does_not_resume(tmp_path):

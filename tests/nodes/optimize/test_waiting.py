@@ -23,6 +23,7 @@ from distill3d.nodes.materials.random_background import RandomBackground
 from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
 from distill3d.nodes.optimize.readings import Readings
+from distill3d.nodes.optimize.step import Training
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
 from gaussian_prior import GaussianPrior
 
@@ -88,19 +89,20 @@ def waits_of_a_step(tmp_path, monkeypatch, backend, kind="Adam", step=5, occupan
     chain = (Objective(RandomOrbitViews(), losses, CameraLight(), Schedule.of(2), Schedule.of(8)),)
     job = Run(scene, chain, OptimizerSettings(kind, clip=1.0), RunSettings(20, save_every=0), Host(tmp_path), "7")
     job.waiting = 1
-    advance, found = job._advance, set()
+    advance, found = Training.step, set()
 
-    def watched(index):
+    def watched(training, index):
         if index != step:
-            return advance(index)
+            return advance(training, index)
         with reads(monkeypatch) as files:
-            result = advance(index)
+            result = advance(training, index)
             Readings().send(index, *result)
         found.update(files)
         return result
 
-    job._advance = watched
-    job.run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Training, "step", watched)
+        job.run()
     return found
 
 

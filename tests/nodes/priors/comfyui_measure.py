@@ -227,7 +227,7 @@ def measure_loss(nodes, vae, clip):
     from distill3d.nodes.core.rendering import Rendering
     from distill3d.nodes.core.rng import Streams
     from distill3d.nodes.losses.sds import SDS
-    from distill3d.nodes.optimize.run_state import fingerprint
+    from distill3d.nodes.optimize.fingerprint import fingerprint
 
     found = {}
     for kind in ("eps", "flow"):

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from distill3d.nodes.optimize.run_state import fingerprint
+from distill3d.nodes.optimize.fingerprint import fingerprint
 from distill3d.nodes.priors.model_content import Sockets
 from distill3d.nodes.priors.model_prior import ModelPriorRecipe
 from torch.nn import Conv2d

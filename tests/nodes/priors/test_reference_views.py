@@ -6,7 +6,7 @@ import pytest
 import torch
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.optimize.run_state import _feed
+from distill3d.nodes.optimize.fingerprint import _feed
 from distill3d.nodes.priors.reference_views import ReferenceViews, has_white_border, reference_views
 
 NAME = "Zero123 Prior"

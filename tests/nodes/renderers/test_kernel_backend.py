@@ -10,7 +10,7 @@ from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.fields.voxel_volume import VoxelVolume
 from distill3d.nodes.materials.albedo import Albedo
 from distill3d.nodes.materials.solid_background import SolidBackground
-from distill3d.nodes.optimize.run_state import fingerprint
+from distill3d.nodes.optimize.fingerprint import fingerprint
 from distill3d.nodes.renderers import volume_scene
 from distill3d.nodes.renderers.kernel_backend import KernelBackendNode, with_backend
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
