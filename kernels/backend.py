@@ -19,11 +19,13 @@ VARIABLE = "DISTILL3D_BACKEND"
 REFERENCE = "torch"
 BACKENDS = (REFERENCE, "warp", "gsplat", "nvdiffrast")
 CHOICES = ("auto", *BACKENDS)
+FAILED = "its self-test failed"
 
 _log = logging.getLogger(__name__)
 _registry: dict[str, dict[str, tuple[Callable, Callable, Callable | None]]] = {}
 _reasons: dict[tuple[str, str], str] = {}
 _verdicts: dict[tuple[str, str, str], str | None] = {}
+_ran: dict[str, str] = {}
 _lock = threading.RLock()
 _preferred: ContextVar[str] = ContextVar("distill3d_backend", default="auto")
 
@@ -74,15 +76,21 @@ def pick(op: str, device: torch.device, dtype: torch.dtype) -> str:
     """
     wanted = os.environ.get(VARIABLE, "").strip() or _preferred.get()
     _check(wanted, VARIABLE)
+    _ran[op] = name = _pick(op, wanted, torch.device(device), dtype)
+    return name
+
+
+def _pick(op: str, wanted: str, device: torch.device, dtype: torch.dtype) -> str:
     if wanted == REFERENCE:
         return REFERENCE
     fast = [name for name in _registry.get(op, {}) if name != REFERENCE]
     for name in fast if wanted == "auto" else [wanted]:
-        reason = _why_not(op, name, torch.device(device), dtype)
+        reason = _why_not(op, name, device, dtype)
         if reason is None:
             _reasons.pop((op, name), None)
             return name
-        _keep(op, name, reason, logging.INFO if wanted == "auto" else logging.WARNING)
+        expected = wanted == "auto" and not reason.startswith(FAILED)  # a package that is not installed, mostly
+        _keep(op, name, reason, logging.INFO if expected else logging.WARNING)
     return REFERENCE
 
 
@@ -97,6 +105,16 @@ def implementation(op: str, device: torch.device, dtype: torch.dtype) -> Callabl
 def reasons() -> dict[tuple[str, str], str]:
     """(op, backend) -> why that backend was passed over when it was last asked for."""
     return dict(_reasons)
+
+
+def ran() -> dict[str, str]:
+    """op -> the backend that ran it last, of the ops that were run in this process."""
+    return dict(_ran)
+
+
+def failures() -> dict[tuple[str, str], str]:
+    """Those of `reasons` that are failures: the backend is installed and its self-test did not pass."""
+    return {key: reason for key, reason in reasons().items() if reason.startswith(FAILED)}
 
 
 def expect_close(name: str, found: torch.Tensor, wanted: torch.Tensor, tolerance: float = 1e-4) -> None:
@@ -136,7 +154,7 @@ def _verdict(op: str, name: str, device: torch.device, self_test: Callable[[torc
                         self_test(device)
                     _verdicts[key] = None
                 except Exception as error:  # whatever a compiler or a driver raises is the reason
-                    _verdicts[key] = f"its self-test failed: {_causes(error)}"
+                    _verdicts[key] = f"{FAILED}: {_causes(error)}"
     return _verdicts[key]
 
 

@@ -1,12 +1,14 @@
 """How kernels written for NVIDIA Warp are run on torch's tensors: one source for processors and CUDA, no compiler to install.
 
 Files named *_warp.py hold such kernels. They import warp when they are loaded, so nothing may import them before it is
-about to run them. Warp compiles a file when one of its kernels first runs and keeps the result in its own cache folder.
+about to run them. Warp compiles a file when one of its kernels first runs and keeps the result in its own cache folder, under
+the name that the file takes from `kernel_module`.
 """
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -55,6 +57,26 @@ def _native_silence() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(nowhere)
         os.close(kept)
+
+
+def kernel_module(name: str) -> str:
+    """The name for a file of kernels, to be assigned to its `__name__` before its first kernel: "distill3d_encode_hash_grid_warp".
+
+    name  the file's `__name__`, which begins with the name that the pack was imported under
+
+    Warp names a folder of its cache after the module that defines a kernel. ComfyUI imports a pack under the absolute path of
+    its folder, and that is no name for a folder: separators (on Windows a drive letter too) would nest or forbid it. The name
+    given here does not depend on how the pack is imported, so that ComfyUI and the command line share compiled kernels. Where
+    two copies of the pack are loaded in one process, the later one gets a number: Warp would merge modules of equal names.
+    The file stands under the name in sys.modules, where Warp and inspect look for a module's loader and source.
+    """
+    file = sys.modules[name]
+    plain = "distill3d_" + name.removeprefix(__package__ + ".").replace(".", "_")
+    given, copies = plain, 1
+    while sys.modules.setdefault(given, file) is not file:
+        copies += 1
+        given = f"{plain}_{copies}"
+    return given
 
 
 def launch(kernel: Any, size: int, arguments: Sequence[Any], device: torch.device) -> None:

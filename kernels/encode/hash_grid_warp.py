@@ -9,9 +9,10 @@ from functools import lru_cache
 import torch
 import warp as wp
 
-from ..warp_runtime import in_parallel, launch
+from ..warp_runtime import in_parallel, kernel_module, launch
 from . import hash_grid as reference
 
+__name__ = kernel_module(__name__)
 wp.set_module_options({"enable_backward": False, "optimization_level": 3})
 
 # Each task is `per` points of a level. A processor waits for memory most of the time, so it asks for the rows of a batch of

@@ -6,9 +6,10 @@ fused with sums, here and in the reference, so that the two edge functions of a 
 import torch
 import warp as wp
 
-from ..warp_runtime import launch
+from ..warp_runtime import kernel_module, launch
 from .triangle_ids import SLACK
 
+__name__ = kernel_module(__name__)
 wp.set_module_options({"enable_backward": False, "optimization_level": 3, "fuse_fp": False,
                        "cpu_compiler_flags": "-march=native -ffp-contract=off"})
 

@@ -3,9 +3,10 @@ there and in all views on the way back, so that nothing is written to twice."""
 import torch
 import warp as wp
 
-from ..warp_runtime import in_parallel, launch
+from ..warp_runtime import in_parallel, kernel_module, launch
 from .project import DARKEST, FRUSTUM, LOW_PASS
 
+__name__ = kernel_module(__name__)
 wp.set_module_options({"enable_backward": False, "optimization_level": 3})
 
 WORK = 4              # what a Gaussian costs in a view, as in_parallel counts

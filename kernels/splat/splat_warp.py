@@ -8,10 +8,11 @@ each pair of a tile and a Gaussian, and the rows are added in a fixed order: res
 import torch
 import warp as wp
 
-from ..warp_runtime import in_parallel, launch
+from ..warp_runtime import in_parallel, kernel_module, launch
 from .project import DARKEST
 from .tiles import Tiles
 
+__name__ = kernel_module(__name__)
 wp.set_module_options({"enable_backward": False, "optimization_level": 3,
                        "cpu_compiler_flags": "-march=native -ffp-contract=fast"})
 

@@ -3,8 +3,9 @@ nothing depends on the order of tasks."""
 import torch
 import warp as wp
 
-from ..warp_runtime import in_parallel, launch
+from ..warp_runtime import in_parallel, kernel_module, launch
 
+__name__ = kernel_module(__name__)
 wp.set_module_options({"enable_backward": False, "optimization_level": 3})
 
 _FORWARD = """

@@ -3,8 +3,9 @@ once to write them. Products are not fused with sums, so that a sample falls int
 import torch
 import warp as wp
 
-from ..warp_runtime import in_parallel, launch
+from ..warp_runtime import in_parallel, kernel_module, launch
 
+__name__ = kernel_module(__name__)
 wp.set_module_options({"enable_backward": False, "optimization_level": 3, "fuse_fp": False,
                        "cpu_compiler_flags": "-march=native -ffp-contract=off"})
 

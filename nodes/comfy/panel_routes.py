@@ -11,6 +11,7 @@ from typing import Mapping
 
 from torch import Tensor
 
+from ...kernels import backend
 from . import Progress, host
 from . import panel
 from .panel import Panel, Panels
@@ -94,6 +95,7 @@ def register_routes() -> None:
     runs. Answers 409 when that node does not run, 400 to a broken request.
     POST /distill3d/panels {"page": client id, "on": bool} says whether a page shows panels.
     GET /distill3d/panels?workflow=id gives the last runs of its nodes; ?run=id&node=id that run of a node.
+    GET /distill3d/kernels gives the backend that ran each op last, and why others were passed over, by "op backend".
     """
     from aiohttp import web
     from comfy_execution.progress import NodeState, get_progress_state
@@ -129,6 +131,11 @@ def register_routes() -> None:
             return web.json_response({"error": 'Send a JSON object: {"page": client id, "on": true or false}.'}, status=400)
         (_panels.pages.add if body["on"] else _panels.pages.discard)(body["page"])
         return web.json_response({"ok": True})
+
+    @routes.get("/distill3d/kernels")
+    async def kernels(request):
+        return web.json_response({"ran": backend.ran(), "reasons": {" ".join(key): reason
+                                                                    for key, reason in backend.reasons().items()}})
 
     @routes.get("/distill3d/panels")
     async def fetch(request):

@@ -6,6 +6,8 @@ from typing import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ...kernels import backend
+
 
 class Health:
     """Counts steps with non-finite gradients and watches the opacity.
@@ -56,6 +58,12 @@ class Health:
         elif self.opacity > 0.995:
             self._tell("opaque", f"Optimize: the scene fills every picture (opacity {self.opacity:.3f} at step {step}). "
                                  "Raise the weight of the Sparsity Loss or move the cameras back.")
+
+    def see_kernels(self) -> None:
+        """Warns where a backend is installed and does not work: call it when every kernel has run once."""
+        for (op, name), reason in backend.failures().items():
+            self._tell(f"{op} {name}", f'Optimize: the backend "{name}" of {op} is installed and does not work, so PyTorch '
+                                       f"runs it, several times slower ({reason}).")
 
     def _tell(self, name: str, text: str) -> None:
         if name not in self._told:

@@ -98,6 +98,8 @@ class Run:
                     speed = (self.step + 1 - first) / max(time.monotonic() - started, 1e-9)
                     preview.show(self.step, progress, speed, self.facts)
                 self.step += 1
+                if self.step == first + 1:
+                    self.health.see_kernels()
                 self.seconds = before + time.monotonic() - started
                 if settings.save_every and time.monotonic() - saved > settings.save_every and self.step < total:
                     self._save()

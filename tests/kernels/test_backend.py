@@ -15,6 +15,7 @@ def clean(monkeypatch):
     monkeypatch.setattr(backend, "_registry", {})
     monkeypatch.setattr(backend, "_reasons", {})
     monkeypatch.setattr(backend, "_verdicts", {})
+    monkeypatch.setattr(backend, "_ran", {})
     monkeypatch.delenv(backend.VARIABLE, raising=False)
 
 
@@ -129,3 +130,23 @@ def test_expect_close_catches_what_a_self_test_should():
     for wrong in wanted + 1e-3, wanted * torch.nan, wanted[:1]:
         with pytest.raises(ArithmeticError, match="sum"):
             backend.expect_close("sum", wrong, wanted)
+
+
+def test_a_failed_self_test_is_told_even_where_nobody_asked_for_the_backend(caplog):
+    def broken(device):
+        raise OSError("no folder to compile in")
+
+    backend.register("op", "gsplat", None, lambda device, dtype: "not installed")
+    backend.register("op", "warp", None, self_test=broken)
+    with caplog.at_level(logging.WARNING):
+        assert backend.pick("op", CPU, torch.float32) == "torch"
+    assert len(caplog.records) == 1 and "no folder" in caplog.text
+    assert list(backend.failures()) == [("op", "warp")] and "no folder" in backend.failures()["op", "warp"]
+
+
+def test_it_keeps_what_ran():
+    backend.register("fast", "warp", None)
+    backend.register("slow", "warp", None, lambda device, dtype: "not here")
+    for op in "fast", "slow":
+        backend.pick(op, CPU, torch.float32)
+    assert backend.ran() == {"fast": "warp", "slow": "torch"}

@@ -106,6 +106,16 @@ def test_an_interrupted_run_does_not_spoil_the_next(server):
     assert server.run(prompt)["outputs"]
 
 
+def test_warp_runs_every_op(server):
+    """The host imports a pack under the path of its folder, which Warp would make folders of its cache of."""
+    for name in "magic3d", "dreamgaussian":  # volumes and meshes, Gaussians
+        server.run(small(name))
+    found = server.request("/distill3d/kernels")[1]
+    assert set(found["ran"]) == {"composite", "encode_hash_grid", "march_rays", "project_gaussians", "splat", "triangle_ids"}
+    assert set(found["ran"].values()) == {"warp"}, found["reasons"]
+    assert not any("failed" in reason for reason in found["reasons"].values())
+
+
 @pytest.mark.parametrize("body", [b"no JSON", b"[1]"])
 def test_a_broken_request_is_answered(server, body):
     assert server.request("/distill3d/finish", body)[0] == 400

@@ -2,6 +2,7 @@
 import sys
 import types
 
+import foreign_pack
 import pytest
 import torch
 
@@ -44,6 +45,12 @@ def test_its_picture_is_turned_over(nvdiffrast):
 
 def test_it_passes_the_test_before_first_use(nvdiffrast):
     triangle_ids_module._compare(torch.device("cpu"), triangle_ids_module._by_nvdiffrast, 0)
+
+
+def test_it_passes_in_a_pack_that_is_named_by_a_path(nvdiffrast, monkeypatch):
+    pack = foreign_pack.load_for(monkeypatch, "/opt/ComfyUI/custom_nodes/distill3d", "raster.triangle_ids")
+    pack._compare(torch.device("cpu"), pack._by_nvdiffrast, 0)
+    assert nvdiffrast and pack is not triangle_ids_module
 
 
 def test_where_it_cannot_be_used():

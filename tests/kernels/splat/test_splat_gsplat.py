@@ -2,6 +2,7 @@
 import sys
 import types
 
+import foreign_pack
 import pytest
 import torch
 
@@ -54,6 +55,12 @@ def gsplat(monkeypatch):
 def test_it_passes_the_test_before_first_use(gsplat):
     splat_module._self_test(torch.device("cpu"), splat_module._by_gsplat)
     assert gsplat == [2]
+
+
+def test_it_passes_in_a_pack_that_is_named_by_a_path(gsplat, monkeypatch):
+    pack = foreign_pack.load_for(monkeypatch, "/opt/ComfyUI/custom_nodes/distill3d", "splat.splat")
+    pack._self_test(torch.device("cpu"), pack._by_gsplat)
+    assert gsplat == [2] and pack is not splat_module
 
 
 @pytest.mark.parametrize("features, channels", [(3, [4]), (6, [8]), (33, [32, 2])])
