@@ -1,18 +1,82 @@
-"""What fields answer: volumes at points of space, surfaces as triangles."""
+"""What fields answer: volumes at points of space, surfaces as triangles, Gaussians as a cloud.
+
+A FIELD wire carries a recipe; recipe.build(channels=C) gives a Field with C features for the material.
+
+Symbols: N points, V vertices, F faces, C channels, K harmonics. World: right-handed, z up, front = +x.
+"""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, Sequence
+from typing import ClassVar, Mapping, Sequence
 
 from torch import Tensor, nn
 
 from .rng import Streams
 
 
+@dataclass(frozen=True)
+class Replacement:
+    """A parameter that took the place of another of the same group during training, with another number of rows.
+
+    rows  [N] int64: the row of `old` that each row of `new` continues, or -1 for a row that begins anew. The optimiser's
+          averages move the same way
+    """
+
+    new: nn.Parameter
+    old: nn.Parameter
+    rows: Tensor
+
+
+class Field(nn.Module):
+    """Base of all fields: states what a field is and can do. Subclasses override what differs.
+
+    bounds        [2,3] lowest and highest corner of what can hold matter, world units
+    is_volume     answers density and features at points (VolumeField)
+    has_distance  is a volume with a signed distance (SignedDistanceField)
+    is_gaussian   is a cloud of Gaussians (GaussianField)
+    is_surface    is a mesh of triangles (SurfaceField)
+    groups        every name that `parameter_groups` can have, for the tooltip of the node
+    """
+
+    bounds: Tensor
+    is_volume: ClassVar[bool] = False
+    has_distance: ClassVar[bool] = False
+    is_gaussian: ClassVar[bool] = False
+    is_surface: ClassVar[bool] = False
+    groups: ClassVar[tuple[str, ...]] = ()
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Every trainable parameter once, by the group under which Optimizer Settings gives it a learning rate."""
+        raise NotImplementedError
+
+    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
+        """Called before each step of training: active levels, densification, subdivision. Returns the parameters that were
+        replaced in it, mostly none."""
+        return ()
+
+    def resize_like(self, state: Mapping[str, Tensor]) -> None:
+        """Takes on the sizes of a saved state's tensors, whose names are those of this field's state_dict. Only for fields
+        whose tensors change size in training; their parameters may be other objects afterwards."""
+
+    def begin_with(self, material: nn.Module) -> None:
+        """Called once when a scene is built from its recipe. A field that begins as a painted object asks the material which
+        features show its colours."""
+
+    def color_grid(self):
+        """A recipe of a feature grid that shows this field's colours, for a new field; None: the colours are in no grid."""
+        return None
+
+
 @dataclass
 class FieldOutput:
-    """density [N] >= 0, 1/length; features [N,C] before the material's activation; normal [N,3] unit or None; of a signed
-    distance also sdf [N], negative inside, and with normals its gradient [N,3]."""
+    """What a volume answers at N points.
+
+    density   [N] >= 0, 1/length
+    features  [N,C] before the material's activation
+    normal    [N,3] unit, or None
+    sdf       [N] world units, negative inside; of a signed distance only
+    gradient  [N,3] of the signed distance, where normals were asked for
+    """
 
     density: Tensor
     features: Tensor
@@ -21,46 +85,40 @@ class FieldOutput:
     gradient: Tensor | None = None
 
 
-class VolumeField(Protocol):
-    """A torch module over world points. bounds [2,3]; wants_variance: integrated encodings ask for [N,3] variances."""
+class VolumeField(Field):
+    """Density and features at world points.
 
-    bounds: Tensor
-    wants_variance: bool
-
-    def density(self, x: Tensor) -> Tensor: ...
-
-    def __call__(self, x: Tensor, variance: Tensor | None = None, normals: bool = False) -> FieldOutput: ...
-
-    def update(self, step: int, total: int) -> None: ...
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]: ...
-
-
-class SignedDistanceField(VolumeField, Protocol):
-    """A volume whose surface is where sdf [N], world units, negative inside, is 0. sharpness [] > 0, 1/length: the surface is
-    about its inverse thick. Its density is that of kernels.volume.neus.opaque_density."""
-
-    sharpness: Tensor
-
-    def sdf(self, x: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """A parameter that took the place of another of the same group during training, with rows of its own.
-
-    rows  [N] int64: the row of `old` that each row of `new` goes on from, -1 where it begins anew. An optimiser's averages go
-          the same way
+    wants_variance  forward takes the variance [N,3] of each point (integrated encodings)
     """
 
-    new: nn.Parameter
-    old: nn.Parameter
-    rows: Tensor
+    is_volume = True
+    wants_variance: bool = False
+
+    def density(self, x: Tensor) -> Tensor:
+        """[N] >= 0, 1/length, at x [N,3]."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, variance: Tensor | None = None, normals: bool = False) -> FieldOutput:
+        raise NotImplementedError
+
+
+class SignedDistanceField(VolumeField):
+    """A volume whose surface is the zero level of a signed distance. Its density is kernels.volume.neus.opaque_density.
+
+    sharpness  [] > 0, 1/length: the surface is about 1 / sharpness thick
+    """
+
+    has_distance = True
+    sharpness: Tensor
+
+    def sdf(self, x: Tensor) -> Tensor:
+        """[N] world units, negative inside, at x [N,3]."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Splat:
-    """N Gaussians as they are seen, right-handed, z up, front = +x, like everything inside the pack.
+    """N Gaussians as they are seen.
 
     positions  [N,3]    world units
     rotations  [N,4]    quaternions wxyz of any length but 0: columns of the rotation are the axes
@@ -80,31 +138,30 @@ class Splat:
         return len(self.positions)
 
 
-class GaussianField(VolumeField, Protocol):
-    """A torch module of 3D Gaussians. Asked as a volume, it answers with their density, whose surface looks like them."""
+class GaussianField(VolumeField):
+    """3D Gaussians. As a volume it answers with their density, whose surface looks like them.
+
+    radius  of the ball around the origin that holds what can be seen, world units
+    """
+
+    is_gaussian = True
+    radius: float
 
     def splat(self) -> Splat:
-        """As it is now, differentiable."""
+        """The Gaussians as they are now, differentiable."""
+        raise NotImplementedError
 
     def watch(self, gradient: Tensor, radii: Tensor) -> None:
         """Called in each backward pass, for densification.
 
-        gradient  [B,N,2] of each view's own loss to the places in its picture, whose width and height are 2 long
-        radii     [B,N] pixels, 0 where a Gaussian is not seen
+        gradient  [B,N,2] of each view's own loss by the projected centers, in units of half a picture
+        radii     [B,N] pixels, 0 for a Gaussian that is not seen
         """
-
-    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
-        """See SurfaceField.update."""
-
-
-def has_distance(field: nn.Module) -> bool:
-    """Whether the field is a SignedDistanceField."""
-    return callable(getattr(field, "sdf", None))
 
 
 @dataclass
 class Surface:
-    """Triangles at one moment of training, in the pack's world (z up, front = +x).
+    """Triangles at one moment of training.
 
     vertices  [V,3] world units, differentiable
     faces     [F,3] int64, counter-clockwise seen from outside
@@ -119,23 +176,25 @@ class Surface:
     faces_uv: Tensor | None = None
 
 
-class SurfaceField(Protocol):
-    """A torch module that is a triangle mesh with features on it. bounds [2,3]. One that begins as a painted object has
-    begin_with(material), called when the scene is built, and asks the material which features show its colours."""
+class SurfaceField(Field):
+    """A triangle mesh with features on it."""
 
-    bounds: Tensor
+    is_surface = True
 
-    def surface(self) -> Surface: ...
+    def surface(self) -> Surface:
+        """The triangles as they are now, differentiable."""
+        raise NotImplementedError
 
     def features(self, position: Tensor, uv: Tensor | None = None, footprint: Tensor | None = None) -> Tensor:
         """Features [N,C] before the material's activation, at points on the surface.
 
         position   [N,3] world
-        uv         [N,2], where the surface has them
+        uv         [N,2], if the surface has them
         footprint  [N] width of a pixel in units of uv, for filtering, or None
         """
+        raise NotImplementedError
 
-    def update(self, step: int, total: int) -> Sequence[Replacement]:
-        """Called before each step. The parameters that took others' places, as in a subdivision; mostly none."""
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]: ...
+def groups_text(groups: Sequence[str]) -> str:
+    """For tooltips of nodes: the parameter groups that Optimizer Settings can give rates."""
+    return f"Groups for Optimizer Settings: {', '.join(groups)}." if groups else ""

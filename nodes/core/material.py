@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -10,38 +10,65 @@ from .rendering import Light
 from .rng import Streams
 
 
-class Material(Protocol):
-    """A torch module. channels: how many features it wants of the field."""
+class Material(nn.Module):
+    """Base of all materials.
+
+    channels  how many features it wants of the field
+    groups    every name that `parameter_groups` can have, for the tooltip of the node
+    """
 
     channels: int
+    groups: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(self, features: Tensor, normal: Tensor | None, position: Tensor, light: Light | None,
-                 mode: str, direction: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Colour and albedo, [N,3] each. A light has one row for each point; direction [N,3] is that of the view. In mode
-        "albedo" neither is needed."""
+    def forward(self, features: Tensor, normal: Tensor | None, position: Tensor, light: Light | None,
+                mode: str, direction: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Colour and albedo, [N,3] each. A light has one row for each point; direction [N,3] is that of the view. Mode
+        "albedo" needs neither."""
+        raise NotImplementedError
 
     def features_of(self, albedo: Tensor) -> Tensor:
         """Features [...,channels] that show albedo [...,3] in [0,1], for fields that begin as a painted object."""
-
-    def draw_mode(self, step: int, total: int, streams: Streams) -> str: ...
-
-    def needs_normal(self, mode: str) -> bool: ...
-
-    def needs_light(self, mode: str) -> bool: ...
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]: ...
-
-
-class PhysicalMaterial(Material, Protocol):
-    """A material that is more than a colour. One without `textures` is matt and keeps the surface's own normals."""
+        raise NotImplementedError
 
     def textures(self, features: Tensor, normal: Tensor) -> dict[str, Tensor]:
-        """What a GLB stores of these points besides the albedo, from features [N,C] and unit world normals [N,3].
+        """What a GLB stores of these points besides the albedo, from features [N,C] and unit world normals [N,3]. Nothing:
+        the material is matt and keeps the normals of the surface.
 
         metallic   [N,1] in [0,1]
         roughness  [N,1] in [0,1], glTF's perceptual one
         normal     [N,3] unit, world space, the bump applied; left out by materials without bumps
         """
+        return {}
+
+    def draw_mode(self, step: int, total: int, streams: Streams) -> str:
+        """The mode of a step of training."""
+        raise NotImplementedError
+
+    def needs_normal(self, mode: str) -> bool:
+        raise NotImplementedError
+
+    def needs_light(self, mode: str) -> bool:
+        raise NotImplementedError
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {}
+
+
+class Background(nn.Module):
+    """Base of all backgrounds.
+
+    groups  every name that `parameter_groups` can have, for the tooltip of the node
+    """
+
+    groups: ClassVar[tuple[str, ...]] = ()
+
+    def forward(self, directions: Tensor, streams: Streams | None = None) -> Tensor:
+        """rgb [B,H,W,3] of unit directions [B,H,W,3]. streams: of a step of training, for random backgrounds; None: a still
+        picture."""
+        raise NotImplementedError
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {}
 
 
 def own_features(albedo: Tensor) -> Tensor:
@@ -60,7 +87,7 @@ class OwnColor:
         return OwnColorModule()
 
 
-class OwnColorModule(nn.Module):
+class OwnColorModule(Material):
     """A Material without parameters: neither light nor direction change what a point shows."""
 
     channels = 3
@@ -81,6 +108,3 @@ class OwnColorModule(nn.Module):
 
     def needs_light(self, mode: str) -> bool:
         return False
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        return {}

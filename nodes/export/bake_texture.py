@@ -18,7 +18,7 @@ from ..core.scene import SceneRecipe
 from ..surface.color import check_volume, surface_color
 from ..core.tick import Tick, no_tick
 from ..assets.core_mesh import from_core, to_core
-from .surface_scene import is_surface, look_at
+from .surface_scene import look_at
 
 NAME = "Bake Texture"
 # Degrees by which the scene's normals may differ from the mesh's without a normal map.
@@ -68,7 +68,7 @@ def _bake(mesh: Mesh, scene: nn.Module, size: int, padding: int, tick: Tick) -> 
     def partly(share: float) -> None:
         tick(0.1 + 0.75 * share)
 
-    if is_surface(scene):
+    if scene.is_surface:
         known, look = look_at(scene, position, NAME, partly)
         texel = texel[known]
         found = {"texture": look.albedo, "metallic_roughness": look.metallic_roughness,

@@ -14,7 +14,6 @@ from ...kernels.surface.shell import fill_interior
 from ...kernels.surface.smooth import taubin_smooth
 from ..comfy import SCENE, Node, host, host_tick, io
 from ..surface.density_grid import check_surface, choose_threshold, sample_inside
-from ..core.field import has_distance
 from ..assets.mesh import Mesh, smooth_normals, weld
 from ..core.scene import SceneRecipe
 from ..surface.silhouette import Views, scene_views, silhouette_iou
@@ -22,7 +21,7 @@ from ..surface.color import check_volume, surface_color
 from ..core.tick import Tick, no_tick
 from ..assets.core_mesh import to_core
 from .render_mesh import render_mesh
-from .surface_scene import is_surface, surface_mesh
+from .surface_scene import surface_mesh
 
 NAME = "Extract Mesh"
 PREVIEW_ZOOM = 3
@@ -68,7 +67,7 @@ def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 
     """
     with torch.inference_mode(False), torch.no_grad():
         scene = recipe.build(device)
-        if is_surface(scene):
+        if scene.is_surface:
             mesh, found, kept = surface_mesh(scene, NAME, smallest, colors)
             views = scene_views(scene, tick=lambda share: tick(0.2 + 0.6 * share))
             threshold, promised = 0.0, 1.0 if kept < found else None
@@ -82,7 +81,7 @@ def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 
             if threshold == 0:
                 threshold, promised = choose_threshold(scene.field, values, bounds, views, recipe, NAME)
             check_surface(scene.field, values, threshold, recipe, NAME)
-            source = "the signed distance's zero" if has_distance(scene.field) and not threshold else f"threshold {threshold:.4g}"
+            source = "the signed distance's zero" if scene.has_distance and not threshold else f"threshold {threshold:.4g}"
             tick(0.7)
             mesh, found, kept = _volume_mesh(values, bounds, threshold, smallest, smoothing)
             if colors:

@@ -54,9 +54,9 @@ def scene_to_splat(recipe: SceneRecipe, count: int = 100_000, resolution: int = 
     """Core's SPLAT of a scene: of its own Gaussians where it is made of them, otherwise of `surface_points`. size: standard
     deviation of a disc, in distances between neighbours. The numbers count only for discs."""
     with torch.inference_mode(False), torch.no_grad():
-        field = recipe.build().field
-        if hasattr(field, "splat"):
-            return to_core(field.splat(), NAME)
+        scene = recipe.build()
+        if scene.is_gaussian:
+            return to_core(scene.field.splat(), NAME)
     found = surface_points(recipe, count, resolution, threshold, device, tick)
     return to_core(discs(found.points, found.normals, found.colors, size * found.spacing), NAME)
 

@@ -30,10 +30,6 @@ class Look:
     normal: Tensor
 
 
-def is_surface(scene: nn.Module) -> bool:
-    return callable(getattr(getattr(scene, "field", None), "surface", None))
-
-
 def triangles_of(scene: nn.Module, node: str) -> Surface:
     """The scene's surface, detached. Raises DistillError, beginning with `node`, when it is empty or not finite."""
     surface = scene.field.surface()
@@ -107,7 +103,7 @@ def _components(faces: Tensor) -> int:
 def _look(scene: nn.Module, position: Tensor, uv: Tensor | None, normal: Tensor) -> Look:
     features = scene.field.features(position, uv)
     _, albedo = scene.material(features, normal, position, None, "albedo")
-    maps = scene.material.textures(features, normal) if hasattr(scene.material, "textures") else {}
+    maps = scene.material.textures(features, normal)
     packed = None
     if "roughness" in maps:
         packed = torch.cat([torch.zeros_like(maps["roughness"]), maps["roughness"], maps["metallic"]], 1).clamp(0, 1)

@@ -10,7 +10,7 @@ from torch.nn import Linear
 from ...kernels.volume.normals import analytic_normals, finite_difference_normals
 from ..comfy import io
 from ..core.errors import DistillError
-from ..core.field import FieldOutput
+from ..core.field import FieldOutput, VolumeField
 from .initial import InitialDensity, cube, initial_inputs, radius_input
 
 NORMALS = ("analytic", "finite difference")
@@ -38,14 +38,13 @@ class VolumeSettings:
             raise DistillError(f"Epsilon must be positive, got {self.epsilon}.")
 
 
-class EncodedVolume(nn.Module):
+class EncodedVolume(VolumeField):
     """Density and features at world points.
 
     A subclass sets density_head and feature_head (modules from the encoding's width to 1 and to C) and defines
     `encode(x, variance)` [N,E] and `parameter_groups`. Differentiable in parameters and x; twice in analytic normals.
     """
 
-    wants_variance = False
     density_head: nn.Module
     feature_head: nn.Module
 
@@ -71,9 +70,6 @@ class EncodedVolume(nn.Module):
             _, normal = finite_difference_normals(self.density, x, self.settings.epsilon, density=density)
             return FieldOutput(density, self.feature_head(encoded), normal)
         return self._with_analytic_normals(x, variance)
-
-    def update(self, step: int, total: int) -> None:
-        return None
 
     def _density(self, encoded: Tensor, x: Tensor) -> Tensor:
         return self.settings.initial.density(self.density_head(encoded)[:, 0], x)

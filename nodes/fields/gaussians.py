@@ -12,7 +12,7 @@ from ...kernels.surface.neighbors import neighbor_distance
 from ...kernels.volume.gaussian_density import REACH, Density, extents, extinction, gaussian_density
 from ..comfy import FIELD, SCENE, SPLAT, SPLAT_FILES, Node, host, host_tick, io
 from ..core.errors import DistillError
-from ..core.field import FieldOutput, Replacement
+from ..core.field import FieldOutput, GaussianField, Replacement, groups_text
 from ..core.material import own_features
 from ..core.rng import Streams
 from ..core.scene import SceneRecipe
@@ -69,7 +69,7 @@ class Gaussians:
                      sh_of(colors))
 
 
-class GaussiansModule(nn.Module):
+class GaussiansModule(GaussianField):
     """See Gaussians; a GaussianField. Parameters are called as the optimiser's groups and hold numbers before their activation:
     logarithms of scales, logits of opacities, quaternions of any length, and the harmonics' band 0 ("color") apart from the
     others ("sh").
@@ -77,7 +77,7 @@ class GaussiansModule(nn.Module):
     As a volume its density is the sum of its Gaussians by their opacities (see `extinction`), in the mean of their colours.
     """
 
-    wants_variance = False
+    groups = ("position", "scale", "rotation", "opacity", "color", "sh")
 
     def __init__(self, recipe: Gaussians):
         super().__init__()
@@ -150,8 +150,8 @@ class GaussiansModule(nn.Module):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return {name: [parameter] if parameter.numel() else [] for name, parameter in self.named_parameters()}
 
-    def make_room(self, state: Mapping[str, Tensor]) -> None:
-        """Takes on the number of Gaussians of a saved state; see load_state."""
+    def resize_like(self, state: Mapping[str, Tensor]) -> None:
+        """Takes on the number of Gaussians of a saved state."""
         if "position" in state and len(state["position"]) != len(self.position):
             count = len(state["position"])
             self._take({name: values.new_zeros(count, *values.shape[1:]) for name, values in self._cloud().items()})
@@ -171,9 +171,9 @@ class GaussiansModule(nn.Module):
         self.register_buffer("gradient_count", torch.zeros_like(self.position[:, 0]))
 
     def _replace(self, cloud: Mapping[str, Tensor], rows: Tensor) -> list[Replacement]:
-        before = {name: getattr(self, name) for name in cloud}
+        before = {name: self.get_parameter(name) for name in cloud}
         self._take(cloud)
-        return [Replacement(getattr(self, name), old, rows) for name, old in before.items()]
+        return [Replacement(self.get_parameter(name), old, rows) for name, old in before.items()]
 
 
 def start_of(recipe: Gaussians, splat: Any = None, scene: SceneRecipe | None = None, device: str | torch.device = "cpu",
@@ -188,7 +188,7 @@ def start_of(recipe: Gaussians, splat: Any = None, scene: SceneRecipe | None = N
         return recipe
     with torch.inference_mode(False), torch.no_grad():
         field = scene.build().field
-        if hasattr(field, "splat"):
+        if field.is_gaussian:
             return replace(recipe, initial=field.splat())
     return replace(recipe, initial=recipe.around(*surface_points(scene, recipe.count, NAME, device, tick)))
 
@@ -217,7 +217,8 @@ class GaussiansNode(Node):
                 SCENE.Input("scene", optional=True, tooltip="Begin on the surface of this trained scene, in its colours, with "
                             "count, opacity and scale as above (GaussianDreamer)."),
             ],
-            outputs=[FIELD.Output("field", tooltip="For a Splat Renderer.")], hidden=[io.Hidden.unique_id])
+            outputs=[FIELD.Output("field", tooltip=f"For a Splat Renderer. {groups_text(GaussiansModule.groups)}")],
+            hidden=[io.Hidden.unique_id])
 
     @classmethod
     def execute(cls, count=5000, radius=0.5, opacity=0.1, scale=1.0, degree=0, densify_every=50, densify_start=0,

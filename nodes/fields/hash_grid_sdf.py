@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ from ...kernels.volume.neus import opaque_density
 from ...kernels.volume.normals import finite_difference_gradient
 from ..comfy import FIELD, Node, io, scheduled
 from ..core.errors import DistillError
-from ..core.field import FieldOutput
+from ..core.field import FieldOutput, Replacement, SignedDistanceField, groups_text
+from ..core.rng import Streams
 from ..core.schedule import Schedule
 from .feature_grid import FeatureGrid, check_sizes, grid_inputs
 from .initial import cube, radius_input
@@ -60,13 +61,13 @@ class HashGridSDF:
         return HashGridSDFModule(self, channels)
 
 
-class HashGridSDFModule(nn.Module):
+class HashGridSDFModule(SignedDistanceField):
     """See HashGridSDF. A SignedDistanceField whose features come first in the network's output and the distance last.
 
     The table is of the group "encoding", the network of "network", ln(s) / 10 of "variance" (the published parametrisation).
     """
 
-    wants_variance = False
+    groups = ("encoding", "network", "variance")
 
     def __init__(self, recipe: HashGridSDF, channels: int):
         super().__init__()
@@ -77,7 +78,7 @@ class HashGridSDFModule(nn.Module):
         # In the state, so that a trained scene keeps its levels and its step when it is rendered or trained further.
         self.register_buffer("active", torch.zeros(()))
         self.register_buffer("epsilon", torch.tensor(torch.inf))
-        self.update(0, 1)
+        self._activate(0, 1)
 
     @property
     def sharpness(self) -> Tensor:
@@ -96,10 +97,19 @@ class HashGridSDFModule(nn.Module):
             _, gradient, normal = finite_difference_gradient(self.sdf, x, float(self.epsilon), self.recipe.scheme, sdf)
         return FieldOutput(opaque_density(sdf, self.sharpness), features, normal, sdf, gradient)
 
-    def update(self, step: int, total: int) -> None:
+    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
+        self._activate(step, total)
+        return ()
+
+    def _activate(self, step: int, total: int) -> None:
+        """Adds the levels, and shrinks the step of the differences, that the schedules say."""
         wanted = int(self.recipe.active_levels.at(step, total) + 1e-6)
         self.active.clamp_(min=float(min(max(wanted, 1), self.recipe.grid.levels)))
         self.epsilon.clamp_(max=self.recipe.epsilon.at(step, total))
+
+    def color_grid(self) -> FeatureGrid:
+        learned = self.network.learned()
+        return replace(self.recipe.grid, learned=replace(learned, output=learned.output[:-1]))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return {**self.network.parameter_groups(), "variance": [self.variance]}
@@ -139,7 +149,7 @@ class HashGridSDFNode(Node):
                 *ellipsoid_inputs(),
                 *distance_inputs(),
             ],
-            outputs=[FIELD.Output("field", tooltip="For a NeuS Renderer.")])
+            outputs=[FIELD.Output("field", tooltip=f"For a NeuS Renderer. {groups_text(HashGridSDFModule.groups)}")])
 
     @classmethod
     def execute(cls, radius=1.15, radius_x=0.5, radius_y=0.5, radius_z=0.5, epsilon=0.01, differences=SCHEMES[0],

@@ -2,15 +2,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ...kernels.encode.hash_grid import HashGrid, encode_hash_grid
 from ..comfy import FIELD, Node, io, scheduled
+from ..core.field import Replacement, groups_text
+from ..core.rng import Streams
 from ..core.schedule import Schedule
 from .encoded_volume import EncodedVolume, VolumeSettings, head, settings_inputs, settings_of
-from .feature_grid import check_sizes, grid_inputs, layout_of
+from .feature_grid import FeatureGrid, Learned, check_sizes, grid_inputs, layout_of
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class HashGridVolume:
 class HashGridVolumeModule(EncodedVolume):
     """See HashGridVolume. The table is of the group "encoding", the heads of "network"."""
 
+    groups = ("encoding", "network")
+
     def __init__(self, recipe: HashGridVolume, channels: int):
         super().__init__(recipe.settings)
         self.recipe, self.layout = recipe, recipe.layout
@@ -55,15 +60,26 @@ class HashGridVolumeModule(EncodedVolume):
         self.feature_head = head(self.layout.channels, recipe.width, channels)
         # In the state, so that a trained scene keeps its levels when it is rendered or trained further.
         self.register_buffer("active", torch.zeros(()))
-        self.update(0, 1)
+        self._activate(0, 1)
 
     def encode(self, x: Tensor, variance: Tensor | None) -> Tensor:
         radius = self.settings.radius
         return encode_hash_grid((x + radius) / (2 * radius), self.table, self.layout, float(self.active))
 
-    def update(self, step: int, total: int) -> None:
+    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
+        self._activate(step, total)
+        return ()
+
+    def _activate(self, step: int, total: int) -> None:
+        """Adds the levels that the schedule says."""
         wanted = int(self.recipe.active_levels.at(step, total) + 1e-6)
         self.active.clamp_(min=float(min(max(wanted, 1), self.recipe.levels)))
+
+    def color_grid(self) -> FeatureGrid:
+        learned = Learned(*(tensor.detach().to("cpu", copy=True) for tensor in (
+            self.table, self.feature_head[0].weight, self.feature_head[2].weight, self.bounds)))
+        return FeatureGrid(self.recipe.levels, self.recipe.features, self.recipe.log2_size, self.recipe.base,
+                           self.recipe.finest, self.recipe.width, learned)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return {"encoding": [self.table],
@@ -83,7 +99,7 @@ class HashGridVolumeNode(Node):
                 scheduled("active_levels", 32.0, "How many levels count, rounded down. Wire a Schedule for a progressive "
                           'grid; published: "2000: 8, 6000: 16", straight.', min=1.0, max=32.0, step=1.0),
             ],
-            outputs=[FIELD.Output("field", tooltip="For a Volume Renderer.")])
+            outputs=[FIELD.Output("field", tooltip=f"For a Volume Renderer. {groups_text(HashGridVolumeModule.groups)}")])
 
     @classmethod
     def execute(cls, radius=1.15, normals="analytic", epsilon=0.01, activation="softplus", blob="magic3d blob",

@@ -11,9 +11,7 @@ from ...kernels.surface.spread import spread_points
 from ..core.field import Surface
 from ..surface.color import surface_color
 from ..core.tick import Tick, no_tick
-from .feature_grid import FeatureGrid, Learned
-from .hash_grid_sdf import HashGridSDFModule
-from .hash_grid_volume import HashGridVolumeModule
+from .feature_grid import FeatureGrid
 
 POINTS = 1 << 15  # on the surface that is learned from
 BATCH = 1 << 12
@@ -30,15 +28,9 @@ def inherit_color(scene: nn.Module, surface: Surface, grid: FeatureGrid, box: Te
     keeps its features. For other volumes a new grid learns, in `steps` steps of Adam, features whose colour under the
     scene's material is that which the volume shows at its surface; the mesh needs a material with the same activation.
     """
-    field = scene.field
-    if isinstance(field, HashGridVolumeModule):
-        recipe = field.recipe
-        learned = Learned(*(tensor.detach().to("cpu", copy=True) for tensor in (
-            field.table, field.feature_head[0].weight, field.feature_head[2].weight, field.bounds)))
-        return FeatureGrid(recipe.levels, recipe.features, recipe.log2_size, recipe.base, recipe.finest, recipe.width, learned)
-    if isinstance(field, HashGridSDFModule):
-        learned = field.network.learned()
-        return replace(field.recipe.grid, learned=replace(learned, output=learned.output[:-1]))
+    own = scene.field.color_grid()
+    if own is not None:
+        return own
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         network = grid.build(scene.material.channels, box).to(box.device)

@@ -12,6 +12,7 @@ from ...kernels.encode.frequency import encode_frequency
 from ...kernels.encode.integrated import encode_integrated
 from ..comfy import FIELD, Node, io
 from ..core.errors import DistillError
+from ..core.field import groups_text
 from .encoded_volume import EncodedVolume, VolumeSettings, settings_inputs, settings_of
 
 ENCODINGS = ("frequency", "integrated")
@@ -50,6 +51,8 @@ class MLPVolume:
 
 class MLPVolumeModule(EncodedVolume):
     """See MLPVolume. All parameters are of the group "network"."""
+
+    groups = ("network",)
 
     def __init__(self, recipe: MLPVolume, channels: int):
         super().__init__(recipe.settings)
@@ -95,7 +98,7 @@ class MLPVolumeNode(Node):
                 io.Combo.Input("network_activation", options=list(NETWORK_ACTIVATIONS), default="swish",
                                tooltip="What follows each hidden layer. Smooth ones give smooth normals."),
             ],
-            outputs=[FIELD.Output("field", tooltip="For a Volume Renderer.")])
+            outputs=[FIELD.Output("field", tooltip=f"For a Volume Renderer. {groups_text(MLPVolumeModule.groups)}")])
 
     @classmethod
     def execute(cls, radius=1.15, normals="analytic", epsilon=0.01, activation="softplus", blob="magic3d blob",

@@ -13,14 +13,14 @@ from ...kernels.surface.shell import grid_border, solid_samples
 from ...kernels.surface.smooth import taubin_smooth
 from ..comfy import FIELD, SCENE, Node, host, host_tick, io
 from ..surface.density_grid import check_surface, choose_threshold, sample_inside
-from ..core.field import Surface
+from ..core.field import Surface, groups_text
 from ..core.scene import SceneRecipe
 from ..core.schedule import Schedule
 from ..surface.silhouette import drawn_silhouette, scene_views, silhouette_iou
 from ..surface.color import check_volume
 from ..core.tick import Tick, no_tick
 from .feature_grid import FeatureGrid
-from .hash_grid_sdf import SCHEMES, HashGridSDF, distance_inputs
+from .hash_grid_sdf import SCHEMES, HashGridSDF, HashGridSDFModule, distance_inputs
 from .inherit_color import inherit_color
 from .initial_surface import InitialGrid
 
@@ -104,7 +104,7 @@ class SceneToSDFNode(Node):
                              "the volume's colours, where they come from none that could be copied."),
                 *distance_inputs(),
             ],
-            outputs=[FIELD.Output("field", tooltip="For a NeuS Renderer."),
+            outputs=[FIELD.Output("field", tooltip=f"For a NeuS Renderer. {groups_text(HashGridSDFModule.groups)}"),
                      io.Float.Output("threshold", tooltip="The threshold that was used."),
                      io.String.Output("report", tooltip="Threshold and agreement of silhouettes in one line.")],
             hidden=[io.Hidden.unique_id])

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...kernels.surface.components import keep_largest
 from ...kernels.surface.isosurface import isosurface
@@ -14,7 +14,7 @@ from ...kernels.surface.shell import fill_interior, solid
 from ...kernels.surface.tet_grid import LONGEST, on_box, tet_edges, tet_grid
 from ..comfy import FIELD, SCENE, Node, host, host_tick, io, scheduled
 from ..surface.density_grid import check_finite, check_surface, choose_threshold, inside_value, sample_inside
-from ..core.field import Surface, has_distance
+from ..core.field import Field, Surface, groups_text
 from ..core.scene import SceneRecipe
 from ..core.schedule import Schedule
 from ..surface.silhouette import drawn_silhouette, scene_views, silhouette_iou
@@ -23,7 +23,7 @@ from ..core.tick import Tick, no_tick
 from .feature_grid import FeatureGrid, grid_inputs
 from .inherit_color import inherit_color
 from .initial_surface import InitialValues
-from .tet_grid import SHAPES, TetGrid
+from .tet_grid import SHAPES, TetGrid, TetGridModule
 
 NAME = "Scene to Tet Grid"
 PADDING = 0.1  # of the longest side of the surface's bounding box, on each side, as published
@@ -100,7 +100,7 @@ def _around(values: Tensor, level: float, box: Tensor, smallest: float) -> Tenso
     return torch.stack([(low - padding).maximum(box[0]), (high + padding).minimum(box[1])])
 
 
-def _surfaces(field: nn.Module, grid: TetGrid, levels: list[float], recipe: SceneRecipe,
+def _surfaces(field: Field, grid: TetGrid, levels: list[float], recipe: SceneRecipe,
               smallest: float) -> list[tuple[float, Tensor, Surface]]:
     """Each level that has a surface, with the distances [V] at the lattice's vertices and the surface that they make."""
     units, tets = tet_grid(grid.counts, field.bounds.device)
@@ -112,7 +112,7 @@ def _surfaces(field: nn.Module, grid: TetGrid, levels: list[float], recipe: Scen
     edges, found = tet_edges(tets, len(x)), []
     for level in levels:
         inside = solid(values > level, edges, border, smallest)
-        if has_distance(field):
+        if field.has_distance:
             sdf = (values - level).abs() * torch.where(inside, -1.0, 1.0)
         else:
             sdf = surface_distance(x, tets, inside, lambda points: _inside_values(field, points) > level,
@@ -123,7 +123,7 @@ def _surfaces(field: nn.Module, grid: TetGrid, levels: list[float], recipe: Scen
     return found
 
 
-def _inside_values(field: nn.Module, x: Tensor) -> Tensor:
+def _inside_values(field: Field, x: Tensor) -> Tensor:
     return torch.cat([inside_value(field, part).float() for part in x.split(POINTS_AT_ONCE)])
 
 
@@ -155,7 +155,7 @@ class SceneToTetGridNode(Node):
                              "the volume's colours, where they come from none that could be copied."),
                 *grid_inputs(),
             ],
-            outputs=[FIELD.Output("field", tooltip="For a Mesh Rasterizer."),
+            outputs=[FIELD.Output("field", tooltip=f"For a Mesh Rasterizer. {groups_text(TetGridModule.groups)}"),
                      io.Float.Output("threshold", tooltip="The threshold that was used."),
                      io.String.Output("report", tooltip="Threshold, agreement of silhouettes, faces and box in one line.")],
             hidden=[io.Hidden.unique_id])

@@ -44,7 +44,7 @@ def surface_points(recipe: SceneRecipe, count: int, node: str, device: str | tor
     """
     with torch.inference_mode(False), torch.no_grad():
         scene = recipe.build(device)
-        if hasattr(scene.field, "surface"):
+        if scene.is_surface:
             surface = scene.field.surface()
         else:
             check_volume(scene, node)
@@ -55,7 +55,7 @@ def surface_points(recipe: SceneRecipe, count: int, node: str, device: str | tor
             return (values[faces[face]] * weights[..., None]).sum(1)
 
         points, normals = at(surface.vertices, surface.faces), F.normalize(at(surface.normals, surface.faces), dim=1)
-        if hasattr(scene.field, "surface"):
+        if scene.is_surface:
             uv = None if surface.uv is None else at(surface.uv, surface.faces_uv)
             colors = scene.material(scene.field.features(points, uv), normals, points, None, "albedo")[1].clamp(0, 1)
         else:

@@ -13,7 +13,8 @@ from ...kernels.surface.subdivide import subdivide, surface_tets
 from ...kernels.surface.tet_grid import on_box, shortest_edges, tet_grid
 from ..comfy import FIELD, Node, io, scheduled
 from ..core.errors import DistillError
-from ..core.field import Replacement, Surface
+from ..core.field import Replacement, Surface, SurfaceField, groups_text
+from ..core.rng import Streams
 from ..core.schedule import Schedule
 from ..core.scene import gather_groups
 from .feature_grid import FeatureGrid, check_sizes, grid_inputs
@@ -80,11 +81,13 @@ class TetGrid:
         return TetGridModule(self, channels)
 
 
-class TetGridModule(nn.Module):
+class TetGridModule(SurfaceField):
     """See TetGrid. A SurfaceField whose faces are always closed: vertices on the box stay there and count as outside.
 
     The state holds which tetrahedra were cut at each subdivision; the lattice is made from that again.
     """
+
+    groups = ("sdf", "deformation", "encoding", "network")
 
     def __init__(self, recipe: TetGrid, channels: int):
         super().__init__()
@@ -103,7 +106,7 @@ class TetGridModule(nn.Module):
     def features(self, position: Tensor, uv: Tensor | None = None, footprint: Tensor | None = None) -> Tensor:
         return self.colors(position)
 
-    def update(self, step: int, total: int) -> list[Replacement]:
+    def update(self, step: int, total: int, streams: Streams) -> list[Replacement]:
         """Subdivides when the schedule says so; the surface does not move by it."""
         wanted = int(self.recipe.subdivisions.at(step, total) + 1e-6)
         replaced: list[Replacement] = []
@@ -115,8 +118,8 @@ class TetGridModule(nn.Module):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         return gather_groups(self.shape, self.colors)
 
-    def make_room(self, state: Mapping[str, Tensor]) -> None:
-        """Repeats the subdivisions of a saved state; see load_state."""
+    def resize_like(self, state: Mapping[str, Tensor]) -> None:
+        """Repeats the subdivisions of a saved state."""
         while (marked := state.get(f"marked_{self.level}")) is not None and len(marked) == len(self.tets):
             with torch.no_grad():
                 self._subdivide(marked.to(self.tets.device))
@@ -170,7 +173,7 @@ class TetGridNode(Node):
                                "each axis, in shortest edges around it; published 0.5, and 0 keeps the lattice."),
                 *grid_inputs(),
             ],
-            outputs=[FIELD.Output("field", tooltip="For a Mesh Rasterizer.")])
+            outputs=[FIELD.Output("field", tooltip=f"For a Mesh Rasterizer. {groups_text(TetGridModule.groups)}")])
 
     @classmethod
     def execute(cls, radius=1.15, resolution=64, radius_x=0.5, radius_y=0.5, radius_z=0.5, values="vertices",

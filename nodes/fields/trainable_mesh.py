@@ -13,7 +13,7 @@ from ...kernels.uv.bake import dilate, texel_positions
 from ...kernels.uv.box_atlas import box_atlas
 from ..comfy import FIELD, Node, host, io
 from ..core.errors import DistillError
-from ..core.field import Surface
+from ..core.field import Surface, SurfaceField, groups_text
 from ..assets.mesh import Mesh, weld
 from ..assets.mesh_wire import read_core_mesh
 
@@ -44,9 +44,11 @@ class TrainableMesh:
         return TrainableMeshModule(self, channels)
 
 
-class TrainableMeshModule(nn.Module):
+class TrainableMeshModule(SurfaceField):
     """See TrainableMesh. The texture [S,S,C] holds features before the material's activation and is of the group
     "texture"; offsets [V,3], in world units, are of the group "position". Both sides of a UV seam share their vertex."""
+
+    groups = ("texture", "position")
 
     def __init__(self, recipe: TrainableMesh, channels: int):
         super().__init__()
@@ -77,9 +79,6 @@ class TrainableMeshModule(nn.Module):
         if uv is None:
             raise DistillError("Trainable Mesh: its features lie in a texture and need texture coordinates; none were given.")
         return sample_mip([self.texture] if footprint is None else mip_pyramid(self.texture), uv, footprint)
-
-    def update(self, step: int, total: int) -> tuple[()]:
-        return ()
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         groups = {"texture": [self.texture]}
@@ -115,7 +114,7 @@ class TrainableMeshNode(Node):
                 io.Boolean.Input("shape", default=False, tooltip="Also move the vertices. Add Laplacian and Normal "
                                  "Consistency losses, or they fray."),
             ],
-            outputs=[FIELD.Output("field", tooltip="For a Mesh Rasterizer.")])
+            outputs=[FIELD.Output("field", tooltip=f"For a Mesh Rasterizer. {groups_text(TrainableMeshModule.groups)}")])
 
     @classmethod
     def execute(cls, mesh, size=512, shape=False) -> io.NodeOutput:

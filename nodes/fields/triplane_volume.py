@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..comfy import FIELD, Node, io
 from ..core.errors import DistillError
+from ..core.field import groups_text
 from .encoded_volume import EncodedVolume, VolumeSettings, head, settings_inputs, settings_of
 
 COMBINE = ("sum", "concat")
@@ -42,6 +43,8 @@ class TriplaneVolumeModule(EncodedVolume):
 
     Points outside the bounds get the features of the nearest point inside.
     """
+
+    groups = ("encoding", "network")
 
     def __init__(self, recipe: TriplaneVolume, channels: int):
         super().__init__(recipe.settings)
@@ -102,7 +105,7 @@ class TriplaneVolumeNode(Node):
                                tooltip="How a point's three features come together."),
                 io.Int.Input("width", default=32, min=1, max=1024, tooltip="Width of the networks' hidden layer."),
             ],
-            outputs=[FIELD.Output("field", tooltip="For a Volume Renderer.")])
+            outputs=[FIELD.Output("field", tooltip=f"For a Volume Renderer. {groups_text(TriplaneVolumeModule.groups)}")])
 
     @classmethod
     def execute(cls, radius=1.15, normals="finite difference", epsilon=0.01, activation="softplus", blob="magic3d blob",

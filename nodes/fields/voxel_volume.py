@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 
 from ..comfy import FIELD, Node, io, scheduled
 from ..core.errors import DistillError
-from ..core.field import FieldOutput
+from ..core.field import FieldOutput, Replacement, VolumeField, groups_text
+from ..core.rng import Streams
 from ..core.schedule import Schedule
 from .initial import InitialDensity, cube, initial_inputs, radius_input
 
@@ -40,14 +42,14 @@ def halved(resolution: int, levels: int) -> tuple[int, ...]:
     return tuple(resolution >> k for k in reversed(range(levels)) if resolution >> k >= 2)
 
 
-class VoxelVolumeModule(nn.Module):
+class VoxelVolumeModule(VolumeField):
     """See VoxelVolume. Points outside the bounds get the value of the nearest point inside.
 
     Each evaluation adds the levels into one grid [1,1+C,R,R,R] (axes z, y, x; nodes on the bounds) and samples that
     once. Normals are the grid's central differences, sampled with it: three more channels, no double backward.
     """
 
-    wants_variance = False
+    groups = ("density", "color")
 
     def __init__(self, recipe: VoxelVolume, channels: int):
         super().__init__()
@@ -61,7 +63,7 @@ class VoxelVolumeModule(nn.Module):
             lines = F.interpolate(torch.eye(size)[None], size=finer, mode="linear", align_corners=True)
             self.register_buffer(f"finer_{level}", lines[0].t().contiguous(), persistent=False)
         self._kept: tuple | None = None
-        self.update(0, 1)
+        self._activate(0, 1)
 
     def _blob(self, size: int) -> Tensor:
         line = torch.linspace(-self.recipe.radius, self.recipe.radius, size)
@@ -81,7 +83,12 @@ class VoxelVolumeModule(nn.Module):
         """Raw density, blob included, [1,1,R,R,R] and features [1,C,R,R,R], for regularisers on the grid itself."""
         return self._total(self.raw_density) + self.blob, self._total(self.raw_features)
 
-    def update(self, step: int, total: int) -> None:
+    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
+        self._activate(step, total)
+        return ()
+
+    def _activate(self, step: int, total: int) -> None:
+        """Adds the levels that the schedule says."""
         active = int(self.recipe.levels.at(step, total) + 1e-6)
         self.level_weight[:max(active, 1)] = 1
 
@@ -91,7 +98,7 @@ class VoxelVolumeModule(nn.Module):
     def _total(self, levels: nn.ParameterList) -> Tensor:
         total = levels[0] * self.level_weight[0]
         for index, level in enumerate(levels[1:]):
-            total = _resize(total, getattr(self, f"finer_{index}")) + level * self.level_weight[index + 1]
+            total = _resize(total, self.get_buffer(f"finer_{index}")) + level * self.level_weight[index + 1]
         return total
 
     def _grid(self, features: bool, normals: bool = False) -> Tensor:
@@ -157,7 +164,7 @@ class VoxelVolumeNode(Node):
                 scheduled("active_levels", 8.0, "How many levels count, from the coarsest, rounded down. Wire a Schedule "
                           "to let the finer ones join later.", min=1.0, max=8.0, step=1.0),
             ],
-            outputs=[FIELD.Output("field", tooltip="For a Volume Renderer.")])
+            outputs=[FIELD.Output("field", tooltip=f"For a Volume Renderer. {groups_text(VoxelVolumeModule.groups)}")])
 
     @classmethod
     def execute(cls, radius=1.15, activation="softplus", blob="magic3d blob", blob_strength=10.0, blob_spread=0.5,

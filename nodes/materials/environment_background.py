@@ -10,6 +10,8 @@ from torch.nn import Linear
 from ...kernels.encode.spherical_harmonics import encode_spherical_harmonics
 from ...kernels.upload import upload
 from ..comfy import BACKGROUND, Node, io
+from ..core.field import groups_text
+from ..core.material import Background
 from ..core.rng import Streams
 from .color import COLOR_ACTIVATIONS, activate_color, check_activation
 
@@ -39,8 +41,10 @@ class EnvironmentBackground:
         return EnvironmentBackgroundModule(self)
 
 
-class EnvironmentBackgroundModule(nn.Module):
+class EnvironmentBackgroundModule(Background):
     """directions [B,H,W,3] unit -> rgb [B,H,W,3]. Parameters are of the group "background"."""
+
+    groups = ("background",)
 
     def __init__(self, recipe: EnvironmentBackground):
         super().__init__()
@@ -82,7 +86,8 @@ class EnvironmentBackgroundNode(Node):
                 io.Boolean.Input("per_view", default=True,
                                  tooltip="Draw that for each view; otherwise once for all views of a step."),
             ],
-            outputs=[BACKGROUND.Output("background", tooltip="For a renderer.")])
+            outputs=[BACKGROUND.Output("background", tooltip="For a renderer. "
+                                       f"{groups_text(EnvironmentBackgroundModule.groups)}")])
 
     @classmethod
     def execute(cls, width=16, layers=2, activation="sigmoid", random_share=0.0, per_view=True) -> io.NodeOutput:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..comfy import MATERIAL, Node, io
 from ..core.errors import DistillError
+from ..core.material import Material
 from ..core.rendering import Light
 from ..core.rng import Streams
 from .color import COLOR_ACTIVATIONS, activate_color, check_activation, raw_color
@@ -44,7 +45,7 @@ class Lambertian:
         return LambertianModule(self)
 
 
-class LambertianModule(nn.Module):
+class LambertianModule(Material):
     """See Lambertian. Differentiable in features and normal; has no parameters."""
 
     channels = 3
@@ -80,9 +81,6 @@ class LambertianModule(nn.Module):
 
     def needs_light(self, mode: str) -> bool:
         return mode != "albedo"
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        return {}
 
 
 class LambertianNode(Node):

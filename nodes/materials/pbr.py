@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...kernels.image.color import linear_to_srgb, srgb_to_linear
 from ...kernels.shade.environment import Environment, prepare_environment
 from ...kernels.shade.split_sum import shade_split_sum
 from ..comfy import MATERIAL, Node, io
 from ..core.errors import DistillError
+from ..core.material import Material
 from ..core.rendering import Light
 from ..core.rng import Streams
 from .color import raw_color
@@ -49,7 +50,7 @@ class PBR:
         return PBRModule(self)
 
 
-class PBRModule(nn.Module):
+class PBRModule(Material):
     """See PBR. Differentiable in features, normal and direction; has no parameters. A PhysicalMaterial."""
 
     def __init__(self, recipe: PBR):
@@ -98,9 +99,6 @@ class PBRModule(nn.Module):
 
     def needs_light(self, mode: str) -> bool:
         return False
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        return {}
 
 
 def tilted(normal: Tensor, bump: Tensor) -> Tensor:

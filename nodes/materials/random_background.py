@@ -4,11 +4,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...kernels.upload import upload
 from ..comfy import BACKGROUND, Node, io
 from ..core.errors import DistillError
+from ..core.material import Background
 from ..core.rng import Streams
 from .color import parse_color
 
@@ -38,7 +39,7 @@ class RandomBackground:
         return RandomBackgroundModule(self)
 
 
-class RandomBackgroundModule(nn.Module):
+class RandomBackgroundModule(Background):
     """directions [B,H,W,3] -> rgb [B,H,W,3], constant over each view. No parameters."""
 
     def __init__(self, recipe: RandomBackground):
@@ -58,9 +59,6 @@ class RandomBackgroundModule(nn.Module):
         color = torch.rand(count, 3, generator=generator)
         choices = torch.stack([torch.ones(count, 3), color[:, :1].expand(-1, 3), color, torch.zeros(count, 3)])
         return choices[kind, torch.arange(count)]
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        return {}
 
 
 class RandomBackgroundNode(Node):

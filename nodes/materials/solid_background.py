@@ -4,9 +4,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..comfy import BACKGROUND, Node, io
+from ..core.material import Background
 from ..core.rng import Streams
 from .color import parse_color
 
@@ -21,7 +22,7 @@ class SolidBackground:
         return SolidBackgroundModule(self.color)
 
 
-class SolidBackgroundModule(nn.Module):
+class SolidBackgroundModule(Background):
     """directions [B,H,W,3] -> rgb [B,H,W,3]. No parameters."""
 
     def __init__(self, color: tuple[float, float, float]):
@@ -30,9 +31,6 @@ class SolidBackgroundModule(nn.Module):
 
     def forward(self, directions: Tensor, streams: Streams | None = None) -> Tensor:
         return self.color.expand_as(directions)
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        return {}
 
 
 class SolidBackgroundNode(Node):

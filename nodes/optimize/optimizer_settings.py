@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from ..comfy import OPTIMIZER, Node, io, scheduled
 from ..core.errors import DistillError
-from ..core.scene import GROUPS
 from ..core.schedule import Schedule
 
 KINDS = ("Adam", "AdamW", "Adamax", "SGD")
@@ -88,8 +87,6 @@ def parse_rates(text: str) -> tuple[tuple[str, Rate], ...]:
         if not 1 <= len(numbers) <= 2:
             raise DistillError(f'Optimizer Settings: cannot read "{piece.strip()}". Write "group: rate, ..." or "group: first '
                                'to last, ..."')
-        if name not in GROUPS:
-            raise DistillError(f'Optimizer Settings: there is no group "{name}". Groups: {", ".join(GROUPS)}.')
         if not all(0 <= number < float("inf") for number in numbers) or (len(numbers) == 2 and 0 in numbers):
             raise DistillError(f'Optimizer Settings: the rate of "{name}" is {written}; it must be a number >= 0, and one that '
                                "changes must be above 0.")
@@ -111,7 +108,7 @@ class OptimizerSettingsNode(Node):
                                tooltip="For every group that is not listed below."),
                 io.String.Input("rates", default="", multiline=True, tooltip="Rates of single groups, for example "
                                 f'"density: 0.3, color: 0.1". "position: 0.01 to 0.0002" falls over the run. '
-                               f'Groups: {", ".join(GROUPS)}.'),
+                               "The outputs of field and background nodes name their groups."),
                 scheduled("factor", 1.0, "Multiplies all rates; wire a Schedule for warm-up or decay.", min=0.0,
                           max=100.0, step=0.01),
                 io.Float.Input("beta1", default=0.9, min=0.0, max=0.9999, step=0.001, round=False,

@@ -7,6 +7,7 @@ from torch import nn
 
 from ..comfy import BACKGROUND, FIELD, MATERIAL, SCENE, Node, io, seed_input
 from ..core.errors import DistillError
+from ..core.field import Field
 from ..core.scene import SceneRecipe
 from .mesh_scene import MeshScene
 
@@ -15,12 +16,11 @@ from .mesh_scene import MeshScene
 class MeshRasterizer:
     """Recipe. It has no numbers of its own."""
 
-    def build(self, field: nn.Module, material: nn.Module, background: nn.Module) -> MeshScene:
-        if not hasattr(field, "surface"):
+    def build(self, field: Field, material: nn.Module, background: nn.Module) -> MeshScene:
+        if not field.is_surface:
             raise DistillError("Mesh Rasterizer: this field is a volume, which has no triangles. Wire a surface, such as "
                                "Trainable Mesh or Tet Grid, or use the Volume Renderer.")
-        if hasattr(field, "begin_with"):
-            field.begin_with(material)
+        field.begin_with(material)
         return MeshScene(self, field, material, background)
 
 

@@ -2,24 +2,24 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ...kernels.backend import prefer
 from ...kernels.raster.antialias import EdgeFaces, antialias
 from ...kernels.raster.footprint import uv_footprint
 from ...kernels.raster.interpolate import interpolate
 from ...kernels.raster.project import to_clip
 from ...kernels.raster.rasterize import rasterize
 from ..core.cameras import Cameras
-from ..core.field import Replacement, Surface
-from ..core.rendering import Light, Rendering
-from ..core.rng import Streams
-from ..core.scene import gather_groups
-from .shading import differentiable, light_of, shading_mode
+from ..core.field import Surface, SurfaceField
+from ..core.rendering import Rendering
+from .field_scene import FieldScene
+from .shading import light_of
 
 if TYPE_CHECKING:
     from .mesh_rasterizer import MeshRasterizer
@@ -29,23 +29,20 @@ _COLORS = {"rgb", "albedo"}
 _REMEMBERED = 2**18  # pixels of a training step whose intermediate results are kept, some 260 bytes each
 
 
-class MeshScene(nn.Module):
-    """A Scene (see nodes.core.scene) of a surface field, a material and a background.
+class MeshScene(FieldScene):
+    """A Scene (see nodes.core.scene) of a surface field, a material and a background. Depth is the distance along the ray
+    times opacity.
 
     Views are drawn one after the other: beyond the images, and in small trainings what their pixels leave for the backward
     pass, memory does not grow with their number. Silhouettes move with the vertices (see kernels.raster.antialias), and
     every image has its edges softened alike. Both sides of a face are seen; normals are those of the surface.
     """
 
-    def __init__(self, recipe: "MeshRasterizer", field: nn.Module, material: nn.Module, background: nn.Module):
-        super().__init__()
-        self.recipe, self.field, self.material, self.background = recipe, field, material, background
-        self.total = 1
-        self._edges: tuple[Tensor, EdgeFaces] | None = None
+    title = "Mesh Rasterizer"
 
-    @property
-    def bounds(self) -> Tensor:
-        return self.field.bounds
+    def __init__(self, recipe: "MeshRasterizer", field: SurfaceField, material: nn.Module, background: nn.Module):
+        super().__init__(recipe, field, material, background)
+        self._edges: tuple[Tensor, EdgeFaces] | None = None
 
     @property
     @torch.no_grad()
@@ -53,24 +50,6 @@ class MeshScene(nn.Module):
         """Of the ball around the origin that holds the surface; None where there is no surface."""
         vertices = self.field.surface().vertices
         return float(vertices.norm(dim=1).amax()) if len(vertices) else None
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        return gather_groups(self.field, self.material, self.background)
-
-    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
-        self.total = total
-        return self.field.update(step, total)
-
-    def render(self, cameras: Cameras, light: Light | None = None, wanted: Iterable[str] = ("rgb", "opacity"), *,
-               step: int = 0, streams: Streams | None = None, shading: str | None = None) -> Rendering:
-        """See Scene.render; what `shading` None means is said by `shading_mode`. A still picture without gradients has
-        its rgb clamped to [0,1]. Depth is the distance along the ray times opacity."""
-        wanted, recording = frozenset(wanted), torch.is_grad_enabled()
-        mode = "albedo"
-        if "rgb" in wanted:
-            mode = shading_mode(self.material, light, step, self.total, streams, shading, "Mesh Rasterizer")
-        with torch.inference_mode(False), torch.set_grad_enabled(recording):
-            return self._render(differentiable(cameras), differentiable(light), wanted, mode, streams, recording)
 
     def _render(self, cameras, light, wanted, mode, streams, recording) -> Rendering:
         surface = self.field.surface()
@@ -84,8 +63,6 @@ class MeshScene(nn.Module):
             found["background"] = self.background(cameras.rays()[1], streams)
         if "rgb" in wanted:
             found["rgb"] = found["rgb"] + (1 - found["opacity"]) * found["background"]
-            if streams is None and not recording:
-                found["rgb"] = found["rgb"].clamp(0, 1)
         rendering = Rendering(**{name: image for name, image in found.items() if name in wanted})
         if "surface" in wanted:
             rendering.surface = surface
@@ -93,6 +70,10 @@ class MeshScene(nn.Module):
 
     def _view(self, surface: Surface, cameras: Cameras, view: int, light, wanted, mode, recording) -> dict[str, Tensor]:
         """Images [H,W,C] by name of one view, over black; opacity always."""
+        with prefer(self.backend):  # also when the backward pass draws it again
+            return self._draw(surface, cameras, view, light, wanted, mode, recording)
+
+    def _draw(self, surface: Surface, cameras: Cameras, view: int, light, wanted, mode, recording) -> dict[str, Tensor]:
         camera = cameras.take([view])
         positions = to_clip(surface.vertices, camera.c2w, camera.fovy, camera.height, camera.width,
                             *_planes(surface.vertices, camera.position))

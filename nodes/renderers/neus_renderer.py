@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import nn
 
 from ..comfy import SCENE, Node, io, scheduled
+from ..core.field import Field
 from ..core.scene import SceneRecipe
 from ..core.schedule import Schedule
 from .neus_scene import NeuSScene
@@ -23,7 +24,7 @@ class NeuSRenderer(VolumeRenderer):
     annealing: Schedule = Schedule.of(1.0)
     title: ClassVar[str] = "NeuS Renderer"
 
-    def build(self, field: nn.Module, material: nn.Module, background: nn.Module) -> NeuSScene:
+    def build(self, field: Field, material: nn.Module, background: nn.Module) -> NeuSScene:
         return NeuSScene(self, field, material, background)
 
 

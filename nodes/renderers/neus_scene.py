@@ -10,7 +10,7 @@ from ...kernels.volume.composite import composite_alpha
 from ...kernels.volume.march import RaySamples
 from ...kernels.volume.neus import incidence, neus_alpha, weight_density
 from ..core.errors import DistillError
-from ..core.field import FieldOutput, Replacement, has_distance
+from ..core.field import FieldOutput, Replacement, SignedDistanceField
 from ..core.rng import Streams
 from .volume_scene import VolumeScene
 
@@ -26,17 +26,17 @@ class NeuSScene(VolumeScene):
 
     weighs_by_normal = True
 
-    def __init__(self, recipe: "NeuSRenderer", field: nn.Module, material: nn.Module, background: nn.Module):
-        if not has_distance(field):
+    def __init__(self, recipe: "NeuSRenderer", field: SignedDistanceField, material: nn.Module, background: nn.Module):
+        if not field.has_distance:
             raise DistillError(f"{recipe.title}: this field ({type(field).__name__}) has no signed distance. Connect a Hash "
                                "Grid SDF, or use the Volume Renderer.")
         super().__init__(recipe, field, material, background)
         # In the state, so that a trained scene looks as it did in training.
         self.register_buffer("annealing", torch.tensor(recipe.annealing.at(0, 1)))
 
-    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
+    def _update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
         self.annealing.fill_(self.recipe.annealing.at(step, total))
-        return super().update(step, total, streams)
+        return super()._update(step, total, streams)
 
     def _weights(self, found: FieldOutput, samples: RaySamples, direction: Tensor) -> tuple[Tensor, Tensor]:
         slope = incidence(found.gradient, direction, float(self.annealing))

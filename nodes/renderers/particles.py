@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterable, Sequence
+from typing import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from ..comfy import SCENE, Node, io
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
-from ..core.field import Replacement
+from ..core.field import Field, Replacement
 from ..core.rendering import Light, Rendering
 from ..core.rng import Streams
-from ..core.scene import Scene, SceneRecipe, gather_groups
+from ..core.scene import Scene, SceneRecipe, gather_groups, part_of
 
 TITLE = "Particles"
 _PART = "particles"  # begins the names of the state's tensors
@@ -48,9 +48,7 @@ class Particles(SceneRecipe):
         """One of them, as trained as they are. Raises DistillError when there are fewer."""
         if not 0 <= index < self.count:
             raise DistillError(f'Pick Particle: there is no particle {index}. "index" goes from 0 to {self.count - 1} here.')
-        prefix = f"{_PART}.{index}."
-        state = None if self.state is None else {name[len(prefix):]: tensor for name, tensor in self.state.items()
-                                                 if name.startswith(prefix)}
+        state = None if self.state is None else part_of(self.state, f"{_PART}.{index}")
         return SceneRecipe(self.renderer, self.field, self.material, self.background, self.seed + index, state, self.notes,
                            self.backend)
 
@@ -58,7 +56,7 @@ class Particles(SceneRecipe):
         return ParticleScene([self.pick(index).build(device) for index in range(self.count)])
 
 
-class ParticleScene(nn.Module):
+class ParticleScene(Scene):
     """A Scene (see nodes.core.scene) of several. All views of a training step are of one of them, which `update` draws, as
     in the published code; everything else sees the first, exports too."""
 
@@ -68,24 +66,48 @@ class ParticleScene(nn.Module):
         self.current = 0
 
     @property
+    def first(self) -> Scene:
+        return self.particles[0]
+
+    @property
     def bounds(self) -> Tensor:
-        return self.particles[0].bounds
+        return self.first.bounds
 
     @property
     def radius(self) -> float | None:
-        return getattr(self.particles[0], "radius", None)
+        return self.first.radius
 
     @property
-    def field(self) -> nn.Module:
-        return self.particles[0].field
+    def is_volume(self) -> bool:
+        return self.first.is_volume
+
+    @property
+    def has_distance(self) -> bool:
+        return self.first.has_distance
+
+    @property
+    def is_gaussian(self) -> bool:
+        return self.first.is_gaussian
+
+    @property
+    def is_surface(self) -> bool:
+        return self.first.is_surface
+
+    @property
+    def field(self) -> Field:
+        return self.first.field
 
     @property
     def material(self) -> nn.Module:
-        return self.particles[0].material
+        return self.first.material
 
     @property
     def background(self) -> nn.Module:
-        return self.particles[0].background
+        return self.first.background
+
+    def resize_like(self, state: Mapping[str, Tensor]) -> None:
+        for index, scene in enumerate(self.particles):
+            scene.resize_like(part_of(state, f"{_PART}.{index}"))
 
     def render(self, cameras: Cameras, light: Light | None = None, wanted: Iterable[str] = ("rgb", "opacity"), *,
                step: int = 0, streams: Streams | None = None, shading: str | None = None) -> Rendering:

@@ -7,6 +7,7 @@ from torch import nn
 
 from ..comfy import BACKGROUND, FIELD, SCENE, Node, io, seed_input
 from ..core.errors import DistillError
+from ..core.field import Field
 from ..core.material import OwnColor
 from ..core.scene import SceneRecipe
 from .splat_scene import SplatScene
@@ -19,8 +20,8 @@ class SplatRenderer:
 
     antialiased: bool = False
 
-    def build(self, field: nn.Module, material: nn.Module, background: nn.Module) -> SplatScene:
-        if not hasattr(field, "splat"):
+    def build(self, field: Field, material: nn.Module, background: nn.Module) -> SplatScene:
+        if not field.is_gaussian:
             raise DistillError("Splat Renderer: this field is not made of Gaussians. Wire the Gaussians node, or use the "
                                "renderer that fits: Volume Renderer, NeuS Renderer or Mesh Rasterizer.")
         return SplatScene(self, field, material, background)

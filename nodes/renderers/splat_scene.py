@@ -1,22 +1,20 @@
 """The scene of a Splat Renderer: Gaussians drawn by tiles, shaded as pictures where a light is asked for."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...kernels.quaternion import rotation_matrices
 from ...kernels.splat.splat import Splatted, splat
 from ...kernels.upload import upload
 from ..core.cameras import Cameras
-from ..core.field import Replacement
 from ..core.rendering import Light, Rendering
 from ..core.rng import Streams
-from ..core.scene import gather_groups
 from ..assets.splat import Splat, seen_colors
-from .shading import differentiable
+from .field_scene import FieldScene
 
 if TYPE_CHECKING:
     from .splat_renderer import SplatRenderer
@@ -24,55 +22,36 @@ if TYPE_CHECKING:
 _LIT = ("shaded", "textureless")
 
 
-class SplatScene(nn.Module):
-    """A Scene (see nodes.core.scene) of a field of Gaussians and a background.
+class SplatScene(FieldScene):
+    """A Scene (see nodes.core.scene) of a field of Gaussians and a background. Depth is the distance along the ray times
+    opacity. Colours are lit only where a still picture asks for it and has a light.
 
     Gaussians hold their colours, which training sees as they are. The normal of a Gaussian is its shortest axis, towards the
     camera: once trained they lie in the surface, flat; those that a run begins with are round, and their normals mean nothing.
     """
 
-    def __init__(self, recipe: "SplatRenderer", field: nn.Module, material: nn.Module, background: nn.Module):
-        super().__init__()
-        self.recipe, self.field, self.material, self.background = recipe, field, material, background
-
-    @property
-    def bounds(self) -> Tensor:
-        return self.field.bounds
+    title = "Splat Renderer"
+    recipe: "SplatRenderer"
 
     @property
     def radius(self) -> float:
         return self.field.radius
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        return gather_groups(self.field, self.background)
+    def _mode(self, light: Light | None, step: int, streams: Streams | None, shading: str | None) -> str:
+        return shading if light is not None and shading in _LIT else "albedo"
 
-    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
-        return self.field.update(step, total, streams)
-
-    def render(self, cameras: Cameras, light: Light | None = None, wanted: Iterable[str] = ("rgb", "opacity"), *,
-               step: int = 0, streams: Streams | None = None, shading: str | None = None) -> Rendering:
-        """See Scene.render. Without `shading`, and without a light, "albedo". A still picture without gradients has its rgb
-        clamped to [0,1]. Depth is the distance along the ray times opacity."""
-        wanted, recording = frozenset(wanted), torch.is_grad_enabled()
-        # The host runs nodes in inference mode, whose tensors cannot be differentiated.
-        with torch.inference_mode(False), torch.set_grad_enabled(recording):
-            return self._render(differentiable(cameras), differentiable(light), wanted,
-                                shading if light is not None and shading in _LIT else None, streams, recording)
-
-    def _render(self, cameras, light, wanted, lit, streams, recording) -> Rendering:
+    def _render(self, cameras, light, wanted, mode, streams, recording) -> Rendering:
         cloud = self.field.splat()
         features = {"albedo": seen_colors(cloud, cameras.position)}
-        if "normal" in wanted or (lit and "rgb" in wanted):
+        if "normal" in wanted or mode in _LIT:
             features["normal"] = _normals(cloud, cameras.position)
         drawn = self._draw(cloud, features, cameras, recording and streams is not None)
         found = dict(zip(features, drawn.features.split(3, -1)), opacity=drawn.opacity, depth=drawn.depth)
         if wanted & {"rgb", "background"}:
             found["background"] = self.background(cameras.rays()[1], streams)
         if "rgb" in wanted:
-            color = _shaded(found, cameras, light, lit) if lit else found["albedo"]
+            color = _shaded(found, cameras, light, mode) if mode in _LIT else found["albedo"]
             found["rgb"] = color + (1 - drawn.opacity) * found["background"]
-            if streams is None and not recording:
-                found["rgb"] = found["rgb"].clamp(0, 1)
         return Rendering(**{name: image for name, image in found.items() if name in wanted})
 
     def _draw(self, cloud: Splat, features: dict[str, Tensor], cameras: Cameras, watched: bool) -> Splatted:

@@ -8,6 +8,7 @@ from torch import nn
 
 from ..comfy import BACKGROUND, FIELD, MATERIAL, SCENE, Node, io, seed_input
 from ..core.errors import DistillError
+from ..core.field import Field
 from ..core.scene import SceneRecipe
 from .volume_scene import VolumeScene
 
@@ -33,8 +34,10 @@ class VolumeRenderer:
         if self.samples < 1 or self.max_samples < 1 or self.occupancy < 0:
             raise DistillError(f"{self.title}: samples and max_samples must be 1 or more and occupancy 0 or more.")
 
-    def build(self, field: nn.Module, material: nn.Module, background: nn.Module) -> "VolumeScene":
-        if hasattr(field, "splat"):
+    def build(self, field: Field, material: nn.Module, background: nn.Module) -> "VolumeScene":
+        if field.is_surface:
+            raise DistillError(f"{self.title}: this field is a surface of triangles. Wire it to a Mesh Rasterizer.")
+        if field.is_gaussian:
             raise DistillError(f"{self.title}: this field is made of Gaussians. Wire it to a Splat Renderer.")
         return VolumeScene(self, field, material, background)
 

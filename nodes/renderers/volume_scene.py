@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,11 @@ from ...kernels.upload import upload
 from ...kernels.volume.composite import accumulate, composite
 from ...kernels.volume.march import RaySamples, march_rays, sample_points
 from ...kernels.volume.occupancy import OccupancyGrid, new_occupancy, update_occupancy
-from ..core.cameras import Cameras
-from ..core.field import FieldOutput, Replacement
-from ..core.rendering import NEARBY, Light, Rendering, Samples
+from ..core.field import FieldOutput, Replacement, VolumeField
+from ..core.rendering import NEARBY, Rendering, Samples
 from ..core.rng import Streams
-from ..core.scene import gather_groups
-from .shading import differentiable, light_of, shading_mode
+from .field_scene import FieldScene
+from .shading import light_of
 
 if TYPE_CHECKING:
     from .volume_renderer import VolumeRenderer
@@ -41,7 +40,7 @@ class _Ray:
         return _Ray(self.origin[piece], self.direction[piece], self.view[piece], self.spread[piece])
 
 
-class VolumeScene(nn.Module):
+class VolumeScene(FieldScene):
     """A Scene (see nodes.core.scene) of a field, a material and a background.
 
     Without recorded gradients the picture is drawn in pieces of bounded memory. Samples carry normals only where
@@ -50,10 +49,8 @@ class VolumeScene(nn.Module):
 
     weighs_by_normal = False  # whether every sample needs its normal, wanted or not
 
-    def __init__(self, recipe: "VolumeRenderer", field: nn.Module, material: nn.Module, background: nn.Module):
-        super().__init__()
-        self.recipe, self.field, self.material, self.background = recipe, field, material, background
-        self.total = 1
+    def __init__(self, recipe: "VolumeRenderer", field: VolumeField, material: nn.Module, background: nn.Module):
+        super().__init__(recipe, field, material, background)
         self._box: tuple[tuple[Tensor, int], Tensor] | None = None
         if recipe.occupancy:
             grid = new_occupancy(field.bounds, recipe.occupancy)
@@ -61,8 +58,8 @@ class VolumeScene(nn.Module):
             self.register_buffer("occupancy_binary", grid.binary)
 
     @property
-    def bounds(self) -> Tensor:
-        return self.field.bounds
+    def title(self) -> str:
+        return self.recipe.title
 
     @cached_property
     def step_length(self) -> float:
@@ -70,31 +67,15 @@ class VolumeScene(nn.Module):
         size = (self.bounds[1] - self.bounds[0]).tolist()
         return math.sqrt(sum(side * side for side in size)) / self.recipe.samples
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        return gather_groups(self.field, self.material, self.background)
-
-    def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
-        self.total = total
-        self.field.update(step, total)
+    def _update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
+        replaced = super()._update(step, total, streams)
         if self.recipe.occupancy and step % _OCCUPANCY_EVERY == 0:
             with torch.no_grad():
                 grid = update_occupancy(self._occupancy(), self._visible, self.step_length, step,
                                         streams("occupancy"), threshold=self.recipe.threshold)
                 self.occupancy_value.copy_(grid.value)
                 self.occupancy_binary.copy_(grid.binary)
-        return ()
-
-    def render(self, cameras: Cameras, light: Light | None = None, wanted: Iterable[str] = ("rgb", "opacity"), *,
-               step: int = 0, streams: Streams | None = None, shading: str | None = None) -> Rendering:
-        """See Scene.render; what `shading` None means is said by `shading_mode`. A still picture without gradients has
-        its rgb clamped to [0,1]."""
-        wanted, recording = frozenset(wanted), torch.is_grad_enabled()
-        mode = "albedo"
-        if "rgb" in wanted:
-            mode = shading_mode(self.material, light, step, self.total, streams, shading, self.recipe.title)
-        # The host runs nodes in inference mode, whose tensors cannot be differentiated: analytic normals need that.
-        with torch.inference_mode(False), torch.set_grad_enabled(recording):
-            return self._render(differentiable(cameras), differentiable(light), wanted, mode, streams, recording)
+        return replaced
 
     def _render(self, cameras, light, wanted, mode, streams, recording) -> Rendering:
         batch, height, width = len(cameras), cameras.height, cameras.width
@@ -111,8 +92,6 @@ class VolumeScene(nn.Module):
             found["background"] = self.background(directions, streams)
         if "rgb" in wanted:
             found["rgb"] = found["rgb"] + (1 - found["opacity"]) * found["background"]
-            if streams is None and not recording:
-                found["rgb"] = found["rgb"].clamp(0, 1)
         rendering = Rendering(**{name: image for name, image in found.items() if name in wanted})
         if "samples" in wanted:
             rendering.samples = _joined([piece[1] for piece in pieces])

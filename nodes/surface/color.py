@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import DistillError
+from ..core.scene import Scene
 from ..core.tick import Tick, no_tick
 
 POINTS_AT_ONCE = 1 << 18
@@ -14,9 +15,9 @@ def device_of(scene: nn.Module) -> torch.device:
     return scene.bounds.device
 
 
-def check_volume(scene: nn.Module, node: str) -> None:
+def check_volume(scene: Scene, node: str) -> None:
     """Raises DistillError unless the scene is a volume: a density field with a material."""
-    if not callable(getattr(getattr(scene, "field", None), "density", None)):
+    if not scene.is_volume:
         raise DistillError(f"{node}: this scene ({type(scene).__name__}) has no density field. "
                            "Connect a scene of the Volume Renderer or the NeuS Renderer.")
 

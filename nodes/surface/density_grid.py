@@ -5,23 +5,23 @@ A signed distance is taken negative, so that values are larger inside whatever t
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.errors import DistillError
-from ..core.field import has_distance
+from ..core.field import Field
 from ..core.scene import SceneRecipe
 from .silhouette import Views, best_threshold, highest_along_rays, silhouette_iou
 from .color import POINTS_AT_ONCE
 from ..core.tick import Tick, no_tick
 
 
-def inside_value(field: nn.Module, x: Tensor) -> Tensor:
+def inside_value(field: Field, x: Tensor) -> Tensor:
     """Density of a volume, or minus its signed distance where it has one: [N] at x [N,3]."""
-    return -field.sdf(x) if has_distance(field) else field.density(x)
+    return -field.sdf(x) if field.has_distance else field.density(x)
 
 
 @torch.no_grad()
-def sample_inside(field: nn.Module, bounds: Tensor, resolution: int, title: str, tick: Tick = no_tick) -> Tensor:
+def sample_inside(field: Field, bounds: Tensor, resolution: int, title: str, tick: Tick = no_tick) -> Tensor:
     """`inside_value` on a grid with cubic cells [X,Y,Z], the longest side `resolution` samples, ends on bounds [2,3].
 
     Raises DistillError when a value is not finite.
@@ -49,7 +49,7 @@ def check_finite(values: Tensor, title: str) -> None:
                            "diverged: use an earlier state or a lower learning rate.")
 
 
-def choose_threshold(field: nn.Module, values: Tensor, bounds: Tensor, views: Views, recipe: SceneRecipe,
+def choose_threshold(field: Field, values: Tensor, bounds: Tensor, views: Views, recipe: SceneRecipe,
                      title: str) -> tuple[float, float]:
     """The threshold whose silhouettes agree best with the scene's own, 0 of a signed distance, and their intersection over
     union.
@@ -60,7 +60,7 @@ def choose_threshold(field: nn.Module, values: Tensor, bounds: Tensor, views: Vi
     """
     if bool(views.opaque.any()):
         highest = highest_along_rays(values, bounds, views.cameras)
-        if has_distance(field):
+        if field.has_distance:
             return 0.0, silhouette_iou(highest > 0, views.opaque)
         threshold, overlap = best_threshold(highest, views.opaque)
         if threshold > 0:
@@ -69,15 +69,15 @@ def choose_threshold(field: nn.Module, values: Tensor, bounds: Tensor, views: Vi
                        f"({_range(field, values)}).{_advice(values, recipe)}")
 
 
-def check_surface(field: nn.Module, values: Tensor, threshold: float, recipe: SceneRecipe, title: str) -> None:
+def check_surface(field: Field, values: Tensor, threshold: float, recipe: SceneRecipe, title: str) -> None:
     """Raises DistillError, with their range, unless some of the `inside_value`s [...] lie below and some above."""
     if not float(values.amin()) < threshold < float(values.amax()):
         raise DistillError(f"{title}: the field has no surface at threshold {threshold:.4g} ({_range(field, values)})."
                            f"{_advice(values, recipe)}")
 
 
-def _range(field: nn.Module, values: Tensor) -> str:
-    if has_distance(field):
+def _range(field: Field, values: Tensor) -> str:
+    if field.has_distance:
         return f"its signed distance ranges from {-float(values.amax()):.3g} to {-float(values.amin()):.3g}"
     return f"density ranges from {float(values.amin()):.3g} to {float(values.amax()):.3g}"
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from distill3d.kernels.shapes.sdf import shape_sdf
 from distill3d.kernels.surface.isosurface import isosurface
@@ -13,7 +13,7 @@ from distill3d.nodes.cameras.headlight import CameraLight
 from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import Cancelled
-from distill3d.nodes.core.field import Surface
+from distill3d.nodes.core.field import Surface, SurfaceField
 from distill3d.nodes.core.loss import Stateless, Term
 from distill3d.nodes.core.objective import Objective
 from distill3d.nodes.core.rng import Streams
@@ -75,7 +75,7 @@ class ComparedWith(Stateless):
         return Term(rgb + (rendering.opacity - self.recipe.opacity[view]).square().mean())
 
 
-class Truth(nn.Module):
+class Truth(SurfaceField):
     """The mesh of a caption's object, blue above and red below."""
 
     bounds = torch.tensor([[-1.15] * 3, [1.15] * 3])

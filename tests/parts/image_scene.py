@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from distill3d.nodes.core.rendering import Rendering
-from distill3d.nodes.core.scene import SceneRecipe
+from distill3d.nodes.core.scene import Scene, SceneRecipe
 
 
-class Picture(nn.Module):
+class Picture(Scene):
     def __init__(self, size):
         super().__init__()
         self.pixels = nn.Parameter(torch.full((size, size, 3), 0.5) + 0.05 * torch.randn(size, size, 3))
@@ -19,9 +19,6 @@ class Picture(nn.Module):
         if rgb.shape[1] != cameras.height:
             rgb = nn.functional.interpolate(rgb.permute(0, 3, 1, 2), (cameras.height, cameras.width)).permute(0, 2, 3, 1)
         return Rendering(rgb=rgb, opacity=torch.full_like(rgb[..., :1], 0.5), normal=torch.zeros_like(rgb))
-
-    def update(self, step, total, streams):
-        return ()
 
     def parameter_groups(self):
         return {"color": [self.pixels]}

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from distill3d.kernels.surface.mesh import vertex_normals
-from distill3d.nodes.core.field import Surface
+from distill3d.nodes.core.field import Surface, SurfaceField
 
 
 def ball(rings=8, radius=0.7, dtype=torch.float32):
@@ -26,7 +26,7 @@ def ball(rings=8, radius=0.7, dtype=torch.float32):
     return radius * vertices, torch.cat([quads.reshape(-1, 3), *caps])
 
 
-class Triangles(nn.Module):
+class Triangles(SurfaceField):
     """A SurfaceField of given triangles. Features are one vector everywhere, or a color per vertex by nearest vertex."""
 
     def __init__(self, vertices, faces, features=(2.0, 0.0, -2.0)):
@@ -41,9 +41,6 @@ class Triangles(nn.Module):
 
     def features(self, position, uv=None, footprint=None):
         return self.color.expand(len(position), -1)
-
-    def update(self, step, total):
-        return ()
 
     def parameter_groups(self):
         return {"position": [self.vertices], "color": [self.color]}

@@ -4,11 +4,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from distill3d.nodes.core.field import FieldOutput
+from distill3d.nodes.core.field import FieldOutput, VolumeField
+from distill3d.nodes.core.material import Background, Material
 from distill3d.nodes.core.rendering import Rendering
-from distill3d.nodes.core.scene import SceneRecipe
+from distill3d.nodes.core.scene import Scene, SceneRecipe
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,7 @@ class SoftShape:
         return SoftField(self)
 
 
-class SoftField(nn.Module):
-    wants_variance = False
-
+class SoftField(VolumeField):
     def __init__(self, shape):
         super().__init__()
         self.shape = shape
@@ -55,7 +53,7 @@ class SoftField(nn.Module):
         return FieldOutput(self.density(x), 0.5 + 0.4 * torch.sin(2.5 * x + torch.tensor([0.0, 1.0, 2.0])))
 
 
-class Plain(nn.Module):
+class Plain(Material):
     channels = 3
 
     def build(self):
@@ -68,7 +66,7 @@ class Plain(nn.Module):
         return features, features
 
 
-class White(nn.Module):
+class White(Background):
     def build(self):
         return White()
 
@@ -81,10 +79,11 @@ class MarchRecipe:
         return MarchScene(field, material, background)
 
 
-class MarchScene(nn.Module):
+class MarchScene(Scene):
     """Dense ray marching, enough for pictures of SoftShape."""
 
     steps = 80
+    is_volume = True
 
     def __init__(self, field, material, background):
         super().__init__()

@@ -80,7 +80,7 @@ def test_a_scene_without_density_is_refused(soft_scene, monkeypatch):
 
     def without_density(self, device):
         scene = build(self, device)
-        scene.field.density = None
+        scene.is_volume = False
         return scene
 
     monkeypatch.setattr(type(recipe), "build", without_density)

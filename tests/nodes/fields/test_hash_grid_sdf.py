@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.fields.feature_grid import FeatureGrid
 from distill3d.nodes.fields.hash_grid_sdf import HashGridSDF, HashGridSDFNode
@@ -73,7 +74,7 @@ def test_step_and_levels_only_become_finer():
     field = build(epsilon=Schedule(((0, 0.1), (10, 0.01))), active_levels=Schedule(((0, 1), (10, 4))))
     seen = []
     for step in (0, 5, 10, 0):
-        field.update(step, 20)
+        field.update(step, 20, Streams(0, step))
         seen.append((round(float(field.epsilon), 4), int(field.active)))
     assert seen == [(0.1, 1), (0.055, 2), (0.01, 4), (0.01, 4)]
     fresh = build()

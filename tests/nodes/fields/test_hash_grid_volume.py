@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.fields.hash_grid_volume import HashGridVolume, HashGridVolumeNode
 
@@ -26,16 +27,16 @@ def test_published_progressive_levels():
     field = recipe.build(3)
     seen = []
     for step in (0, 2000, 2499, 2500, 3000, 5999, 6000, 9000, 0):
-        field.update(step, 10_000)
+        field.update(step, 10_000, Streams(0, step))
         seen.append(int(field.active))
     assert seen == [8, 8, 8, 9, 10, 15, 16, 16, 16]
 
 
 def test_progressive_levels_by_part_of_the_run():
     field = HashGridVolume(**SMALL, active_levels=Schedule(((0.0, 1), (0.5, 4)), unit="fraction")).build(3)
-    field.update(0, 101)
+    field.update(0, 101, Streams(0, 0))
     assert int(field.active) == 1
-    field.update(50, 101)
+    field.update(50, 101, Streams(0, 50))
     assert int(field.active) == 4
 
 
@@ -54,7 +55,7 @@ def test_an_inactive_level_changes_nothing_and_learns_nothing():
 def test_active_levels_are_part_of_the_state():
     recipe = HashGridVolume(**SMALL, active_levels=Schedule(((0, 1), (10, 4))))
     trained, fresh = recipe.build(3), recipe.build(3)
-    trained.update(10, 100)
+    trained.update(10, 100, Streams(0, 10))
     fresh.load_state_dict(trained.state_dict())
     assert int(fresh.active) == 4
 

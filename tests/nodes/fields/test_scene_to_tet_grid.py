@@ -6,7 +6,7 @@ import torch
 from distill3d.kernels.surface.components import component_labels
 from distill3d.kernels.surface.mesh import is_watertight, signed_volume
 from distill3d.nodes.core.errors import Cancelled, DistillError
-from distill3d.nodes.core.scene import SceneRecipe
+from distill3d.nodes.core.scene import Scene, SceneRecipe
 from distill3d.nodes.fields.encoded_volume import VolumeSettings
 from distill3d.nodes.fields.feature_grid import FeatureGrid
 from distill3d.nodes.fields.hash_grid_volume import HashGridVolume
@@ -94,8 +94,8 @@ def test_other_scenes_are_refused_and_it_can_be_stopped(soft_scene):
 
 class SurfaceRecipe:
     def build(self, field, material, background):
-        scene = torch.nn.Module()
-        scene.field = field
+        scene = Scene()
+        scene.field, scene.is_surface = field, field.is_surface
         return scene
 
 

@@ -5,7 +5,8 @@ import torch
 
 from distill3d.kernels.surface.mesh import is_watertight, signed_volume
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.scene import GROUPS, load_state
+from distill3d.nodes.core.rng import Streams
+from distill3d.nodes.core.scene import load_state
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.fields.feature_grid import FeatureGrid, Learned
 from distill3d.nodes.fields.initial_surface import InitialEllipsoid, InitialValues
@@ -59,12 +60,12 @@ def test_it_subdivides_on_schedule_where_the_surface_is(values):
         with torch.no_grad():
             module.shape.network.head[2].weight.mul_(0)   # else new vertices are asked anew and move the surface
     before, coarse = volume(module), module.surface()
-    assert [bool(module.update(step, 10)) for step in (0, 3, 4, 5, 8, 9)] == (
+    assert [bool(module.update(step, 10, Streams(0, step))) for step in (0, 3, 4, 5, 8, 9)] == (
         [False, False, True, False, True, False] if values == "vertices" else [False] * 6)
     fine = module.surface()
     assert len(fine.faces) > 12 * len(coarse.faces) and is_watertight(fine.faces)
     assert volume(module) == pytest.approx(before, rel=1e-4)
-    assert not module.update(0, 10) and len(module.surface().faces) == len(fine.faces)          # it never falls
+    assert not module.update(0, 10, Streams(0, 0)) and len(module.surface().faces) == len(fine.faces)          # it never falls
 
 
 def test_a_vertex_cannot_leave_its_reach():
@@ -80,7 +81,7 @@ def test_a_vertex_cannot_leave_its_reach():
 
 def test_reach_shrinks_with_the_lattice():
     module = field(subdivisions=Schedule.of(1))
-    module.update(0, 1)
+    module.update(0, 1, Streams(0, 0))
     with torch.no_grad():
         module.shape.deformation.fill_(50.0)
     moved = (module._values()[1] - module.grid).amax(1)
@@ -90,18 +91,18 @@ def test_reach_shrinks_with_the_lattice():
 @pytest.mark.parametrize("values", ["vertices", "network"])
 def test_the_state_of_a_subdivided_grid_loads_into_a_new_one(values):
     trained = shaken(field(values, subdivisions=TWICE))
-    trained.update(9, 10)
+    trained.update(9, 10, Streams(0, 9))
     shaken(trained)
     fresh = field(values, subdivisions=TWICE, seed=1)
     load_state(fresh, {name: tensor.clone() for name, tensor in trained.state_dict().items()})
     for a, b in zip(vars(trained.surface()).values(), vars(fresh.surface()).values()):
         assert a is None or torch.equal(a, b)
-    assert not fresh.update(9, 10)
+    assert not fresh.update(9, 10, Streams(0, 9))
 
 
 def test_a_state_of_another_resolution_is_refused():
     trained = field(subdivisions=Schedule.of(1))
-    trained.update(0, 1)
+    trained.update(0, 1, Streams(0, 0))
     with pytest.raises(DistillError, match="Use the settings|wired"):
         load_state(field(resolution=20), trained.state_dict())
 
@@ -113,7 +114,7 @@ def test_gradients_reach_every_group(values):
     (signed_volume(surface.vertices, surface.faces) + module.features(surface.vertices).sum()
      + surface.normals.square()[:, 0].sum()).backward()
     groups = module.parameter_groups()
-    assert set(groups) <= set(GROUPS) and set(groups) == (
+    assert set(groups) <= set(module.groups) and set(groups) == (
         {"sdf", "deformation", "encoding", "network"} if values == "vertices" else {"encoding", "network"})
     grouped = [parameter for group in groups.values() for parameter in group]
     assert len(grouped) == len(set(grouped)) == len(list(module.parameters()))
@@ -152,7 +153,7 @@ def test_nothing_inside_gives_nothing():
     module = field(initial=InitialEllipsoid((1e-3,) * 3), subdivisions=Schedule.of(1))
     with torch.no_grad():
         module.shape.sdf.abs_().add_(0.1)
-    module.update(0, 1)
+    module.update(0, 1, Streams(0, 0))
     surface = module.surface()
     assert surface.vertices.shape == (0, 3) and surface.faces.shape == (0, 3) and surface.normals.shape == (0, 3)
 

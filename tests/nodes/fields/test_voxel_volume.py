@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.fields.initial import InitialDensity
 from distill3d.nodes.fields.voxel_volume import VoxelVolume, VoxelVolumeNode, halved
@@ -82,7 +83,7 @@ def test_levels_join_and_never_leave():
             level.fill_(10.0 ** number)
     values = []
     for step in (0, 4, 5, 10, 0):
-        field.update(step, 100)
+        field.update(step, 100, Streams(0, step))
         values.append(round(field(torch.zeros(1, 3)).features.item()))
     assert values == [1, 1, 11, 111, 111]
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import distill3d.nodes.renderers.mesh_scene as mesh_scene
+from distill3d.kernels import backend
 from distill3d.nodes.core.cameras import orbit, turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.rendering import Light
@@ -13,6 +14,7 @@ from distill3d.nodes.materials.lambertian import Lambertian
 from distill3d.nodes.materials.random_background import RandomBackground
 from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.renderers.mesh_rasterizer import MeshRasterizer
+from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
 from mesh_field import Triangles, ball
 
 ALL = ("rgb", "opacity", "depth", "normal", "albedo", "background", "surface")
@@ -135,6 +137,17 @@ def test_views_drawn_again_give_the_same_gradients_and_keep_less(monkeypatch):
     assert small < large / 3 and per_view < 60, "bytes per pixel: rgb, opacity, background and their sums"
 
 
+def test_views_drawn_again_keep_to_the_backend(monkeypatch):
+    monkeypatch.delenv(backend.VARIABLE, raising=False)
+    monkeypatch.setattr(mesh_scene, "_REMEMBERED", 0)
+    asked, rasterize = [], mesh_scene.rasterize
+    monkeypatch.setattr(mesh_scene, "rasterize", lambda *given: asked.append(backend._preferred.get()) or rasterize(*given))
+    made = scene()
+    made.backend = "torch"
+    made.render(turntable(2, 20, 3.0, 40, 12), streams=Streams(0, 0)).rgb.sum().backward()
+    assert asked == ["torch"] * 4
+
+
 def test_the_outline_pulls_the_vertices():
     """Towards a smaller ball: every vertex on the outline is asked to move inwards, and a step makes the error less."""
     made, cameras = scene(), turntable(6, 10, 3, 40, 48)
@@ -173,6 +186,11 @@ def test_everything_in_inference_mode():
         found = made.render(cameras, light, wanted=ALL)
     assert not found.rgb.requires_grad
     made.render(cameras, light).rgb.sum().backward()
+
+
+def test_a_volume_renderer_refuses_a_surface():
+    with pytest.raises(DistillError, match="Volume Renderer: this field is a surface of triangles"):
+        VolumeRenderer().build(Triangles(*ball(4)), Albedo().build(), SolidBackground().build())
 
 
 def test_a_volume_is_refused():

@@ -8,7 +8,7 @@ from torch import nn
 import distill3d.nodes.renderers.volume_scene as volume_scene
 from distill3d.nodes.core.cameras import orbit, turntable
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.field import FieldOutput
+from distill3d.nodes.core.field import FieldOutput, VolumeField
 from distill3d.nodes.core.rendering import Light
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.fields.mlp_volume import MLPVolume
@@ -23,10 +23,8 @@ from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
 ALL = ("rgb", "opacity", "depth", "normal", "albedo", "samples")
 
 
-class Box(nn.Module):
+class Box(VolumeField):
     """Density `thickness` in [-1/2, 1/2]^3, nothing elsewhere in [-1, 1]^3; one colour. Notes what it was asked."""
-
-    wants_variance = False
 
     def __init__(self, thickness=2.0, half=0.5):
         super().__init__()
@@ -44,9 +42,6 @@ class Box(nn.Module):
         self.asked[-1] = "normals" if normals else "features"
         normal = nn.functional.normalize(x, dim=-1) if normals else None
         return FieldOutput(found, self.color.expand(len(x), 3), normal)
-
-    def update(self, step, total):
-        pass
 
     def parameter_groups(self):
         return {"density": [self.thickness], "color": [self.color]}
