@@ -4,6 +4,7 @@ import json
 import pickle
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
@@ -29,6 +30,8 @@ class TrueScene:
     """Stands for a trained SCENE: its pictures are those of a caption's true shape."""
 
     caption: str
+    is_surface: ClassVar[bool] = False
+    is_volume: ClassVar[bool] = False
 
     def build(self, device="cpu"):
         return self
