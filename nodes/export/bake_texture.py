@@ -18,7 +18,7 @@ from ..core.scene import SceneRecipe
 from ..surface.color import check_volume, surface_color
 from ..core.tick import Tick, no_tick
 from ..assets.core_mesh import from_core, to_core
-from .surface_scene import look_at
+from .surface_scene import appearance_at
 
 NAME = "Bake Texture"
 # Degrees by which the scene's normals may differ from the mesh's without a normal map.
@@ -69,7 +69,7 @@ def _bake(mesh: Mesh, scene: nn.Module, size: int, padding: int, tick: Tick) -> 
         tick(0.1 + 0.75 * share)
 
     if scene.is_surface:
-        known, look = look_at(scene, position, NAME, partly)
+        known, look = appearance_at(scene, position, NAME, partly)
         texel = texel[known]
         found = {"texture": look.albedo, "metallic_roughness": look.metallic_roughness,
                  "normal_map": _normal_map(look.normal, normal[known], tangent[known])}

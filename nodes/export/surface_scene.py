@@ -21,7 +21,7 @@ REACH = 0.02
 
 
 @dataclass
-class Look:
+class Appearance:
     """What N points of a surface show. albedo [N,3] in [0,1], display-referred; metallic_roughness [N,3] as glTF packs it
     (0, roughness, metallic), or None where the material is only a colour; normal [N,3] unit, world."""
 
@@ -62,15 +62,15 @@ def surface_mesh(scene: nn.Module, node: str, smallest: float = 0.0, colors: boo
         vertex, uv = pairs // len(surface.uv), surface.uv[pairs % len(surface.uv)]
     mesh = Mesh(surface.vertices[vertex], faces, uv, normals=surface.normals[vertex])
     if colors:
-        mesh = replace(mesh, vertex_colors=_look(scene, mesh.vertices, mesh.uv, mesh.normals).albedo)
+        mesh = replace(mesh, vertex_colors=_appearance(scene, mesh.vertices, mesh.uv, mesh.normals).albedo)
     return mesh, found, kept
 
 
-def look_at(scene: nn.Module, points: Tensor, node: str, tick: Tick = no_tick) -> tuple[Tensor, Look]:
+def appearance_at(scene: nn.Module, points: Tensor, node: str, tick: Tick = no_tick) -> tuple[Tensor, Appearance]:
     """What the scene's surface shows at the places nearest to points [N,3].
 
-    Returns known [N] bool, whether such a place is within REACH, and the Look of the K known ones. Raises DistillError,
-    beginning with `node`, when less than half of them are, and as `triangles_of` does.
+    Returns known [N] bool, whether such a place is within REACH, and the Appearance of the K known ones. Raises
+    DistillError, beginning with `node`, when less than half of them are, and as `triangles_of` does.
     """
     surface = triangles_of(scene, node)
     reach = REACH * float((scene.bounds[1] - scene.bounds[0]).amax())
@@ -82,17 +82,17 @@ def look_at(scene: nn.Module, points: Tensor, node: str, tick: Tick = no_tick) -
         known.append(hit)
         face, weights = face[hit], weights[hit, :, None]
         uv = None if surface.uv is None else (weights * surface.uv[surface.faces_uv[face]]).sum(1)
-        looks.append(_look(scene, (weights * surface.vertices[surface.faces[face]]).sum(1), uv,
-                           F.normalize((weights * surface.normals[surface.faces[face]]).sum(1), dim=1)))
+        looks.append(_appearance(scene, (weights * surface.vertices[surface.faces[face]]).sum(1), uv,
+                                 F.normalize((weights * surface.normals[surface.faces[face]]).sum(1), dim=1)))
     known = torch.cat(known)
     share = float(known.float().mean())
     if share < 0.5:
         raise DistillError(f"{node}: only {share:.0%} of the mesh lies near the scene's surface, so it is not this scene's "
                            "mesh. Connect the mesh that Extract Mesh makes of this scene.")
     shines = looks[0].metallic_roughness is not None
-    return known, Look(torch.cat([look.albedo for look in looks]),
-                       torch.cat([look.metallic_roughness for look in looks]) if shines else None,
-                       torch.cat([look.normal for look in looks]))
+    return known, Appearance(torch.cat([look.albedo for look in looks]),
+                             torch.cat([look.metallic_roughness for look in looks]) if shines else None,
+                             torch.cat([look.normal for look in looks]))
 
 
 def _components(faces: Tensor) -> int:
@@ -100,11 +100,11 @@ def _components(faces: Tensor) -> int:
     return int(component_labels(faces, len(used)).max()) + 1
 
 
-def _look(scene: nn.Module, position: Tensor, uv: Tensor | None, normal: Tensor) -> Look:
+def _appearance(scene: nn.Module, position: Tensor, uv: Tensor | None, normal: Tensor) -> Appearance:
     features = scene.field.features(position, uv)
     _, albedo = scene.material(features, normal, position, None, "albedo")
     maps = scene.material.textures(features, normal)
     packed = None
     if "roughness" in maps:
         packed = torch.cat([torch.zeros_like(maps["roughness"]), maps["roughness"], maps["metallic"]], 1).clamp(0, 1)
-    return Look(albedo.clamp(0, 1), packed, maps.get("normal", normal))
+    return Appearance(albedo.clamp(0, 1), packed, maps.get("normal", normal))

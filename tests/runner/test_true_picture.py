@@ -20,6 +20,8 @@ from distill3d.runner.true_picture import viewpoint_of, with_true_pictures
 
 
 class TrueScene:
+    is_surface = is_volume = False
+
     def __init__(self, caption):
         self.caption = caption
 
