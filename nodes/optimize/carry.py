@@ -1,4 +1,4 @@
-"""An optimiser's averages, when parameters take others' places during training."""
+"""Moving an optimiser's averages to parameters that replaced others during training."""
 from __future__ import annotations
 
 from typing import Sequence
@@ -10,10 +10,10 @@ from ..core.field import Replacement
 
 
 def carry_averages(old: torch.optim.Optimizer, new: torch.optim.Optimizer, replaced: Sequence[Replacement]) -> None:
-    """Gives `new`, which has not stepped yet, the averages of `old`.
+    """Copies the averages of `old` to `new`, which has not stepped yet.
 
-    replaced  in the order in which it happened. Rows that go on from another take its averages with them, rows that begin
-              anew have averages of 0; parameters that were not replaced keep theirs
+    replaced  in the order in which it happened. A row that continues another takes over its averages, a row that begins
+              anew has averages of 0, and a parameter that was not replaced keeps its averages
     """
     state = dict(old.state)
     for replacement in replaced:
@@ -26,10 +26,10 @@ def carry_averages(old: torch.optim.Optimizer, new: torch.optim.Optimizer, repla
 
 
 def _rows(value: Tensor | None, replacement: Replacement) -> Tensor | None:
-    """What belongs to the whole parameter, such as the number of steps, stays."""
+    """Averages by row. A slot of the whole parameter, such as the number of steps, stays as it is."""
     if value is None or value.shape != replacement.old.shape:
         return value
-    goes_on = replacement.rows >= 0
+    continues = replacement.rows >= 0
     rows = value.new_zeros(replacement.new.shape)
-    rows[goes_on] = value[replacement.rows[goes_on]]
+    rows[continues] = value[replacement.rows[continues]]
     return rows

@@ -14,9 +14,9 @@ from ..core.scene import UNCOUNTED
 def fingerprint(*parts: Any) -> str:
     """20 hexadecimal digits: equal recipes give equal names, in every process.
 
-    Dataclasses, tuples, numbers, strings and tensors count by their content. Of a dataclass count the name of the class (not
-    its module) and the fields that differ from their defaults: a recipe that gets a new field with a default keeps its name,
-    and its saved runs can be resumed. Fields with the metadata UNCOUNTED never count.
+    Dataclasses, tuples, numbers, strings and tensors count by their content. Of a dataclass count the name of the class
+    (not its module) and the fields that differ from their defaults: a recipe that gets a new field with a default keeps
+    its name, and its saved runs can be resumed. Fields with the metadata UNCOUNTED never count.
 
     Raises TypeError for an object whose text holds its address.
     """
@@ -51,7 +51,8 @@ def _feed(digest, part: Any) -> None:
     else:
         text = repr(part)
         if " at 0x" in text:
-            raise TypeError(f"{type(part).__name__} has no stable text: make it a frozen dataclass or give it a __repr__")
+            raise TypeError(f"{type(part).__name__} has no stable text: make it a frozen dataclass or give it a "
+                            "__repr__")
         digest.update(text.encode() + b";")
 
 

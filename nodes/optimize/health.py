@@ -1,4 +1,4 @@
-"""Noticing a run that goes wrong, and saying why."""
+"""Detects a run that goes wrong and tells the user why."""
 from __future__ import annotations
 
 from typing import Callable, Sequence
@@ -12,20 +12,22 @@ from ...kernels import backend
 class Health:
     """Counts steps with non-finite gradients and watches the opacity.
 
-    limit  consecutive bad steps after which the run should stop (parameters are still the last good ones then,
-           because bad steps are skipped)
+    warn   called with a message, once for each kind of problem
+    limit  number of consecutive bad steps after which the run should stop. Bad steps are skipped, so the parameters are
+           still the last good ones
     """
 
     def __init__(self, warn: Callable[[str], None], limit: int = 10):
         self.warn, self.limit = warn, limit
         self.skipped, self._in_a_row = 0, 0
-        self._row: Tensor | None = None  # of bad steps, on the device: it knows of the last one before we do
+        self._row: Tensor | None = None  # bad steps in a row, counted on the device, ahead of the host
         self.opacity: float | None = None
         self._told: set[str] = set()
 
     def is_bad(self, parameters: Sequence[nn.Parameter]) -> Tensor:
-        """[] bool, not waited for: whether a step must change nothing. So it is where a gradient is not finite, and after
-        `limit` such steps in a row, for the step that begins before they are counted."""
+        """[] bool on the device, computed without waiting for it: whether the step must change nothing. True if a
+        gradient is not finite, and after `limit` such steps in a row (the next step starts before the host has counted
+        them)."""
         totals = [parameter.grad.sum() for parameter in parameters if parameter.grad is not None]
         finite = torch.isfinite(torch.stack(totals)).all() if totals else \
             torch.ones((), dtype=torch.bool, device=parameters[0].device)
@@ -35,20 +37,20 @@ class Health:
         return bad
 
     def count(self, is_bad: bool) -> None:
-        """Takes in what `is_bad` said of a step."""
+        """Counts one step by the value that `is_bad` gave it."""
         self._in_a_row = self._in_a_row + 1 if is_bad else 0
         self.skipped += is_bad
 
     def is_lost(self) -> bool:
-        """True when the run cannot recover by itself; says so once."""
+        """True when the run cannot recover by itself. Warns once."""
         if self._in_a_row < self.limit:
             return False
-        self._tell("lost", f"Optimize: gradients were not finite for {self.limit} steps in a row, so the run stopped; the "
-                           "result is the state before them. Lower the learning rates or the guidance scale.")
+        self._tell("lost", f"Optimize: gradients were not finite for {self.limit} steps in a row, so the run stopped; "
+                           "the result is the state before them. Lower the learning rates or the guidance scale.")
         return True
 
     def see(self, opacity: float, step: int, total: int) -> None:
-        """opacity: mean over the step's pixels."""
+        """Averages the opacity over steps and warns of an empty or full scene. opacity: mean over the step's pixels."""
         self.opacity = opacity if self.opacity is None else 0.95 * self.opacity + 0.05 * opacity
         if step < max(20, total // 10):
             return
@@ -56,14 +58,14 @@ class Health:
             self._tell("empty", f"Optimize: the scene is empty (opacity {self.opacity:.5f} at step {step}). Lower the "
                                 "weight of the Sparsity Loss, or raise the blob density or the guidance weight.")
         elif self.opacity > 0.995:
-            self._tell("opaque", f"Optimize: the scene fills every picture (opacity {self.opacity:.3f} at step {step}). "
+            self._tell("opaque", f"Optimize: the scene fills every image (opacity {self.opacity:.3f} at step {step}). "
                                  "Raise the weight of the Sparsity Loss or move the cameras back.")
 
     def see_kernels(self) -> None:
         """Warns where a backend is installed and does not work: call it when every kernel has run once."""
         for (op, name), reason in backend.failures().items():
-            self._tell(f"{op} {name}", f'Optimize: the backend "{name}" of {op} is installed and does not work, so PyTorch '
-                                       f"runs it, several times slower ({reason}).")
+            self._tell(f"{op} {name}", f'Optimize: the backend "{name}" of {op} is installed and does not work, so '
+                                       f"PyTorch runs it, several times slower ({reason}).")
 
     def _tell(self, name: str, text: str) -> None:
         if name not in self._told:

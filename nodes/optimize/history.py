@@ -1,4 +1,4 @@
-"""The picture of a run: what it looked like on the way, and its curves."""
+"""The record of a run: images of the scene along the way and curves of its numbers."""
 from __future__ import annotations
 
 from typing import Mapping
@@ -11,7 +11,7 @@ CURVE_COLORS = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (
 
 
 class History:
-    """Collects numbers at every step and pictures at `shots` evenly spaced ones."""
+    """Collects numbers at every step and images at `shots` evenly spaced steps."""
 
     def __init__(self, total: int, shots: int = 8):
         self.total = total
@@ -31,12 +31,12 @@ class History:
         self.strips.append((step, strip.detach().cpu()))
 
     def picture(self, width: int = 1024, chart_height: int = 150) -> Tensor:
-        """[H,width,3] in [0,1]: the pictures side by side, below them one chart for each number that changed."""
+        """[H,width,3] in [0,1]: the images side by side, and below them one chart for each number that changed."""
         from PIL import Image, ImageDraw
 
         rows = []
         if self.strips:
-            tile = width // max(len(self.strips), 4)  # a run that ended early has few, and they need not be huge
+            tile = width // max(len(self.strips), 4)  # a run that ended early has few images, which would be huge
             tiles = [F.interpolate(strip.permute(2, 0, 1)[None], (strip.shape[0] * tile // strip.shape[1], tile),
                                    mode="bilinear", antialias=True)[0].permute(1, 2, 0) for _, strip in self.strips]
             row = torch.ones(tiles[0].shape[0], width, 3)
@@ -63,5 +63,6 @@ def _draw_chart(pen, name: str, points: list[tuple[int, float]], total: int, box
     pen.rectangle((x0, y0, x1, y1), outline=(205, 205, 205))
     pen.text((x0, top + 8), f"{name}: {points[-1][1]:.4g}   ({low:.3g} to {high:.3g})", fill=(40, 40, 40))
     pen.text((x1 - 40, y1 + 3), f"{total} steps", fill=(120, 120, 120), anchor="la")
-    line = [(x0 + (x1 - x0) * step / max(total - 1, 1), y1 - (y1 - y0) * (value - low) / span) for step, value in points]
+    line = [(x0 + (x1 - x0) * step / max(total - 1, 1), y1 - (y1 - y0) * (value - low) / span)
+            for step, value in points]
     pen.line(line, fill=color, width=1)

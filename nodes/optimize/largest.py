@@ -10,8 +10,8 @@ from .step import Training
 
 
 def try_largest(training: Training, step: int) -> None:
-    """Renders and differentiates once at each objective's largest size, if it is larger than that of the first step. The
-    training is unchanged afterwards.
+    """Renders and differentiates once at each objective's largest size, if it is larger than that of the first step.
+    The training is unchanged afterwards.
 
     step  at which the run begins or continues
     """

@@ -25,8 +25,8 @@ from .step import Training
 
 @dataclass(frozen=True)
 class RunSettings:
-    """steps, seed; save_every: seconds between states on disk (0: none is written); resume: continue from the saved state of
-    an equal run; preview: pixels of a preview picture."""
+    """steps, seed; save_every: seconds between states on disk (0: none is written); resume: continue from the saved
+    state of an equal run; preview: pixels of a preview picture."""
 
     steps: int
     seed: int = 0
@@ -48,10 +48,11 @@ class Run:
 
     def __init__(self, recipe: SceneRecipe, objectives: Sequence[Objective], optimizer: OptimizerSettings,
                  settings: RunSettings, host: Host, node_id: str | None = None):
-        if not any(objective.is_active(step) for objective in objectives for step in range(min(settings.steps, 10_000))):
+        steps = range(min(settings.steps, 10_000))
+        if not any(objective.is_active(step) for objective in objectives for step in steps):
             raise DistillError("Optimize: no objective is active at any step. Check their start, end and every.")
-        self.recipe, self.objectives, self.settings, self.host, self.node_id = recipe, objectives, settings, host, node_id
-        self.optimizer_settings = optimizer
+        self.recipe, self.objectives, self.optimizer_settings, self.settings = recipe, objectives, optimizer, settings
+        self.host, self.node_id = host, node_id
         self.device = host.device()
         self.saved = RunState(host.state_directory, fingerprint(recipe, tuple(objectives), optimizer, settings.steps,
                                                                 settings.seed))
@@ -133,11 +134,13 @@ class Run:
         facts = self.saved.resume(self.training) if self.settings.resume else None
         if facts is not None:
             self.step, self.seconds, self.health.skipped = facts["step"], facts["seconds"], facts["skipped"]
-            self.host.warn(f"Optimize: resumed at step {self.step} of {self.settings.steps} from {self.saved.path.name}.")
+            self.host.warn(f"Optimize: resumed at step {self.step} of {self.settings.steps} from "
+                           f"{self.saved.path.name}.")
 
     def _result(self) -> RunResult:
         scene = self.recipe.trained(self.training.scene)
         facts = self.saved.finished_facts(self._facts())
         if self.settings.save_every:
             self.saved.finish(self.training, scene.state, facts)
-        return RunResult(replace(scene, notes={**facts, "opacity": self.health.opacity}), self.history, self.step, self.seconds)
+        scene = replace(scene, notes={**facts, "opacity": self.health.opacity})
+        return RunResult(scene, self.history, self.step, self.seconds)

@@ -1,4 +1,4 @@
-"""Optimizer settings: which optimiser, and a learning rate for each group of parameters."""
+"""Optimizer Settings: the optimiser, and a learning rate for each group of parameters."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -17,8 +17,14 @@ Rate = float | tuple[float, float]
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """learning_rate holds for every group that `rates` does not name; `factor` multiplies all of them over time. A rate that is
-    a pair falls (or rises) from the first to the second number over the run, by the same share in each step."""
+    """Recipe of an optimiser.
+
+    learning_rate  of every group that `rates` does not name
+    rates          by group: a number, or a pair: the rate goes from the first to the second number over the run, by the
+                   same factor in each step
+    factor         multiplies all rates, as a schedule
+    clip           largest norm of the whole gradient; 0: none
+    """
 
     kind: str = "Adam"
     learning_rate: float = 0.01
@@ -31,12 +37,13 @@ class OptimizerSettings:
     clip: float = 0.0
 
     def build(self, groups: dict[str, list[nn.Parameter]]) -> torch.optim.Optimizer:
-        """Raises DistillError when a rate is given for a group that the scene does not have."""
+        """An optimiser of parameter groups by name. Raises DistillError for a rate of a group that is not among
+        them."""
         rates = dict(self.rates)
         strangers = [name for name in rates if name not in groups]
         if strangers:
-            raise DistillError(f'Optimizer Settings: this scene has no parameters "{strangers[0]}". '
-                               f'It has: {", ".join(sorted(groups))}.')
+            raise DistillError(f'Optimizer Settings: "rates" names the group "{strangers[0]}", which this scene does '
+                               f'not have. Its groups: {", ".join(sorted(groups))}.')
         entries = [{"params": parameters, "lr": _at(rates.get(name, self.learning_rate), 0, 1), "name": name}
                    for name, parameters in sorted(groups.items()) if parameters]
         if self.kind == "SGD":
@@ -55,8 +62,8 @@ class OptimizerSettings:
 
 
 def take_step(optimizer: torch.optim.Optimizer, is_bad: Tensor) -> None:
-    """optimizer.step(), which changes nothing where is_bad [] bool holds. The fused ones find that out on their device, the
-    others wait for it."""
+    """optimizer.step(), unless is_bad [] bool is true. Fused optimisers read it on the device, the others wait for
+    it."""
     if optimizer.defaults.get("fused"):
         optimizer.found_inf = is_bad.float()
         optimizer.step()
@@ -73,8 +80,8 @@ def _at(rate: Rate, step: int, total: int) -> float:
 
 
 def parse_rates(text: str) -> tuple[tuple[str, Rate], ...]:
-    """"density: 0.3, position: 0.01 to 0.0001" -> (("density", 0.3), ("position", (0.01, 0.0001))). Raises DistillError naming
-    the wrong piece."""
+    """"density: 0.3, position: 0.01 to 0.0001" -> (("density", 0.3), ("position", (0.01, 0.0001))). Raises DistillError
+    naming the wrong piece."""
     rates = []
     for piece in text.replace("\n", ",").split(","):
         if not piece.strip():
@@ -85,11 +92,11 @@ def parse_rates(text: str) -> tuple[tuple[str, Rate], ...]:
         except ValueError:
             numbers = ()
         if not 1 <= len(numbers) <= 2:
-            raise DistillError(f'Optimizer Settings: cannot read "{piece.strip()}". Write "group: rate, ..." or "group: first '
-                               'to last, ..."')
+            raise DistillError(f'Optimizer Settings: cannot read "{piece.strip()}". Write "group: rate, ..." or '
+                               '"group: first to last, ..."')
         if not all(0 <= number < float("inf") for number in numbers) or (len(numbers) == 2 and 0 in numbers):
-            raise DistillError(f'Optimizer Settings: the rate of "{name}" is {written}; it must be a number >= 0, and one that '
-                               "changes must be above 0.")
+            raise DistillError(f'Optimizer Settings: the rate of "{name}" is {written}; it must be a number >= 0, and '
+                               "both ends of a changing rate must be above 0.")
         rates.append((name, numbers if len(numbers) == 2 else numbers[0]))
     return tuple(rates)
 
@@ -99,15 +106,15 @@ class OptimizerSettingsNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_OptimizerSettings", display_name="Optimizer Settings", category="Distill3D/optimize",
-            description="Which optimiser, and a learning rate for each group of parameters.",
+            description="The optimiser, and a learning rate for each group of parameters.",
             search_aliases=["learning rate", "adam"],
             inputs=[
-                io.Combo.Input("kind", options=list(KINDS), default="Adam", tooltip="The optimiser; SGD takes beta1 as "
-                               "its momentum."),
+                io.Combo.Input("kind", options=list(KINDS), default="Adam",
+                               tooltip="The optimiser. SGD uses beta1 as its momentum."),
                 io.Float.Input("learning_rate", default=0.01, min=0.0, max=10.0, step=0.0001, round=False,
-                               tooltip="For every group that is not listed below."),
+                               tooltip="Of every group that is not listed below."),
                 io.String.Input("rates", default="", multiline=True, tooltip="Rates of single groups, for example "
-                                f'"density: 0.3, color: 0.1". "position: 0.01 to 0.0002" falls over the run. '
+                                f'"density: 0.3, color: 0.1". "position: 0.01 to 0.0002" decays over the run. '
                                "The outputs of field and background nodes name their groups."),
                 scheduled("factor", 1.0, "Multiplies all rates; wire a Schedule for warm-up or decay.", min=0.0,
                           max=100.0, step=0.01),
@@ -116,7 +123,7 @@ class OptimizerSettingsNode(Node):
                 io.Float.Input("beta2", default=0.99, min=0.0, max=0.99999, step=0.001, round=False,
                                tooltip="Decay of the squared gradient's average."),
                 io.Float.Input("epsilon", default=1e-15, min=0.0, max=1.0, step=1e-15, round=False,
-                               tooltip="Added to the denominator; hash grids need a tiny one."),
+                               tooltip="Added to the denominator; hash grids need a tiny value."),
                 io.Float.Input("weight_decay", default=0.0, min=0.0, max=10.0, step=0.0001, round=False,
                                tooltip="L2 penalty (Adam) or decoupled decay (AdamW)."),
                 io.Float.Input("clip", default=0.0, min=0.0, max=1e6, step=0.1,
@@ -127,5 +134,5 @@ class OptimizerSettingsNode(Node):
     @classmethod
     def execute(cls, kind="Adam", learning_rate=0.01, rates="", factor=1.0, beta1=0.9, beta2=0.99, epsilon=1e-15,
                 weight_decay=0.0, clip=0.0) -> io.NodeOutput:
-        return io.NodeOutput(OptimizerSettings(kind, learning_rate, parse_rates(rates), Schedule.of(factor), beta1, beta2,
-                                               epsilon, weight_decay, clip))
+        return io.NodeOutput(OptimizerSettings(kind, learning_rate, parse_rates(rates), Schedule.of(factor), beta1,
+                                               beta2, epsilon, weight_decay, clip))

@@ -1,4 +1,4 @@
-"""A step's numbers, read from the device without stopping it."""
+"""Reading the numbers of a step from the device without stopping it."""
 from __future__ import annotations
 
 from collections import deque
@@ -19,32 +19,35 @@ class Reading:
 
 
 class Readings:
-    """Numbers on their way from a device.
+    """A queue of numbers that are copied from a device.
 
-    A CUDA device still computes a step while the next one is prepared. Looking at a number waits for it, and then the
-    device waits for the next step. So numbers are sent when they are asked for, and looked at when they have long arrived.
+    A CUDA device still computes a step while the host prepares the next one. Reading a number at once would make the
+    host wait for the device, and then the device for the host. So a copy starts when a step ends, and is read one step
+    later.
     """
 
     def __init__(self):
         self._sent: deque[_Sent] = deque()
 
     def send(self, step: int, facts: Mapping[str, float | Tensor], is_bad: Tensor) -> None:
-        """facts: numbers, or tensors of one element; is_bad [] bool: its device is the one that is not waited for."""
+        """Starts the copy of a step's numbers. facts: numbers, or tensors of one element; is_bad: [] bool on the
+        device."""
         self._sent.append(_Sent(step, facts, is_bad))
 
     def take(self, waiting: int = 0) -> Iterator[Reading]:
-        """The steps that were sent and not taken yet, oldest first, but for the last `waiting` of them."""
+        """Yields the steps that were sent and not taken yet, oldest first, except the last `waiting` of them."""
         while len(self._sent) > waiting:
             yield self._sent.popleft().read()
 
 
 class _Sent:
     def __init__(self, step: int, facts: Mapping[str, float | Tensor], is_bad: Tensor):
-        tensors = {name: value.detach().reshape(()).float() for name, value in facts.items() if isinstance(value, Tensor)}
-        # What stands elsewhere, on the processor, is there already.
-        coming = [name for name, value in tensors.items() if value.device == is_bad.device]
-        self.step, self.facts, self._coming = step, {**facts, **tensors}, coming
-        numbers = torch.stack([is_bad.float(), *(tensors[name] for name in coming)])
+        tensors = {name: value.detach().reshape(()).float() for name, value in facts.items()
+                   if isinstance(value, Tensor)}
+        # Tensors on the CPU need no copy.
+        on_device = [name for name, value in tensors.items() if value.device == is_bad.device]
+        self.step, self.facts, self._on_device = step, {**facts, **tensors}, on_device
+        numbers = torch.stack([is_bad.float(), *(tensors[name] for name in on_device)])
         self._arrived = None
         if numbers.device.type == "cuda":
             numbers = numbers.to("cpu", non_blocking=True)  # into pinned memory
@@ -56,5 +59,5 @@ class _Sent:
         if self._arrived is not None:
             self._arrived.synchronize()
         is_bad, *numbers = self._numbers.tolist()
-        facts = {**self.facts, **dict(zip(self._coming, numbers))}
+        facts = {**self.facts, **dict(zip(self._on_device, numbers))}
         return Reading(self.step, {name: float(value) for name, value in facts.items()}, bool(is_bad))

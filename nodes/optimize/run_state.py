@@ -32,7 +32,8 @@ class RunState:
         return facts
 
     def finish(self, training: Training, scene: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Keeps the result, so that later stages resume without repeating this one. The optimiser's tensors are dropped.
+        """Keeps the result, so that later stages resume without repeating this one. The optimiser's tensors are
+        dropped.
 
         scene  the scene's tensors
         facts  from `finished_facts`: no times, so that equal runs leave equal bytes
@@ -55,7 +56,8 @@ def gather(training: Training) -> dict[str, Tensor]:
     """All tensors of a run by name."""
     tensors = _above("scene.", training.scene.state_dict()) | _views(training)
     for index, slots in training.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in slots.items() if value is not None}
+        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in slots.items()
+                    if value is not None}
     for name, loss in training.losses.items():
         tensors |= _above(f"loss.{name}.", loss.state_dict())
     return tensors

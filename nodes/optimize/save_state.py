@@ -11,19 +11,21 @@ from ..core.state import read_state, save_state
 
 
 def save_scene(scene: SceneRecipe, prefix: str):
-    """Writes the trained tensors below the output folder and returns the path. Raises DistillError for an untrained scene."""
+    """Writes the trained tensors below the output folder and returns the path. Raises DistillError for an untrained
+    scene."""
     if scene.state is None:
-        raise DistillError("Save State: this scene was not trained yet. Wire the output of an Optimize node.")
+        raise DistillError("Save State: this scene is not trained. Connect the output of an Optimize node.")
     return save_state(host().save_path(prefix, "safetensors"), scene.state, {"kind": "scene", "seed": scene.seed})
 
 
 def load_scene(scene: SceneRecipe, file: str) -> SceneRecipe:
-    """`scene` with the tensors of a saved state. Raises DistillError when they belong to another kind of scene."""
+    """`scene` with the tensors of a saved state. Raises DistillError if they belong to a scene that was wired
+    differently."""
     tensors, facts = read_state(_path(file))
-    if "finished" in facts:  # the state of a run: the scene is a part of it
+    if "finished" in facts:  # the state of a run, of which the scene is a part
         tensors = {name[len("scene."):]: tensor for name, tensor in tensors.items() if name.startswith("scene.")}
     loaded = replace(scene, state=tensors, notes=facts)
-    loaded.build()  # raises now, where the wiring can still be seen, not in a later node
+    loaded.build()  # raises here, at the node that loads, and not in a later one
     return loaded
 
 
@@ -31,7 +33,7 @@ def _path(file: str) -> Path:
     root = host().output_directory.resolve()
     path = (root / file).resolve()
     if root not in path.parents:
-        raise DistillError(f'Load State: "{file}" leads out of the output folder {root}.')
+        raise DistillError(f'Load State: "{file}" lies outside the output folder {root}. Give a name below it.')
     return path
 
 
@@ -42,9 +44,10 @@ class SaveStateNode(Node):
             node_id="Distill3D_SaveState", display_name="Save State", category="Distill3D/optimize",
             description="Writes a trained scene to a file that Load State reads.", search_aliases=["checkpoint"],
             inputs=[SCENE.Input("scene", tooltip="From Optimize."),
-                    io.String.Input("filename_prefix", default="distill3d/state", tooltip="Name below the output folder; a "
-                                    "counter is added.")],
-            outputs=[io.String.Output("file", tooltip="Name of the file below the output folder.")], is_output_node=True)
+                    io.String.Input("filename_prefix", default="distill3d/state",
+                                    tooltip="Name below the output folder; a counter is added.")],
+            outputs=[io.String.Output("file", tooltip="Name of the file below the output "
+                                                      "folder.")], is_output_node=True)
 
     @classmethod
     def execute(cls, scene, filename_prefix="distill3d/state") -> io.NodeOutput:
@@ -58,14 +61,14 @@ class LoadStateNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_LoadState", display_name="Load State", category="Distill3D/optimize",
-            description="Fills a scene with the parameters of a saved state.", search_aliases=["checkpoint", "resume"],
-            inputs=[SCENE.Input("scene", tooltip="A scene wired like the one that was saved."),
+            description="Gives a scene the parameters of a saved state.", search_aliases=["checkpoint", "resume"],
+            inputs=[SCENE.Input("scene", tooltip="A scene that is wired like the saved one."),
                     io.String.Input("file", default="", tooltip="Name of the file below the output folder.")],
-            outputs=[SCENE.Output("scene", tooltip="The scene as it was saved.")])
+            outputs=[SCENE.Output("scene", tooltip="The scene with the saved parameters.")])
 
     @classmethod
     def fingerprint_inputs(cls, scene=None, file=""):
-        """So that a state that was replaced is loaded again, that of a run which went on for one."""
+        """Changes with the file, so that a state that was overwritten (by a run that continued) is loaded again."""
         return _path(file).stat().st_mtime_ns if file else None
 
     @classmethod

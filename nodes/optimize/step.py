@@ -1,4 +1,5 @@
-"""One step of training, from top to bottom. Saving, resuming and previews stand beside it, in the other files of this room."""
+"""One step of training, from top to bottom. Saving, resuming and previews stand beside it, in the other files of this
+room."""
 from __future__ import annotations
 
 from typing import Sequence
@@ -41,7 +42,8 @@ class Training:
             for objective in objectives for i, loss in enumerate(objective.losses)}
 
     def step(self, step: int) -> tuple[Facts, Tensor]:
-        """Trains one step. Returns numbers for the log, and is_bad [] bool: gradients were not finite and nothing changed."""
+        """Trains one step. Returns numbers for the log, and is_bad [] bool: gradients were not finite and nothing
+        changed."""
         total, streams = self.total, Streams(self.seed, step)
 
         # The scene's own changes come first: occupancy, active levels, densification, subdivision.

@@ -32,3 +32,9 @@ def test_a_rate_that_changes_falls_by_the_same_share_in_each_step():
         seen.append({entry["name"]: entry["lr"] for entry in optimizer.param_groups})
     assert seen[0] == {"position": 0.01, "color": 0.01} and seen[2] == pytest.approx({"position": 0.00075, "color": 0.0075})
     assert seen[4] == pytest.approx({"position": 0.00005, "color": 0.005})
+
+
+def test_a_rate_of_a_group_that_the_scene_lacks_names_those_that_it_has():
+    groups = {"density": [torch.nn.Parameter(torch.zeros(2))], "color": [torch.nn.Parameter(torch.zeros(2))]}
+    with pytest.raises(DistillError, match='names the group "weight".*Its groups: color, density'):
+        OptimizerSettings(rates=parse_rates("weight: 1")).build(groups)

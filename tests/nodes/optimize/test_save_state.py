@@ -50,7 +50,7 @@ def test_the_state_of_a_run_holds_its_scene(host, trained):
 
 
 @pytest.mark.parametrize("file, message", [
-    ("../state.safetensors", "leads out of the output folder"), ("/etc/hostname", "leads out"), ("", "leads out"),
+    ("../state.safetensors", "lies outside the output folder"), ("/etc/hostname", "lies outside"), ("", "lies outside"),
     ("absent.safetensors", "does not exist"), ("other.safetensors", '"pixels" is missing in the saved state'),
     ("small.safetensors", "has shape \\[2, 2, 3\\] in the saved state"), ("broken.safetensors", "cannot be read")])
 def test_what_cannot_be_loaded(host, trained, file, message):
@@ -64,7 +64,7 @@ def test_what_cannot_be_loaded(host, trained, file, message):
 
 
 def test_an_untrained_scene_has_no_state(host):
-    with pytest.raises(DistillError, match="Save State: this scene was not trained yet"):
+    with pytest.raises(DistillError, match="Save State: this scene is not trained"):
         saved(picture_recipe())
 
 
