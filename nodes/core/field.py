@@ -18,8 +18,8 @@ from .rng import Streams
 class Replacement:
     """A parameter that took the place of another of the same group during training, with another number of rows.
 
-    rows  [N] int64: the row of `old` that each row of `new` continues, or -1 for a row that begins anew. The optimiser's
-          averages move the same way
+    rows  [N] int64: the row of `old` that each row of `new` continues, or -1 for a row that begins anew. The
+          optimiser's averages move the same way
     """
 
     new: nn.Parameter
@@ -50,20 +50,21 @@ class Field(nn.Module):
         raise NotImplementedError
 
     def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
-        """Called before each step of training: active levels, densification, subdivision. Returns the parameters that were
-        replaced in it, mostly none."""
+        """Called before each step of training: active levels, densification, subdivision. Returns the parameters that
+        were replaced in it, mostly none."""
         return ()
 
     def resize_like(self, state: Mapping[str, Tensor]) -> None:
-        """Takes on the sizes of a saved state's tensors, whose names are those of this field's state_dict. Only for fields
-        whose tensors change size in training; their parameters may be other objects afterwards."""
+        """Takes on the sizes of a saved state's tensors, whose names are those of this field's state_dict. Only for
+        fields whose tensors change size in training; their parameters may be other objects afterwards."""
 
     def begin_with(self, material: nn.Module) -> None:
-        """Called once when a scene is built from its recipe. A field that begins as a painted object asks the material which
-        features show its colours."""
+        """Called once when a scene is built from its recipe. A field that begins as a painted object asks the material
+        which features show its colours."""
 
     def color_grid(self):
-        """A recipe of a feature grid that shows this field's colours, for a new field; None: the colours are in no grid."""
+        """A recipe of a feature grid that shows this field's colours, for a new field; None: the colours are in no
+        grid."""
         return None
 
 
@@ -124,7 +125,8 @@ class Splat:
     rotations  [N,4]    quaternions wxyz of any length but 0: columns of the rotation are the axes
     scales     [N,3]    > 0: standard deviation along each axis, world units
     opacities  [N,1]    in [0,1]
-    sh         [N,K,3]  spherical harmonics of the display-referred colour, K = (degree + 1)^2, degree 0 to 3. Directions are
+    sh         [N,K,3]  spherical harmonics of the display-referred colour, K = (degree + 1)^2, degree 0 to 3.
+               Directions are
                         those of the splat frame, so that no band has to be turned on the way in or out
     """
 

@@ -38,8 +38,8 @@ class Look:
     total      number of steps of the run
     streams    random streams of this loss at this step
     scene      the scene in training: losses on parameters, points or triangles read it here
-    initial    initial() is the scene as the stage began, without gradients. It is built at the first call of a run and kept;
-               a run in which no loss calls it spends no memory on it
+    initial    initial() is the scene as the stage began, without gradients. It is built at the first call of a run and
+               kept; a run in which no loss calls it spends no memory on it
     """
 
     rendering: Rendering

@@ -31,8 +31,8 @@ class Material(nn.Module):
         raise NotImplementedError
 
     def textures(self, features: Tensor, normal: Tensor) -> dict[str, Tensor]:
-        """What a GLB stores of these points besides the albedo, from features [N,C] and unit world normals [N,3]. Nothing:
-        the material is matt and keeps the normals of the surface.
+        """What a GLB stores of these points besides the albedo, from features [N,C] and unit world normals [N,3].
+        Nothing: the material is matt and keeps the normals of the surface.
 
         metallic   [N,1] in [0,1]
         roughness  [N,1] in [0,1], glTF's perceptual one
@@ -63,8 +63,8 @@ class Background(nn.Module):
     groups: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, directions: Tensor, streams: Streams | None = None) -> Tensor:
-        """rgb [B,H,W,3] of unit directions [B,H,W,3]. streams: of a step of training, for random backgrounds; None: a still
-        picture."""
+        """rgb [B,H,W,3] of unit directions [B,H,W,3]. streams: of a step of training, for random backgrounds; None: a
+        still picture."""
         raise NotImplementedError
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -72,14 +72,15 @@ class Background(nn.Module):
 
 
 def own_features(albedo: Tensor) -> Tensor:
-    """Features [...,3] that an OwnColor shows as albedo [...,3]; where a sigmoid would need infinite numbers, nearly."""
+    """Features [...,3] that an OwnColor shows as albedo [...,3]; where a sigmoid would need infinite numbers,
+    nearly."""
     return albedo.clamp(0.01, 0.99).logit()
 
 
 @dataclass(frozen=True)
 class OwnColor:
-    """Recipe of the material of fields that hold their colours themselves, such as Gaussians. Their features are the albedo's
-    logits, as materials have them by default: what inherits them shows the same colours with any of these."""
+    """Recipe of the material of fields that hold their colours themselves, such as Gaussians. Their features are the
+    albedo's logits, as materials have them by default: what inherits them shows the same colours with any of these."""
 
     channels = 3
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from ...kernels.upload import upload
 from .field import Surface
 
-NEARBY = 0.01  # world units, threestudio's
+NEARBY = 0.01  # world units, as in threestudio
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,17 @@ class Light:
 
 @dataclass
 class Samples:
-    """Packed quadrature samples of a volume rendering, for regularisers.
+    """Packed quadrature samples of a volume rendering, for regularisers: S samples on R rays.
 
-    ray [S] int64 sorted, rays: their number R; t, delta [S]; weights [S]; density [S];
-    normal [S,3] unit, or None; direction [S,3] unit, of the ray;
-    nearby [S,3] unit normals at random points NEARBY away (the standard deviation along each axis), where asked for;
-    gradient [S,3] of the signed distance, where the scene has one
+    ray        [S]    int64, sorted: the ray of each sample
+    rays       number of rays R
+    t, delta   [S]    distance along the ray, and length of the segment
+    weights    [S]    of the rendering
+    density    [S]    >= 0, 1/length
+    normal     [S,3]  unit, or None
+    direction  [S,3]  unit, of the ray
+    nearby     [S,3]  unit normals at random points, NEARBY away (standard deviation along each axis), or None
+    gradient   [S,3]  of the signed distance, or None
     """
 
     ray: Tensor
@@ -52,15 +57,15 @@ class Samples:
 
 @dataclass
 class Rendering:
-    """Images of one batch of cameras; a field is None where it was not asked for. The name "nearby" asks for that part of
-    the samples.
+    """Images of one batch of cameras; fields that were not asked for are None. The name "nearby" asks for that
+    part of the samples.
 
     rgb         [B,H,W,3]  in [0,1], display-referred (sRGB-like, as the priors see images), over the background
     opacity     [B,H,W,1]  in [0,1]
     depth       [B,H,W,1]  weight-summed distance along the ray, world units, not divided by opacity
     normal      [B,H,W,3]  world space, weight-summed, length <= 1, no background
     albedo      [B,H,W,3]  like rgb, unlit, no background
-    background  [B,H,W,3]  what rgb lies over, alone: the same draw, seen everywhere
+    background  [B,H,W,3]  the background of rgb, also where the scene covers it
     samples     packed samples, volume renderers only
     surface     the triangles themselves, mesh renderers only
     position    [B,H,W,3]  world, times opacity, mesh renderers only

@@ -23,7 +23,8 @@ class Scene(nn.Module):
 
     bounds    [2,3] lowest and highest corner of what can hold matter, world units
     backend   `render` and `update` run under kernels.backend.prefer(backend); SceneRecipe.build sets it
-    is_volume, has_distance, is_gaussian, is_surface  what its field is, see nodes.core.field.Field. A scene with one of them
+    is_volume, has_distance, is_gaussian, is_surface  what its field is, see nodes.core.field.Field. A scene with one of
+                                                      them
               has `field`, `material` and `background`
     radius    of the ball around the origin that holds what can be seen, world units; None: the bounds say it
     """
@@ -50,7 +51,8 @@ class Scene(nn.Module):
         raise NotImplementedError
 
     def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
-        """Called before each step of training: occupancy, and what the field does. Returns the parameters that were replaced."""
+        """Called before each step of training: occupancy, and what the field does. Returns the parameters that were
+        replaced."""
         return ()
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:

@@ -1,4 +1,4 @@
-"""Distortion: gathers the matter along each ray in one thin place (mip-NeRF 360)."""
+"""Distortion loss: concentrates the weights along each ray (Barron et al. 2022, mip-NeRF 360)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -14,11 +14,12 @@ from .weighted import WeightedMeasure, samples_of
 
 @dataclass(frozen=True)
 class Distortion:
-    """Gathers the matter along each ray in one thin place: mip-NeRF 360's distortion, a mean over all rays.
+    """mip-NeRF 360's distortion (eq. 15), a mean over all rays: concentrates the weights along each ray in a thin
+    layer.
 
     Distances are world units along the ray, so the value grows with the scene. Volume renderers only.
 
-    weight  against a score loss that is a sum over the elements of each view
+    weight  relative to a score loss, which is a sum over the elements of each view
     """
 
     weight: Schedule = Schedule.of(1.0)
@@ -39,8 +40,8 @@ class DistortionLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_DistortionLoss", display_name="Distortion Loss", category="Distill3D/losses",
-            description="Gathers the matter along each ray in one thin place: mip-NeRF 360's distortion, a mean over all "
-                        "rays.",
+            description="Concentrates the density along each ray in a thin layer: mip-NeRF 360's distortion, a mean "
+                        "over all rays.",
             search_aliases=["mip-nerf 360", "floaters", "fog", "compact"],
             inputs=[
                 scheduled("weight", 1.0, "Weight of this loss, a mean over all rays in world units. SDS is a sum over "

@@ -1,4 +1,4 @@
-"""Eikonal: a signed distance that grows by one per unit of length, as a true one does (Gropp et al. 2020)."""
+"""Eikonal loss: keeps the gradient of a signed distance at unit length (Gropp et al. 2020)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ TITLE = "Eikonal Loss"
 class Eikonal:
     """Keeps the gradient of a signed distance at length 1: the mean of (|g| - 1)^2 over samples. NeuS renderers only.
 
-    weight  0.1 next to a mean absolute colour error in NeuS. DreamCraft3D leaves it out
+    weight  published: 0.1 beside a mean absolute colour error (NeuS). DreamCraft3D does not use it
     """
 
     weight: Schedule = Schedule.of(0.1)
@@ -33,8 +33,8 @@ class Eikonal:
 def _eikonal(look: Look) -> Tensor:
     gradient = samples_of(look.rendering, TITLE).gradient
     if gradient is None:
-        raise DistillError(f"{TITLE}: this scene has no signed distance. Use a Hash Grid SDF with a NeuS Renderer, or take "
-                           "this loss out.")
+        raise DistillError(f"{TITLE}: this scene has no signed distance. Use a Hash Grid SDF with a NeuS Renderer, or "
+                           "remove this loss.")
     return eikonal(gradient)
 
 
@@ -46,8 +46,8 @@ class EikonalLossNode(Node):
             description="Keeps the gradient of a signed distance at length 1: the mean of (length - 1)^2 over samples.",
             search_aliases=["neus", "signed distance", "gradient norm"],
             inputs=[
-                scheduled("weight", 0.1, "Weight of this loss, a mean over samples. Published: 0.1 next to a mean colour "
-                          "error. SDS is a sum over the elements of each view.",
+                scheduled("weight", 0.1, "Weight of this loss, a mean over samples. Published: 0.1 beside a mean "
+                                         "colour error. SDS is a sum over the elements of each view.",
                           min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],

@@ -1,4 +1,4 @@
-"""Laplacian: vertices of a mesh stay amid their neighbours (ProlificDreamer's geometry stage in threestudio)."""
+"""Laplacian loss: smooths a mesh by the uniform Laplacian (ProlificDreamer's geometry stage in threestudio)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ TITLE = "Laplacian Loss"
 
 @dataclass(frozen=True)
 class Laplacian:
-    """Keeps the vertices of a mesh amid their neighbours: the mean length of the rows of (D - A) V.
+    """Uniform Laplacian smoothing: the mean length of the rows of (D - A) V, degree matrix D, adjacency matrix A.
 
-    In world units, so the value falls with the size of the triangles; it also shrinks what is small.
+    In world units, so the value falls with the size of the triangles. It shrinks small parts.
 
-    weight  against a score loss that is a sum over the elements of each view: 10,000 in threestudio's ProlificDreamer
+    weight  relative to a score loss, which is a sum over the elements of each view: 10,000 in threestudio's
+            ProlificDreamer
     """
 
     weight: Schedule = Schedule.of(10_000.0)
@@ -41,12 +42,13 @@ class LaplacianLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_LaplacianLoss", display_name=TITLE, category="Distill3D/losses",
-            description="Keeps the vertices of a mesh amid their neighbours: the mean length of the rows of (D - A) V.",
+            description="Uniform Laplacian smoothing of a mesh: the mean length of the rows of (D - A) V.",
             search_aliases=["smooth", "mesh regularisation", "umbrella operator", "spikes"],
             inputs=[
-                scheduled("weight", 10000.0, "Weight of this loss, a mean over vertices in world units. SDS is a sum over the "
-                          "elements of each view, so the published weight looks large: 10000 in ProlificDreamer's "
-                          "geometry stage. Too much shrinks thin parts.", min=0.0, max=1e8, step=1.0),
+                scheduled("weight", 10000.0, "Weight of this loss, a mean over vertices in world units. SDS is a sum "
+                                             "over the elements of each view, so the published weight looks large: "
+                                             "10000 in ProlificDreamer's geometry stage. Too much shrinks thin "
+                                             "parts.", min=0.0, max=1e8, step=1.0),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])

@@ -1,4 +1,4 @@
-"""Normal Consistency: neighbouring vertices of a mesh face alike (Magic3D's refinement in threestudio)."""
+"""Normal Consistency loss: aligns the normals of neighbouring vertices (Magic3D's refinement in threestudio)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ TITLE = "Normal Consistency Loss"
 
 @dataclass(frozen=True)
 class NormalConsistency:
-    """Makes neighbouring vertices of a mesh face alike: the mean over edges of 1 - cosine between their normals.
+    """Aligns the normals of neighbouring vertices of a mesh: the mean over edges of 1 - cosine between them.
 
-    weight  against a score loss that is a sum over the elements of each view: 10,000 in threestudio's Magic3D and
+    weight  relative to a score loss, which is a sum over the elements of each view: 10,000 in threestudio's Magic3D and
             ProlificDreamer, 1000 to 10 over 2000 steps in DreamCraft3D's geometry stage
     """
 
@@ -40,12 +40,13 @@ class NormalConsistencyLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_NormalConsistencyLoss", display_name=TITLE, category="Distill3D/losses",
-            description="Makes neighbouring vertices of a mesh face alike: the mean over edges of 1 - cosine between their "
-                        "normals.",
+            description="Aligns the normals of neighbouring vertices of a mesh: the mean over edges of 1 - cosine "
+                        "between them.",
             search_aliases=["smooth", "mesh regularisation", "magic3d", "bumps"],
             inputs=[
-                scheduled("weight", 10000.0, "Weight of this loss, a mean over edges. SDS is a sum over the elements of each "
-                          "view, so published weights look large: 10000 in Magic3D's refinement. Too much melts detail.",
+                scheduled("weight", 10000.0, "Weight of this loss, a mean over edges. SDS is a sum over the elements "
+                                             "of each view, so published weights look large: 10000 in Magic3D's "
+                                             "refinement. Too much removes detail.",
                           min=0.0, max=1e8, step=1.0),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],

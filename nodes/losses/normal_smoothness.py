@@ -1,4 +1,4 @@
-"""Normal smoothness: surfaces without ripples, in the picture or in space."""
+"""Normal smoothness loss: reduces ripples of surfaces, in image space or in world space."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ WANTED = {"picture": frozenset({"normal", "opacity"}), "space": frozenset({"samp
 
 @dataclass(frozen=True)
 class NormalSmoothness:
-    """Evens out normals: of neighbouring pixels, or of neighbouring points in space.
+    """Smooths normals: of neighbouring pixels, or of neighbouring points in space.
 
-    kind    "picture": squared differences of neighbouring pixels of the normals' picture, (n + 1) / 2 times opacity, whose
-            outline counts too; "space": absolute difference of the normal at each sample and at a point about 0.01 world
-            units away, a mean over samples and axes. The latter needs a renderer with samples along its rays
-    weight  against a score loss that is a sum over the elements of each view: 5 to 10 of each kind next to an SDS of 0.1
-            (threestudio's Stable-Zero123)
+    kind    "picture": squared differences of neighbouring pixels of the normal image, (n + 1) / 2 times opacity,
+            silhouettes included; "space": absolute difference between the normal at each sample and at a point about
+            0.01 world units away, a mean over samples and axes. The latter needs a renderer with samples along its rays
+    weight  relative to a score loss, which is a sum over the elements of each view: 5 to 10 of each kind beside an SDS
+            of 0.1 (threestudio's Stable-Zero123)
     """
 
     kind: str = "picture"
@@ -49,7 +49,7 @@ class NormalSmoothness:
 def _in_picture(look: Look) -> Tensor:
     rendering = look.rendering
     if rendering.normal is None:
-        raise DistillError(f"{TITLE}: this scene's renderer gives no normals. Use a field with normals, or take this loss out.")
+        raise DistillError(f"{TITLE}: this renderer gives no normals. Use a field with normals, or remove this loss.")
     return squared_variation(0.5 * (rendering.normal + rendering.opacity))
 
 
@@ -64,14 +64,15 @@ class NormalSmoothnessLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_NormalSmoothnessLoss", display_name=TITLE, category="Distill3D/losses",
-            description="Evens out normals: of neighbouring pixels, or of neighbouring points in space.",
+            description="Smooths normals: of neighbouring pixels, or of neighbouring points in space.",
             search_aliases=["normal smooth", "total variation", "ripples", "zero123"],
             inputs=[
-                io.Combo.Input("kind", options=list(WANTED), default="picture", tooltip="picture: squared differences of "
-                               "neighbouring pixels; space: the field's normal at each sample and a hundredth of a unit away, "
-                               "which asks the field twice."),
-                scheduled("weight", 1.0, "Weight of this loss, a mean. SDS is a sum over the elements of each view; published: "
-                          "5 to 10 of each kind next to an SDS Loss of 0.1.", min=0.0, max=1e6, step=0.01),
+                io.Combo.Input("kind", options=list(WANTED), default="picture",
+                               tooltip="picture: squared differences of neighbouring pixels; space: the field's "
+                                       "normals at each sample and 0.01 units away, which evaluates the field twice."),
+                scheduled("weight", 1.0, "Weight of this loss, a mean. SDS is a sum over the elements of each view; "
+                                         "published: 5 to 10 of each kind beside an SDS Loss of "
+                                         "0.1.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])

@@ -1,4 +1,4 @@
-"""Opacity entropy: prefers rays that are wholly empty or wholly opaque."""
+"""Opacity entropy loss: prefers rays that are fully transparent or fully opaque."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ UNITS = ("nats", "bits")
 
 @dataclass(frozen=True)
 class OpacityEntropy:
-    """Prefers rays that are wholly empty or wholly opaque: the mean over pixels of the binary entropy of opacity.
+    """The mean over pixels of the binary entropy of opacity: prefers rays that are fully transparent or fully opaque.
 
     unit    "nats" (threestudio's "opaque" loss) or "bits" (logarithm of base 2, as in stable-dreamfusion)
-    weight  against a score loss that is a sum over the elements of each view: ProlificDreamer ends at 1000
+    weight  relative to a score loss, which is a sum over the elements of each view: ProlificDreamer ends at 1000
     """
 
     unit: str = "nats"
@@ -34,14 +34,14 @@ class OpacityEntropyLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_OpacityEntropyLoss", display_name="Opacity Entropy Loss", category="Distill3D/losses",
-            description="Prefers rays that are wholly empty or wholly opaque: the mean over pixels of the binary entropy "
-                        "of opacity.",
+            description="Prefers rays that are fully transparent or fully opaque: the mean over pixels of the binary "
+                        "entropy of opacity.",
             search_aliases=["opaque", "entropy", "fog", "semi-transparent"],
             inputs=[
                 io.Combo.Input("unit", options=list(UNITS), default=UNITS[0], tooltip="Logarithm of the entropy: nats "
                                "(threestudio's opaque loss) or bits (1.44 times as much)."),
-                scheduled("weight", 1.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements of each "
-                          "view. Best raised during the run: early on everything is half transparent.",
+                scheduled("weight", 1.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements of "
+                                         "each view. Raise it during the run: at first everything is half transparent.",
                           min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],

@@ -1,4 +1,4 @@
-"""Orientation: normals of what is seen must not face away from the camera (Ref-NeRF, DreamFusion)."""
+"""Orientation loss: visible normals must not face away from the camera (Verbin et al. 2022, Ref-NeRF; DreamFusion)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -14,12 +14,13 @@ from .weighted import WeightedMeasure, samples_of
 
 @dataclass(frozen=True)
 class Orientation:
-    """Turns normals of visible samples towards the camera: the weighted sum of max(0, n.d)^2 per ray that hits.
+    """Ref-NeRF's orientation loss (eq. 11): the weighted sum of max(0, n.d)^2 along each ray, a mean over rays that
+    hit.
 
-    The rendering weights are detached: matter is turned, not removed. Volume renderers with normals only.
+    The rendering weights are detached: normals turn, density is not removed. Volume renderers with normals only.
 
-    weight  against a score loss that is a sum over the elements of each view: threestudio's 10 at first, 1000 from
-            step 5000
+    weight  relative to a score loss, which is a sum over the elements of each view: threestudio's 10 at first, 1000
+            from step 5000
     """
 
     weight: Schedule = Schedule.of(10.0)
@@ -40,8 +41,8 @@ class OrientationLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_OrientationLoss", display_name="Orientation Loss", category="Distill3D/losses",
-            description="Turns normals of visible samples towards the camera: the weighted sum of max(0, n.d)^2 per ray "
-                        "that hits.",
+            description="Turns the normals of visible samples towards the camera: the weighted sum of max(0, n.d)^2 "
+                        "along each ray that hits.",
             search_aliases=["orient", "ref-nerf", "normals"],
             inputs=[
                 scheduled("weight", 10.0, "Weight of this loss, a mean over rays that hit something. SDS is a sum over "

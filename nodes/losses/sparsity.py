@@ -1,4 +1,4 @@
-"""Sparsity: prefers empty rays (DreamFusion)."""
+"""Sparsity loss: prefers transparent rays (DreamFusion)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from .weighted import WeightedMeasure
 
 @dataclass(frozen=True)
 class Sparsity:
-    """Prefers empty rays: the mean over pixels of sqrt(opacity^2 + 0.01).
+    """The mean over pixels of sqrt(opacity^2 + 0.01): prefers transparent rays.
 
-    weight  against a score loss that is a sum over the elements of each view: threestudio's 1 (Stable Diffusion,
+    weight  relative to a score loss, which is a sum over the elements of each view: threestudio's 1 (Stable Diffusion,
             DeepFloyd IF), ProlificDreamer's 10
     """
 
@@ -31,12 +31,12 @@ class SparsityLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_SparsityLoss", display_name="Sparsity Loss", category="Distill3D/losses",
-            description="Prefers empty rays: the mean over pixels of sqrt(opacity^2 + 0.01).",
+            description="Prefers transparent rays: the mean over pixels of sqrt(opacity^2 + 0.01).",
             search_aliases=["opacity regularisation", "sparsity", "floaters", "fog"],
             inputs=[
-                scheduled("weight", 1.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements of each "
-                          "view, so the published weights look large: 1 in threestudio, 10 in ProlificDreamer. Too "
-                          "much empties the scene.", min=0.0, max=1e6, step=0.01),
+                scheduled("weight", 1.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements of "
+                                         "each view, so the published weights look large: 1 in threestudio, 10 in "
+                                         "ProlificDreamer. Too much empties the scene.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])

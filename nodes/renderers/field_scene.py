@@ -1,4 +1,5 @@
-"""What the scenes of all renderers share: a field, a material and a background, drawn under the scene's kernel backend."""
+"""What the scenes of all renderers share: a field, a material and a background, drawn under the scene's kernel
+backend."""
 from __future__ import annotations
 
 from typing import Any, Iterable, Mapping, Sequence
@@ -61,8 +62,8 @@ class FieldScene(Scene):
 
     def render(self, cameras: Cameras, light: Light | None = None, wanted: Iterable[str] = ("rgb", "opacity"), *,
                step: int = 0, streams: Streams | None = None, shading: str | None = None) -> Rendering:
-        """See Scene.render; `_mode` says what `shading` None means. A still picture without gradients has its rgb clamped to
-        [0,1]."""
+        """See Scene.render; `_mode` says what `shading` None means. A still picture without gradients has its rgb
+        clamped to [0,1]."""
         wanted, recording = frozenset(wanted), torch.is_grad_enabled()
         mode = self._mode(light, step, streams, shading) if "rgb" in wanted else "albedo"
         # The host runs nodes in inference mode, whose tensors cannot be differentiated: analytic normals need that.

@@ -1,4 +1,4 @@
-"""Mesh Rasterizer: pictures of a surface of triangles whose outlines carry gradients (nvdiffrast's method)."""
+"""Mesh Rasterizer: renders triangles, with gradients through silhouettes (Laine et al. 2020, nvdiffrast)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from .mesh_scene import MeshScene
 
 @dataclass(frozen=True)
 class MeshRasterizer:
-    """Recipe. It has no numbers of its own."""
+    """Recipe of a MeshScene."""
 
     def build(self, field: Field, material: nn.Module, background: nn.Module) -> MeshScene:
         if not field.is_surface:
-            raise DistillError("Mesh Rasterizer: this field is a volume, which has no triangles. Wire a surface, such as "
-                               "Trainable Mesh or Tet Grid, or use the Volume Renderer.")
+            raise DistillError("Mesh Rasterizer: this field is a volume and has no triangles. Connect a surface, such "
+                               "as Trainable Mesh or Tet Grid, or use the Volume Renderer.")
         field.begin_with(material)
         return MeshScene(self, field, material, background)
 
@@ -29,15 +29,16 @@ class MeshRasterizerNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_MeshRasterizer", display_name="Mesh Rasterizer", category="Distill3D/renderers",
-            description="Pictures of a surface of triangles whose outlines carry gradients (nvdiffrast's method).",
+            description="Renders triangles by differentiable rasterisation: gradients also move silhouettes "
+                        "(nvdiffrast).",
             search_aliases=["nvdiffrast", "rasterizer", "mesh scene", "dmtet"],
             inputs=[
-                FIELD.Input("field", tooltip="What is seen: a surface, such as Tet Grid or Trainable Mesh."),
-                MATERIAL.Input("material", tooltip="How the field's features become colour."),
-                BACKGROUND.Input("background", tooltip="What is seen beside the surface."),
-                seed_input("Of the parameters that training starts from. Same seed, same result, bit for bit on the CPU."),
+                FIELD.Input("field", tooltip="A surface, such as Tet Grid or Trainable Mesh."),
+                MATERIAL.Input("material", tooltip="Turns the field's features into colour."),
+                BACKGROUND.Input("background", tooltip="The colour of pixels that show no surface."),
+                seed_input("Seed of the initial parameters. Same seed, same result, bit for bit on the CPU."),
             ],
-            outputs=[SCENE.Output("scene", tooltip="For Optimize, or to be looked at as it is.")])
+            outputs=[SCENE.Output("scene", tooltip="For Optimize, or for rendering as it is.")])
 
     @classmethod
     def execute(cls, field, material, background, seed=0) -> io.NodeOutput:

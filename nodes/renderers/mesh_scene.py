@@ -24,18 +24,18 @@ from .shading import light_of
 if TYPE_CHECKING:
     from .mesh_rasterizer import MeshRasterizer
 
-_CHUNK = 2**18  # points that are coloured at a time where nothing is recorded
+_CHUNK = 2**18  # points that are shaded at once without recorded gradients
 _COLORS = {"rgb", "albedo"}
-_REMEMBERED = 2**18  # pixels of a training step whose intermediate results are kept, some 260 bytes each
+_REMEMBERED = 2**18  # pixels of a training step whose activations are kept, about 260 bytes each
 
 
 class MeshScene(FieldScene):
-    """A Scene (see nodes.core.scene) of a surface field, a material and a background. Depth is the distance along the ray
-    times opacity.
+    """A Scene (see nodes.core.scene) of a surface field, a material and a background. Depth is the distance along the
+    ray times opacity.
 
-    Views are drawn one after the other: beyond the images, and in small trainings what their pixels leave for the backward
-    pass, memory does not grow with their number. Silhouettes move with the vertices (see kernels.raster.antialias), and
-    every image has its edges softened alike. Both sides of a face are seen; normals are those of the surface.
+    Views are rendered one after the other, and above _REMEMBERED pixels again in the backward pass (gradient
+    checkpointing), so that memory hardly grows with the batch. Silhouettes move with the vertices: all images are
+    antialiased alike (kernels.raster.antialias). Faces are two-sided; normals are those of the surface.
     """
 
     title = "Mesh Rasterizer"
@@ -47,7 +47,7 @@ class MeshScene(FieldScene):
     @property
     @torch.no_grad()
     def radius(self) -> float | None:
-        """Of the ball around the origin that holds the surface; None where there is no surface."""
+        """Of the ball around the origin that holds the surface; None if the surface is empty."""
         vertices = self.field.surface().vertices
         return float(vertices.norm(dim=1).amax()) if len(vertices) else None
 
@@ -55,7 +55,7 @@ class MeshScene(FieldScene):
         surface = self.field.surface()
         draw = self._view
         if recording and len(cameras) > 1 and len(cameras) * cameras.height * cameras.width > _REMEMBERED:
-            # Drawn again for the backward pass instead of remembered: only one view's intermediate results exist at a time.
+            # Gradient checkpointing: only one view's activations exist at a time.
             draw = partial(checkpoint, self._view, use_reentrant=False, preserve_rng_state=False)
         views = [draw(surface, cameras, view, light, wanted, mode, recording) for view in range(len(cameras))]
         found = {name: torch.stack([view[name] for view in views]) for name in views[0]}
@@ -69,8 +69,8 @@ class MeshScene(FieldScene):
         return rendering
 
     def _view(self, surface: Surface, cameras: Cameras, view: int, light, wanted, mode, recording) -> dict[str, Tensor]:
-        """Images [H,W,C] by name of one view, over black; opacity always."""
-        with prefer(self.backend):  # also when the backward pass draws it again
+        """Images [H,W,C] of one view by name, over black. Opacity is always among them."""
+        with prefer(self.backend):  # the checkpoint calls this again in the backward pass
             return self._draw(surface, cameras, view, light, wanted, mode, recording)
 
     def _draw(self, surface: Surface, cameras: Cameras, view: int, light, wanted, mode, recording) -> dict[str, Tensor]:
@@ -101,8 +101,9 @@ class MeshScene(FieldScene):
                            self._edge_faces(surface.faces))[0]
         return dict(zip(images, smooth.split([image.shape[1] for image in images.values()], -1)))
 
-    def _color(self, surface, positions, rast, seen, position, normal, camera, light, mode, recording) -> dict[str, Tensor]:
-        """rgb and albedo [N,3] of the seen pixels."""
+    def _color(self, surface, positions, rast, seen, position, normal, camera, light, mode,
+               recording) -> dict[str, Tensor]:
+        """rgb and albedo [N,3] of the N covered pixels."""
         uv = footprint = None
         if surface.uv is not None:
             uv = interpolate(surface.uv, rast, surface.faces_uv).flatten(0, 2)[seen]
@@ -120,14 +121,14 @@ class MeshScene(FieldScene):
         return {"rgb": torch.cat(rgb), "albedo": torch.cat(albedo)}
 
     def _edge_faces(self, faces: Tensor) -> EdgeFaces:
-        """Made anew only when the field gives other faces."""
+        """The edges of the faces, kept until the field gives other faces."""
         if self._edges is None or self._edges[0] is not faces:
             self._edges = faces, EdgeFaces.of(faces)
         return self._edges[1]
 
 
 def _planes(vertices: Tensor, eye: Tensor) -> tuple[float, float]:
-    """Clip planes around all vertices that are finite, seen from eye [1,3]."""
+    """Near and far clip plane that enclose all finite vertices, seen from eye [1,3]."""
     distance = (vertices.detach() - eye).norm(dim=-1)
     far = 2 * float(distance[distance.isfinite()].amax()) + 1e-6 if bool(distance.isfinite().any()) else 1.0
     return 1e-4 * far, far

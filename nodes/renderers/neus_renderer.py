@@ -1,4 +1,4 @@
-"""NeuS Renderer: pictures of a signed distance and colour, by samples along rays."""
+"""NeuS Renderer: volume rendering of a signed distance field (Wang et al. 2021)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -33,15 +33,16 @@ class NeuSRendererNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_NeuSRenderer", display_name="NeuS Renderer", category="Distill3D/renderers",
-            description="Pictures of a signed distance and colour, by samples along rays (NeuS).",
+            description="Volume rendering of a signed distance field (NeuS).",
             search_aliases=["neus", "signed distance", "surface rendering"],
             inputs=[
-                *renderer_inputs("What fills space: a Hash Grid SDF."),
-                scheduled("annealing", 1.0, "How much of a surface's slant to the ray counts. 0 treats all of it as half "
-                          'turned away, so that back sides learn too; wire a Schedule such as "0: 0, 0.5: 1".',
+                *renderer_inputs("A signed distance field: Hash Grid SDF or Scene to SDF."),
+                scheduled("annealing", 1.0, "Cosine annealing: how much the angle between surface and ray counts. 0 "
+                                            "treats every surface as half turned away, so that back faces get "
+                                            'gradients too. Use a Schedule such as "0: 0, 0.5: 1".',
                           min=0.0, max=1.0, step=0.01),
             ],
-            outputs=[SCENE.Output("scene", tooltip="For Optimize, or to be looked at as it is.")])
+            outputs=[SCENE.Output("scene", tooltip="For Optimize, or for rendering as it is.")])
 
     @classmethod
     def execute(cls, field, material, background, samples=80, occupancy=32, occupancy_threshold=0.01,

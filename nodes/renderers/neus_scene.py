@@ -1,4 +1,4 @@
-"""The scene of a NeuS Renderer: a VolumeScene whose samples are weighed by a signed distance."""
+"""The scene of a NeuS Renderer: a VolumeScene whose weights come from a signed distance."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Sequence
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 class NeuSScene(VolumeScene):
-    """See VolumeScene. The field is a SignedDistanceField; alphas are those of NeuS, along its gradient.
+    """See VolumeScene. The field is a SignedDistanceField; alphas are those of NeuS (Wang et al. 2021, eq. 13).
 
-    Cells count as occupied where light comes from: neither outside the surface nor deep in it.
+    Occupied cells are those that can have weight: near the surface, neither outside nor deep inside it.
     """
 
     weighs_by_normal = True
 
     def __init__(self, recipe: "NeuSRenderer", field: SignedDistanceField, material: nn.Module, background: nn.Module):
         if not field.has_distance:
-            raise DistillError(f"{recipe.title}: this field ({type(field).__name__}) has no signed distance. Connect a Hash "
-                               "Grid SDF, or use the Volume Renderer.")
+            raise DistillError(f"{recipe.title}: this field ({type(field).__name__}) has no signed distance. Connect a "
+                               "Hash Grid SDF, or use the Volume Renderer.")
         super().__init__(recipe, field, material, background)
-        # In the state, so that a trained scene looks as it did in training.
+        # In the state, so that a trained scene renders as it did in training.
         self.register_buffer("annealing", torch.tensor(recipe.annealing.at(0, 1)))
 
     def _update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
@@ -44,7 +44,7 @@ class NeuSScene(VolumeScene):
         return composite_alpha(alpha, samples.ray, samples.rays)
 
     def _visible(self, x: Tensor) -> Tensor:
-        # Of all places in a cell, one is looked at: the surface may be nearer by half the cell's diagonal.
+        # Only one point of a cell is evaluated: the surface may be nearer by half the diagonal of the cell.
         cell = 0.5 * float((self.bounds[1] - self.bounds[0]).norm()) / self.recipe.occupancy
         sdf = self.field.sdf(x)
         return weight_density(sdf.sign() * (sdf.abs() - cell).clamp(min=0), self.field.sharpness)

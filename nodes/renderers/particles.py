@@ -1,4 +1,4 @@
-"""Particles: copies of a scene from seeds of their own, which are trained together (ProlificDreamer)."""
+"""Particles: copies of a scene with different seeds that are trained together (Wang et al. 2023, ProlificDreamer)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from ..core.rng import Streams
 from ..core.scene import Scene, SceneRecipe, gather_groups, part_of
 
 TITLE = "Particles"
-_PART = "particles"  # begins the names of the state's tensors
+_PART = "particles"  # prefix of the state's tensors
 
 
 @dataclass(frozen=True)
 class Particles(SceneRecipe):
-    """Recipe of `count` copies of a scene, from seed, seed + 1, and so on.
+    """Recipe of `count` copies of a scene, with seeds seed, seed + 1, ...
 
-    Wang et al. 2023 (ProlificDreamer) train up to 4 for one prompt, 25,000 steps for each: their renderings together are what
-    the second model of VSD learns, so it leads each away from the others.
+    Wang et al. 2023 (ProlificDreamer) train up to 4 particles for one prompt, 25,000 steps each. VSD's LoRA model
+    learns the renderings of all of them, which pushes the particles apart.
     """
 
     count: int = 1
@@ -35,30 +35,31 @@ class Particles(SceneRecipe):
 
     @classmethod
     def of(cls, scene: SceneRecipe, count: int) -> "Particles":
-        """Raises DistillError for a trained scene, whose copies would all be the same, and for particles."""
+        """Raises DistillError for a trained scene, whose copies would all be equal, and for particles."""
         if isinstance(scene, Particles):
-            raise DistillError(f'{TITLE}: the scene is {scene.count} particles already. Set "count" there, or take one with '
-                               "Pick Particle.")
+            raise DistillError(f'{TITLE}: the scene is {scene.count} particles already. Set "count" there, or take one '
+                               "with Pick Particle.")
         if scene.state is not None:
-            raise DistillError(f"{TITLE}: this scene is trained, so all of its copies would be the same. Wire the scene as it "
-                               "comes from its renderer, before Optimize.")
+            raise DistillError(f"{TITLE}: this scene is trained, so all of its copies would be equal. Connect the "
+                               "scene as it comes from its renderer, before Optimize.")
         return cls(**vars(scene), count=count)
 
     def pick(self, index: int) -> SceneRecipe:
-        """One of them, as trained as they are. Raises DistillError when there are fewer."""
+        """One particle with its trained state. Raises DistillError if there are fewer."""
         if not 0 <= index < self.count:
-            raise DistillError(f'Pick Particle: there is no particle {index}. "index" goes from 0 to {self.count - 1} here.')
+            raise DistillError(f'Pick Particle: there is no particle {index}. "index" goes from 0 to {self.count - 1} '
+                               "here.")
         state = None if self.state is None else part_of(self.state, f"{_PART}.{index}")
-        return SceneRecipe(self.renderer, self.field, self.material, self.background, self.seed + index, state, self.notes,
-                           self.backend)
+        return SceneRecipe(self.renderer, self.field, self.material, self.background, self.seed + index, state,
+                           self.notes, self.backend)
 
     def build(self, device: str | torch.device = "cpu") -> "ParticleScene":
         return ParticleScene([self.pick(index).build(device) for index in range(self.count)])
 
 
 class ParticleScene(Scene):
-    """A Scene (see nodes.core.scene) of several. All views of a training step are of one of them, which `update` draws, as
-    in the published code; everything else sees the first, exports too."""
+    """A Scene (see nodes.core.scene) of several scenes. All views of a training step show one particle, which `update`
+    draws at random, as in the published code. Stills and exports show the first particle."""
 
     def __init__(self, scenes: Sequence[Scene]):
         super().__init__()
@@ -127,15 +128,17 @@ class ParticlesNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_Particles", display_name=TITLE, category="Distill3D/renderers",
-            description="Copies of a scene from seeds of their own, which are trained together: several objects for one text.",
+            description="Copies of a scene with different seeds that are trained together: several objects for one "
+                        "prompt.",
             search_aliases=["prolificdreamer", "vsd", "several objects", "batch of scenes", "variants"],
             inputs=[
-                SCENE.Input("scene", tooltip="From a renderer, not trained yet."),
-                io.Int.Input("count", default=4, min=1, max=64, tooltip="How many copies. Each step trains one of them, drawn by "
-                             "chance, so Optimize needs as many times the steps; published: 4 with 100000."),
+                SCENE.Input("scene", tooltip="From a renderer, not trained."),
+                io.Int.Input("count", default=4, min=1, max=64,
+                             tooltip="Number of copies. Each step trains one of them, drawn at random, so Optimize "
+                                     "needs as many times the steps. Published: 4 with 100000."),
             ],
-            outputs=[SCENE.Output("scene", tooltip="For Optimize, with a VSD Loss, and then Pick Particle. What shows it, shows "
-                                  "the first.")])
+            outputs=[SCENE.Output("scene", tooltip="For Optimize, with a VSD Loss, and then Pick Particle. Previews "
+                                                   "show the first.")])
 
     @classmethod
     def execute(cls, scene, count=4) -> io.NodeOutput:

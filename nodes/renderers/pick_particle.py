@@ -1,4 +1,4 @@
-"""Pick Particle: one of the scenes that were trained together."""
+"""Pick Particle: one of several scenes that were trained together."""
 from __future__ import annotations
 
 from ..comfy import SCENE, Node, io
@@ -10,9 +10,9 @@ TITLE = "Pick Particle"
 
 
 def pick_particle(scene: SceneRecipe, index: int) -> SceneRecipe:
-    """Raises DistillError for a scene that is no particles, or has fewer."""
+    """One scene of a trained set. Raises DistillError for a scene without particles, or with fewer."""
     if not isinstance(scene, Particles):
-        raise DistillError(f"{TITLE}: this scene is a single one already. Take this node out, or wire the scene through "
+        raise DistillError(f"{TITLE}: this scene has no particles. Remove this node, or connect the scene to "
                            "Particles before Optimize.")
     return scene.pick(index)
 
@@ -22,13 +22,13 @@ class PickParticleNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_PickParticle", display_name=TITLE, category="Distill3D/renderers",
-            description="One of the scenes that were trained together, for the next stage or to be exported.",
+            description="One of several scenes that were trained together, for the next stage or for export.",
             search_aliases=["select particle", "variant", "prolificdreamer"],
             inputs=[
                 SCENE.Input("scene", tooltip="From Particles, through Optimize."),
-                io.Int.Input("index", default=0, min=0, max=63, tooltip="Which one; 0 is the first, which previews show."),
+                io.Int.Input("index", default=0, min=0, max=63, tooltip="Index of the particle. Previews show 0."),
             ],
-            outputs=[SCENE.Output("scene", tooltip="That one alone, for the next stage or to be exported.")])
+            outputs=[SCENE.Output("scene", tooltip="That particle as a scene, for the next stage or for export.")])
 
     @classmethod
     def execute(cls, scene, index=0) -> io.NodeOutput:

@@ -1,4 +1,4 @@
-"""Which of a material's modes a picture is drawn in, and how renderers hand lights and cameras on."""
+"""The shading mode of a rendering, and how renderers prepare lights and cameras."""
 from __future__ import annotations
 
 from dataclasses import fields, replace
@@ -13,15 +13,15 @@ from ..core.rng import Streams
 
 def shading_mode(material: nn.Module, light: Light | None, step: int, total: int, streams: Streams | None,
                  shading: str | None, renderer: str) -> str:
-    """The mode of one picture: `shading` where it is given, the material's own draw in training (`streams` given),
-    otherwise "shaded". Without a light, and where the material needs one, "albedo".
+    """The mode of one rendering: `shading` if it is given, a mode drawn by the material in training (`streams` given),
+    otherwise "shaded". "albedo" if the material needs a light and there is none.
 
-    Raises DistillError, beginning with the `renderer`'s name, where `shading` needs a light and there is none.
+    Raises DistillError, beginning with the `renderer`'s name, if `shading` needs a light and there is none.
     """
     if shading is not None:
         if light is None and material.needs_light(shading):
-            raise DistillError(f'{renderer}: shading "{shading}" needs a light and none was given. '
-                               'Wire a light, or ask for "albedo".')
+            raise DistillError(f'{renderer}: shading "{shading}" needs a light and none was given. Connect a light, or '
+                               'choose "albedo".')
         return shading
     if light is None and material.needs_light("shaded"):
         return "albedo"
@@ -29,7 +29,7 @@ def shading_mode(material: nn.Module, light: Light | None, step: int, total: int
 
 
 def differentiable(given: Any) -> Any:
-    """The same dataclass without tensors of inference mode, which cannot take part in a backward pass. None stays."""
+    """The same dataclass with inference tensors copied, which cannot take part in a backward pass. None stays None."""
     if given is None:
         return None
     values = {field.name: getattr(given, field.name) for field in fields(given)}
@@ -38,5 +38,5 @@ def differentiable(given: Any) -> Any:
 
 
 def light_of(light: Light | None, view: Tensor) -> Light | None:
-    """The light of each point, by its view [N]."""
+    """The light of each point, by the index of its view [N]."""
     return None if light is None else Light(light.position[view], light.ambient[view], light.diffuse[view])

@@ -1,4 +1,4 @@
-"""The scene of a Splat Renderer: Gaussians drawn by tiles, shaded as pictures where a light is asked for."""
+"""The scene of a Splat Renderer: Gaussians rasterised by tiles, with optional deferred shading."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -23,11 +23,12 @@ _LIT = ("shaded", "textureless")
 
 
 class SplatScene(FieldScene):
-    """A Scene (see nodes.core.scene) of a field of Gaussians and a background. Depth is the distance along the ray times
-    opacity. Colours are lit only where a still picture asks for it and has a light.
+    """A Scene (see nodes.core.scene) of a field of Gaussians and a background. Depth is the distance along the ray
+    times opacity. Colours are shaded only if `shading` asks for it and there is a light.
 
-    Gaussians hold their colours, which training sees as they are. The normal of a Gaussian is its shortest axis, towards the
-    camera: once trained they lie in the surface, flat; those that a run begins with are round, and their normals mean nothing.
+    Gaussians hold their own colours, unlit. The normal of a Gaussian is its shortest axis, towards the camera. This
+    holds for trained Gaussians, which are flat and lie in the surface; initial ones are round and their normals mean
+    nothing.
     """
 
     title = "Splat Renderer"
@@ -55,16 +56,16 @@ class SplatScene(FieldScene):
         return Rendering(**{name: image for name, image in found.items() if name in wanted})
 
     def _draw(self, cloud: Splat, features: dict[str, Tensor], cameras: Cameras, watched: bool) -> Splatted:
-        """watched: whether the field is told how hard the picture pulls at its Gaussians."""
+        """watched: whether the field gets the gradients of the projected centers, for densification."""
         values = list(features.values())
         if len(values) > 1:
             values = [value.expand(len(cameras), -1, -1) for value in values]
-        drawn = splat(cloud.positions, cloud.rotations, cloud.scales, cloud.opacities, torch.cat(values, -1), cameras.c2w,
-                      cameras.fovy, cameras.height, cameras.width, antialiased=self.recipe.antialiased)
+        drawn = splat(cloud.positions, cloud.rotations, cloud.scales, cloud.opacities, torch.cat(values, -1),
+                      cameras.c2w, cameras.fovy, cameras.height, cameras.width, antialiased=self.recipe.antialiased)
         if watched and drawn.centers.requires_grad:
-            # A batch's loss is the mean over its views; half a picture is the unit of length that thresholds are published in.
+            # Published thresholds are for the loss of one view, and lengths in units of half an image.
             unit = upload(0.5 * len(cameras) * torch.tensor([cameras.width, cameras.height]), drawn.centers.device)
-            # What the hook holds must not lead back to the centers: neither Python nor torch would ever free such a ring.
+            # The hook must hold no reference back to the centers: such a cycle would never be freed.
             field, radii = self.field, drawn.radii
             drawn.centers.register_hook(lambda gradient: field.watch(gradient.detach() * unit, radii))
         return drawn
@@ -79,7 +80,7 @@ def _normals(cloud: Splat, eyes: Tensor) -> Tensor:
 
 
 def _shaded(found: dict[str, Tensor], cameras: Cameras, light: Light, mode: str) -> Tensor:
-    """Premultiplied colour [B,H,W,3] under a point light, by the normal of each pixel."""
+    """Deferred shading: premultiplied colour [B,H,W,3] under a point light, by the normal of each pixel."""
     origin, direction = cameras.rays()
     position = origin + direction * found["depth"] / found["opacity"].clamp_min(1e-6)
     towards = F.normalize(light.position[:, None, None] - position, dim=-1)

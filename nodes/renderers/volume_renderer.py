@@ -1,4 +1,4 @@
-"""Volume Renderer: pictures of a field of density and colour, by samples along rays (NeRF)."""
+"""Volume Renderer: volume rendering of density and colour along rays (Mildenhall et al. 2020, NeRF)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from .volume_scene import VolumeScene
 
 @dataclass(frozen=True)
 class VolumeRenderer:
-    """Recipe.
+    """Recipe of a VolumeScene.
 
-    samples      steps along the diagonal of the bounds; a ray through their middle gets about 0.6 of them. The step is
-                 the same everywhere. Published: 512
-    occupancy    cells per axis of the grid that skips empty space, published 32; 0: none
-    threshold    opacity of one step above which a cell counts as occupied, published 0.01
-    max_samples  most samples in a training step; where there would be more, the step grows
+    samples      steps along the diagonal of the bounds, all of one length. A ray through the middle gets about 0.6 of
+                 them. Published: 512
+    occupancy    cells per axis of the occupancy grid that skips empty space, published 32; 0: no grid
+    threshold    opacity of one step above which a cell is occupied, published 0.01
+    max_samples  largest number of samples of a training step; if there would be more, the step length grows
     """
 
     samples: int = 80
@@ -36,27 +36,28 @@ class VolumeRenderer:
 
     def build(self, field: Field, material: nn.Module, background: nn.Module) -> "VolumeScene":
         if field.is_surface:
-            raise DistillError(f"{self.title}: this field is a surface of triangles. Wire it to a Mesh Rasterizer.")
+            raise DistillError(f"{self.title}: this field is a surface of triangles. Connect it to a Mesh Rasterizer.")
         if field.is_gaussian:
-            raise DistillError(f"{self.title}: this field is made of Gaussians. Wire it to a Splat Renderer.")
+            raise DistillError(f"{self.title}: this field is made of Gaussians. Connect it to a Splat Renderer.")
         return VolumeScene(self, field, material, background)
 
 
 def renderer_inputs(filling: str) -> list:
-    """The sockets and widgets of VolumeRenderer. filling: what the field is."""
+    """The sockets and widgets of VolumeRenderer. filling: tooltip of the field."""
     return [
         FIELD.Input("field", tooltip=filling),
-        MATERIAL.Input("material", tooltip="How the field's features become colour."),
-        BACKGROUND.Input("background", tooltip="What rays see that pass by."),
+        MATERIAL.Input("material", tooltip="Turns the field's features into colour."),
+        BACKGROUND.Input("background", tooltip="The colour of rays that hit nothing."),
         io.Int.Input("samples", default=80, min=1, max=8192, tooltip="Steps along the diagonal of the field's "
-                     "bounds; the step is the same everywhere. Published: 512. 80 suits pictures of 32 pixels."),
-        io.Int.Input("occupancy", default=32, min=0, max=256, tooltip="Cells per axis of the grid that skips empty "
-                     "space; 0 looks everywhere."),
+                     "bounds, all of one length. Published: 512. 80 is enough for images of 32 pixels."),
+        io.Int.Input("occupancy", default=32, min=0, max=256, tooltip="Cells per axis of the occupancy grid that skips "
+                     "empty space; 0: no grid."),
         io.Float.Input("occupancy_threshold", default=0.01, min=0.0, max=1.0, step=0.0001, round=False,
-                       tooltip="A cell counts as empty where one step through it is less opaque than this."),
+                       tooltip="A cell is empty if the opacity of one step through it is below this."),
         io.Int.Input("max_samples", default=4_194_304, min=1024, max=1_073_741_824, step=1024,
-                     tooltip="Most samples of one training step, which bounds memory: above it the step grows."),
-        seed_input("Of the parameters that training starts from. Same seed, same result, bit for bit on the CPU."),
+                     tooltip="Largest number of samples of a training step. Bounds memory: above it the step length "
+                             "grows."),
+        seed_input("Seed of the initial parameters. Same seed, same result, bit for bit on the CPU."),
     ]
 
 
@@ -65,10 +66,10 @@ class VolumeRendererNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_VolumeRenderer", display_name="Volume Renderer", category="Distill3D/renderers",
-            description="Pictures of a field of density and colour, by samples along rays (NeRF).",
+            description="Volume rendering of density and colour along rays (NeRF).",
             search_aliases=["nerf", "ray marching", "volume scene"],
-            inputs=renderer_inputs("What fills space: one of the volumes."),
-            outputs=[SCENE.Output("scene", tooltip="For Optimize, or to be looked at as it is.")])
+            inputs=renderer_inputs("A volume: density and colour at every point."),
+            outputs=[SCENE.Output("scene", tooltip="For Optimize, or for rendering as it is.")])
 
     @classmethod
     def execute(cls, field, material, background, samples=80, occupancy=32, occupancy_threshold=0.01,

@@ -1,4 +1,4 @@
-"""The scene of a Volume Renderer: march, evaluate, shade, composite."""
+"""The scene of a Volume Renderer: march rays, evaluate the field, shade, composite."""
 from __future__ import annotations
 
 import math
@@ -23,13 +23,13 @@ from .shading import light_of
 if TYPE_CHECKING:
     from .volume_renderer import VolumeRenderer
 
-_CHUNK = 2**18  # samples evaluated at a time where nothing is recorded
+_CHUNK = 2**18  # samples that are evaluated at once without recorded gradients
 _OCCUPANCY_EVERY = 16  # steps
 
 
 @dataclass
 class _Ray:
-    """Rays of a rendering, or some of them: origin, direction [R,3], view [R], spread [R] (cone radius at distance 1)."""
+    """R rays: origin, direction [R,3], view [R] index, spread [R] (radius of the pixel's cone at distance 1)."""
 
     origin: Tensor
     direction: Tensor
@@ -43,11 +43,11 @@ class _Ray:
 class VolumeScene(FieldScene):
     """A Scene (see nodes.core.scene) of a field, a material and a background.
 
-    Without recorded gradients the picture is drawn in pieces of bounded memory. Samples carry normals only where
-    `wanted` names "normal" as well. Any resolution, whatever the training's.
+    Without recorded gradients an image is rendered in chunks of bounded memory. Samples have normals only if `wanted`
+    names "normal" too. Any resolution can be rendered, whatever the training used.
     """
 
-    weighs_by_normal = False  # whether every sample needs its normal, wanted or not
+    weighs_by_normal = False  # whether the weights of samples need normals
 
     def __init__(self, recipe: "VolumeRenderer", field: VolumeField, material: nn.Module, background: nn.Module):
         super().__init__(recipe, field, material, background)
@@ -98,12 +98,12 @@ class VolumeScene(FieldScene):
         return rendering
 
     def _pieces(self, count: int, recording: bool) -> Iterator[slice]:
-        """All rays at once where gradients are recorded, otherwise as many as _CHUNK samples allow."""
+        """All rays at once with recorded gradients, otherwise as many as fit _CHUNK samples."""
         size = max(count, 1) if recording else max(_CHUNK // self.recipe.samples, 1)
         return (slice(start, start + size) for start in range(0, max(count, 1), size))
 
     def _draw(self, rays: _Ray, light, wanted, mode, streams, recording) -> tuple[dict[str, Tensor], Samples | None]:
-        """Images [R,C] by name (rgb without background; opacity always) and samples of some rays."""
+        """Images [R,C] of some rays by name (rgb without background; always with opacity), and their samples."""
         samples = self._march(rays, streams("jitter") if streams is not None else None, recording)
         ray, count = samples.ray, samples.rays
         colored = bool(wanted & {"rgb", "albedo"})
@@ -130,15 +130,15 @@ class VolumeScene(FieldScene):
         return images, kept
 
     def _weights(self, found: FieldOutput, samples: RaySamples, direction: Tensor) -> tuple[Tensor, Tensor]:
-        """weights [S] of samples seen along `direction` [S,3], and opacity [R]."""
+        """Weights [S] of samples along rays of `direction` [S,3], and opacity [R]."""
         return composite(found.density, samples.delta, samples.ray, samples.rays)
 
     def _visible(self, x: Tensor) -> Tensor:
-        """What tells occupied cells from empty ones: density [N], or as much of it as can be seen, at x [N,3]."""
+        """Density [N] at x [N,3] that decides which cells are occupied."""
         return self.field.density(x)
 
     def _normals_nearby(self, position: Tensor, streams: Streams | None) -> Tensor:
-        """Normals [S,3] at points near `position` [S,3]."""
+        """Normals [S,3] at random points near `position` [S,3]."""
         drawn = torch.randn(position.shape, generator=(streams or Streams(0, 0))("nearby"))
         shift = upload(drawn, position.device, position.dtype)
         moved = (position + NEARBY * shift).clamp(self.bounds[0], self.bounds[1])
@@ -151,7 +151,8 @@ class VolumeScene(FieldScene):
         options = dict(occupancy=occupancy, generator=generator)
         samples = march_rays(rays.origin, rays.direction, bounds, step=length, **options)
         if recording and len(samples.t) > most:
-            samples = march_rays(rays.origin, rays.direction, bounds, step=length * 1.05 * len(samples.t) / most, **options)
+            longer = length * 1.05 * len(samples.t) / most
+            samples = march_rays(rays.origin, rays.direction, bounds, step=longer, **options)
         return samples
 
     def _evaluate(self, rays: _Ray, samples: RaySamples, colored: bool, normals: bool) -> tuple[Tensor, FieldOutput]:
@@ -160,12 +161,12 @@ class VolumeScene(FieldScene):
             return position, FieldOutput(self.field.density(position), position)
         if self.field.wants_variance:
             half, ray = 0.5 * samples.delta, samples.ray
-            position, variance = frustum_gaussian(rays.origin[ray], rays.direction[ray], (samples.t - half).clamp(min=0),
-                                                  samples.t + half, rays.spread[ray])
+            position, variance = frustum_gaussian(rays.origin[ray], rays.direction[ray],
+                                                  (samples.t - half).clamp(min=0), samples.t + half, rays.spread[ray])
         return position, self.field(position, variance, normals=normals)
 
     def _occupied(self, grid: OccupancyGrid) -> Tensor:
-        """`_occupied_bounds`, found again only when the cells have changed: it waits for the device."""
+        """`_occupied_bounds`, kept until the cells change, because it waits for the device."""
         cells = grid.binary, grid.binary._version
         if self._box is None or self._box[0][0] is not cells[0] or self._box[0][1] != cells[1]:
             self._box = cells, _occupied_bounds(grid)
@@ -176,8 +177,8 @@ class VolumeScene(FieldScene):
 
 
 def _occupied_bounds(grid: OccupancyGrid) -> Tensor:
-    """Corners [2,3] of the smallest box around all occupied cells: marching only there is several times quicker. The
-    whole box where no cell is occupied."""
+    """Corners [2,3] of the smallest box around all occupied cells: marching only there is several times faster. The
+    whole box if no cell is occupied."""
     low, high = [], []
     for axis in range(3):
         cells = grid.binary.movedim(axis, 0).flatten(1).any(1).nonzero()[:, 0].tolist()
@@ -188,7 +189,7 @@ def _occupied_bounds(grid: OccupancyGrid) -> Tensor:
 
 
 def _joined(parts: list[Samples]) -> Samples:
-    """One Samples of those of consecutive rays."""
+    """Concatenates the samples of consecutive chunks of rays."""
     if len(parts) == 1:
         return parts[0]
     starts = [0]

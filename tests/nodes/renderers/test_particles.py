@@ -163,5 +163,5 @@ def test_what_cannot_be_is_explained():
         ParticlesNode.execute(picture_recipe(), 0)
     with pytest.raises(DistillError, match="2 particles already"):
         ParticlesNode.execute(two, 3)
-    with pytest.raises(DistillError, match="copies would be the same"):
+    with pytest.raises(DistillError, match="copies would be equal"):
         Particles.of(picture_recipe().trained(picture_recipe().build()), 2)

@@ -40,5 +40,5 @@ def test_what_is_not_there_is_explained():
     for index in (-1, 2):
         with pytest.raises(DistillError, match=f"no particle {index}.*0 to 1"):
             pick_particle(Particles.of(VOLUME, 2), index)
-    with pytest.raises(DistillError, match="single one already"):
+    with pytest.raises(DistillError, match="has no particles"):
         pick_particle(picture_recipe(), 0)
