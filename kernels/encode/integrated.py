@@ -25,6 +25,18 @@ def encode_integrated(mean: torch.Tensor, covariance: torch.Tensor, octaves: int
     return torch.stack((angle.sin() * fade, angle.cos() * fade), dim=-1).flatten(1)
 
 
+def cylinder_gaussian(origins: torch.Tensor, directions: torch.Tensor, t0: torch.Tensor, t1: torch.Tensor,
+                      radius: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and diagonal covariance [N, 3] of a piece of the cylinder that a pixel of an orthographic camera sees.
+
+    directions [N, 3] are unit; radius [N] of the cylinder. Otherwise as `frustum_gaussian`. Differentiable in everything.
+    """
+    along = directions**2
+    half = (t1 - t0) / 2
+    covariance = (half**2 / 3)[:, None] * along + (radius**2 / 4)[:, None] * (1 - along)
+    return origins + ((t0 + t1) / 2)[:, None] * directions, covariance
+
+
 def frustum_gaussian(origins: torch.Tensor, directions: torch.Tensor, t0: torch.Tensor, t1: torch.Tensor,
                      radius: torch.Tensor | float) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and diagonal covariance of a piece of the cone that a pixel sees.

@@ -11,7 +11,8 @@ wp.set_module_options({"enable_backward": False, "optimization_level": 3})
 
 WORK = 4              # what a Gaussian costs in a view, as in_parallel counts
 
-# A view is 13 numbers: the directions right, down and ahead, the camera's place, the focal length in pixels. `across` and
+# A view is 14 numbers: the directions right, down and ahead, the camera's place, the focal length in pixels (orthographic:
+# pixels per world unit), and whether it is orthographic. `across` and
 # `along` are how the picture moves, in x and in y, with the Gaussian's own axes, which are the columns of `axis`.
 _SEE = """
     const float *position = positions.data + 3 * n, *quaternion = rotations.data + 4 * n, *scale = scales.data + 3 * n;
@@ -23,7 +24,8 @@ _SEE = """
                               {2.0f * (i * j + w * k), 1.0f - 2.0f * (i * i + k * k), 2.0f * (j * k - w * i)},
                               {2.0f * (i * k - w * j), 2.0f * (j * k + w * i), 1.0f - 2.0f * (i * i + j * j)}};
 #define DISTILL3D_SEE \\
-        const float *right = views.data + 13 * view, *down = right + 3, *ahead = right + 6, focal = right[12]; \\
+        const float *right = views.data + 14 * view, *down = right + 3, *ahead = right + 6, focal = right[12]; \\
+        const bool is_flat = right[13] != 0.0f; \\
         float x = 0.0f, y = 0.0f, depth = 0.0f; \\
         for (int a = 0; a < 3; a++) { \\
             const float offset = position[a] - right[9 + a]; \\
@@ -31,11 +33,12 @@ _SEE = """
         } \\
         const bool is_ahead = depth > near; \\
         depth = is_ahead ? depth : 1.0f; \\
-        x /= depth, y /= depth; \\
+        const float reached = is_flat ? 1.0f : depth; \\
+        x /= reached, y /= reached; \\
         const float edge_x = frustum * width / (2.0f * focal), edge_y = frustum * height / (2.0f * focal); \\
-        const float kept_x = x < -edge_x ? -edge_x : x > edge_x ? edge_x : x; \\
-        const float kept_y = y < -edge_y ? -edge_y : y > edge_y ? edge_y : y; \\
-        const float factor = focal / depth; \\
+        const float kept_x = is_flat ? 0.0f : x < -edge_x ? -edge_x : x > edge_x ? edge_x : x; \\
+        const float kept_y = is_flat ? 0.0f : y < -edge_y ? -edge_y : y > edge_y ? edge_y : y; \\
+        const float factor = focal / reached; \\
         float slope_x[3], slope_y[3], across[3], along[3]; \\
         for (int a = 0; a < 3; a++) slope_x[a] = right[a] - kept_x * ahead[a], slope_y[a] = down[a] - kept_y * ahead[a]; \\
         for (int c = 0; c < 3; c++) { \\
@@ -96,11 +99,12 @@ _HAND_BACK = """
             to_kept_y -= factor * ahead[a] * to_row_y;
             to_factor += slope_x[a] * to_row_x + slope_y[a] * to_row_y;
         }
-        const float to_x = focal * to_center[0] + (x >= -edge_x && x <= edge_x ? to_kept_x : 0.0f);
-        const float to_y = focal * to_center[1] + (y >= -edge_y && y <= edge_y ? to_kept_y : 0.0f);
-        const float to_depth = is_ahead ? to_depths.data[to] - (factor * to_factor + x * to_x + y * to_y) / depth : 0.0f;
+        const float to_x = focal * to_center[0] + (!is_flat && x >= -edge_x && x <= edge_x ? to_kept_x : 0.0f);
+        const float to_y = focal * to_center[1] + (!is_flat && y >= -edge_y && y <= edge_y ? to_kept_y : 0.0f);
+        const float of_divide = is_flat ? 0.0f : (factor * to_factor + x * to_x + y * to_y) / depth;
+        const float to_depth = is_ahead ? to_depths.data[to] - of_divide : 0.0f;
         for (int a = 0; a < 3; a++) {
-            to_position[a] += (right[a] * to_x + down[a] * to_y) / depth + ahead[a] * to_depth;
+            to_position[a] += (right[a] * to_x + down[a] * to_y) / reached + ahead[a] * to_depth;
         }
     }
     float m[3][3];                                          // of axis
@@ -153,7 +157,7 @@ def hand_back_one(first_one: int, count: int, cameras: int, height: float, width
 
 
 class Project(torch.autograd.Function):
-    """(positions, rotations, scales, opacities [N], views [B,13], height, width, near, reference) -> centers, conics, depths,
+    """(positions, rotations, scales, opacities [N], views [B,14], height, width, near, reference) -> centers, conics, depths,
     reach of Ellipses. reference: centers, conics and depths of the first three in torch, for second derivatives."""
 
     @staticmethod

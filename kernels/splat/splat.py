@@ -8,6 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .. import backend, warp_runtime
 from ..checks import check_shape
+from ..lens import Lens, ray_lengths
 from .project import DARKEST, Ellipses, project
 from .tiles import tiles_of
 
@@ -37,7 +38,7 @@ class Splatted(NamedTuple):
 
 
 def splat(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor, opacities: torch.Tensor,
-          features: torch.Tensor, c2w: torch.Tensor, fovy: torch.Tensor, height: int, width: int, *, near: float = 0.01,
+          features: torch.Tensor, c2w: torch.Tensor, lens: Lens | torch.Tensor, height: int, width: int, *, near: float = 0.01,
           antialiased: bool = False, chunk: int = 1 << 19) -> Splatted:
     """Draws N Gaussians into B pictures (Kerbl et al. 2023; conventions of gsplat 1.5, Ye et al. 2025).
 
@@ -47,7 +48,7 @@ def splat(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor
     opacities      [N,1]  in [0,1], at the centre
     features       [N,C] or [B,N,C]
     c2w            [B,4,4] camera to world, a rotation and a translation; OpenGL axes
-    fovy           [B] radians
+    lens           a Lens, or the vertical fields of view [B] of pinholes, radians
     height, width  of the pictures, pixels
     near           distance along the view direction, > 0, from which on centres are seen
     antialiased    fade what is smaller than a pixel by the area that the low-pass filter added (Yu et al. 2024, Mip-Splatting)
@@ -67,7 +68,9 @@ def splat(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor
     for name, value, last in (("rotations", rotations, 4), ("scales", scales, 3), ("opacities", opacities, 1)):
         check_shape(name, value, count, last)
     check_shape("c2w", c2w, "B", 4, 4)
-    check_shape("fovy", fovy, len(c2w))
+    wide = torch.promote_types(positions.dtype, torch.float32)
+    lens = Lens.of(lens.to(wide))
+    check_shape("scale" if lens.is_orthographic else "fovy", lens.half, len(c2w))
     if features.ndim == 2:
         check_shape("features", features, count, "C")
         features = features.expand(len(c2w), -1, -1)
@@ -75,25 +78,16 @@ def splat(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor
     if not near > 0:
         raise ValueError(f"splat: near is {near}; it must be > 0.")
 
-    wide = torch.promote_types(positions.dtype, torch.float32)
-    positions, rotations, scales, opacities, features, c2w, fovy = (
-        one.to(wide) for one in (positions, rotations, scales, opacities, features, c2w, fovy))
-    seen = project(positions, rotations, scales, opacities, c2w, fovy, height, width, near, antialiased)
+    positions, rotations, scales, opacities, features, c2w = (
+        one.to(wide) for one in (positions, rotations, scales, opacities, features, c2w))
+    seen = project(positions, rotations, scales, opacities, c2w, lens, height, width, near, antialiased)
     # A row for each Gaussian: two numbers for its center, three for its conic, its opacity, and what it shows: its features,
     # its depth, and 1, whose sum is the picture's opacity.
     table = torch.cat([seen.centers, seen.conics, seen.opacities[..., None], features,
                        seen.depths[..., None], torch.ones_like(seen.depths)[..., None]], -1)
     run = backend.implementation("splat", table.device, table.dtype)
     sums, depth, opacity = run(table, seen, height, width, chunk).split([features.shape[-1], 1, 1], -1)
-    return Splatted(sums, opacity, depth * _ray_lengths(fovy, height, width), seen.centers, seen.reach.amax(-1))
-
-
-def _ray_lengths(fovy: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """[B,H,W,1]: how long a pixel's ray is where it has gone 1 along the view direction."""
-    focal = (0.5 * height / torch.tan(0.5 * fovy))[:, None, None]
-    x = torch.arange(width, device=fovy.device, dtype=fovy.dtype) + 0.5 - 0.5 * width
-    y = torch.arange(height, device=fovy.device, dtype=fovy.dtype)[:, None] + 0.5 - 0.5 * height
-    return (1 + (x / focal).square() + (y / focal).square()).sqrt()[..., None]
+    return Splatted(sums, opacity, depth * ray_lengths(lens, height, width), seen.centers, seen.reach.amax(-1))
 
 
 def _by_torch(table: torch.Tensor, seen: Ellipses, height: int, width: int, chunk: int) -> torch.Tensor:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ...kernels.quaternion import rotation_matrices
-from ..comfy import host
 from ..core.cameras import Cameras, look_at
 from ..core.errors import DistillError
 from .mesh import from_y_up
@@ -24,7 +23,7 @@ def camera_from_core(info: Any, height: int, width: int, node: str, models: Any 
             one); fov, vertical degrees; zoom
     models  LOAD3D_MODEL_INFO or None: how the viewer's user moved, turned and scaled the object, whose own place counts here
 
-    An orthographic camera becomes the perspective one that sees as much at the target, with a warning. Raises DistillError.
+    Orthographic cameras stay orthographic. Raises DistillError.
     """
     if not (isinstance(info, Mapping) and isinstance(info.get("position"), Mapping)):
         raise DistillError(f"{node}: the camera input holds a {type(info).__name__} without a position, not the camera of "
@@ -36,40 +35,48 @@ def camera_from_core(info: Any, height: int, width: int, node: str, models: Any 
         if float((position - target).norm()) < 1e-9:
             raise DistillError(f"{node}: the camera stands on the point that it looks at, so it has no direction. Move one.")
         turn = look_at(position[None], target[None], torch.tensor([[0.0, 1.0, 0.0]]))[0, :3, :3]
-    fovy = _fovy(info, float((position - target).norm()), node)
+    fovy, scale = _lens(info, float((position - target).norm()), node)
     if models:
-        position, turn = _beside_the_model(position, turn, models[0], node)
+        position, turn, scale = _beside_the_model(position, turn, scale, models[0], node)
     position, turn = from_y_up(position), from_y_up(turn.T).T
     distance = position.norm()
     c2w = torch.eye(4)
     c2w[:3, :3], c2w[:3, 3] = turn, position
+    if scale is not None:
+        fovy = 2 * math.atan(scale / float(distance.clamp_min(1e-9)))
     return Cameras(c2w[None], torch.tensor([fovy]), height, width, torch.atan2(position[1], position[0])[None],
-                   torch.asin((position[2] / distance.clamp_min(1e-9)).clamp(-1, 1))[None], distance[None])
+                   torch.asin((position[2] / distance.clamp_min(1e-9)).clamp(-1, 1))[None], distance[None],
+                   None if scale is None else torch.tensor([scale]))
 
 
-def _fovy(info: Mapping, reach: float, node: str) -> float:
-    """Vertical field of view, radians; reach: from the camera to the target."""
+def _lens(info: Mapping, reach: float, node: str) -> tuple[float, float | None]:
+    """Vertical field of view, radians, and the scale of an orthographic camera or None; reach: from the camera to the target."""
     fov, zoom, frustum = float(info.get("fov") or FOV), float(info.get("zoom") or 1.0), info.get("frustum")
-    half = math.tan(math.radians(fov) / 2)
-    if str(info.get("cameraType", "")).lower().startswith("ortho"):
-        host().warn(f"{node}: the camera is orthographic, which scenes are not rendered with. A perspective one takes its "
-                    "place that sees as much at the target.")
-        if frustum and reach > 0:
-            half = (float(frustum["top"]) - float(frustum["bottom"])) / 2 / reach
-    fovy = 2 * math.atan(half / zoom)
+    half = math.tan(math.radians(fov) / 2) / zoom
+    fovy = 2 * math.atan(half)
     if not 0 < fovy < math.pi:
         raise DistillError(f"{node}: a field of view of {fov} degrees at zoom {zoom} cannot be rendered.")
-    return fovy
+    if not str(info.get("cameraType", "")).lower().startswith("ortho"):
+        return fovy, None
+    # Without a frustum it sees as much as the perspective camera does at the target.
+    scale = (float(frustum["top"]) - float(frustum["bottom"])) / 2 / zoom if frustum else half * reach
+    if not scale > 0:
+        raise DistillError(f"{node}: the orthographic camera shows a height of {2 * scale:g}. Give it a frustum whose top lies "
+                           "above its bottom.")
+    return fovy, scale
 
 
-def _beside_the_model(position: Tensor, turn: Tensor, model: Mapping, node: str) -> tuple[Tensor, Tensor]:
-    """The camera as it stands to a model that was scaled, turned and moved, in this order."""
+def _beside_the_model(position: Tensor, turn: Tensor, view: float | None, model: Mapping,
+                      node: str) -> tuple[Tensor, Tensor, float | None]:
+    """Position, rotation and orthographic scale of the camera relative to a model that was scaled, turned and moved, in this
+    order."""
     scale = _vector(model.get("scale") or {}, 1.0)
     if float(scale.amin()) <= 0 or float(scale.amax() / scale.amin()) > 1.001:
         raise DistillError(f"{node}: the viewer's object is scaled by {[round(float(one), 4) for one in scale]}. No camera "
                            "sees an object so when it is not: scale it alike along all axes.")
     back = rotation_matrices(_quaternion(model["quaternion"], node)[None])[0].T if model.get("quaternion") else torch.eye(3)
-    return back @ (position - _vector(model.get("position") or {})) / scale[0], back @ turn
+    return back @ (position - _vector(model.get("position") or {})) / scale[0], back @ turn, (
+        None if view is None else view / float(scale[0]))
 
 
 def _vector(values: Mapping, other: float = 0.0) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...kernels.encode.spherical_harmonics import encode_spherical_harmonics
 from ...kernels.quaternion import multiply
+from ..core.cameras import Cameras
 from ..core.field import Splat
 from .mesh import to_y_up
 
@@ -43,14 +44,17 @@ def sh_of(colors: Tensor) -> Tensor:
     return ((colors - 0.5) / BAND_0)[:, None]
 
 
-def seen_colors(splat: Splat, eyes: Tensor | None) -> Tensor:
-    """What Gaussians look like from eyes [B,3], >= 0 as published: [B,N,3], or [N,3] where it is the same from everywhere.
+def seen_colors(splat: Splat, eyes: Cameras | Tensor | None) -> Tensor:
+    """Colours of Gaussians, >= 0 as published: [B,N,3], or [N,3] where they are the same from everywhere.
 
-    eyes None: the mean over all directions. Differentiable in sh, and in the positions where the degree is above 0.
+    eyes  the cameras, or places [B,3] from where they are seen; None: the mean over all directions
+
+    Differentiable in sh, and in the positions where the degree is above 0.
     """
     degree = round(splat.sh.shape[1] ** 0.5) - 1
     if degree == 0 or eyes is None:
         return (0.5 + BAND_0 * splat.sh[:, 0]).clamp_min(0)
-    direction = F.normalize(to_splat_frame(splat.positions[None] - eyes[:, None]), dim=-1)
+    toward = eyes.toward(splat.positions) if isinstance(eyes, Cameras) else splat.positions[None] - eyes[:, None]
+    direction = F.normalize(to_splat_frame(toward), dim=-1)
     basis = encode_spherical_harmonics(direction.flatten(0, 1), degree).view(len(eyes), len(splat), -1)
     return (0.5 + torch.einsum("bnk,nkc->bnc", basis, splat.sh)).clamp_min(0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ..comfy import VIEWS, Node, io
-from ..core.cameras import Cameras, orbit, wrap_angle
+from ..core.cameras import LENSES, Cameras, orbit, wrap_angle
 from ..core.errors import DistillError
 from ..core.rng import Streams
 
@@ -19,6 +19,7 @@ class FixedOrbit:
     azimuths       views per ring, the first at start_azimuth
     elevations     degrees, one ring each
     distance       from the origin, world units; fovy, start_azimuth in degrees
+    lens           one of LENSES; scale: half the height of what an orthographic picture shows, world units
 
     The N = azimuths * len(elevations) views are numbered ring by ring. Step s takes `batch` views round-robin, beginning
     with view s * batch, so that N / batch steps see every view once. After each full round the order shifts by one, so
@@ -30,6 +31,8 @@ class FixedOrbit:
     distance: float = 3.2
     fovy: float = 40.0
     start_azimuth: float = 0.0
+    lens: str = LENSES[0]
+    scale: float = 1.0
 
     def __post_init__(self):
         if self.azimuths < 1 or not self.elevations:
@@ -47,7 +50,7 @@ class FixedOrbit:
         around = index % self.azimuths * (360.0 / self.azimuths) + self.start_azimuth
         elevation = torch.tensor(self.elevations, dtype=torch.float32)[index // self.azimuths]
         return orbit(wrap_angle(torch.deg2rad(around)), torch.deg2rad(elevation), self.distance, math.radians(self.fovy),
-                     height, width)
+                     height, width, self.scale if self.lens == LENSES[1] else None)
 
     def sample(self, batch: int, height: int, width: int, step: int, total: int, streams: Streams) -> Cameras:
         """The `batch` cameras whose turn it is at `step`."""
@@ -86,9 +89,14 @@ class FixedOrbitNode(Node):
                                tooltip="Vertical field of view, degrees."),
                 io.Float.Input("start_azimuth", default=0.0, min=-360.0, max=360.0, step=1.0,
                                tooltip="Azimuth of each ring's first view, degrees; 0 is the front."),
+                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], optional=True, tooltip="perspective, or "
+                               "orthographic: parallel rays, so that distance does not change sizes."),
+                io.Float.Input("scale", default=1.0, min=0.01, max=100.0, step=0.05, optional=True, tooltip="Orthographic: half "
+                               "the height of what a picture shows, world units."),
             ],
             outputs=[VIEWS.Output("views", tooltip="A sampler of cameras for an Objective.")])
 
     @classmethod
-    def execute(cls, azimuths=8, elevations="15", distance=3.2, fovy=40.0, start_azimuth=0.0) -> io.NodeOutput:
-        return io.NodeOutput(FixedOrbit(azimuths, parse_elevations(elevations), distance, fovy, start_azimuth))
+    def execute(cls, azimuths=8, elevations="15", distance=3.2, fovy=40.0, start_azimuth=0.0, lens=LENSES[0],
+                scale=1.0) -> io.NodeOutput:
+        return io.NodeOutput(FixedOrbit(azimuths, parse_elevations(elevations), distance, fovy, start_azimuth, lens, scale))

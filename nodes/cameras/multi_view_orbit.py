@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..comfy import VIEWS, Node, io
-from ..core.cameras import Cameras, orbit, wrap_angle
+from ..core.cameras import LENSES, Cameras, orbit, wrap_angle
 from ..core.errors import DistillError
 from ..core.rng import Streams
 
@@ -23,6 +23,7 @@ class MultiViewOrbit:
     min_fovy .. max_fovy            vertical field of view, degrees
     min_size .. max_size            distance * tan(fovy / 2), world units: half of what a picture shows of the plane
                                     through the origin. A wide lens comes nearer, so that the object fills as much
+    lens                            one of LENSES. An orthographic lens has the size as its scale; fovy only sets the distance
 
     Defaults are MVDream's (Shi et al. 2023, sec. 4.1). Its code draws half of the elevations as asin(2 p - 1), which never
     reaches the upper third of the range; here all are uniform in the angle.
@@ -38,6 +39,7 @@ class MultiViewOrbit:
     max_fovy: float = 60.0
     min_size: float = 0.8
     max_size: float = 1.0
+    lens: str = LENSES[0]
 
     def __post_init__(self):
         for name in ("elevation", "fovy", "size"):
@@ -61,8 +63,9 @@ class MultiViewOrbit:
         part = 2 * math.pi / self.views
         azimuth = wrap_angle(draw(-math.pi, part - math.pi) + torch.arange(batch) % self.views * part)
         fovy = draw(math.radians(self.min_fovy), math.radians(self.max_fovy))
-        distance = draw(self.min_size, self.max_size) / torch.tan(0.5 * fovy)
-        return orbit(azimuth, elevation, distance, fovy, height, width)
+        size = draw(self.min_size, self.max_size)
+        distance = size / torch.tan(0.5 * fovy)
+        return orbit(azimuth, elevation, distance, fovy, height, width, size if self.lens == LENSES[1] else None)
 
 
 class MultiViewOrbitNode(Node):
@@ -86,10 +89,13 @@ class MultiViewOrbitNode(Node):
                        "picture shows around the origin, world units. ImageDream: 0.6.", 0.01, 100.0, 0.05),
                 number("max_size", 1.0, "Distance times the tangent of half the field of view, at most. ImageDream: 0.75.",
                        0.01, 100.0, 0.05),
+                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], optional=True, tooltip="perspective, or "
+                               "orthographic: parallel rays that show the size above and below the origin."),
             ],
             outputs=[VIEWS.Output("views", tooltip="A sampler of cameras for an Objective.")])
 
     @classmethod
     def execute(cls, views=4, min_elevation=0.0, max_elevation=30.0, min_fovy=15.0, max_fovy=60.0, min_size=0.8,
-                max_size=1.0) -> io.NodeOutput:
-        return io.NodeOutput(MultiViewOrbit(views, min_elevation, max_elevation, min_fovy, max_fovy, min_size, max_size))
+                max_size=1.0, lens=LENSES[0]) -> io.NodeOutput:
+        return io.NodeOutput(MultiViewOrbit(views, min_elevation, max_elevation, min_fovy, max_fovy, min_size, max_size,
+                                            lens))

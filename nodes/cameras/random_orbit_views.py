@@ -12,7 +12,7 @@ from ..core.cameras import Cameras, look_at, orbit, wrap_angle
 from ..core.errors import DistillError
 from ..core.rng import Streams
 
-LENSES = ("field of view", "focal length")
+LENSES = ("field of view", "focal length", "orthographic")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class RandomOrbitViews:
 
     min_distance .. max_distance    from the origin, world units
     lens                  "field of view": vertical angle from min_fovy .. max_fovy; "focal length": min_focal ..
-                          max_focal in units of the image's width (DreamFusion: 0.7 .. 1.35)
+                          max_focal in units of the image's width (DreamFusion: 0.7 .. 1.35); "orthographic": parallel rays, half
+                          the height of the picture is min_scale .. max_scale world units
     min_elevation .. max_elevation, min_azimuth .. max_azimuth
     by_angle              probability that a batch's elevations are uniform in the angle; otherwise they are uniform on
                           the sphere (fewer views from high above). One coin for the whole batch
@@ -54,18 +55,20 @@ class RandomOrbitViews:
     up_jitter: float = 0.02
     progressive_until: int = 0
     start_elevation: float = 15.0
+    min_scale: float = 0.8
+    max_scale: float = 1.0
 
     def __post_init__(self):
-        for name in ("distance", "fovy", "focal", "elevation", "azimuth"):
+        for name in ("distance", "fovy", "focal", "elevation", "azimuth", "scale"):
             low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
             if not low <= high:
                 raise DistillError(f'Random Orbit Views: "min_{name}" ({low}) lies above "max_{name}" ({high}). Swap them.')
         if self.lens not in LENSES:
             raise DistillError(f'Random Orbit Views: lens must be one of {", ".join(LENSES)}, got "{self.lens}".')
-        if not (self.min_distance > 0 and self.min_fovy > 0 and self.max_fovy < 180 and self.min_focal > 0):
-            raise DistillError("Random Orbit Views: distance, field of view and focal length must be above 0 and the field "
-                               f"of view below 180 degrees, got {self.min_distance}, {self.min_fovy} .. {self.max_fovy} "
-                               f"and {self.min_focal}.")
+        if not (self.min_distance > 0 and self.min_fovy > 0 and self.max_fovy < 180 and self.min_focal > 0 and self.min_scale > 0):
+            raise DistillError("Random Orbit Views: distance, field of view, focal length and scale must be above 0 and the "
+                               f"field of view below 180 degrees, got {self.min_distance}, {self.min_fovy} .. {self.max_fovy}, "
+                               f"{self.min_focal} and {self.min_scale}.")
 
     def sample(self, batch: int, height: int, width: int, step: int, total: int, streams: Streams) -> Cameras:
         """`batch` cameras for a step, drawn from the stream "cameras"."""
@@ -73,7 +76,12 @@ class RandomOrbitViews:
         elevation = self._elevation(batch, step, generator)
         azimuth = self._azimuth(batch, step, generator)
         distance = _lerp(self.min_distance, self.max_distance, torch.rand(batch, generator=generator))
-        cameras = orbit(azimuth, elevation, distance, self._fovy(batch, height / width, generator), height, width)
+        fovy = scale = None
+        if self.lens == "orthographic":
+            scale = _lerp(self.min_scale, self.max_scale, torch.rand(batch, generator=generator))
+        else:
+            fovy = self._fovy(batch, height / width, generator)
+        cameras = orbit(azimuth, elevation, distance, fovy, height, width, scale)
         return self._jittered(cameras, generator)
 
     def _openness(self, step: int) -> float:
@@ -120,8 +128,8 @@ def _lerp(low, high, share):
 class RandomOrbitViewsNode(Node):
     @classmethod
     def define_schema(cls):
-        def number(id, default, tooltip, low, high, step=0.1):
-            return io.Float.Input(id, default=default, min=low, max=high, step=step, tooltip=tooltip)
+        def number(id, default, tooltip, low, high, step=0.1, **options):
+            return io.Float.Input(id, default=default, min=low, max=high, step=step, tooltip=tooltip, **options)
 
         return io.Schema(
             node_id="Distill3D_RandomOrbitViews", display_name="Random Orbit Views", category="Distill3D/cameras",
@@ -131,7 +139,8 @@ class RandomOrbitViewsNode(Node):
                 number("min_distance", 1.0, "Smallest distance from the origin, world units.", 0.01, 100.0, 0.05),
                 number("max_distance", 1.5, "Largest distance from the origin, world units.", 0.01, 100.0, 0.05),
                 io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], tooltip="Draw the vertical field of view "
-                               "in degrees, or the focal length in image widths as DreamFusion does."),
+                               "in degrees, or the focal length in image widths as DreamFusion does, or the scale of an "
+                               "orthographic lens, whose rays are parallel."),
                 number("min_fovy", 40.0, "Narrowest vertical field of view, degrees.", 1.0, 170.0, 0.5),
                 number("max_fovy", 70.0, "Widest vertical field of view, degrees.", 1.0, 170.0, 0.5),
                 number("min_focal", 0.7, "Shortest focal length in image widths, for the lens focal length.", 0.01, 100.0, 0.05),
@@ -155,6 +164,10 @@ class RandomOrbitViewsNode(Node):
                              "view to their full width over this many steps. 0: open from the start."),
                 number("start_elevation", 15.0, "Elevation from which progressive ranges open, degrees; their azimuth "
                        "opens from the front.", -90.0, 90.0, 1.0),
+                number("min_scale", 0.8, "Smallest half height of what an orthographic picture shows, world units.",
+                       0.01, 100.0, 0.05, optional=True),
+                number("max_scale", 1.0, "Largest half height of what an orthographic picture shows, world units.",
+                       0.01, 100.0, 0.05, optional=True),
             ],
             outputs=[VIEWS.Output("views", tooltip="A sampler of cameras for an Objective.")])
 

@@ -16,22 +16,34 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...kernels.lens import Lens, project, to_clip, toward
+from ...kernels.lens import rays as lens_rays
 from ...kernels.upload import upload
+
+
+LENSES = ("perspective", "orthographic")
+_TENSORS = ("c2w", "fovy", "azimuth", "elevation", "distance", "scale", "time")
 
 
 @dataclass(frozen=True)
 class Cameras:
-    """A batch of pinhole cameras.
+    """A batch of cameras with one kind of lens: pinhole, or orthographic where `scale` is given.
 
     c2w        [B,4,4]  camera to world
-    fovy       [B]      vertical field of view, radians
+    fovy       [B]      vertical field of view, radians. Of orthographic cameras that of the pinhole at the same place that
+                        sees as much of the plane through the origin; nothing is projected by it
     height, width       pixels
     azimuth, elevation  [B]  radians; distance [B]: kept for conditioning on the view
+    scale      [B]      orthographic: half the height of what a picture shows, world units; or None
+    time       [B]      the moment of each picture, 0 to 1, for scenes that move; or None
+    picture             of cameras that belong to posed pictures: the number of each one's picture, and
+    source              the digest of those Pictures (see nodes.core.pictures)
     """
 
     c2w: Tensor
@@ -41,6 +53,10 @@ class Cameras:
     azimuth: Tensor
     elevation: Tensor
     distance: Tensor
+    scale: Tensor | None = None
+    time: Tensor | None = None
+    picture: tuple[int, ...] | None = None
+    source: str = ""
 
     def __len__(self) -> int:
         return self.c2w.shape[0]
@@ -50,38 +66,71 @@ class Cameras:
         """[B,3] in world units."""
         return self.c2w[:, :3, 3]
 
+    @property
+    def is_orthographic(self) -> bool:
+        return self.scale is not None
+
+    @property
+    def lens(self) -> Lens:
+        return Lens.of(self.fovy) if self.scale is None else Lens(self.scale, True)
+
+    @property
+    def view_size(self) -> Tensor:
+        """[B] half the height of what a picture shows of the plane through the origin, world units."""
+        return self.distance * torch.tan(0.5 * self.fovy) if self.scale is None else self.scale
+
     @cached_property
     def angles(self) -> list[tuple[float, float]]:
         """Azimuth and elevation of each camera as numbers. Cameras that came to a device by `to` know them already."""
         return list(zip(self.azimuth.detach().tolist(), self.elevation.detach().tolist()))
 
     def to(self, device) -> "Cameras":
-        moved = replace(self, **{name: upload(getattr(self, name), device)
-                                 for name in ("c2w", "fovy", "azimuth", "elevation", "distance")})
+        moved = self._each(lambda tensor: upload(tensor, device))
         if self.azimuth.device.type == "cpu":
             moved.__dict__["angles"] = self.angles
         return moved
 
     def take(self, index) -> "Cameras":
         """The cameras at `index` (slice, list or tensor)."""
-        return replace(self, **{name: getattr(self, name)[index]
-                                for name in ("c2w", "fovy", "azimuth", "elevation", "distance")})
+        taken = self._each(lambda tensor: tensor[index])
+        if self.picture is None:
+            return taken
+        return replace(taken, picture=tuple(torch.tensor(self.picture)[index].tolist()))
 
     def resized(self, height: int, width: int) -> "Cameras":
         return replace(self, height=height, width=width)
 
     def rays(self) -> tuple[Tensor, Tensor]:
-        """Origins and unit directions [B,H,W,3] through the pixel centres."""
-        device, dtype = self.c2w.device, self.c2w.dtype
-        focal = 0.5 * self.height / torch.tan(0.5 * self.fovy)
-        x = torch.arange(self.width, device=device, dtype=dtype) + 0.5 - 0.5 * self.width
-        y = 0.5 * self.height - torch.arange(self.height, device=device, dtype=dtype) - 0.5
-        y, x = torch.meshgrid(y, x, indexing="ij")
-        local = torch.stack([x.expand(len(self), -1, -1) / focal[:, None, None],
-                             y.expand(len(self), -1, -1) / focal[:, None, None],
-                             -torch.ones(len(self), self.height, self.width, device=device, dtype=dtype)], -1)
-        directions = F.normalize(torch.einsum("bij,bhwj->bhwi", self.c2w[:, :3, :3], local), dim=-1)
-        return self.position[:, None, None, :].expand_as(directions), directions
+        """Origins and unit directions [B,H,W,3] of the rays through the pixel centres."""
+        return lens_rays(self.lens, self.c2w, self.height, self.width)
+
+    def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels [B,N,2] (x right, y down, the first centre is (0.5, 0.5)) where points [N,3] or [B,N,3] are seen, and their
+        distances along the view direction [B,N], above 0 in front of the camera."""
+        return project(self.lens, self.c2w, points, self.height, self.width)
+
+    def to_clip(self, points: Tensor, near: float = 0.01, far: float = 100.0) -> Tensor:
+        """Clip-space positions [B,V,4] of points [V,3]; near and far: distances along the view direction."""
+        return to_clip(points, self.c2w, self.lens, self.height, self.width, near, far)
+
+    def toward(self, points: Tensor) -> Tensor:
+        """Vectors [B,N,3] along the rays to points [N,3] or [B,N,3], as long as the ray to there."""
+        return toward(self.lens, self.c2w, points)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Tensors by name for a saved state. Which pictures the cameras belong to is left out."""
+        found = {name: getattr(self, name) for name in (*_TENSORS, "height", "width")}
+        return {name: torch.as_tensor(value) for name, value in found.items() if value is not None}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor]) -> "Cameras":
+        """The cameras of a `state_dict`."""
+        return cls(height=int(state["height"]), width=int(state["width"]),
+                   **{name: state[name] for name in _TENSORS if name in state})
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Cameras":
+        found = {name: getattr(self, name) for name in _TENSORS}
+        return replace(self, **{name: change(tensor) for name, tensor in found.items() if tensor is not None})
 
 
 def look_at(position: Tensor, target: Tensor, up: Tensor) -> Tensor:
@@ -112,7 +161,7 @@ def wrap_angle(angle: Tensor) -> Tensor:
 
 
 def relative_pose(elevation: Tensor, azimuth: Tensor, to_elevation: Tensor, to_azimuth: Tensor, farther: Tensor) -> Tensor:
-    """Where a camera is, seen from another: [...,4] of polar angle, sine and cosine of azimuth, distance. Radians.
+    """The pose of a camera relative to another: [...,4] of polar angle, sine and cosine of azimuth, distance. Radians.
 
     The differences are `to` minus the other, and polar = 90 degrees - elevation: a camera that looks from higher up has a
     negative first number (Liu et al. 2023, Zero123, published code). farther: difference of the distances, world units.
@@ -121,15 +170,22 @@ def relative_pose(elevation: Tensor, azimuth: Tensor, to_elevation: Tensor, to_a
     return torch.stack(torch.broadcast_tensors(elevation - to_elevation, turn.sin(), turn.cos(), farther), -1)
 
 
-def orbit(azimuth, elevation, distance, fovy, height: int, width: int) -> Cameras:
-    """Cameras on a sphere that look at the origin. Angles in radians, numbers or tensors [B]."""
-    azimuth, elevation, distance, fovy = torch.broadcast_tensors(
-        *(torch.as_tensor(value, dtype=torch.float32).reshape(-1) for value in (azimuth, elevation, distance, fovy)))
+def orbit(azimuth, elevation, distance, fovy, height: int, width: int, scale=None) -> Cameras:
+    """Cameras on a sphere that look at the origin. Angles in radians, numbers or tensors [B].
+
+    scale  None: pinholes of the field of view `fovy`; otherwise orthographic cameras that see 2 scale of the world from top
+           to bottom (number or tensor [B], world units), whose `fovy` is not read
+    """
+    is_orthographic = scale is not None
+    azimuth, elevation, distance, lens = torch.broadcast_tensors(
+        *(torch.as_tensor(value, dtype=torch.float32).reshape(-1)
+          for value in (azimuth, elevation, distance, scale if is_orthographic else fovy)))
+    fovy = 2 * torch.atan(lens / distance) if is_orthographic else lens.clone()
     position = on_sphere(azimuth, elevation) * distance[:, None]
     # The direction in which elevation grows is z's picture, and stays defined straight above and below.
     up = on_sphere(azimuth, elevation + 0.5 * math.pi)
-    return Cameras(look_at(position, torch.zeros_like(position), up), fovy.clone(), height, width,
-                   azimuth.clone(), elevation.clone(), distance.clone())
+    return Cameras(look_at(position, torch.zeros_like(position), up), fovy, height, width,
+                   azimuth.clone(), elevation.clone(), distance.clone(), lens.clone() if is_orthographic else None)
 
 
 def turntable(count: int, elevation: float, distance: float, fovy: float, size: int) -> Cameras:

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from ...kernels.raster.interpolate import interpolate
-from ...kernels.raster.project import to_clip
 from ...kernels.raster.rasterize import rasterize
 from ...kernels.uv.bake import sample_texture
 from ..core.cameras import Cameras
@@ -30,7 +29,7 @@ def render_mesh(mesh: Mesh, cameras: Cameras, *, background: float = 1.0,
     for view in range(len(cameras)):
         one = cameras.take([view])
         far = 2 * float(one.position.norm() + mesh.vertices.norm(dim=1).amax()) + 1
-        clip = to_clip(mesh.vertices, one.c2w, one.fovy, one.height, one.width, near=far * 1e-4, far=far)
+        clip = one.to_clip(mesh.vertices, near=far * 1e-4, far=far)
         rast = rasterize(clip, mesh.faces, (one.height * supersample, one.width * supersample))
         covered = (rast[..., 3:] > 0).to(mesh.vertices.dtype)
         color = torch.where(covered > 0, _base_color(mesh, rast), background)

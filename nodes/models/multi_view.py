@@ -56,8 +56,8 @@ def camera_vectors(cameras: Cameras) -> Tensor:
 
 
 def view_sizes(cameras: Cameras) -> Tensor:
-    """Half of what a picture shows of the plane through the origin [B], world units: distance * tan(fovy / 2)."""
-    return cameras.distance * torch.tan(0.5 * cameras.fovy)
+    """Half of what a picture shows of the plane through the origin [B], world units: see Cameras.view_size."""
+    return cameras.view_size
 
 
 def relative_camera_vectors(cameras: Cameras) -> Tensor:

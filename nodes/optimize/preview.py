@@ -47,7 +47,8 @@ class Preview:
         device = self.scene.bounds.device
         size = self.size if device.type == "cpu" else 2 * self.size  # larger where it costs little
         seen = self.objective.views.sample(1, size, size, 0, self.history.total, Streams(self.seed, 0, "preview/"))
-        camera = orbit(0.6, 0.35, float(seen.distance.mean()), float(seen.fovy.mean()), size, size).to(device)
+        scale = float(seen.scale.mean()) if seen.is_orthographic else None
+        camera = orbit(0.6, 0.35, float(seen.distance.mean()), float(seen.fovy.mean()), size, size, scale).to(device)
         rendering = self.scene.render(camera, None, ("rgb", "opacity", "normal"), shading="albedo")
         grey = rendering.opacity[0].expand(-1, -1, 3)
         return torch.cat([rendering.rgb[0], rendering.normal[0] * 0.5 + 0.5, grey]).clamp(0, 1).float().cpu()

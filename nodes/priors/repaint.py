@@ -1,7 +1,7 @@
 """Renderings as a prior would have painted them, kept to train on."""
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Mapping, Sequence
 
 import torch
@@ -46,11 +46,8 @@ class Repainted:
     step: int
 
     def state_dict(self) -> dict[str, Tensor]:
-        cameras = {field.name: torch.as_tensor(getattr(self.cameras, field.name)) for field in fields(Cameras)}
-        return {"z": self.z, "step": torch.tensor(self.step), **cameras}
+        return {"z": self.z, "step": torch.tensor(self.step), **self.cameras.state_dict()}
 
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor], device: torch.device) -> "Repainted":
-        cameras = {field.name: state[field.name] for field in fields(Cameras)}
-        size = {name: int(cameras.pop(name)) for name in ("height", "width")}
-        return cls(state["z"].to(device), Cameras(**cameras, **size).to(device), int(state["step"]))
+        return cls(state["z"].to(device), Cameras.of_state(state).to(device), int(state["step"]))

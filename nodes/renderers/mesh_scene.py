@@ -13,7 +13,6 @@ from ...kernels.backend import prefer
 from ...kernels.raster.antialias import EdgeFaces, antialias
 from ...kernels.raster.footprint import uv_footprint
 from ...kernels.raster.interpolate import interpolate
-from ...kernels.raster.project import to_clip
 from ...kernels.raster.rasterize import rasterize
 from ..core.cameras import Cameras
 from ..core.field import Surface, SurfaceField
@@ -75,8 +74,7 @@ class MeshScene(FieldScene):
 
     def _draw(self, surface: Surface, cameras: Cameras, view: int, light, wanted, mode, recording) -> dict[str, Tensor]:
         camera = cameras.take([view])
-        positions = to_clip(surface.vertices, camera.c2w, camera.fovy, camera.height, camera.width,
-                            *_planes(surface.vertices, camera.position))
+        positions = camera.to_clip(surface.vertices, *_planes(surface.vertices, camera.position))
         rast = rasterize(positions, surface.faces, (camera.height, camera.width))
         seen = rast.detach()[..., 3].flatten().nonzero().squeeze(1)
         images = {"opacity": torch.ones_like(rast[0, ..., :1]).flatten(0, 1)[seen]}
@@ -90,7 +88,7 @@ class MeshScene(FieldScene):
             found = self._color(surface, positions, rast, seen, position, normal, camera, lit, mode, recording)
             images.update({name: image for name, image in found.items() if name in wanted})
         if "depth" in wanted:
-            images["depth"] = (position - camera.position).norm(dim=-1, keepdim=True)
+            images["depth"] = camera.toward(position)[0].norm(dim=-1, keepdim=True)
         if "normal" in wanted:
             images["normal"] = normal
         if "position" in wanted:
@@ -114,7 +112,7 @@ class MeshScene(FieldScene):
             piece = slice(start, start + size)
             part = [None if whole is None else whole[piece] for whole in (position, uv, footprint, normal)]
             lit = None if light is None else light_of(light, torch.arange(len(seen), device=seen.device)[piece])
-            direction = F.normalize(part[0] - camera.position, dim=-1)
+            direction = F.normalize(camera.toward(part[0])[0], dim=-1)
             found = self.material(self.field.features(*part[:3]), part[3], part[0], lit, mode, direction)
             rgb.append(found[0])
             albedo.append(found[1])

@@ -43,9 +43,9 @@ class SplatScene(FieldScene):
 
     def _render(self, cameras, light, wanted, mode, streams, recording) -> Rendering:
         cloud = self.field.splat()
-        features = {"albedo": seen_colors(cloud, cameras.position)}
+        features = {"albedo": seen_colors(cloud, cameras)}
         if "normal" in wanted or mode in _LIT:
-            features["normal"] = _normals(cloud, cameras.position)
+            features["normal"] = _normals(cloud, cameras)
         drawn = self._draw(cloud, features, cameras, recording and streams is not None)
         found = dict(zip(features, drawn.features.split(3, -1)), opacity=drawn.opacity, depth=drawn.depth)
         if wanted & {"rgb", "background"}:
@@ -60,8 +60,8 @@ class SplatScene(FieldScene):
         values = list(features.values())
         if len(values) > 1:
             values = [value.expand(len(cameras), -1, -1) for value in values]
-        drawn = splat(cloud.positions, cloud.rotations, cloud.scales, cloud.opacities, torch.cat(values, -1),
-                      cameras.c2w, cameras.fovy, cameras.height, cameras.width, antialiased=self.recipe.antialiased)
+        drawn = splat(cloud.positions, cloud.rotations, cloud.scales, cloud.opacities, torch.cat(values, -1), cameras.c2w,
+                      cameras.lens, cameras.height, cameras.width, antialiased=self.recipe.antialiased)
         if watched and drawn.centers.requires_grad:
             # Published thresholds are for the loss of one view, and lengths in units of half an image.
             unit = upload(0.5 * len(cameras) * torch.tensor([cameras.width, cameras.height]), drawn.centers.device)
@@ -71,11 +71,11 @@ class SplatScene(FieldScene):
         return drawn
 
 
-def _normals(cloud: Splat, eyes: Tensor) -> Tensor:
-    """The shortest axis of each Gaussian, towards each of eyes [B,3]: [B,N,3]."""
+def _normals(cloud: Splat, cameras: Cameras) -> Tensor:
+    """The shortest axis of each Gaussian, towards each camera: [B,N,3]."""
     shortest = cloud.scales.argmin(1)[:, None, None].expand(-1, 3, 1)
     axis = rotation_matrices(cloud.rotations).gather(2, shortest).squeeze(2)
-    away = ((eyes[:, None] - cloud.positions) * axis).sum(-1, keepdim=True) < 0
+    away = (cameras.toward(cloud.positions) * axis).sum(-1, keepdim=True) > 0
     return torch.where(away, -axis, axis)
 
 

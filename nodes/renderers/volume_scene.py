@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from ...kernels.encode.integrated import frustum_gaussian
+from ...kernels.encode.integrated import cylinder_gaussian, frustum_gaussian
 from ...kernels.upload import upload
 from ...kernels.volume.composite import accumulate, composite
 from ...kernels.volume.march import RaySamples, march_rays, sample_points
@@ -29,15 +29,18 @@ _OCCUPANCY_EVERY = 16  # steps
 
 @dataclass
 class _Ray:
-    """R rays: origin, direction [R,3], view [R] index, spread [R] (radius of the pixel's cone at distance 1)."""
+    """R rays: origin, direction [R,3], view [R] index, spread [R] (radius of the pixel's cone at distance 1, or of its
+    cylinder where the rays are parallel)."""
 
     origin: Tensor
     direction: Tensor
     view: Tensor
     spread: Tensor
+    is_parallel: bool
 
     def part(self, piece: slice) -> "_Ray":
-        return _Ray(self.origin[piece], self.direction[piece], self.view[piece], self.spread[piece])
+        return _Ray(self.origin[piece], self.direction[piece], self.view[piece], self.spread[piece],
+                    self.is_parallel)
 
 
 class VolumeScene(FieldScene):
@@ -82,8 +85,9 @@ class VolumeScene(FieldScene):
         origins, directions = cameras.rays()
         view = torch.arange(batch, device=directions.device).repeat_interleave(height * width)
         # A pixel's cone has 2 / sqrt(12) of its width as radius (Barron et al. 2021, mip-NeRF).
-        spread = 2 / math.sqrt(12) * 2 * torch.tan(0.5 * cameras.fovy) / height
-        rays = _Ray(origins.reshape(-1, 3), directions.reshape(-1, 3), view, spread[view])
+        spread = 2 / math.sqrt(12) * 2 * cameras.lens.half / height
+        rays = _Ray(origins.reshape(-1, 3), directions.reshape(-1, 3), view, spread[view],
+                    cameras.is_orthographic)
         pieces = [self._draw(rays.part(piece), light, wanted, mode, streams, recording)
                   for piece in self._pieces(len(view), recording)]
         found = {name: torch.cat([piece[0][name] for piece in pieces]).view(batch, height, width, -1)
@@ -161,8 +165,9 @@ class VolumeScene(FieldScene):
             return position, FieldOutput(self.field.density(position), position)
         if self.field.wants_variance:
             half, ray = 0.5 * samples.delta, samples.ray
-            position, variance = frustum_gaussian(rays.origin[ray], rays.direction[ray],
-                                                  (samples.t - half).clamp(min=0), samples.t + half, rays.spread[ray])
+            gaussian = cylinder_gaussian if rays.is_parallel else frustum_gaussian
+            position, variance = gaussian(rays.origin[ray], rays.direction[ray], (samples.t - half).clamp(min=0),
+                                          samples.t + half, rays.spread[ray])
         return position, self.field(position, variance, normals=normals)
 
     def _occupied(self, grid: OccupancyGrid) -> Tensor:

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...kernels.raster.project import to_clip
 from ...kernels.raster.triangle_ids import triangle_ids
 from ..core.cameras import Cameras, orbit
 from ..core.tick import Tick, no_tick
@@ -119,6 +118,6 @@ def drawn_silhouette(vertices: Tensor, faces: Tensor, cameras: Cameras) -> Tenso
     for view in range(len(cameras)):
         one = cameras.take([view])
         far = 2 * float(one.position.norm() + vertices.norm(dim=1).amax()) + 1
-        clip = to_clip(vertices, one.c2w, one.fovy, one.height, one.width, near=far * 1e-4, far=far)
+        clip = one.to_clip(vertices, near=far * 1e-4, far=far)
         seen.append(triangle_ids(clip, faces, one.height, one.width) > 0)
     return torch.cat(seen)

@@ -11,7 +11,7 @@ from torch import Tensor
 from distill3d.kernels.encode.hash_grid import HashGrid, encode_hash_grid
 from distill3d.kernels.raster.antialias import EdgeFaces, antialias
 from distill3d.kernels.raster.interpolate import interpolate
-from distill3d.kernels.raster.project import to_clip
+from distill3d.kernels.lens import to_clip
 from distill3d.kernels.raster.rasterize import rasterize
 from distill3d.kernels.raster.triangle_ids import triangle_ids
 from distill3d.kernels.splat.splat import splat

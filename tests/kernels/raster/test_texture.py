@@ -6,7 +6,7 @@ import torch
 from distill3d.kernels.checks import ShapeError
 from distill3d.kernels.raster.footprint import uv_footprint
 from distill3d.kernels.raster.interpolate import interpolate
-from distill3d.kernels.raster.project import to_clip
+from distill3d.kernels.lens import to_clip
 from distill3d.kernels.raster.rasterize import rasterize
 from distill3d.kernels.raster.texture import mip_pyramid, sample_mip
 from distill3d.kernels.uv.bake import sample_texture

@@ -5,7 +5,7 @@ import torch
 
 from distill3d.kernels import backend
 from distill3d.kernels.checks import ShapeError
-from distill3d.kernels.raster.project import to_clip
+from distill3d.kernels.lens import to_clip
 from distill3d.kernels.raster.triangle_ids import triangle_ids
 
 

@@ -6,6 +6,7 @@ from torch.autograd import gradcheck
 
 from distill3d.kernels import backend, warp_runtime
 from distill3d.kernels.checks import ShapeError
+from distill3d.kernels.lens import Lens
 from distill3d.kernels.quaternion import turning_z_to
 from distill3d.kernels.splat.splat import splat
 from distill3d.nodes.core.cameras import orbit
@@ -355,3 +356,41 @@ def test_wrong_shapes_are_named():
         splat(*given, camera[0], camera[1][:1], *camera[2:])
     with pytest.raises(ValueError, match="near"):
         splat(*given, *camera, near=0.0)
+
+
+def test_an_orthographic_lens_draws_sizes_that_no_distance_changes(kernel):
+    c2w, _, height, width = ahead(2.0, 33, 33)
+    lens = Lens(torch.tensor([1.0], dtype=torch.float64), True)
+    found = []
+    for place in ([0.25, 0.5, 0.0], [0.25, 0.5, -30.0]):
+        drawn = splat(*one_at(place, 0.9, 0.2, kernel), c2w, lens, height, width)
+        torch.testing.assert_close(drawn.centers[0, 0].double(), torch.tensor([20.625, 8.25]).double(), atol=1e-5, rtol=0)
+        torch.testing.assert_close(drawn.depth, drawn.opacity * (2.0 - place[2]), atol=1e-4, rtol=1e-5)
+        found.append(drawn.opacity)
+    torch.testing.assert_close(*found)
+    # exp(-r^2 / (2 sigma^2)) with sigma = 0.2 world units = 3.3 pixels, and the low-pass filter.
+    row, column = torch.meshgrid(torch.arange(33) + 0.5, torch.arange(33) + 0.5, indexing="ij")
+    wanted = 0.9 * torch.exp(-0.5 * ((column - 20.625) ** 2 + (row - 8.25) ** 2) / (3.3**2 + 0.3)).double()
+    torch.testing.assert_close(found[0][0, ..., 0].double(), torch.where(wanted < 1 / 255, 0.0, wanted), atol=2e-5, rtol=1e-4)
+
+
+def test_orthographic_gradients_equal_finite_differences_and_the_reference(kernel, monkeypatch):
+    given, (c2w, _, height, width) = gaussians(7, 3, size=0.15), view(2, 7, 9)
+    half = torch.tensor([1.0, 0.8], dtype=torch.float64)
+    if kernel == torch.float64:
+        inputs = [one.requires_grad_() for one in (*given, c2w, half)]
+        for antialiased in False, True:
+            assert gradcheck(lambda *given: splat(*given[:-1], Lens(given[-1], True), 7, 9, antialiased=antialiased)[:3],
+                             inputs, eps=1e-7, atol=1e-5, fast_mode=True)
+        return
+
+    def draw(dtype):
+        inputs = [one.detach().float().to(dtype).requires_grad_() for one in given]
+        drawn = splat(*inputs, c2w.to(dtype), Lens(half.to(dtype), True), height, width)
+        seen = torch.cat([drawn.features, drawn.opacity, drawn.depth], -1)
+        return seen, *torch.autograd.grad(seen.square().sum() + seen.sum(), inputs)
+
+    found = draw(torch.float32)
+    monkeypatch.setenv(backend.VARIABLE, "torch")
+    for one, wanted in zip(found, draw(torch.float64)):
+        close(one, wanted, torch.float32)

@@ -68,12 +68,17 @@ def test_zoom_and_a_missing_field_of_view():
     close(camera({"position": xyz(0, 0, 3)}).fovy, torch.tensor([math.radians(35.0)]))
 
 
-def test_an_orthographic_camera_sees_as_much_at_the_target(output_host):
+def test_an_orthographic_camera_stays_orthographic():
     frustum = {"left": -2, "right": 2, "top": 1.5, "bottom": -1.5}
-    found = camera(viewer(cameraType="orthographic", frustum=frustum, zoom=0.5))
-    close(4 * torch.tan(found.fovy / 2), torch.tensor([3.0]))
-    close(camera(viewer(cameraType="orthographic")).fovy, torch.tensor([math.radians(40)]))
-    assert len(output_host.warnings) == 2 and "orthographic" in output_host.warnings[0]
+    close(camera(viewer(cameraType="orthographic", frustum=frustum, zoom=0.5)).scale, torch.tensor([3.0]))
+    without = camera(viewer(cameraType="orthographic"))
+    perspective = camera(viewer())
+    close(without.fovy, torch.tensor([math.radians(40)]))
+    close(without.view_size, perspective.view_size)
+    scaled = camera(viewer(cameraType="orthographic", frustum=frustum), [{"scale": xyz(5, 5, 5)}])
+    close(scaled.scale, torch.tensor([0.3]))
+    with pytest.raises(DistillError, match="shows a height of -3"):
+        camera(viewer(cameraType="orthographic", frustum={"top": -1.5, "bottom": 1.5}))
 
 
 def test_an_object_that_was_moved_in_the_viewer():

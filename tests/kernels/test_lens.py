@@ -5,7 +5,7 @@ import torch
 
 from distill3d.kernels.checks import ShapeError
 from distill3d.kernels.raster.interpolate import interpolate
-from distill3d.kernels.raster.project import perspective, to_clip
+from distill3d.kernels.lens import Lens, clip_matrix, project, ray_lengths, rays, to_clip, toward
 from distill3d.kernels.raster.rasterize import rasterize
 
 
@@ -21,7 +21,7 @@ def look_at_origin(position):
 
 
 def test_depth_runs_from_minus_one_to_one():
-    matrix = perspective(torch.tensor([0.9, 1.1], dtype=torch.float64), 1.5, 0.2, 7.0)
+    matrix = clip_matrix(torch.tensor([0.9, 1.1], dtype=torch.float64), 1.5, 0.2, 7.0)
     for distance, depth in ((0.2, -1), (7.0, 1)):
         clip = matrix @ torch.tensor([0, 0, -distance, 1], dtype=torch.float64)
         assert clip[:, 3].tolist() == pytest.approx([distance] * 2)
@@ -77,4 +77,63 @@ def test_empty_and_wrong_input():
     with pytest.raises(ShapeError, match=r"fovy must have shape \[1\]"):
         to_clip(torch.zeros(5, 3), torch.eye(4)[None], torch.ones(2), 4, 4)
     with pytest.raises(ValueError, match="near is 2.0"):
-        perspective(torch.ones(1), 1.0, 2.0, 1.0)
+        clip_matrix(torch.ones(1), 1.0, 2.0, 1.0)
+
+
+LENSES = {"pinhole": Lens(torch.tensor([0.4, 0.7], dtype=torch.float64)),
+          "orthographic": Lens(torch.tensor([1.1, 0.6], dtype=torch.float64), True)}
+
+
+def two_cameras():
+    return torch.stack([look_at_origin([1.4, 0.5, 0.8]), look_at_origin([-0.3, 1.2, -2.9])])
+
+
+@pytest.mark.parametrize("lens", LENSES.values(), ids=LENSES)
+def test_projection_undoes_rays(lens):
+    c2w, height, width = two_cameras(), 6, 9
+    origin, direction = rays(lens, c2w, height, width)
+    torch.testing.assert_close(direction.norm(dim=-1), torch.ones(2, height, width).double())
+    far = torch.linspace(0.3, 4.0, height * width).double().view(1, height, width, 1)
+    points = (origin + far * direction).flatten(1, 2)
+    pixels, ahead = project(lens, c2w, points, height, width)
+    rows, columns = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    torch.testing.assert_close(pixels, torch.stack([columns, rows], -1).double().flatten(0, 1).expand(2, -1, -1))
+    cosine = -torch.einsum("bhwi,bi->bhw", direction, c2w[:, :3, 2]).flatten(1)
+    torch.testing.assert_close(ahead, far.flatten() * cosine)
+    torch.testing.assert_close(toward(lens, c2w, points), (far * direction).flatten(1, 2))
+    torch.testing.assert_close(ahead * ray_lengths(lens, height, width).flatten(1), far.flatten().expand(2, -1))
+
+
+@pytest.mark.parametrize("lens", LENSES.values(), ids=LENSES)
+def test_clip_space_agrees_with_projection(lens):
+    c2w, height, width, near, far = two_cameras(), 10, 14, 0.1, 9.0
+    points = 0.4 * torch.randn(20, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    clip = to_clip(points, c2w, lens, height, width, near, far)
+    pixels, ahead = project(lens, c2w, points, height, width)
+    assert (ahead > near).all()
+    seen = clip[..., :3] / clip[..., 3:]
+    found = torch.stack([(seen[..., 0] + 1) * width / 2, (1 - seen[..., 1]) * height / 2], -1)
+    torch.testing.assert_close(found, pixels)
+    order = ahead[0].argsort()
+    assert (seen[0, order, 2].diff() > 0).all()
+    planes = c2w[:, :3, 3] - c2w[:, :3, 2] * near, c2w[:, :3, 3] - c2w[:, :3, 2] * far
+    for plane, depth in zip(planes, (-1.0, 1.0)):
+        at = to_clip(plane, c2w, lens, height, width, near, far).diagonal(dim1=0, dim2=1)
+        torch.testing.assert_close(at[2] / at[3], torch.full((2,), depth, dtype=torch.float64))
+
+
+def test_an_orthographic_lens_shows_its_scale_at_any_distance():
+    lens, c2w = Lens(torch.tensor([1.5], dtype=torch.float64), True), torch.eye(4, dtype=torch.float64)[None]
+    points = torch.tensor([[0.0, 1.5, -1.0], [0, 1.5, -50], [3, -1.5, -2]], dtype=torch.float64)
+    pixels, _ = project(lens, c2w, points, 8, 16)
+    torch.testing.assert_close(pixels[0], torch.tensor([[8.0, 0], [8, 0], [16, 8]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("orthographic", [False, True])
+def test_lenses_have_gradients(orthographic):
+    c2w = two_cameras().requires_grad_()
+    points = torch.rand(4, 3, dtype=torch.float64, requires_grad=True)
+    half = torch.tensor([0.9, 0.6], dtype=torch.float64, requires_grad=True)
+    for ask in (lambda p, c, h: project(Lens(h, orthographic), c, p, 9, 12), lambda p, c, h: rays(Lens(h, orthographic), c, 3, 2),
+                lambda p, c, h: to_clip(p, c, Lens(h, orthographic), 9, 12), lambda p, c, h: toward(Lens(h, orthographic), c, p)):
+        assert torch.autograd.gradcheck(ask, (points, c2w, half))
