@@ -13,6 +13,7 @@ from torch import Tensor
 from ..kernels.distill.guidance import guide
 from ..nodes.comfy import host, io
 from ..nodes.core.errors import DistillError
+from ..nodes.core.prior import LoadedPriors
 from ..nodes.models.model_file import ModelFile
 from ..nodes.core.rng import stream
 from ..nodes.priors.latent_prior import LatentPrior
@@ -26,7 +27,7 @@ PIXELS = 8  # that one latent pixel covers, along a side
 def load(model: Any, node: str) -> LatentPrior:
     if not isinstance(model, ModelFile):
         raise DistillError(f"{node}: without ComfyUI a model comes from Load Checkpoint only.")
-    return StableDiffusion(model.path).load(host().device())
+    return StableDiffusion(model.path).load(LoadedPriors(host().device()))
 
 
 def sample(prior: LatentPrior, start: Tensor, positive: list[str], negative: list[str], steps: int, guidance: float,

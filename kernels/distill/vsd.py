@@ -4,9 +4,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..checks import check_shape
+from .prediction import error_scale
 from .weighting import weight
-
-PREDICTIONS = ("epsilon", "v_prediction")
 
 
 def vsd_gradient(z0: Tensor, z0_painted: Tensor, sigma: Tensor, weighting: str = "sds") -> Tensor:
@@ -28,14 +27,11 @@ def denoising_error(z: Tensor, z0: Tensor, sigma: Tensor, prediction: str = "eps
 
     z, z0       [B,C,h,w] the clean image, and the prediction of it from z_t
     sigma       [B]  as above
-    prediction  "epsilon": |eps_hat - eps|^2 = |z - z0|^2 / sigma^2 (Ho et al. 2020, eq. 14)
-                "v_prediction": |v_hat - v|^2 = |z - z0|^2 (1 + sigma^2) / sigma^2 (Salimans and Ho 2022, sec. 4)
+    prediction  what the network predicts, one of kernels.distill.prediction.PREDICTIONS; "epsilon" gives
+                |eps_hat - eps|^2 = |z - z0|^2 / sigma^2 (Ho et al. 2020, eq. 14)
 
     Returns a scalar, the mean over elements. Differentiable in z0 and z. Raises ShapeError, ValueError for another prediction.
     """
     check_shape("z", z, "B", "C", "h", "w")
     check_shape("z0", z0, *z.shape)
-    if prediction not in PREDICTIONS:
-        raise ValueError(f'prediction must be one of {", ".join(PREDICTIONS)}, got "{prediction}"')
-    factor = 1 / sigma if prediction == "epsilon" else (1 + sigma.square()).sqrt() / sigma
-    return (factor.reshape(-1, 1, 1, 1) * (z - z0)).square().mean()
+    return (error_scale(sigma, prediction).reshape(-1, 1, 1, 1) * (z - z0)).square().mean()

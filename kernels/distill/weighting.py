@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-WEIGHTINGS = ("sds", "uniform", "fantasia3d", "x0")
+WEIGHTINGS = ("sds", "uniform", "fantasia3d", "x0", "flow")
 
 
 def weight(sigma: Tensor, kind: str = "sds") -> Tensor:
@@ -13,6 +13,7 @@ def weight(sigma: Tensor, kind: str = "sds") -> Tensor:
     "uniform"     1                                        Magic3D; equals SJC with variance reduction
     "fantasia3d"  sqrt(abar) (1 - abar)                    Fantasia3D's late strategy
     "x0"          sigma: the residual becomes z - z0       MVDream's reconstruction loss
+    "flow"        1 + sigma: it becomes v_hat - (noise - z) for a flow model, RFDS (Yang et al. 2024)
     """
     if kind == "sds":
         return sigma.square() / (1 + sigma.square())
@@ -22,4 +23,6 @@ def weight(sigma: Tensor, kind: str = "sds") -> Tensor:
         return sigma.square() / (1 + sigma.square()) ** 1.5
     if kind == "x0":
         return sigma
+    if kind == "flow":
+        return 1 + sigma
     raise ValueError(f'weighting must be one of {", ".join(WEIGHTINGS)}, got "{kind}"')

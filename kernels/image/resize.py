@@ -26,3 +26,15 @@ def resize(image: torch.Tensor, height: int, width: int, mode: str = "bilinear")
     options = {"antialias": True, "align_corners": False} if mode.startswith("bi") else {}
     mode = "nearest-exact" if mode == "nearest" else mode
     return F.interpolate(image.movedim(-1, 1), (height, width), mode=mode, **options).movedim(1, -1)
+
+
+def resize_square(z: torch.Tensor, side: int, antialias: bool, mode: str = "bilinear") -> torch.Tensor:
+    """Resamples [B,C,H,W], the layout of networks, to [B,C,side,side]. Differentiable.
+
+    antialias  low-pass filtered when shrinking, or not: without it most pixels of a picture that shrinks much get no gradient
+    mode       "bilinear" or "bicubic"
+    """
+    check_shape("z", z, "B", "C", "H", "W")
+    if z.shape[-2:] == (side, side):
+        return z
+    return F.interpolate(z, (side, side), mode=mode, align_corners=False, antialias=antialias)

@@ -34,7 +34,8 @@ class NetworkCopy:
 
     @property
     def prediction(self) -> str:
-        return "v_prediction" if self.inner.model_type.name == "V_PREDICTION" else "epsilon"
+        kind = self.inner.model_type.name
+        return "v_prediction" if kind.startswith("V_PREDICTION") else "flow" if kind.startswith("FL") else "epsilon"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.host, name)

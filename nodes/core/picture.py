@@ -46,7 +46,7 @@ def picture(rendering: Rendering, cameras: Cameras, image: str) -> Tensor:
 
 def check_shown(prior: Any, image: str, name: str) -> None:
     """Raises DistillError, beginning with the node's `name`, where a prior's recipe cannot be shown `image`."""
-    needed = getattr(prior, "image", "")
+    needed = prior.image
     if needed and image != needed:
         raise DistillError(f'{name}: this prior knows pictures of "{needed}", not of "{image}". Set "image" to "{needed}".')
     if not needed and image in (NORMAL_DEPTH, ALBEDO_DEPTH):

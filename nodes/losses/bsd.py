@@ -12,8 +12,9 @@ from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.loss import Look, Loss, RunContext, Term
 from ..core.picture import picture
-from ..core.prior import Condition, encode_negatives
+from ..core.prior import Condition, Encoded
 from ..core.schedule import Schedule
+from ..models.tuning import adam_inputs
 from .score import image_input, timestep_inputs
 from .vsd import VSD, PreparedVSD
 
@@ -57,7 +58,7 @@ class PreparedBSD(PreparedVSD):
 
     def __init__(self, recipe: BSD, context: RunContext):
         super().__init__(recipe, context)
-        if not hasattr(self.prior, "learn"):
+        if not self.prior.is_learning:
             raise DistillError(f'{TITLE}: "prior" does not learn. Wire a DreamBooth Prior there, made from this prior.')
         if self.prior is self.lora:
             raise DistillError(f'{TITLE}: "prior" and "lora" are one model, which cannot be held against itself. Wire a LoRA '
@@ -66,16 +67,18 @@ class PreparedBSD(PreparedVSD):
     def __call__(self, look: Look) -> Term:
         if look.step % self.recipe.cycle >= self.recipe.learning:
             return super().__call__(look)
-        with torch.no_grad():
-            z = self.prior.encode_image(picture(look.rendering, look.cameras, self.recipe.image))
-        error = self.prior.learn(z, look.cameras, self._conditions, look.step, look.total, look.streams)
-        return Term(z.new_zeros(()), {"prior error": error})
+        error = self.prior.learn(lambda: self._encoded(look), look.cameras, self._conditions, look.step, look.total,
+                                 look.streams)
+        return Term(error.new_zeros(()), {"prior error": error})
+
+    @torch.no_grad()
+    def _encoded(self, look: Look) -> Encoded:
+        return self.prior.encode_image(picture(look.rendering, look.cameras, self.recipe.image))
 
     def _conditions(self, cameras: Cameras) -> list[Condition]:
         """What guidance leads away from, and the text of each view."""
         prompt = self.recipe.prompt
-        return [encode_negatives(self.prior, [prompt.negative] * len(cameras), self._encode),
-                self._encode(prompt.of_cameras(cameras))]
+        return [self._negatives(len(cameras)), self._encode(prompt.of_cameras(cameras))]
 
     def state_dict(self) -> dict[str, Tensor]:
         return super().state_dict() | {BOOTSTRAPPED + name: tensor for name, tensor in self.prior.state_dict().items()}
@@ -113,12 +116,14 @@ class BSDLossNode(Node):
                 scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "
                           "losses are relative to that.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
+                *adam_inputs(),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
 
     @classmethod
     def execute(cls, prior, lora, prompt, guidance=2.0, t_min=0.05, t_max=0.5, image="rgb", cycle=1000, learning=200,
-                lora_rate=0.0001, weight=1.0, losses: tuple[Loss, ...] = ()) -> io.NodeOutput:
+                lora_rate=0.0001, weight=1.0, losses: tuple[Loss, ...] = (), epsilon=1e-8, decay=0.01) -> io.NodeOutput:
         loss = BSD(prior, lora, prompt, Schedule.of(guidance), Schedule.of(t_min), Schedule.of(t_max), image,
-                   Schedule.of(lora_rate), Schedule.of(weight), cycle=cycle, learning=learning)
+                   Schedule.of(lora_rate), Schedule.of(weight), cycle=cycle, learning=learning, epsilon=epsilon,
+                   decay=decay)
         return io.NodeOutput((*losses, loss))

@@ -15,7 +15,7 @@ from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.loss import Look, RunContext, Term
 from ..core.picture import PICTURES, picture
-from ..core.prior import Condition, Prior, PriorRecipe, draw_timesteps, encode_negatives
+from ..core.prior import Condition, Encoded, Prior, PriorRecipe, draw_timesteps
 from ..core.prompt import Prompt
 from ..core.schedule import Schedule
 
@@ -37,11 +37,10 @@ class ScoreRecipe(Protocol):
 
 @dataclass
 class Noised:
-    """What a prior is shown of a rendering: z as it encodes one, clean [B,C,h,w] the part of it that is denoised, t [B],
-    noise [B,C,h,w], and z_t in the prior's scaling."""
+    """Renderings in the space of the prior with noise: picture (its clean part is differentiable in the rendering, the rest is
+    not), t [B], noise [B,C,h,w], and z_t [B,C,h,w] in the scaling of the prior."""
 
-    z: Tensor
-    clean: Tensor
+    picture: Encoded
     t: Tensor
     noise: Tensor
     z_t: Tensor
@@ -56,38 +55,47 @@ class ScoreLoss:
         self.recipe = recipe
         self.prior: Prior = context.priors(recipe.prior)
         self._rows: dict[str, Condition] = {}
+        self._negative: Condition | None = None
         # In one go, and before the first step: a large text encoder then makes room for the network that denoises.
         self._encode(list(recipe.prompt.all_texts()))
 
     def _noised(self, look: Look) -> Noised:
-        """What the prior is shown. `clean` is differentiable in the rendering, the rest is not."""
-        z = self.prior.encode_image(picture(look.rendering, look.cameras, self.recipe.image))
-        clean = z[:, :self.prior.channels]  # what stands behind is a condition
-        t = upload(self._timesteps(len(z), look), z.device)
-        noise = upload(torch.randn(clean.shape, generator=look.streams("noise")), z.device, z.dtype)
-        return Noised(z, clean, t, noise, self.prior.add_noise(z.detach(), noise, t))
+        """The renderings with fresh noise at random timesteps."""
+        shown = self.prior.encode_image(picture(look.rendering, look.cameras, self.recipe.image))
+        clean = shown.clean
+        t = upload(self._timesteps(len(clean), look), clean.device)
+        noise = upload(torch.randn(clean.shape, generator=look.streams("noise")), clean.device, clean.dtype)
+        return Noised(shown, t, noise, self.prior.add_noise(clean.detach(), noise, t))
 
-    def _guided(self, z_t: Tensor, t: Tensor, cameras: Cameras, scale: float) -> tuple[Tensor, Tensor]:
+    def _guided(self, shown: Noised, cameras: Cameras, scale: float) -> tuple[Tensor, Tensor]:
         """The guided z0, and the one under the positive condition alone."""
-        prompt = self.recipe.prompt
-        negative = encode_negatives(self.prior, [prompt.negative] * len(z_t), self._encode)
+        prompt, z_t, t, beside = self.recipe.prompt, shown.z_t, shown.t, shown.picture.beside
+        negative = self._negatives(len(z_t))
         if not prompt.is_interpolated:
             conditions = [negative, self._encode(prompt.of_cameras(cameras))]
-            unconditional, positive = self.prior.denoise(z_t, t, conditions, cameras)
+            unconditional, positive = self.prior.denoise(z_t, t, conditions, cameras, beside)
             return guide(unconditional, positive, scale), positive
         views = prompt.guidance_of_cameras(cameras)
         first, second = (self._encode(list(texts)) for texts in zip(*(view.positive for view in views)))
         mixture = first.lerp(second, torch.tensor([view.share for view in views]))
         away = [self._encode(list(texts)) for texts in zip(*(view.negatives for view in views))]
-        unconditional, positive, *negatives = self.prior.denoise(z_t, t, [negative, mixture, *away], cameras)
+        unconditional, positive, *negatives = self.prior.denoise(z_t, t, [negative, mixture, *away], cameras, beside)
         weights = upload(torch.tensor([view.weights for view in views]), z_t.device, z_t.dtype)
         return perp_negative(unconditional, positive, negatives, weights, scale), positive
+
+    def _negatives(self, batch: int) -> Condition:
+        """The condition that guidance leads away from, encoded once per run."""
+        if self.prior.has_text_negatives:
+            return self._encode([self.recipe.prompt.negative] * batch)
+        if self._negative is None:
+            self._negative = self.prior.encode_negatives([self.recipe.prompt.negative])
+        return self._negative.take(torch.zeros(batch, dtype=torch.long))
 
     def _term(self, shown: Noised, gradient: Tensor, look: Look, log: Mapping[str, Tensor] = {}) -> Term:
         """The loss whose gradient with respect to the clean images is `gradient`, times the weight at the step. Non-finite
         elements count nothing."""
         gradient = torch.nan_to_num(gradient)
-        value = surrogate(shown.clean, gradient) * look.at(self.recipe.weight)
+        value = surrogate(shown.picture.clean, gradient) * look.at(self.recipe.weight)
         return Term(value, {"gradient": gradient.norm() / len(gradient) ** 0.5, "timestep": shown.t.float().mean(), **log})
 
     def _timesteps(self, batch: int, look: Look) -> Tensor:

@@ -63,12 +63,12 @@ class PreparedSDS(ScoreLoss, Stateless):
         recipe, prior = self.recipe, self.prior
         shown = self._noised(look)
         with torch.no_grad():
-            z0, positive = self._guided(shown.z_t, shown.t, look.cameras, look.at(recipe.guidance))
+            z0, positive = self._guided(shown, look.cameras, look.at(recipe.guidance))
             if recipe.rescaling:
                 z0 = rescale(z0, positive, recipe.rescaling, prior.views)
             if recipe.clamp:
                 z0 = z0.clamp(-1, 1)
-            gradient = sds_gradient(shown.clean.detach(), z0, prior.sigma(shown.t), recipe.weighting)
+            gradient = sds_gradient(shown.picture.clean.detach(), z0, prior.sigma(shown.t), recipe.weighting)
         return self._term(shown, gradient, look)
 
 

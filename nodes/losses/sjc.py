@@ -53,8 +53,8 @@ class PreparedSJC(ScoreLoss, Stateless):
     def __call__(self, look: Look) -> Term:
         shown = self._noised(look)
         with torch.no_grad():
-            z0, _ = self._guided(shown.z_t, shown.t, look.cameras, look.at(self.recipe.guidance))
-            gradient = sjc_gradient(shown.clean.detach(), z0, shown.noise, self.prior.sigma(shown.t),
+            z0, _ = self._guided(shown, look.cameras, look.at(self.recipe.guidance))
+            gradient = sjc_gradient(shown.picture.clean.detach(), z0, shown.noise, self.prior.sigma(shown.t),
                                     self.recipe.variance_reduction)
         return self._term(shown, gradient, look)
 

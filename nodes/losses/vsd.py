@@ -12,14 +12,14 @@ from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
 from ..core.errors import DistillError
 from ..core.loss import Look, Loss, RunContext, Term
 from ..core.picture import PICTURES, check_shown
-from ..core.prior import PriorRecipe, draw_timesteps
+from ..core.prior import Encoded, PriorRecipe, draw_timesteps
 from ..core.prompt import Prompt
 from ..core.schedule import Schedule
-from ..models.tuning import Tuner
+from ..models.tuning import Tuner, adam_inputs
 from .score import ScoreLoss, image_input, timestep_inputs
 
 TITLE = "VSD Loss"
-BLIND = 0.1  # share of the steps at which the adapter is trained without cameras, as published
+CAMERA_DROPOUT = 0.1  # share of the steps at which the adapter is trained without cameras, as published
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class VSD:
     image      what of the rendering both are shown, one of nodes.core.picture.PICTURES
     lora_rate  learning rate of the second model (AdamW); published 1e-4
     weight     of a sum over elements per view, as in SDS
+    epsilon, decay  of the second model's AdamW
 
     The second model reads the text without view words, as published, and knows the view by its cameras. A scene is a single
     particle; Particles makes several of it, from all of which the second model learns.
@@ -47,6 +48,8 @@ class VSD:
     lora_rate: Schedule = Schedule.of(1e-4)
     weight: Schedule = Schedule.of(1.0)
     name: str = "vsd"
+    epsilon: float = 1e-8
+    decay: float = 0.01
 
     title = TITLE  # begins its errors
 
@@ -72,23 +75,23 @@ class PreparedVSD(ScoreLoss):
         self.lora = context.priors(recipe.lora)
         self._text = self.lora.encode_prompts([recipe.prompt.text])
         _check_pair(self.prior, self.lora, self.title)
-        self.tuner = Tuner(self.lora, self.title, "LoRA")
+        self.tuner = Tuner(self.lora.adapter, self.title, "LoRA", recipe.epsilon, recipe.decay)
 
     def __call__(self, look: Look) -> Term:
         shown = self._noised(look)
         with torch.no_grad():
-            z0, _ = self._guided(shown.z_t, shown.t, look.cameras, look.at(self.recipe.guidance))
-            z_t = self.lora.add_noise(shown.z, shown.noise, shown.t)  # the same noise, in its own scaling
-            painted, = self.lora.denoise(z_t, shown.t, [self._text_of(len(z_t))], look.cameras)
+            z0, _ = self._guided(shown, look.cameras, look.at(self.recipe.guidance))
+            z_t = self.lora.add_noise(shown.picture.clean, shown.noise, shown.t)  # the same noise, in its own scaling
+            painted, = self.lora.denoise(z_t, shown.t, [self._text_of(len(z_t))], look.cameras, shown.picture.beside)
             gradient = vsd_gradient(z0, painted, self.prior.sigma(shown.t))
-        return self._term(shown, gradient, look, {"lora error": self._train(shown.z.detach(), look)})
+        return self._term(shown, gradient, look, {"lora error": self._train(shown.picture.detach(), look)})
 
-    def _train(self, z: Tensor, look: Look) -> Tensor:
+    def _train(self, z: Encoded, look: Look) -> Tensor:
         """One step of the second model on what is rendered now. Returns its error before the step."""
-        t = draw_timesteps(self.lora, len(z), 0, self.lora.timesteps - 1, look.streams("lora timestep")).to(z.device)
-        noise = torch.randn((len(z), self.lora.channels, *z.shape[2:]), generator=look.streams("lora noise")).to(z)
-        is_blind = bool(torch.rand((), generator=look.streams("lora cameras")) < BLIND)
-        error = self.lora.error(z, noise, t, self._text_of(len(z)), look.cameras, is_blind)
+        t = draw_timesteps(self.lora, len(z), 0, self.lora.timesteps - 1, look.streams("lora timestep")).to(z.clean.device)
+        noise = torch.randn(z.clean.shape, generator=look.streams("lora noise")).to(z.clean)
+        drops_camera = bool(torch.rand((), generator=look.streams("lora cameras")) < CAMERA_DROPOUT)
+        error = self.lora.error(z, noise, t, self._text_of(len(z)), look.cameras, drops_camera)
         self.tuner.step(error, noise.numel(), look.at(self.recipe.lora_rate))
         return error.detach()
 
@@ -105,7 +108,7 @@ class PreparedVSD(ScoreLoss):
 
 def _check_pair(prior, lora, title: str) -> None:
     """Whether both models speak of the same pictures and noise levels. Raises DistillError."""
-    if not hasattr(lora, "adapter"):
+    if not lora.is_tunable:
         raise DistillError(f'{title}: "lora" has no weights that can be trained. Wire a LoRA Prior there, made from this prior.')
     ours, theirs = ((prior.channels, prior.size, prior.views, prior.timesteps) for prior in (prior, lora))
     if ours != theirs:
@@ -138,12 +141,13 @@ class VSDLossNode(Node):
                 scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "
                           "losses are relative to that.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
+                *adam_inputs(),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
 
     @classmethod
     def execute(cls, prior, lora, prompt, guidance=7.5, t_min=0.02, t_max=0.98, image="rgb", lora_rate=0.0001, weight=1.0,
-                losses: tuple[Loss, ...] = ()) -> io.NodeOutput:
+                losses: tuple[Loss, ...] = (), epsilon=1e-8, decay=0.01) -> io.NodeOutput:
         loss = VSD(prior, lora, prompt, Schedule.of(guidance), Schedule.of(t_min), Schedule.of(t_max), image,
-                   Schedule.of(lora_rate), Schedule.of(weight))
+                   Schedule.of(lora_rate), Schedule.of(weight), epsilon=epsilon, decay=decay)
         return io.NodeOutput((*losses, loss))

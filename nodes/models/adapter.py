@@ -1,7 +1,7 @@
-"""Low-rank adapters (Hu et al. 2021) beside a UNet that stays as it is.
+"""Adapters: weights that are trained beside a network that stays as it is.
 
-Of our own and not peft's, which puts its layers into the network: here other priors use the same one, so the adapter hangs
-on it by hooks, only while it is asked.
+peft puts its layers into the network. Here several priors share one network, so an adapter is attached by hooks, and only
+while its own prior calls the network.
 """
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ CAMERA = 16  # numbers of a camera
 
 
 class LowRank(nn.Module):
-    """What is added to a linear layer's output: up(down(x)), nothing before training. Computed in float32."""
+    """LoRA (Hu et al. 2021): up(down(x)) is added to a linear layer's output; 0 before training.
+
+    down(x) is computed in the type of x, so that no activation is widened; the `rank` numbers that are left and up are float32.
+    """
 
     def __init__(self, width_in: int, width_out: int, rank: int):
         super().__init__()
@@ -26,12 +29,12 @@ class LowRank(nn.Module):
         self.up = nn.Parameter(torch.zeros(width_out, rank))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x.to(self.down.dtype) @ self.down.t()) @ self.up.t()
+        return (x @ self.down.to(x.dtype).t()).to(self.up.dtype) @ self.up.t()
 
 
 class Adapter(nn.Module):
-    """One LowRank for each attention projection of a UNet (diffusers' or ComfyUI's), and a network that turns a camera [B,16] into what is
-    added to the embedding of the timestep. Untrained, both add nothing.
+    """One LowRank for each attention projection of a UNet (diffusers' or ComfyUI's), and a network that maps a camera [16] to a
+    vector that is added to the embedding of the timestep. Untrained, both add 0.
 
     Raises ValueError for another network.
     """
@@ -49,13 +52,16 @@ class Adapter(nn.Module):
         nn.init.zeros_(self.camera[-1].bias)
 
     @contextmanager
-    def attached(self, unet: nn.Module, camera: Tensor) -> Iterator[None]:
-        """Inside, the network answers with the adapter. Its batch holds every camera of camera [B,16] once, or several
-        times over."""
+    def attached(self, unet: nn.Module, cameras: Tensor, views: Tensor) -> Iterator[None]:
+        """Inside, the network runs with the adapter.
+
+        cameras  [B,16] of each view
+        views    [N] int64: the view of each row of the network's batch, -1 for rows without a camera (zeros)
+        """
         layers = dict(projections(unet))
         handles = [layers[name.replace("/", ".")].register_forward_hook(_adding(low_rank))
                    for name, low_rank in self.layers.items()]
-        handles.append(_times(unet).register_forward_hook(_adding_camera(self.camera, camera)))
+        handles.append(_times(unet).register_forward_hook(_adding_camera(self.camera, cameras, views)))
         try:
             yield
         finally:
@@ -64,7 +70,7 @@ class Adapter(nn.Module):
 
 
 class WholeCopy(nn.Module):
-    """All weights of a network once more, in float32, to be trained in its place. It is not told of cameras."""
+    """A trainable copy of all weights of a network, in float32. It has no camera input."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -72,8 +78,8 @@ class WholeCopy(nn.Module):
                                          for name, weight in network.named_parameters()})
 
     @contextmanager
-    def attached(self, network: nn.Module, camera: Tensor) -> Iterator[None]:
-        """Inside, the network computes with these weights, in the precision that it has."""
+    def attached(self, network: nn.Module, cameras: Tensor, views: Tensor) -> Iterator[None]:
+        """Inside, the network computes with these weights, in its own precision. Cameras are not used."""
         kept = dict(network.named_parameters())
         owners = {name: network.get_submodule(name.rpartition(".")[0])._parameters for name in kept}
         try:
@@ -102,9 +108,10 @@ def _adding(low_rank: LowRank):
     return lambda layer, inputs, output: output + low_rank(inputs[0]).to(output.dtype)
 
 
-def _adding_camera(network: nn.Module, camera: Tensor):
+def _adding_camera(network: nn.Module, cameras: Tensor, views: Tensor):
     def add(layer, inputs, output):
-        embedded = network(camera.to(next(network.parameters()).dtype))
-        return output + embedded.repeat(len(output) // len(embedded), 1).to(output.dtype)
+        # The last row is what -1 takes.
+        padded = torch.cat([cameras, cameras.new_zeros(1, CAMERA)]).to(next(network.parameters()).dtype)
+        return output + network(padded)[views].to(output.dtype)
 
     return add

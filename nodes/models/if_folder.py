@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DistillError
-from .noise import PREDICTIONS
+from .noise import VARIANCE_PRESERVING
 from .pipeline_folder import read_json, reading
 
 UNET, TEXT_ENCODER, TOKENIZER, SCHEDULER = "unet", "text_encoder", "tokenizer", "scheduler"
@@ -43,8 +43,8 @@ def check_if_folder(folder: Path, name: str, reads_texts: bool = True) -> dict[s
         problem = f'its text encoder is "{text.get("model_type")}", not "t5"'
     elif reads_texts and text.get("d_model") != width:
         problem = f"its text encoder gives {text.get('d_model')} numbers per word and its UNet takes {width}"
-    elif prediction not in PREDICTIONS:
-        problem = f'its UNet predicts "{prediction}", none of {", ".join(PREDICTIONS)}'
+    elif prediction not in VARIANCE_PRESERVING:
+        problem = f'its UNet predicts "{prediction}", none of {", ".join(VARIANCE_PRESERVING)}'
     if problem:
         raise DistillError(f"{name}: {folder} is no IF stage I model: {problem}. Choose another folder, or the prior node that "
                            "is made for this model.")

@@ -12,10 +12,12 @@ from ..comfy import PRIOR, Node, io
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.picture import ALBEDO_DEPTH
+from ..core.prior import Encoded, LoadedPriors
 from .latent_prior import LatentCondition
 from ..models.model_files import ModelNode, choices, locate, network_dtype
 from ..models.multiview_unet import MultiViewFile
-from .mvdream import read_latent_model, reading_networks, shared_widgets
+from ..models.reading import reading_networks
+from .mvdream import read_latent_model, shared_widgets
 from .richdreamer import RichDreamerPrior
 
 NAME = "Albedo Prior"
@@ -38,7 +40,8 @@ class AlbedoMV:
     resolution: int = 256
     precision: str = "auto"
 
-    def load(self, device: torch.device) -> "AlbedoPrior":
+    def load(self, priors: LoadedPriors) -> "AlbedoPrior":
+        device = priors.device
         with reading_networks(NAME):
             file = MultiViewFile(self.path, NAME, "RichDreamer's albedo_mv_ema.ckpt")
             unet = file.read_unet(self.views, network_dtype(self.precision, device), inputs=5)
@@ -48,32 +51,25 @@ class AlbedoMV:
 class AlbedoPrior(RichDreamerPrior):
     """The Prior contract over Albedo-MV.
 
-    z [B,5,h,w] is the latents of the colours and behind them the depth, which conditions the network ("hybrid" in the
-    published configuration): it gets no noise, is not predicted, and takes no gradient. Depth in [-1,1] at the latents'
-    size, each pixel the corner of its block, as in training.
+    It denoises the latents of the colours beside the depth [B,1,h,w], which conditions the network ("hybrid" in the published
+    configuration). Depth is in [-1,1] at the size of the latents, each pixel the corner of its block, as in training.
     """
 
-    def encode_image(self, rgb: Tensor) -> Tensor:
+    def encode_image(self, rgb: Tensor) -> Encoded:
         """rgb: nodes.core.picture's "albedo and depth" [B,H,W,4]."""
         if rgb.shape[-1] != 4:
             raise DistillError(f"{NAME}: it was shown a picture of {rgb.shape[-1]} channels. It knows unlit colours on a depth: "
                                f'set "image" of the loss to "{ALBEDO_DEPTH}".')
         pixels = rgb.permute(0, 3, 1, 2)
         depth = F.interpolate(pixels[:, 3:].detach(), (self.size, self.size), mode="nearest") * 2 - 1
-        return torch.cat([self.encode_pixels(pixels[:, :3]), depth], 1)
+        return Encoded(self.encode_pixels(pixels[:, :3]), depth)
 
-    def decode_image(self, z: Tensor) -> Tensor:
-        return super().decode_image(z[:, :self.channels])
-
-    def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        colours, depth = z[:, :self.channels], z[:, self.channels:]
-        return torch.cat([super().add_noise(colours, noise, t), depth], 1)
-
-    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None) -> list[Tensor]:
-        if z_t.shape[1] != self.channels + 1:
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None,
+                beside: Tensor | None = None) -> list[Tensor]:
+        if beside is None:
             raise DistillError(f"{NAME}: it paints onto a depth, and none came with the pictures. Sample Prior and Langevin "
                                "Sample have none: use it with SDS Loss.")
-        return super().denoise(z_t, t, conditions, cameras)
+        return super().denoise(z_t, t, conditions, cameras, beside)
 
 
 class AlbedoPriorNode(ModelNode, Node):

@@ -11,6 +11,7 @@ import torch
 
 from ..comfy import PRIOR, Node, host, io
 from ..core.errors import DistillError
+from ..core.prior import LoadedPriors
 from ..models.builtin import BUILTIN_FOLDER
 from ..shapes.caption import KNOWN_WORDS
 from .deepfloyd_if import IFPrior
@@ -28,8 +29,10 @@ class BuiltinPrior:
     folder: str = ""
     weights: str = ""
 
-    def load(self, device: torch.device) -> "ShapePrior":
-        return ShapePrior(self.folder or BUILTIN_FOLDER, device)
+    image = ""
+
+    def load(self, priors: LoadedPriors) -> "ShapePrior":
+        return ShapePrior(self.folder or BUILTIN_FOLDER, priors.device)
 
 
 class ShapePrior(IFPrior):

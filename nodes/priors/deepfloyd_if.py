@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ...kernels.image.resize import resize_square
 from ..comfy import PRIOR, Node, io
 from ..core.cameras import Cameras
-from ..core.errors import MissingPackage
-from ..core.prior import TextCondition
-from ..models.silence import silence
-from ..models.noise import DiscreteNoise
+from ..core.prior import Encoded, LoadedPriors, TextCondition
+from ..models.denoiser import Denoiser, DenoiserPrior, each_view
 from ..models.if_folder import SCHEDULER, UNET, check_if_folder, has_text_encoder
 from ..models.model_files import locate, network_dtype
 from ..models.pipeline_folder import load_network, read_scheduler
+from ..models.reading import reading_networks
 from ..models.t5_text import DROP, EIGHT_BIT, KEEP, TEXT_ENCODERS, PassingText, T5Text, check_eight_bit, move
 from ..models.text_embeddings import read_embeddings
 
@@ -40,11 +39,13 @@ class DeepFloydIF:
     text_encoder: str = DROP
     embeddings: str = ""
 
-    def load(self, device: torch.device) -> "IFPrior":
-        return IFPrior(self.folder, device, self.precision, self.text_encoder, self.embeddings)
+    image = ""
+
+    def load(self, priors: LoadedPriors) -> "IFPrior":
+        return IFPrior(self.folder, priors.device, self.precision, self.text_encoder, self.embeddings)
 
 
-class IFPrior:
+class IFPrior(DenoiserPrior):
     """The Prior contract over an IF-layout folder; sizes are read from its configuration.
 
     z are pixels in [-1,1] at the network's own resolution. The network predicts noise (velocity, where the scheduler's
@@ -65,16 +66,11 @@ class IFPrior:
         config = check_if_folder(folder, self.name, reads_texts)
         if text_encoder == EIGHT_BIT:
             check_eight_bit(device, self.name)
-        with torch.inference_mode(False), silence():
-            try:
-                import diffusers  # noqa: F401
-                import transformers  # noqa: F401
-            except ImportError as error:
-                raise MissingPackage(error.name or "diffusers", self.name) from error
-            noise, self.prediction = read_scheduler(folder / SCHEDULER, self.name)
-            self.noise = DiscreteNoise(noise.abar.to(device))
+        with reading_networks(self.name):
+            noise, prediction = read_scheduler(folder / SCHEDULER, self.name)
+        self.denoiser = Denoiser(noise.to(device), prediction)
         self.folder, self.device, self.dtype = folder, device, network_dtype(precision, device)
-        self.channels, self.size, self.timesteps = config["in_channels"], config["sample_size"], self.noise.timesteps
+        self.channels, self.size = config["in_channels"], config["sample_size"]
         known = read_embeddings(embeddings, config["encoder_hid_dim"], self.name) if embeddings else {}
         load = partial(T5Text, folder, device, self.dtype, self.name, text_encoder == EIGHT_BIT) if reads_texts else None
         keeps = text_encoder == KEEP
@@ -84,7 +80,7 @@ class IFPrior:
     def unet(self) -> torch.nn.Module:
         from diffusers import UNet2DConditionModel
 
-        with torch.inference_mode(False), silence():
+        with reading_networks(self.name):
             return move(load_network(UNet2DConditionModel, self.folder / UNET, self.name, self.dtype), self.device)
 
     @property
@@ -95,27 +91,21 @@ class IFPrior:
     def encode_prompts(self, texts: Sequence[str]) -> TextCondition:
         return TextCondition(self.text(texts))
 
-    def encode_image(self, rgb: Tensor) -> Tensor:
-        z = rgb.permute(0, 3, 1, 2)
-        if z.shape[-2:] != (self.size, self.size):
-            z = F.interpolate(z, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True)
-        return z * 2 - 1
+    def encode_image(self, rgb: Tensor) -> Encoded:
+        return Encoded(resize_square(rgb.permute(0, 3, 1, 2), self.size, antialias=True) * 2 - 1)
 
     def decode_image(self, z: Tensor) -> Tensor:
         return (z.permute(0, 2, 3, 1) * 0.5 + 0.5).clamp(0, 1)
 
-    def sigma(self, t: Tensor) -> Tensor:
-        return self.noise.sigma(t)
-
-    def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        return self.noise.add_noise(z, noise, t)
-
-    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[TextCondition], cameras: Cameras | None) -> list[Tensor]:
-        rows = len(conditions)
-        text = torch.cat([condition.embedding for condition in conditions])
-        output = self.network(z_t.repeat(rows, 1, 1, 1).to(self.dtype), t.repeat(rows), text.to(self.dtype)).sample
-        predicted = output[:, :self.channels].float()
-        return [self.noise.clean(z_t, t, part, self.prediction) for part in predicted.chunk(rows)]
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[TextCondition], cameras: Cameras | None,
+                beside: Tensor | None = None) -> list[Tensor]:
+        rows, network = len(conditions), self.network
+        text = torch.cat([condition.embedding for condition in conditions]).to(self.dtype)
+        # The channels behind the first are the variance, which is not used.
+        predicted = self.denoiser.call(
+            lambda: network(z_t.repeat(rows, 1, 1, 1).to(self.dtype), t.repeat(rows), text).sample[:, :self.channels],
+            each_view(len(z_t), rows))
+        return [self.denoiser.clean(z_t, t, part) for part in predicted.chunk(rows)]
 
 
 class DeepFloydIFPriorNode(Node):

@@ -10,17 +10,17 @@ from torch import Tensor
 
 from ..comfy import PRIOR, Node, io, scheduled, seed_input
 from ..core.cameras import Cameras
-from ..core.prior import Condition, LoadedPriors, PriorRecipe, draw_timesteps
+from ..core.prior import Condition, Encoded, LoadedPriors, PriorRecipe, draw_timesteps
 from ..core.rng import Streams
 from ..core.schedule import Schedule
-from ..models.tuning import Tuner
+from ..models.tuning import Tuner, adam_inputs
 from ..models.adapter import WholeCopy
 from .lora_prior import LoRAPrior
 from .repaint import Repainted, repaint
 
 NAME = "DreamBooth Prior"
 LORA, COPY = "LoRA", "full copy"
-UNTEXTED = 0.1  # share of the pictures that are learned without their text, as published
+TEXT_DROPOUT = 0.1  # share of the pictures that are learned with the negative text, as published
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,15 @@ class DreamBooth:
     """A recipe.
 
     prior     the one that it begins as, and that repaints the renderings: its network stays as it is
-    weights   LORA: small weights beside the attention, told of the cameras; COPY: every weight, told of the view by the
-              prompt's words alone, as the published code does
-    rank      of the small weights
+    weights   LORA: low-rank weights beside the attention, with a camera input; COPY: every weight, whose view is in the words
+              of the prompt alone, as in the published code
+    rank      of the low-rank weights
     noise     t', up to which a rendering is noised before it is repainted, as a fraction of the prior's timesteps
     guidance  of the repainting, standard form; steps of it
     refresh   a batch is repainted every so many steps of training; kept: how many of the latest are trained on
     rate      of the training (AdamW)
-    seed      of the small weights
+    seed      of the low-rank weights
+    epsilon, decay  of AdamW
     """
 
     prior: PriorRecipe
@@ -48,15 +49,14 @@ class DreamBooth:
     kept: int = 10
     rate: Schedule = Schedule.of(1e-4)
     seed: int = 0
+    epsilon: float = 1e-8
+    decay: float = 0.01
 
     @property
     def image(self) -> str:
-        return getattr(self.prior, "image", "")
+        return self.prior.image
 
-    def load(self, device: torch.device) -> "DreamBoothPrior":
-        return DreamBoothPrior(self.prior.load(device), self)
-
-    def load_from(self, priors: LoadedPriors) -> "DreamBoothPrior":
+    def load(self, priors: LoadedPriors) -> "DreamBoothPrior":
         return DreamBoothPrior(priors(self.prior), self)
 
 
@@ -64,6 +64,7 @@ class DreamBoothPrior(LoRAPrior):
     """The LearningPrior contract over another prior."""
 
     name = NAME
+    is_learning = True
 
     def __init__(self, base, recipe: DreamBooth):
         super().__init__(base, recipe.rank, recipe.seed)
@@ -72,32 +73,33 @@ class DreamBoothPrior(LoRAPrior):
 
     @cached_property
     def tuner(self) -> Tuner:
-        # Not before it is asked for: the network may come only after the texts are encoded.
-        return Tuner(self, NAME, "model")
+        # Made late: the network may be loaded only after the texts are encoded.
+        return Tuner(self.adapter, NAME, "model", self.recipe.epsilon, self.recipe.decay)
 
     def _new_adapter(self, network: torch.nn.Module) -> torch.nn.Module:
         return WholeCopy(network) if self.recipe.weights == COPY else super()._new_adapter(network)
 
-    def learn(self, z: Tensor, cameras: Cameras, read: Callable[[Cameras], Sequence[Condition]], step: int, total: int,
+    def learn(self, encode: Callable[[], Encoded], cameras: Cameras, read: Callable[[Cameras], Sequence[Condition]], step: int, total: int,
               streams: Streams) -> Tensor:
         recipe = self.recipe
         if not self.repainted or step - self.repainted[-1].step >= recipe.refresh:
-            noise = self._noise_like(z, streams("repaint noise"))
+            z = encode()
+            noise = self._noise_like(z.clean, streams("repaint noise"))
             t = min(int(recipe.noise.at(step, total) * self.timesteps), self.timesteps - 1)
             picture = repaint(self.base, z, t, noise, read(cameras), cameras, recipe.guidance, recipe.steps)
             self.repainted = [*self.repainted, Repainted(picture, cameras, step)][-recipe.kept:]
         shown = self.repainted[int(torch.randint(len(self.repainted), (), generator=streams("repainted")))]
-        noise = self._noise_like(shown.z, streams("learning noise"))
-        t = draw_timesteps(self, len(shown.z), 0, self.timesteps - 1, streams("learning timestep")).to(shown.z.device)
-        is_untexted = torch.rand(len(shown.z), generator=streams("learning text")) < UNTEXTED
+        noise = self._noise_like(shown.z.clean, streams("learning noise"))
+        t = draw_timesteps(self, len(shown.z), 0, self.timesteps - 1, streams("learning timestep")).to(shown.z.clean.device)
+        drops_text = torch.rand(len(shown.z), generator=streams("learning text")) < TEXT_DROPOUT
         negative, positive = read(shown.cameras)
-        rows = torch.arange(len(shown.z)) + len(shown.z) * is_untexted
+        rows = torch.arange(len(shown.z)) + len(shown.z) * drops_text
         error = self.error(shown.z, noise, t, positive.join([positive, negative]).take(rows), shown.cameras)
         self.tuner.step(error, noise.numel(), recipe.rate.at(step, total))
         return error.detach()
 
     def _noise_like(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        return torch.randn((len(z), self.channels, *z.shape[2:]), generator=generator).to(z)
+        return torch.randn(z.shape, generator=generator).to(z)
 
     def state_dict(self) -> dict[str, Tensor]:
         state = {f"model.{name}": tensor for name, tensor in self.tuner.state_dict().items()}
@@ -141,13 +143,14 @@ class DreamBoothPriorNode(Node):
                 io.Int.Input("kept", default=10, min=1, max=1000, tooltip="How many of the latest repainted batches are trained "
                              "on; published: 10."),
                 scheduled("rate", 0.0001, "Learning rate; published: 0.00001 for a full copy.", min=0.0, max=1.0, step=0.0001),
-                seed_input("Of the small weights that training starts from."),
+                seed_input("Of the low-rank weights that training starts from."),
+                *adam_inputs(),
             ],
             outputs=[PRIOR.Output("prior", tooltip="For the input prior of BSD Loss, which trains it. Untrained, it answers as "
                                   "the prior that came in.")])
 
     @classmethod
     def execute(cls, prior, weights=LORA, rank=4, noise=0.5, guidance=7.5, steps=25, refresh=25, kept=10, rate=0.0001,
-                seed=0) -> io.NodeOutput:
+                seed=0, epsilon=1e-8, decay=0.01) -> io.NodeOutput:
         return io.NodeOutput(DreamBooth(prior, weights, rank, Schedule.of(noise), guidance, steps, refresh, kept,
-                                        Schedule.of(rate), seed))
+                                        Schedule.of(rate), seed, epsilon, decay))

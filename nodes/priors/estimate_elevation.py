@@ -35,13 +35,13 @@ def elevation_errors(prior: Prior, picture: Tensor, prompt: Prompt, cameras: Cam
         raise DistillError(f"{TITLE}: the prompt says the same of several elevations. Set the View Prompt's \"views\" to "
                            '"degrees", and wire a prior that reads them, such as the Built-in Prior.')
     condition = prior.encode_prompts(texts)
-    z = prior.encode_image(picture).expand(len(cameras), -1, -1, -1)
-    clean = z[:, :prior.channels]
-    total = torch.zeros(len(cameras), device=z.device)
+    z = prior.encode_image(picture).expand(len(cameras))
+    clean = z.clean
+    total = torch.zeros(len(cameras), device=clean.device)
     for draw, level in enumerate(torch.linspace(*NOISE, draws).tolist()):
-        t = torch.full((len(cameras),), int(level * prior.timesteps), device=z.device)
-        noise = torch.randn(clean[:1].shape, generator=stream(seed, draw, "noise")).to(z).expand_as(clean)
-        z0, = prior.denoise(prior.add_noise(z, noise, t), t, [condition], cameras)
+        t = torch.full((len(cameras),), int(level * prior.timesteps), device=clean.device)
+        noise = torch.randn(clean[:1].shape, generator=stream(seed, draw, "noise")).to(clean).expand_as(clean)
+        z0, = prior.denoise(prior.add_noise(clean, noise, t), t, [condition], cameras, z.beside)
         total = total + (((z0 - clean) / prior.sigma(t).view(-1, 1, 1, 1)).square()).sum((1, 2, 3))
         yield total
 

@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...kernels.image.clip_pixels import normalized
+from ...kernels.image.resize import resize_square
 from ..comfy import PRIOR, Node, io
 from ..core.errors import DistillError
+from ..core.prior import LoadedPriors
 from ..models.clip_vision import read_open_ai_vision
 from ..models.image_resampler import build_with_pictures, read_resampler
 from .latent_prior import LatentCondition, LatentModel
 from ..models.model_files import ModelNode, locate, network_dtype
 from ..models.multiview_unet import MultiViewFile
-from .mvdream import MVDreamPrior, read_latent_model, reading_networks, shared_widgets
+from .mvdream import MVDreamPrior, read_latent_model, shared_widgets
 from ..models.pipeline_folder import load_network
+from ..models.reading import reading_networks
 from .reference_views import ReferenceViews, reference_views
 
 NAME = "ImageDream Prior"
@@ -53,7 +55,10 @@ class ImageDream:
         if self.control not in CONTROLS:
             raise DistillError(f'{NAME}: control must be one of {", ".join(CONTROLS)}, got "{self.control}".')
 
-    def load(self, device: torch.device) -> "ImageDreamPrior":
+    image = ""
+
+    def load(self, priors: LoadedPriors) -> "ImageDreamPrior":
+        device = priors.device
         with reading_networks(NAME):
             file = MultiViewFile(self.path, NAME)
             if not file.takes_image:
@@ -76,75 +81,77 @@ def _read_vision(file: MultiViewFile) -> torch.nn.Module:
     return read_open_ai_vision(file.source, file.text_prefix + "model.visual.", torch.float32, "gelu", 80)
 
 
-class LedCondition:
-    """Texts [B,L,C], each with the picture (is_led [B] True) or without."""
+class PictureCondition:
+    """Texts [B,L,C], each with the picture (is_conditioned [B] True) or without."""
 
-    def __init__(self, embedding: Tensor, is_led: Tensor):
-        self.embedding, self.is_led = embedding, is_led
+    def __init__(self, embedding: Tensor, is_conditioned: Tensor):
+        self.embedding, self.is_conditioned = embedding, is_conditioned
 
-    def take(self, index: Tensor) -> "LedCondition":
+    def take(self, index: Tensor) -> "PictureCondition":
         index = index.to(self.embedding.device)
-        return LedCondition(self.embedding[index], self.is_led[index])
+        return PictureCondition(self.embedding[index], self.is_conditioned[index])
 
-    def join(self, rows: Sequence["LedCondition"]) -> "LedCondition":
-        return LedCondition(torch.cat([row.embedding for row in rows]), torch.cat([row.is_led for row in rows]))
+    def join(self, rows: Sequence["PictureCondition"]) -> "PictureCondition":
+        return PictureCondition(torch.cat([row.embedding for row in rows]), torch.cat([row.is_conditioned for row in rows]))
 
-    def lerp(self, other: "LedCondition", weight: Tensor) -> "LedCondition":
-        """Rows (1 - weight) self + weight other; both with the picture, or both without."""
-        if not torch.equal(self.is_led, other.is_led):
+    def lerp(self, other: "PictureCondition", weight: Tensor) -> "PictureCondition":
+        """Row by row (1 - weight) * self + weight * other; both with the picture, or both without."""
+        if not torch.equal(self.is_conditioned, other.is_conditioned):
             raise DistillError(f"{NAME}: texts with the picture and without it cannot be mixed.")
-        return LedCondition(torch.lerp(self.embedding, other.embedding, weight.to(self.embedding)[:, None, None]), self.is_led)
+        return PictureCondition(torch.lerp(self.embedding, other.embedding, weight.to(self.embedding)[:, None, None]), self.is_conditioned)
 
 
 class ImageDreamPrior(MVDreamPrior):
     """The Prior contract over an ImageDream model.
 
-    A picture leads twice (Wang and Shi 2023, sec. 3.2): features of CLIP's last layer but one become tokens that every
-    cross-attention reads beside the text; and, with pixel control, its latents stand at the end of each group as one more
-    view, clean at every timestep, with a camera of zeros, whose prediction is dropped. Where nothing leads, the features
-    (before the resampler) and the latents are zeros. As published, but that the latents are the posterior's mean.
+    The picture conditions the network twice (Wang and Shi 2023, sec. 3.2): features of CLIP's last layer but one become tokens
+    that every cross-attention reads beside the text; and, with pixel control, its latents are one more view at the end of each
+    group, clean at every timestep and with a camera of zeros, whose prediction is dropped. In the unconditional input the
+    features (before the resampler) and the latents are zeros. As published, except that the latents are the posterior's mean.
     """
 
     elevation = 5.0
+    has_text_negatives = False
 
     def __init__(self, model: LatentModel, device: torch.device, views: int, picture: Tensor, is_beside: bool = True):
         """picture [1,S,S,3] in [0,1]."""
         super().__init__(model, device, views, NAME)
         self.is_beside = is_beside
-        self._negatives: dict[str, LedCondition] = {}
         tower, resampler = (model.extra.pop(part).to(device) for part in ("vision", "resampler"))  # needed once
         with torch.no_grad():
             picture = picture.clone().to(device)  # the host's are inference tensors
             features = _features(tower, picture)
             # Rows: without the picture, with it.
             self.tokens = resampler(torch.cat([torch.zeros_like(features), features]))
-            latents = self._encode(_resize(picture, self.pixels) * 2 - 1)
+            latents = self._encode(resize_square(_channels_first(picture), self.pixels, antialias=True) * 2 - 1)
             self.latents = torch.cat([torch.zeros_like(latents), latents])
 
-    def encode_prompts(self, texts: Sequence[str]) -> LedCondition:
+    def encode_prompts(self, texts: Sequence[str]) -> PictureCondition:
         return self._condition(texts, True)
 
-    def encode_negatives(self, texts: Sequence[str]) -> LedCondition:
-        fresh = [text for text in dict.fromkeys(texts) if text not in self._negatives]
-        if fresh:  # asked for at every step, so that each text is kept
-            encoded = self._condition(fresh, False)
-            self._negatives.update({text: encoded.take(torch.tensor([i])) for i, text in enumerate(fresh)})
-        rows = [self._negatives[text] for text in texts]
-        return rows[0].join(rows)
+    def encode_negatives(self, texts: Sequence[str]) -> PictureCondition:
+        return self._condition(texts, False)
 
-    def _condition(self, texts: Sequence[str], is_led: bool) -> LedCondition:
+    def _condition(self, texts: Sequence[str], is_conditioned: bool) -> PictureCondition:
         embedding = super().encode_prompts(texts).embedding
-        return LedCondition(embedding, torch.full((len(embedding),), is_led, device=embedding.device))
+        return PictureCondition(embedding, torch.full((len(embedding),), is_conditioned, device=embedding.device))
 
-    def predict_rows(self, z_t: Tensor, t: Tensor, conditions: Sequence[LedCondition], vectors: Tensor) -> Tensor:
+    def row_views(self, batch: int, conditions: int) -> Tensor:
+        views = torch.arange(batch)
+        if self.is_beside:  # the picture's own row ends each group and belongs to no camera
+            views = torch.nn.functional.pad(views.view(-1, self.views), (0, 1), value=-1).flatten()
+        return views.repeat(conditions)
+
+    def predict_rows(self, z_t: Tensor, t: Tensor, conditions: Sequence[PictureCondition], vectors: Tensor) -> Tensor:
         rows = len(conditions)
-        led = torch.stack([condition.is_led for condition in conditions]).long()
+        conditioned = torch.stack([condition.is_conditioned for condition in conditions]).long()
         text = torch.stack([condition.embedding for condition in conditions])
-        context = torch.cat([text, self.tokens[led]], 2)
+        context = torch.cat([text, self.tokens[conditioned]], 2)
         z, t, vectors = (x.expand(rows, *x.shape) for x in (z_t, t, vectors))
         if self.is_beside:
-            led, z, t, context, vectors = (x.unflatten(1, (-1, self.views)) for x in (led, z, t, context, vectors))
-            z = torch.cat([z, self.latents[led[:, :, -1:]]], 2)
+            conditioned, z, t, context, vectors = (x.unflatten(1, (-1, self.views))
+                                                   for x in (conditioned, z, t, context, vectors))
+            z = torch.cat([z, self.latents[conditioned[:, :, -1:]]], 2)
             t, context = (torch.cat([x, x[:, :, -1:]], 2) for x in (t, context))
             vectors = torch.cat([vectors, torch.zeros_like(vectors[:, :, -1:])], 2)
             z, t, context, vectors = (x.flatten(1, 2) for x in (z, t, context, vectors))
@@ -157,13 +164,13 @@ class ImageDreamPrior(MVDreamPrior):
 
 def _features(tower: torch.nn.Module, picture: Tensor) -> Tensor:
     """CLIP's hidden states after its last layer but one [B,N,W], float32, of rgb [B,S,S,3] in [0,1]."""
-    pixels = _resize(picture, tower.config.image_size, "bicubic").clamp(0, 1)
+    pixels = resize_square(_channels_first(picture), tower.config.image_size, antialias=True, mode="bicubic").clamp(0, 1)
     return tower(normalized(pixels).to(tower.dtype), output_hidden_states=True).hidden_states[-2].float()
 
 
-def _resize(picture: Tensor, side: int, mode: str = "bilinear") -> Tensor:
-    """[B,S,S,3] -> [B,3,side,side], antialiased as by PIL, which the model was trained with."""
-    return F.interpolate(picture.permute(0, 3, 1, 2).float(), (side, side), mode=mode, antialias=True)
+def _channels_first(picture: Tensor) -> Tensor:
+    """[B,S,S,3] -> [B,3,S,S]. It is then resized with a low-pass filter, as by PIL, which the model was trained with."""
+    return picture.permute(0, 3, 1, 2).float()
 
 
 class ImageDreamPriorNode(ModelNode, Node):

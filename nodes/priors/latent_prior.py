@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ...kernels.image.resize import resize_square
 from ..core.cameras import Cameras
+from ..core.prior import Encoded
 from ..models.clip_text import ClipText
-from ..models.noise import DiscreteNoise
+from ..models.denoiser import Denoiser, DenoiserPrior, each_view
+from ..models.noise import Noise
 
 
 @dataclass
@@ -22,14 +24,14 @@ class LatentModel:
     vae         AutoencoderKL or AutoencoderTiny; None for models of pixels or features without one
     texts       CLIP text encoders whose hidden states are laid side by side (one, or XL's two)
     noise       noise levels by timestep
-    prediction  "epsilon" or "v_prediction"
+    prediction  what the UNet predicts, one of kernels.distill.prediction.PREDICTIONS
     size        side of the latents
     """
 
     unet: torch.nn.Module
     vae: Any
     texts: list[ClipText]
-    noise: DiscreteNoise
+    noise: Noise
     prediction: str
     size: int
     extra: dict[str, Any] = field(default_factory=dict)
@@ -50,18 +52,19 @@ class LatentCondition:
                                None if self.pooled is None else torch.cat([row.pooled for row in rows]))
 
     def lerp(self, other: "LatentCondition", weight: Tensor) -> "LatentCondition":
-        """Rows (1 - weight) self + weight other; weight [B]."""
+        """Row by row (1 - weight) * self + weight * other, weight [B]."""
         weight = weight.to(self.embedding)
         pooled = None if self.pooled is None else torch.lerp(self.pooled, other.pooled, weight[:, None])
         return LatentCondition(torch.lerp(self.embedding, other.embedding, weight[:, None, None]), pooled)
 
 
-class LatentPrior:
+class LatentPrior(DenoiserPrior):
     """The Prior contract over a LatentModel.
 
     z are scaled latents in float32 whatever the networks compute in. Pictures with as many channels as the latents have
-    are latents already (a field that paints latents). The autoencoder's posterior mean is used: published codes draw from
-    the posterior, whose spread is a hundredth of the latents' and drowns in the noise that distillation adds.
+    are latents already (a field of latents). The posterior mean of the autoencoder is used: published codes draw from the
+    posterior, whose deviation is a hundredth of the latents' and small beside the noise that distillation adds. Pictures are
+    resized without a low-pass filter, as published.
     """
 
     views = 1
@@ -70,17 +73,13 @@ class LatentPrior:
         self.model, self.device = model, device
         self.unet = model.unet.to(device, memory_format=torch.channels_last)
         self.vae = model.vae.to(device, memory_format=torch.channels_last) if model.vae is not None else None
-        self.noise = DiscreteNoise(model.noise.abar.to(device))
-        self.channels, self.size, self.timesteps = model.unet.config.out_channels, model.size, self.noise.timesteps
+        self.denoiser = Denoiser(model.noise.to(device), model.prediction, is_compiled=self.network is not self.unet)
+        self.channels, self.size = model.unet.config.out_channels, model.size
 
     @property
     def network(self) -> torch.nn.Module:
         """The UNet itself, not as torch.compile wraps it."""
         return getattr(self.unet, "_orig_mod", self.unet)
-
-    @property
-    def prediction(self) -> str:
-        return self.model.prediction
 
     @property
     def pixels(self) -> int:
@@ -92,7 +91,7 @@ class LatentPrior:
         return LatentCondition(torch.cat(hidden, -1), pooled[-1] if len(pooled) > 1 else None)
 
     def _read(self, text: ClipText, texts):
-        """On the device for as long as it takes: the encoder is needed once, and the memory all the time."""
+        """The text encoder is on the device only while it runs: it is needed once, its memory all the time."""
         text.model.to(self.device)
         try:
             return text(texts)
@@ -100,16 +99,16 @@ class LatentPrior:
             if self.device.type != "cpu":
                 text.model.to("cpu")
 
-    def encode_image(self, rgb: Tensor) -> Tensor:
+    def encode_image(self, rgb: Tensor) -> Encoded:
         z = rgb.permute(0, 3, 1, 2)
         if z.shape[1] == self.channels:
-            return _resize(z, self.size)
-        return self.encode_pixels(z)
+            return Encoded(resize_square(z, self.size, antialias=False))
+        return Encoded(self.encode_pixels(z))
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """[B,P,H,W] in [0,1], with the channels that the autoencoder takes, -> latents [B,C,h,w]."""
         # Recomputed in the backward pass: the encoder's activations at 512x512 are larger than everything else together.
-        picture = _resize(pixels, self.pixels) * 2 - 1
+        picture = resize_square(pixels, self.pixels, antialias=False) * 2 - 1
         return checkpoint(self._encode, picture, use_reentrant=False) if picture.requires_grad else self._encode(picture)
 
     def _encode(self, picture: Tensor) -> Tensor:
@@ -122,20 +121,16 @@ class LatentPrior:
         rgb = self.vae.decode((z / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
         return (rgb.float().permute(0, 2, 3, 1) * 0.5 + 0.5).clamp(0, 1)
 
-    def sigma(self, t: Tensor) -> Tensor:
-        return self.noise.sigma(t)
-
-    def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        return self.noise.add_noise(z, noise, t)
-
-    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None) -> list[Tensor]:
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None,
+                beside: Tensor | None = None) -> list[Tensor]:
         rows = len(conditions)
         joined = conditions[0].join(conditions)
-        predicted = self.predict(z_t.repeat(rows, 1, 1, 1), t.repeat(rows), joined).float()
-        return [self.noise.clean(z_t, t, part, self.model.prediction) for part in predicted.chunk(rows)]
+        predicted = self.denoiser.call(lambda: self.predict(z_t.repeat(rows, 1, 1, 1), t.repeat(rows), joined),
+                                       each_view(len(z_t), rows))
+        return [self.denoiser.clean(z_t, t, part) for part in predicted.chunk(rows)]
 
     def predict(self, z_t: Tensor, t: Tensor, condition: LatentCondition, **more: Any) -> Tensor:
-        """What the network says of z_t [N,C,h,w]; `more` are further arguments of the UNet."""
+        """The network's prediction for z_t [N,C,h,w]; `more` are further arguments of the UNet."""
         dtype = self.unet.dtype
         if condition.pooled is not None:
             side = float(self.pixels)
@@ -143,9 +138,3 @@ class LatentPrior:
             more["added_cond_kwargs"] = {"text_embeds": condition.pooled.to(dtype), "time_ids": sizes.expand(len(z_t), 6)}
         z_t = z_t.to(dtype, memory_format=torch.channels_last)
         return self.unet(z_t, t, condition.embedding.to(dtype), return_dict=False, **more)[0]
-
-
-def _resize(image: Tensor, side: int) -> Tensor:
-    if image.shape[-2:] == (side, side):
-        return image
-    return F.interpolate(image, (side, side), mode="bilinear", align_corners=False)

@@ -1,10 +1,10 @@
-"""LoRA Prior: another prior with low-rank weights beside its network, to be trained by a loss."""
+"""LoRA Prior: another prior with low-rank weights beside its network, which a loss trains."""
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ContextManager, Sequence
+from typing import Sequence
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from ...kernels.distill.vsd import denoising_error
 from ..comfy import PRIOR, Node, io, seed_input
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
-from ..core.prior import Condition, LoadedPriors, Prior, PriorRecipe
+from ..core.prior import AdaptablePrior, Condition, Encoded, LoadedPriors, PriorRecipe
 from ..models.adapter import CAMERA, Adapter
 
 NAME = "LoRA Prior"
@@ -23,7 +23,7 @@ NAME = "LoRA Prior"
 class LoRA:
     """A recipe.
 
-    prior  the one whose network is used, together with whoever else uses it
+    prior  the one whose network is used and shared
     rank   of the weights beside each attention projection; published 4
     seed   of the weights that training starts from
     """
@@ -34,67 +34,85 @@ class LoRA:
 
     @property
     def image(self) -> str:
-        return getattr(self.prior, "image", "")
+        return self.prior.image
 
-    def load(self, device: torch.device) -> "LoRAPrior":
-        return LoRAPrior(self.prior.load(device), self.rank, self.seed)
-
-    def load_from(self, priors: LoadedPriors) -> "LoRAPrior":
+    def load(self, priors: LoadedPriors) -> "LoRAPrior":
         return LoRAPrior(priors(self.prior), self.rank, self.seed)
 
 
 class LoRAPrior:
-    """The TunablePrior contract over another prior, whose network stays as it is, or a copy of it where the host owns it.
+    """The TunablePrior contract over another prior, whose network stays as it is (of a MODEL of the host a copy is made).
 
-    The adapter is told of the cameras: c2w, row by row, is embedded and added to the embedding of the timestep, as
-    published. What is not said here is the other prior's.
+    The adapter has a camera input, as published: c2w, row by row, is embedded and added to the embedding of the timestep.
+    Everything else is delegated to the base prior.
     """
 
     name = NAME
+    is_adaptable = False
+    is_tunable = True
+    is_learning = False
 
-    def __init__(self, base: Prior, rank: int, seed: int):
-        self.base = base.private() if hasattr(base, "private") else base
+    def __init__(self, base: AdaptablePrior, rank: int, seed: int):
+        if not base.is_adaptable:
+            raise DistillError(f"{self.name}: a {type(base).__name__} has no network that an adapter can be attached to. Use a "
+                               "Stable Diffusion, DeepFloyd IF, Zero123, MVDream or Built-in Prior, or a Prior from MODEL.")
+        self.base: AdaptablePrior = base.private()
         self.rank, self.seed = rank, seed
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.base, name)
+        self.channels, self.size, self.views = self.base.channels, self.base.size, self.base.views
+        self.timesteps, self.device = self.base.timesteps, self.base.device
+        self.has_text_negatives = self.base.has_text_negatives
 
     @cached_property
     def adapter(self) -> torch.nn.Module:
-        network = getattr(self.base, "network", None)
-        if network is None:
-            raise DistillError(f"{self.name}: a {type(self.base).__name__} does not give its network away. Use a Stable "
-                               "Diffusion, DeepFloyd IF, Zero123, MVDream or Built-in Prior, or a Prior from MODEL.")
+        network = self.base.network
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             try:
-                return self._new_adapter(network).to(self.base.device)
+                return self._new_adapter(network).to(self.device)
             except ValueError as error:
-                raise DistillError(f"{self.name}: a {type(network).__name__} cannot have small weights beside its attention "
+                raise DistillError(f"{self.name}: a {type(network).__name__} cannot have low-rank weights beside its attention "
                                    f"({error}). Use a model of Stable Diffusion's family or DeepFloyd IF.") from error
 
     def _new_adapter(self, network: torch.nn.Module) -> torch.nn.Module:
         return Adapter(network, self.rank)
 
-    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[Condition], cameras: Cameras | None) -> list[Tensor]:
-        return self._answer(z_t, t, conditions, cameras, is_blind=False)
+    def encode_prompts(self, texts: Sequence[str]) -> Condition:
+        return self.base.encode_prompts(texts)
 
-    def error(self, z: Tensor, noise: Tensor, t: Tensor, condition: Condition, cameras: Cameras | None,
-              is_blind: bool = False) -> Tensor:
-        z0, = self._answer(self.base.add_noise(z, noise, t), t, [condition], cameras, is_blind)
-        return denoising_error(z[:, :self.base.channels], z0, self.base.sigma(t), self.base.prediction)
+    def encode_negatives(self, texts: Sequence[str]) -> Condition:
+        return self.base.encode_negatives(texts)
 
-    def _answer(self, z_t: Tensor, t: Tensor, conditions, cameras: Cameras | None, is_blind: bool) -> list[Tensor]:
-        known = cameras is not None and not is_blind
-        camera = cameras.c2w.flatten(1).to(z_t) if known else z_t.new_zeros(len(z_t), CAMERA)
-        with self.adapter.attached(self.base.network, camera), _uncompiled(self.base):
-            return self.base.denoise(z_t, t, conditions, cameras)
+    def encode_image(self, rgb: Tensor) -> Encoded:
+        return self.base.encode_image(rgb)
 
+    def decode_image(self, z: Tensor) -> Tensor:
+        return self.base.decode_image(z)
 
-def _uncompiled(base: Prior) -> ContextManager:
-    """Inside, a network that torch.compile rewrote runs as it was written: only then does it see the adapter's hooks."""
-    is_compiled = getattr(base, "unet", base.network) is not base.network
-    return torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()
+    def sigma(self, t: Tensor) -> Tensor:
+        return self.base.sigma(t)
+
+    def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        return self.base.add_noise(z, noise, t)
+
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[Condition], cameras: Cameras | None,
+                beside: Tensor | None = None) -> list[Tensor]:
+        with self._adapted(z_t, cameras):
+            return self.base.denoise(z_t, t, conditions, cameras, beside)
+
+    def error(self, z: Encoded, noise: Tensor, t: Tensor, condition: Condition, cameras: Cameras | None,
+              drops_camera: bool = False) -> Tensor:
+        z_t = self.base.add_noise(z.clean, noise, t)
+        with self._adapted(z_t, None if drops_camera else cameras):
+            z0, = self.base.denoise(z_t, t, [condition], cameras, z.beside)
+        return denoising_error(z.clean, z0, self.base.sigma(t), self.base.prediction)
+
+    def _adapted(self, z_t: Tensor, cameras: Cameras | None) -> AbstractContextManager:
+        """The base prior with the adapter, whose camera input is zeros without cameras."""
+        c2w = z_t.new_zeros(len(z_t), CAMERA) if cameras is None else cameras.c2w.flatten(1).to(z_t)
+        return self.base.adapted(lambda views: self.adapter.attached(self.base.network, c2w, views))
+
+    def release(self) -> None:
+        self.base.release()
 
 
 class LoRAPriorNode(Node):
@@ -102,10 +120,10 @@ class LoRAPriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_LoRAPrior", display_name=NAME, category="Distill3D/priors",
-            description="Another prior with small weights beside its network, which VSD Loss trains on what is rendered.",
+            description="Another prior with low-rank weights (LoRA) beside its network, which VSD Loss trains on the renderings.",
             search_aliases=["lora", "vsd", "prolificdreamer", "fine-tune"],
             inputs=[
-                PRIOR.Input("prior", tooltip="The prior whose network is used, which stays as it is. Of a Prior from MODEL a copy "
+                PRIOR.Input("prior", tooltip="The prior whose network is used and stays as it is. Of a Prior from MODEL a copy "
                             "is made; the others share theirs."),
                 io.Int.Input("rank", default=4, min=1, max=128, tooltip="Rank of the weights beside each projection of the "
                              "attention; published: 4."),

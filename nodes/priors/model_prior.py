@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ...kernels.image.resize import resize_square
 from ..comfy import PRIOR, Node, host, io
 from ..comfy.model import HostModel, HostVAE, check_pair, encode_text
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
+from ..core.prior import Encoded, LoadedPriors
+from ..models.denoiser import Denoiser, DenoiserPrior
 from ..models.model_file import ModelFile
 from .model_condition import ModelCondition, Row, groups, stack
 from .model_content import Sockets
@@ -32,11 +34,37 @@ class ModelPriorRecipe:
     sockets: Sockets
     resolution: int = 512
 
-    def load(self, device: torch.device) -> "ModelPrior":
-        return ModelPrior(self, device)
+    image = ""
+
+    def load(self, priors: LoadedPriors) -> "ModelPrior":
+        return ModelPrior(self, priors.device)
 
 
-class ModelPrior:
+class HostNoise:
+    """The noise of one of the host's models: z_t = signal_t z + noise_t noise, for signal and noise [T]. See models.noise."""
+
+    def __init__(self, signal: Tensor, noise: Tensor):
+        self._signal, self._noise = signal, noise
+        self.timesteps = len(signal)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return self._noise[t] / self._signal[t]
+
+    def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        return self._signal[t].view(-1, 1, 1, 1) * z + self._noise[t].view(-1, 1, 1, 1) * noise
+
+    def clean(self, z_t: Tensor, t: Tensor, predicted: Tensor, prediction: str) -> Tensor:
+        """The host's models return z0 themselves."""
+        return predicted
+
+    def time(self, t: Tensor) -> Tensor:
+        return t
+
+    def to(self, device: torch.device) -> "HostNoise":
+        return HostNoise(self._signal.to(device), self._noise.to(device))
+
+
+class ModelPrior(DenoiserPrior):
     """The Prior contract over the host's models.
 
     z are latents in the model's own space (scaled and shifted), float32. Pictures with as many channels as the latents
@@ -49,7 +77,6 @@ class ModelPrior:
     """
 
     views = 1
-    timesteps = TIMESTEPS
 
     def __init__(self, recipe: ModelPriorRecipe, device: torch.device):
         sockets = recipe.sockets
@@ -60,7 +87,8 @@ class ModelPrior:
         if not (bool((signal > 0).all()) and bool((noise > 0).all())):
             raise DistillError(f"{NAME}: {self.model.name} does not mix pictures with noise: it is no diffusion or flow "
                                "model. Use one that KSampler samples from pure noise.")
-        self._sigmas, self._signal, self._noise = sigmas.to(device), signal.to(device), noise.to(device)
+        self._sigmas = sigmas.to(device)
+        self.denoiser = Denoiser(HostNoise(signal, noise).to(device), "x0")
         self.vae = HostVAE(sockets["vae"], device)
         if self.pixels % self.vae.factor:
             raise DistillError(f"{NAME}: the resolution {self.pixels} is no multiple of {self.vae.factor}, the pixels that one "
@@ -88,13 +116,14 @@ class ModelPrior:
                         'view gets the same "positive". Connect "clip" for view words.')
         return self._wired[POSITIVE if text else NEGATIVE]
 
-    def encode_image(self, rgb: Tensor) -> Tensor:
+    def encode_image(self, rgb: Tensor) -> Encoded:
         z = rgb.permute(0, 3, 1, 2)
         if z.shape[1] == self.channels != 3:
-            return _resize(z, self.size)
-        picture = _resize(z, self.pixels)
+            return Encoded(resize_square(z, self.size, antialias=True))
+        picture = resize_square(z, self.pixels, antialias=True)
         # Recomputed in the backward pass: the encoder's activations at 512x512 are larger than everything else together.
-        return checkpoint(self._encode, picture, use_reentrant=False) if picture.requires_grad else self._encode(picture)
+        return Encoded(checkpoint(self._encode, picture, use_reentrant=False) if picture.requires_grad
+                       else self._encode(picture))
 
     def _encode(self, picture: Tensor) -> Tensor:
         return self.model.scale(self.vae.encode(picture))
@@ -103,20 +132,16 @@ class ModelPrior:
     def decode_image(self, z: Tensor) -> Tensor:
         return self.vae.decode(self.model.unscale(z)).to(z.device)
 
-    def sigma(self, t: Tensor) -> Tensor:
-        return self._noise[t] / self._signal[t]
-
-    def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        return self._signal[t].view(-1, 1, 1, 1) * z + self._noise[t].view(-1, 1, 1, 1) * noise
-
-    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[ModelCondition], cameras: Cameras | None) -> list[Tensor]:
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[ModelCondition], cameras: Cameras | None,
+                beside: Tensor | None = None) -> list[Tensor]:
         self._check(conditions)
         results = [torch.empty_like(z_t) for _ in conditions]
         for views in groups(conditions):
             asked = [tuple(condition.rows[view] for view in views) for condition in conditions]
             different = tuple(dict.fromkeys(asked))
             named = {_name(rows, i): stack(rows) for i, rows in enumerate(different)}
-            found = self.model.denoise(z_t[views], self._sigmas[t[views]], named, different)
+            with self.denoiser.attached(torch.as_tensor(views)):
+                found = self.model.denoise(z_t[views], self._sigmas[t[views]], named, different)
             for result, rows in zip(results, asked):
                 result[views] = found[different.index(rows)].to(result)
         return results
@@ -128,13 +153,19 @@ class ModelPrior:
                                'the prompt\'s "negative" empty: then the wired "negative" is used.')
 
     def private(self) -> "ModelPrior":
-        """The same prior over a frozen copy of the network, its attribute `network`, which gradients pass."""
+        """The same prior over a frozen copy of the network: the host moves and patches its own."""
         from ..comfy.network import NetworkCopy
 
         own = copy.copy(self)
         own.model = NetworkCopy(self.model, NAME)
-        own.network, own.prediction = own.model.network, own.model.prediction
+        own.denoiser = Denoiser(self.denoiser.noise, "x0")
+        own.network = own.model.network
         return own
+
+    @property
+    def prediction(self) -> str:
+        """What the network itself predicts."""
+        return self.model.prediction
 
     def release(self) -> None:
         self.model.close()
@@ -143,12 +174,6 @@ class ModelPrior:
 def _name(rows: tuple[Row, ...], place: int) -> str:
     """The host gives a ControlNet on the positive also to the negative, where the user asked for it: by these names."""
     return rows[0].role if rows[0].role and len(set(rows)) == 1 else f"condition {place}"
-
-
-def _resize(image: Tensor, side: int) -> Tensor:
-    if image.shape[-2:] == (side, side):
-        return image
-    return F.interpolate(image, (side, side), mode="bilinear", align_corners=False, antialias=True)
 
 
 def prior_of_file(model: ModelFile, vae: ModelFile, clip: ModelFile | None, resolution: int) -> StableDiffusion:

@@ -2,20 +2,19 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Sequence
 
 import torch
 from torch import Tensor
 
 from ..comfy import PRIOR, Node, host, io
 from ..core.cameras import Cameras, turntable
-from ..core.errors import DistillError, MissingPackage
+from ..core.errors import DistillError
 from ..models.multi_view import camera_vectors
 from ..models.builtin import BUILTIN_MVDREAM
-from ..models.silence import silence
+from ..core.prior import LoadedPriors
 from ..models.checkpoint_file import CheckpointFile
 from ..models.clip_text import (
     HUGGING_FACE,
@@ -26,11 +25,13 @@ from ..models.clip_text import (
     read_tokenizer,
     tokenizer_folder,
 )
+from ..models.denoiser import each_view
 from ..models.noise import DiscreteNoise, scaled_linear_noise
 from .latent_prior import LatentCondition, LatentModel, LatentPrior
 from ..models.model_files import BUILT_IN, BUILT_IN_RESOLUTION, ModelNode, choices, locate, network_dtype
 from ..models.multiview_unet import MultiViewFile
 from ..models.pipeline_folder import load_network, read_scheduler
+from ..models.reading import reading_networks
 
 NAME = "MVDream Prior"
 
@@ -52,7 +53,10 @@ class MVDream:
     resolution: int = 256
     precision: str = "auto"
 
-    def load(self, device: torch.device) -> "MVDreamPrior":
+    image = ""
+
+    def load(self, priors: LoadedPriors) -> "MVDreamPrior":
+        device = priors.device
         with reading_networks(NAME):
             file = MultiViewFile(self.path, NAME)
             if file.takes_image:
@@ -61,18 +65,6 @@ class MVDream:
             unet = file.read_unet(self.views, network_dtype(self.precision, device))
             model = read_latent_model(file, unet, self.tokenizer, self.resolution, device)
             return MVDreamPrior(model, device, self.views, NAME)
-
-
-@contextmanager
-def reading_networks(name: str) -> Iterator[None]:
-    """Inside, networks are read without noise and outside of inference mode. Raises MissingPackage for `name`."""
-    try:
-        import diffusers  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise MissingPackage(error.name or "diffusers", name) from error
-    with torch.inference_mode(False), silence():
-        yield
 
 
 def read_latent_model(file: MultiViewFile, unet: torch.nn.Module, tokenizer: str, resolution: int,
@@ -114,7 +106,7 @@ def read_text(source: CheckpointFile, prefix: str, tokenizer: str) -> ClipText:
 class MVDreamPrior(LatentPrior):
     """The Prior contract over a multi-view model. Batches are groups of `views` pictures, one group after another.
 
-    All pictures of a group must have the same timestep. Every condition is asked with the same cameras, the unconditional
+    All pictures of a group must have the same timestep. Every condition is evaluated with the same cameras, the unconditional
     one too (MVDream-threestudio, multiview_diffusion_guidance.py). Without cameras, each group is the set of the published
     demo: evenly around the object from its front on, 15 degrees above the horizon.
     """
@@ -127,21 +119,27 @@ class MVDreamPrior(LatentPrior):
         self._canonical = turntable(views, self.elevation, 1.0, 90.0, 1)  # at size 1: see Multi-View Orbit
         self._has_seen_cameras = False
 
-    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None) -> list[Tensor]:
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None,
+                beside: Tensor | None = None) -> list[Tensor]:
         if len(z_t) % self.views:
             raise DistillError(f"{self.name}: {len(z_t)} pictures cannot be parted into groups of {self.views} views. Set the "
                                f"batch of the Objective (the images of Sample Prior) to a multiple of {self.views}.")
         vectors = self.camera_vectors(self._checked(cameras, len(z_t))).to(z_t)
-        predicted = self.predict_rows(z_t, t, conditions, vectors).float()
-        noisy = z_t[:, :self.channels]  # what stands behind is a condition
-        return [self.noise.clean(noisy, t, part, self.model.prediction) for part in predicted]
+        shown = z_t if beside is None else torch.cat([z_t, beside], 1)
+        predicted = self.denoiser.call(lambda: self.predict_rows(shown, t, conditions, vectors),
+                                       self.row_views(len(z_t), len(conditions)))
+        return [self.denoiser.clean(z_t, t, part) for part in predicted]
+
+    def row_views(self, batch: int, conditions: int) -> Tensor:
+        """The view of each row of the network's batch, see Denoiser.call."""
+        return each_view(batch, conditions)
 
     def camera_vectors(self, cameras: Cameras) -> Tensor:
-        """What the network is told of each camera [B,16]."""
+        """The camera input of the network [B,16]."""
         return camera_vectors(cameras)
 
     def predict_rows(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], vectors: Tensor) -> Tensor:
-        """The network's answers [R,B,C,h,w] to z_t [B,C,h,w] under R conditions, in one batch. vectors [B,16]."""
+        """The network's predictions [R,B,C,h,w] for z_t [B,C,h,w] under R conditions, in one batch. vectors [B,16]."""
         rows = len(conditions)
         predicted = self.predict(z_t.repeat(rows, 1, 1, 1), t.repeat(rows), conditions[0].join(conditions),
                                  class_labels=vectors.repeat(rows, 1).to(self.unet.dtype))

@@ -13,6 +13,7 @@ from ..comfy import PRIOR, Node, io
 from ..core.errors import DistillError
 from ..models.multi_view import join_views
 from ..core.picture import NORMAL_DEPTH
+from ..core.prior import Encoded, LoadedPriors
 from ..models.builtin import BUILTIN_NORMAL_DEPTH
 from ..models.checkpoint_file import CheckpointFile
 from ..models.noise import scaled_linear_noise
@@ -20,7 +21,8 @@ from .latent_prior import LatentModel, LatentPrior
 from ..models.ldm_layout import UNET, read_unet, read_vae
 from ..models.model_files import ModelNode, choices, locate, network_dtype
 from ..models.multiview_unet import CAMERA, TEXTS, MultiViewFile, node_of
-from .mvdream import read_parts, read_text, reading_networks, shared_widgets
+from ..models.reading import reading_networks
+from .mvdream import read_parts, read_text, shared_widgets
 from .richdreamer import RichDreamerPrior
 
 NAME = "Normal-Depth Prior"
@@ -48,7 +50,8 @@ class NormalDepth:
     resolution: int = 0
     precision: str = "auto"
 
-    def load(self, device: torch.device) -> LatentPrior:
+    def load(self, priors: LoadedPriors) -> LatentPrior:
+        device = priors.device
         with reading_networks(NAME):
             if Path(self.path).is_dir():
                 return self._read_folder(Path(self.path), device)
@@ -98,9 +101,9 @@ class MultiViewNormalDepth(RichDreamerPrior):
     It denoises normals and depth themselves: z is the picture mapped to [-1,1] and averaged down to 32x32.
     """
 
-    def encode_image(self, rgb: Tensor) -> Tensor:
+    def encode_image(self, rgb: Tensor) -> Encoded:
         """rgb: nodes.core.picture's "normal and depth" [B,H,W,4]."""
-        return F.adaptive_avg_pool2d(_channels_first(rgb) * 2 - 1, self.size)
+        return Encoded(F.adaptive_avg_pool2d(_channels_first(rgb) * 2 - 1, self.size))
 
     def decode_image(self, z: Tensor) -> Tensor:
         """Normals, and depth as grey to the right of them [B,h,2w,3]."""
@@ -114,9 +117,9 @@ class SingleViewNormalDepth(LatentPrior):
     shown the picture of the model of several views, as its normals are.
     """
 
-    def encode_image(self, rgb: Tensor) -> Tensor:
+    def encode_image(self, rgb: Tensor) -> Encoded:
         """rgb: nodes.core.picture's "normal and depth" [B,H,W,4]."""
-        return self.encode_pixels(_channels_first(rgb))
+        return Encoded(self.encode_pixels(_channels_first(rgb)))
 
     def decode_image(self, z: Tensor) -> Tensor:
         """Normals, and depth as grey to the right of them [B,H,2W,3]."""

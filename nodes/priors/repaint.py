@@ -10,44 +10,45 @@ from torch import Tensor
 from ...kernels.distill.guidance import guide
 from ...kernels.distill.sampling import implied_noise
 from ..core.cameras import Cameras
-from ..core.prior import Condition, Prior
+from ..core.prior import Condition, Encoded, Prior
 
-PIXELS = 3  # channels of a prior that denoises pixels, whose answers are limited to [-1,1]
+PIXEL_CHANNELS = 3  # of a prior that denoises pixels, whose predictions are limited to [-1,1]
 
 
 @torch.no_grad()
-def repaint(prior: Prior, z: Tensor, t: int, noise: Tensor, conditions: Sequence[Condition], cameras: Cameras, guidance: float,
-            steps: int) -> Tensor:
+def repaint(prior: Prior, z: Encoded, t: int, noise: Tensor, conditions: Sequence[Condition], cameras: Cameras, guidance: float,
+            steps: int) -> Encoded:
     """z with `noise` added up to timestep t, and denoised again by DDIM: an augmented rendering of DreamCraft3D (Sun et al. 2023).
 
-    z           [B,C,h,w] as encode_image has it; channels behind those that the prior denoises are a condition and stay
-    noise       [B,c,h,w] for the c channels that it denoises
+    noise       [B,C,h,w]
     conditions  negative and positive, for guidance in the standard form
     steps       of denoising, evenly from t to 0
 
-    Returns [B,C,h,w], without gradients.
+    Returns pictures in the space of the prior, without gradients.
     """
-    clean, condition = z[:, :prior.channels], z[:, prior.channels:]
+    clean = z.clean
     for level in torch.linspace(t, 0, steps + 1)[:-1].round().long().tolist():
-        times = torch.full((len(z),), level, device=z.device)
-        z_t = prior.add_noise(torch.cat([clean, condition], 1), noise, times)
-        z0 = guide(*prior.denoise(z_t, times, conditions, cameras), guidance)
-        z0 = z0.clamp(-1, 1) if prior.channels == PIXELS else z0
+        times = torch.full((len(clean),), level, device=clean.device)
+        z_t = prior.add_noise(clean, noise, times)
+        z0 = guide(*prior.denoise(z_t, times, conditions, cameras, z.beside), guidance)
+        z0 = z0.clamp(-1, 1) if prior.channels == PIXEL_CHANNELS else z0
         noise, clean = implied_noise(clean, noise, z0, prior.sigma(times)), z0
-    return torch.cat([clean, condition], 1)
+    return Encoded(clean, z.beside)
 
 
 @dataclass
 class Repainted:
-    """One batch: z as encode_image has it, the cameras that it was seen from, and the step at which it was painted."""
+    """One batch: the pictures, the cameras that they were seen from, and the step at which they were painted."""
 
-    z: Tensor
+    z: Encoded
     cameras: Cameras
     step: int
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {"z": self.z, "step": torch.tensor(self.step), **self.cameras.state_dict()}
+        beside = {} if self.z.beside is None else {"beside": self.z.beside}
+        return {"z": self.z.clean, **beside, "step": torch.tensor(self.step), **self.cameras.state_dict()}
 
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor], device: torch.device) -> "Repainted":
-        return cls(state["z"].to(device), Cameras.of_state(state).to(device), int(state["step"]))
+        beside = state["beside"].to(device) if "beside" in state else None
+        return cls(Encoded(state["z"].to(device), beside), Cameras.of_state(state).to(device), int(state["step"]))

@@ -12,7 +12,7 @@ from ...kernels.distill.guidance import guide
 from ...kernels.distill.sampling import ancestral_step, langevin_step
 from ..comfy import PRIOR, PROMPT, Node, host, io, seed_input
 from ..core.cameras import Cameras, orbit, wrap_angle
-from ..core.prior import LoadedPriors, Prior, encode_negatives
+from ..core.prior import LoadedPriors, Prior
 from ..core.rng import stream
 
 
@@ -69,7 +69,7 @@ def _geometric_times(prior: Prior, levels: int, largest: float = 20.0) -> Tensor
 class _Denoiser:
     def __init__(self, prior: Prior, texts: list[str], negative: str, guidance: float, clamp: bool, cameras: Cameras | None):
         self.prior, self.guidance, self.clamp, self.cameras = prior, guidance, clamp, cameras
-        self.conditions = [encode_negatives(prior, [negative] * len(texts)), prior.encode_prompts(texts)]
+        self.conditions = [prior.encode_negatives([negative] * len(texts)), prior.encode_prompts(texts)]
         self.shape = (len(texts), prior.channels, prior.size, prior.size)
 
     @torch.no_grad()

@@ -5,6 +5,7 @@ import torch
 
 from ..comfy import PRIOR, PROMPT, Node, host, io
 from ..core.errors import DistillError
+from ..core.prior import LoadedPriors
 from .deepfloyd_if import DeepFloydIF
 from ..models.t5_text import return_memory
 from ..models.text_embeddings import write_embeddings
@@ -19,7 +20,7 @@ def save_text_embeddings(recipe: DeepFloydIF, prompt, prefix: str):
         raise DistillError("Save Text Embeddings: view words in degrees make too many texts, and this prior does not know "
                            "them. Choose other view words in View Prompt.")
     device = host().device()
-    prior = recipe.load(device)
+    prior = recipe.load(LoadedPriors(device))
     with torch.no_grad():
         embeddings = prior.encode_prompts(texts).embedding
     path = write_embeddings(host().save_path(prefix, "safetensors"), texts, embeddings)

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from ..comfy import PRIOR, FileNames, Node, host, io
-from ..core.errors import DistillError, MissingPackage
-from ..models.silence import silence
+from ..core.errors import DistillError
+from ..core.prior import LoadedPriors
 from ..models.checkpoint_file import CheckpointFile
 from ..models.clip_text import (
     HUGGING_FACE,
@@ -19,7 +19,8 @@ from ..models.clip_text import (
     read_tokenizer,
     tokenizer_folder,
 )
-from ..models.noise import PREDICTIONS, check_prediction, scaled_linear_noise
+from ..models.noise import VARIANCE_PRESERVING, check_prediction, scaled_linear_noise
+from ..models.reading import reading_networks
 from .latent_prior import LatentModel, LatentPrior
 from ..models.ldm_layout import UNET, read_unet, read_vae
 from ..models.model_files import ModelNode, choices, locate, network_dtype, vae_dtype
@@ -51,14 +52,11 @@ class StableDiffusion:
     precision: str = "auto"
     compiled: bool = False
 
-    def load(self, device: torch.device) -> LatentPrior:
-        try:
-            import diffusers  # noqa: F401
-            import transformers  # noqa: F401
-        except ImportError as error:
-            raise MissingPackage(error.name or "diffusers", NAME) from error
-        with torch.inference_mode(False), silence():
-            path = Path(self.path)
+    image = ""
+
+    def load(self, priors: LoadedPriors) -> LatentPrior:
+        with reading_networks(NAME):
+            path, device = Path(self.path), priors.device
             model = self._read_folder(path, device) if path.is_dir() else self._read_file(path, device)
             if self.compiled:
                 model.unet = torch.compile(model.unet)
@@ -153,7 +151,7 @@ class StableDiffusionPriorNode(ModelNode, Node):
             inputs=[
                 io.Combo.Input("model", options=choices(), tooltip="A file of the checkpoints folder, or a folder of the "
                                "diffusers folder."),
-                io.Combo.Input("prediction", options=["auto", *PREDICTIONS], default="auto", tooltip="What the network "
+                io.Combo.Input("prediction", options=["auto", *VARIANCE_PRESERVING], default="auto", tooltip="What the network "
                                "predicts. A diffusers folder says so; for files of Stable Diffusion 2 it is guessed."),
                 io.Int.Input("resolution", default=0, min=0, max=2048, step=8, tooltip="Side of the pictures that the model is "
                              "shown, pixels. 0: what it was trained on (512, 768 or 1024)."),

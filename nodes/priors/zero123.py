@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear
 
+from ...kernels.image.resize import resize_square
 from ..comfy import PRIOR, Node, host, io
 from ..core.cameras import Cameras
-from ..core.errors import DistillError, MissingPackage
+from ..core.errors import DistillError
+from ..core.prior import LoadedPriors
 from ..models.builtin import BUILTIN_ZERO123
-from ..models.silence import silence
 from ..models.checkpoint_file import EXTENSIONS, CheckpointFile, read_module
 from ..models.clip_vision import embed_pictures, read_open_ai_vision
 from ..models.noise import scaled_linear_noise
@@ -23,6 +23,7 @@ from .latent_prior import LatentCondition, LatentModel, LatentPrior
 from ..models.ldm_layout import UNET, read_unet, read_vae
 from ..models.model_files import ModelNode, choices, locate, network_dtype, vae_dtype
 from ..models.pipeline_folder import load_network, read_json, read_scheduler, reading
+from ..models.reading import reading_networks
 from .reference_views import ReferenceViews, has_white_border, reference_views
 
 NAME = "Zero123 Prior"
@@ -52,14 +53,11 @@ class Zero123:
     kind: str = "auto"
     precision: str = "auto"
 
-    def load(self, device: torch.device) -> "Zero123Prior":
-        try:
-            import diffusers  # noqa: F401
-            import transformers  # noqa: F401
-        except ImportError as error:
-            raise MissingPackage(error.name or "diffusers", NAME) from error
-        with torch.inference_mode(False), silence():
-            path = Path(self.path)
+    image = ""
+
+    def load(self, priors: LoadedPriors) -> "Zero123Prior":
+        with reading_networks(NAME):
+            path, device = Path(self.path), priors.device
             model = (self._read_folder if path.is_dir() else self._read_file)(path, network_dtype(self.precision, device))
             _check_widths(model, path)
             return Zero123Prior(model, device, self.views, self._is_stable(path), vae_dtype(self.precision, device, False))
@@ -103,31 +101,32 @@ class Zero123:
 
 
 class ImageCondition:
-    """Rows [B]: True where the pictures lead, False where nothing does."""
+    """Rows [B]: True for the pictures, False for the unconditional input."""
 
-    def __init__(self, is_led: Tensor):
-        self.is_led = is_led
+    def __init__(self, is_conditioned: Tensor):
+        self.is_conditioned = is_conditioned
 
     def take(self, index: Tensor) -> "ImageCondition":
-        return ImageCondition(self.is_led[index.cpu()])
+        return ImageCondition(self.is_conditioned[index.cpu()])
 
     def join(self, rows: Sequence["ImageCondition"]) -> "ImageCondition":
-        return ImageCondition(torch.cat([row.is_led for row in rows]))
+        return ImageCondition(torch.cat([row.is_conditioned for row in rows]))
 
     def lerp(self, other: "ImageCondition", weight: Tensor) -> "ImageCondition":
-        """Two texts' rows are equal, since texts are not read."""
-        if not torch.equal(self.is_led, other.is_led):
-            raise DistillError(f"{NAME}: pictures and nothing cannot be mixed. Use the guidance scale instead.")
+        """Texts are not read, so the rows of two texts are equal."""
+        if not torch.equal(self.is_conditioned, other.is_conditioned):
+            raise DistillError(f"{NAME}: the pictures and the unconditional input cannot be mixed. Use the guidance scale instead.")
         return self
 
 
 class Zero123Prior(LatentPrior):
     """The Prior contract over a Zero123 model.
 
-    Texts are not read: a picture and the way from its camera to the one in question are the condition (Liu et al. 2023).
-    One token, projection([CLIP embedding of the picture | pose]), for cross-attention; and the picture's latents, the
-    autoencoder's mode without its scaling factor, beside the noised ones, which have it. Guidance leads away from zeros in
-    both places. With several pictures, each view's prediction is their mean, weighted by ReferenceViews.weights.
+    Texts are not read: the condition is a picture and the pose of the camera relative to the picture's (Liu et al. 2023).
+    It enters as one token for cross-attention, projection([CLIP embedding of the picture | pose]), and as the picture's latents
+    beside the noisy ones. Those are the mode of the autoencoder without its scaling factor; the noisy ones have it. The
+    unconditional input is zero in both places. With several pictures, the prediction of each view is their mean, weighted by
+    ReferenceViews.weights.
     """
 
     def __init__(self, model: LatentModel, device: torch.device, references: ReferenceViews, is_stable: bool,
@@ -138,11 +137,12 @@ class Zero123Prior(LatentPrior):
         tower = model.extra.pop("vision").to(device)  # needed once
         with torch.no_grad():
             picture = references.rgb.clone().to(device).permute(0, 3, 1, 2)  # a copy: the host's are inference tensors
-            if picture.shape[-1] != self.pixels:
-                picture = F.interpolate(picture, (self.pixels, self.pixels), mode="bilinear", antialias=True)
+            picture = resize_square(picture, self.pixels, antialias=True)
             self.embeddings = embed_pictures(tower, picture.permute(0, 2, 3, 1))
             self.latents = self.vae.encode(picture * 2 - 1).latent_dist.mode()
         self.vae.to(vae_dtype)
+
+    has_text_negatives = False
 
     def encode_prompts(self, texts: Sequence[str]) -> ImageCondition:
         return ImageCondition(torch.ones(len(texts), dtype=torch.bool))
@@ -163,26 +163,28 @@ class Zero123Prior(LatentPrior):
         """[N,1,C] for poses [N,4] from pictures [N] (their numbers)."""
         return self.projection(torch.cat([self.embeddings[picture], pose], -1))[:, None]
 
-    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[ImageCondition], cameras: Cameras | None) -> list[Tensor]:
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[ImageCondition], cameras: Cameras | None,
+                beside: Tensor | None = None) -> list[Tensor]:
         if cameras is None or len(cameras) != len(z_t):
             count = "no cameras" if cameras is None else f"{len(cameras)} cameras"
             raise DistillError(f"{NAME}: there are {count} for {len(z_t)} views. It paints the object as seen from a camera: "
                                "use it with nodes that know theirs.")
         cameras = cameras.to(z_t.device)
-        is_led = torch.stack([condition.is_led for condition in conditions]).to(z_t.device)
-        # Every view is computed once led by nothing, and once per picture that has a say, where a condition asks for it.
-        weights = self.references.weights(cameras) * is_led.any(0)[:, None]
-        alone, = (~is_led).any(0).nonzero(as_tuple=True)
+        is_conditioned = torch.stack([condition.is_conditioned for condition in conditions]).to(z_t.device)
+        # Every view is computed once unconditionally, and once per picture of weight above 0, where a condition needs it.
+        weights = self.references.weights(cameras) * is_conditioned.any(0)[:, None]
+        alone, = (~is_conditioned).any(0).nonzero(as_tuple=True)
         view, picture = weights.nonzero(as_tuple=True)
         token = _after_zeros(len(alone), self.tokens(self.poses(cameras)[view, picture], picture))
-        beside = _after_zeros(len(alone), self.latents[picture])
+        latents = _after_zeros(len(alone), self.latents[picture])
         rows = torch.cat([alone, view])
-        predicted = self.predict(torch.cat([z_t[rows], beside], 1), t[rows], LatentCondition(token)).float()
-        unled, led = torch.zeros_like(z_t), torch.zeros_like(z_t)
-        unled[alone] = predicted[:len(alone)]
-        led.index_add_(0, view, predicted[len(alone):] * weights[view, picture].view(-1, 1, 1, 1))
-        return [self.noise.clean(z_t, t, torch.where(row.view(-1, 1, 1, 1), led, unled), self.model.prediction)
-                for row in is_led]
+        predicted = self.denoiser.call(
+            lambda: self.predict(torch.cat([z_t[rows], latents], 1), t[rows], LatentCondition(token)), rows)
+        unconditional, conditional = torch.zeros_like(z_t), torch.zeros_like(z_t)
+        unconditional = unconditional.index_copy(0, alone, predicted[:len(alone)])
+        conditional = conditional.index_add(0, view, predicted[len(alone):] * weights[view, picture].view(-1, 1, 1, 1))
+        return [self.denoiser.clean(z_t, t, torch.where(row.view(-1, 1, 1, 1), conditional, unconditional))
+                for row in is_conditioned]
 
 
 def _after_zeros(count: int, rows: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 
 import torch
-from distill3d.nodes.core.prior import TextCondition
+from distill3d.nodes.core.prior import Encoded, PlainPrior, TextCondition
 
 ABAR = torch.cos((torch.arange(1000) + 0.5) / 1000 * torch.pi / 2).square().clamp(1e-4, 0.9999)
 
@@ -15,11 +15,13 @@ class GaussianPrior:
     deviation: float = 0.1
     size: int = 8
 
-    def load(self, device):
-        return LoadedGaussian(self, device)
+    image = ""
+
+    def load(self, priors):
+        return LoadedGaussian(self, priors.device)
 
 
-class LoadedGaussian:
+class LoadedGaussian(PlainPrior):
     channels, views, timesteps = 3, 1, 1000
 
     def __init__(self, recipe, device):
@@ -34,7 +36,7 @@ class LoadedGaussian:
         return condition.embedding.view(-1, 1, 1, 1)
 
     def encode_image(self, rgb):
-        return rgb.permute(0, 3, 1, 2) * 2 - 1
+        return Encoded(rgb.permute(0, 3, 1, 2) * 2 - 1)
 
     def decode_image(self, z):
         return z.permute(0, 2, 3, 1) * 0.5 + 0.5
@@ -46,7 +48,7 @@ class LoadedGaussian:
         a = ABAR[t].view(-1, 1, 1, 1).to(z)
         return a.sqrt() * z + (1 - a).sqrt() * noise
 
-    def denoise(self, z_t, t, conditions, cameras):
+    def denoise(self, z_t, t, conditions, cameras, beside=None):
         """E[z0 | z_t] of a Gaussian: the mean, pulled to the observation by the ratio of variances."""
         self.calls.append((z_t, t))
         a = ABAR[t].view(-1, 1, 1, 1).to(z_t)

@@ -62,5 +62,5 @@ def test_wrong_arguments_are_named():
     z = draw(1)[0]
     with pytest.raises(ShapeError, match="z0"):
         denoising_error(z, z[:2], SIGMA)
-    with pytest.raises(ValueError, match="flow"):
-        denoising_error(z, z, SIGMA, "flow")
+    with pytest.raises(ValueError, match="noise"):
+        denoising_error(z, z, SIGMA, "noise")

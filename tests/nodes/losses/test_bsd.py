@@ -36,6 +36,8 @@ CAMERAS = turntable(3, 0, 3, 40, 8)
 class LoadedLearner(LoadedGaussian):
     """A Gaussian whose mean is its text's plus what it learned."""
 
+    is_tunable = True
+
     def __init__(self, recipe, device):
         super().__init__(recipe, device)
         self.adapter = nn.ParameterDict({"shift": nn.Parameter(torch.zeros(()))})
@@ -43,31 +45,39 @@ class LoadedLearner(LoadedGaussian):
     def mean_of(self, condition):
         return super().mean_of(condition) + self.adapter["shift"]
 
-    def error(self, z, noise, t, condition, cameras, is_blind=False):
-        z0, = self.denoise(self.add_noise(z, noise, t), t, [condition], cameras)
-        return ((z - z0) / self.sigma(t).view(-1, 1, 1, 1)).square().mean()
+    def error(self, z, noise, t, condition, cameras, drops_camera=False):
+        z0, = self.denoise(self.add_noise(z.clean, noise, t), t, [condition], cameras)
+        return ((z.clean - z0) / self.sigma(t).view(-1, 1, 1, 1)).square().mean()
 
 
 @dataclass(frozen=True)
 class Learner:
     base: GaussianPrior = GAUSSIAN
+    image = ""
 
-    def load(self, device):
-        return LoadedLearner(self.base, device)
+    def load(self, priors):
+        return LoadedLearner(self.base, priors.device)
+
+
+class Adaptable(LoadedGaussian):
+    is_adaptable = True
+
+    def private(self):
+        return self
 
 
 class LoadedBootstrap(DreamBoothPrior):
     """A DreamBooth Prior whose network is the learner's, repainted by the Gaussian that it was."""
 
     def __init__(self, recipe):
-        super().__init__(LoadedGaussian(GAUSSIAN, CPU), recipe)
+        super().__init__(Adaptable(GAUSSIAN, CPU), recipe)
         self.own = LoadedLearner(GAUSSIAN, CPU)
         self.adapter, self.denoise, self.error = self.own.adapter, self.own.denoise, self.own.error
 
 
 @dataclass(frozen=True)
 class Bootstrap(DreamBooth):
-    def load_from(self, priors):
+    def load(self, priors):
         return LoadedBootstrap(self)
 
 
@@ -132,7 +142,7 @@ def test_the_prior_learns_what_it_repaints():
     loss = prepared(BSD(PRIOR, Learner(), Prompt("red", views="none"), learning=200, cycle=201), total=200)
     for step in range(200):
         loss(look_at(Rendering(rgb=torch.full((3, 8, 8, 3), 0.5)), CAMERAS, step))
-    repainted = torch.cat([batch.z for batch in loss.prior.repainted]).mean()
+    repainted = torch.cat([batch.z.clean for batch in loss.prior.repainted]).mean()
     assert 0.05 < repainted < 0.5
     assert 0.5 + loss.prior.adapter["shift"].item() == pytest.approx(repainted.item(), abs=0.08)
 

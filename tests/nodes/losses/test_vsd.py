@@ -36,12 +36,15 @@ class Learner:
     """Recipe of a Gaussian whose mean is its text's plus what it learned, in pictures that share one camera's place."""
 
     base: GaussianPrior = PRIOR
+    image = ""
 
-    def load(self, device):
-        return LoadedLearner(self.base, device)
+    def load(self, priors):
+        return LoadedLearner(self.base, priors.device)
 
 
 class LoadedLearner(LoadedGaussian):
+    is_tunable = True
+
     def __init__(self, recipe, device):
         super().__init__(recipe, device)
         self.adapter, self.blind = nn.ParameterDict({"shift": nn.Parameter(torch.zeros(()))}), []
@@ -49,10 +52,10 @@ class LoadedLearner(LoadedGaussian):
     def mean_of(self, condition):
         return super().mean_of(condition) + self.adapter["shift"]
 
-    def error(self, z, noise, t, condition, cameras, is_blind=False):
-        self.blind.append(is_blind)
-        z0, = self.denoise(self.add_noise(z, noise, t), t, [condition], cameras)
-        return ((z - z0) / self.sigma(t).view(-1, 1, 1, 1)).square().mean()
+    def error(self, z, noise, t, condition, cameras, drops_camera=False):
+        self.blind.append(drops_camera)
+        z0, = self.denoise(self.add_noise(z.clean, noise, t), t, [condition], cameras)
+        return ((z.clean - z0) / self.sigma(t).view(-1, 1, 1, 1)).square().mean()
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +63,9 @@ class Knowing:
     """Recipe of a second model that is told the clean picture, and so knows the noise."""
 
     z: torch.Tensor
+    image = ""
 
-    def load(self, device):
+    def load(self, priors):
         return LoadedKnowing(self)
 
 
@@ -70,7 +74,7 @@ class LoadedKnowing(LoadedLearner):
         super().__init__(PRIOR, CPU)
         self.z = recipe.z
 
-    def denoise(self, z_t, t, conditions, cameras):
+    def denoise(self, z_t, t, conditions, cameras, beside=None):
         return [self.z + 0 * self.adapter["shift"]]
 
 
@@ -126,15 +130,15 @@ def test_gradient_equals_the_closed_form():
 class OtherScale(GaussianPrior):
     """The same Gaussian, whose z_t is z + sigma * noise, as models of ComfyUI have it."""
 
-    def load(self, device):
-        return LoadedOtherScale(self, device)
+    def load(self, priors):
+        return LoadedOtherScale(self, priors.device)
 
 
 class LoadedOtherScale(LoadedGaussian):
     def add_noise(self, z, noise, t):
         return z + self.sigma(t).view(-1, 1, 1, 1) * noise
 
-    def denoise(self, z_t, t, conditions, cameras):
+    def denoise(self, z_t, t, conditions, cameras, beside=None):
         return super().denoise(z_t * ABAR[t].sqrt().view(-1, 1, 1, 1), t, conditions, cameras)
 
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.errors import DistillError, MissingPackage
 from distill3d.nodes.priors import deepfloyd_if
 from distill3d.nodes.priors.builtin_prior import BuiltinPrior
@@ -22,7 +23,7 @@ def folder(tiny_if, tmp_path):
 def refusal(folder):
     """What is said when the model is used; networks are read when they are first needed."""
     with pytest.raises(DistillError) as caught:
-        prior = DeepFloydIF(str(folder)).load(torch.device("cpu"))
+        prior = DeepFloydIF(str(folder)).load(LoadedPriors(torch.device("cpu")))
         prior.encode_prompts(["a red cube"])
         prior.denoise(torch.zeros(1, 3, 8, 8), torch.tensor([5]), [prior.encode_prompts(["a red cube"])], None)
     text = str(caught.value)
@@ -77,7 +78,7 @@ def test_half_precision_files_alone_are_enough(folder, tiny_if, size, precision)
     shrink(folder, "text_encoder", T5EncoderModel, variant="fp16", max_shard_size=size)
     names = [path.name for path in folder.rglob("*.safetensors")]
     assert all("fp16" in name for name in names) and (len(names) > 2) == (size == "20KB")
-    found, expected = (DeepFloydIF(str(place), precision).load(torch.device("cpu")) for place in (folder, tiny_if))
+    found, expected = (DeepFloydIF(str(place), precision).load(LoadedPriors(torch.device("cpu"))) for place in (folder, tiny_if))
     assert torch.equal(found.encode_prompts(["a red cube"]).embedding, expected.encode_prompts(["a red cube"]).embedding)
     assert all(torch.equal(*pair) for pair in zip(found.unet.parameters(), expected.unet.parameters()))
 
@@ -88,7 +89,7 @@ def test_float32_prefers_the_whole_weights(folder):
     path = folder / WEIGHTS[0]
     half = {name: tensor * 0 for name, tensor in load_file(path).items()}
     save_file(half, path.with_name("diffusion_pytorch_model.fp16.safetensors"), {"format": "pt"})
-    sums = [float(sum(p.float().abs().sum() for p in DeepFloydIF(str(folder), precision).load(torch.device("cpu"))
+    sums = [float(sum(p.float().abs().sum() for p in DeepFloydIF(str(folder), precision).load(LoadedPriors(torch.device("cpu")))
                       .unet.parameters())) for precision in ("float32", "bfloat16")]
     assert sums[0] > 0 and sums[1] == 0
 
@@ -131,11 +132,11 @@ def test_weights_of_another_network_are_refused(folder, part):
 def test_missing_package_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(MissingPackage, match='DeepFloyd IF Prior needs the package "diffusers"'):
-        DeepFloydIF(str(folder)).load(torch.device("cpu"))
+        DeepFloydIF(str(folder)).load(LoadedPriors(torch.device("cpu")))
 
 
 def test_builtin_prior_wants_a_list_of_words(folder):
     for text in ('{"model": {"type": "Unigram", "vocab": [["a", 1.0]]}}', "{}"):
         (folder / "tokenizer/tokenizer.json").write_text(text)
         with pytest.raises(DistillError, match="Built-in Prior: .* was not written by Train Prior"):
-            BuiltinPrior(str(folder)).load(torch.device("cpu"))
+            BuiltinPrior(str(folder)).load(LoadedPriors(torch.device("cpu")))

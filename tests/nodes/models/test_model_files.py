@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
@@ -36,7 +37,7 @@ def test_the_packs_own_model_and_trained_ones_are_offered(host, tmp_path):
 def test_the_built_in_multi_view_prior_is_shown_its_own_resolution(host):
     pytest.importorskip("transformers")
     recipe, = MVDreamPriorNode.execute("built-in", resolution=256, precision="float32").args
-    prior = recipe.load(torch.device("cpu"))
+    prior = recipe.load(LoadedPriors(torch.device("cpu")))
     assert recipe.path == str(BUILTIN_MVDREAM) and (prior.pixels, prior.views) == (32, 4)
     around = torch.arange(4) * (torch.pi / 2)
     cameras = orbit(around, 0.3, 2.75, 0.7, 32, 32)
@@ -53,7 +54,7 @@ def test_the_built_in_multi_view_prior_is_shown_its_own_resolution(host):
 def test_the_built_in_normal_depth_prior_knows_where_a_nose_is(host):
     pytest.importorskip("transformers")
     recipe, = NormalDepthPriorNode.execute("built-in", precision="float32").args
-    prior = recipe.load(torch.device("cpu"))
+    prior = recipe.load(LoadedPriors(torch.device("cpu")))
     assert recipe.path == str(BUILTIN_NORMAL_DEPTH) and prior.views == 4
     around = torch.arange(4) * (torch.pi / 2)
     cameras = orbit(around, 0.3, 2.75, 0.7, 32, 32)

@@ -5,6 +5,7 @@ import weakref
 import pytest
 import torch
 from torch.nn import Linear
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError, MissingPackage
 from distill3d.nodes.models import t5_text
@@ -135,7 +136,7 @@ def test_float16_keeps_what_would_overflow_in_float32(tiny_if):
 
 def test_eight_bits_need_cuda(tiny_if):
     with pytest.raises(DistillError, match='needs a CUDA device, and this run uses "cpu". Set "text_encoder" to "load and drop"'):
-        DeepFloydIF(str(tiny_if), text_encoder="8-bit").load(CPU)
+        DeepFloydIF(str(tiny_if), text_encoder="8-bit").load(LoadedPriors(CPU))
 
 
 def test_eight_bits_need_the_package(monkeypatch):

@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 import torch
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDS, Prompt
@@ -44,8 +45,8 @@ def test_saved_embeddings_run_a_machine_without_text_encoder(tiny_if, host, smal
     with torch.inference_mode():  # as in the host
         file, = SaveTextEmbeddingsNode.execute(DeepFloydIF(str(tiny_if)), PROMPT, "kept/cube").args
     assert file.startswith("kept/cube_") and [path.name for path in host.written] == [file.split("/")[1]]
-    prior = DeepFloydIFPriorNode.execute("small", embeddings=file).args[0].load(CPU)
-    whole = DeepFloydIF(str(tiny_if)).load(CPU)
+    prior = DeepFloydIFPriorNode.execute("small", embeddings=file).args[0].load(LoadedPriors(CPU))
+    whole = DeepFloydIF(str(tiny_if)).load(LoadedPriors(CPU))
     z, t = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([400, 20])
     texts = ["ugly", PROMPT.of_view(90, 0)]
     found, = prior.denoise(z, t, [prior.encode_prompts(texts)], None)
@@ -65,10 +66,10 @@ def test_saving_reads_no_unet(tiny_if, host, monkeypatch):
 
 def test_with_both_the_file_comes_first_and_the_encoder_knows_the_rest(tiny_if, host, tmp_path):
     path = write_embeddings(tmp_path / "a.safetensors", ["a red cube"], torch.full((1, 77, 64), 3.0))
-    prior = DeepFloydIF(str(tiny_if), embeddings=str(path)).load(CPU)
+    prior = DeepFloydIF(str(tiny_if), embeddings=str(path)).load(LoadedPriors(CPU))
     found = prior.encode_prompts(["a red cube", "a blue cube"]).embedding
     assert bool((found[0] == 3).all())
-    assert torch.equal(found[1], DeepFloydIF(str(tiny_if)).load(CPU).encode_prompts(["a blue cube"]).embedding[0])
+    assert torch.equal(found[1], DeepFloydIF(str(tiny_if)).load(LoadedPriors(CPU)).encode_prompts(["a blue cube"]).embedding[0])
 
 
 @pytest.mark.parametrize("views", VIEW_WORDS)
@@ -97,13 +98,13 @@ def test_other_files_are_refused(tiny_if, tmp_path, write, words):
     path = tmp_path / "a.safetensors"
     write(path)
     with pytest.raises(DistillError, match=words) as caught:
-        DeepFloydIF(str(tiny_if), embeddings=str(path)).load(CPU)
+        DeepFloydIF(str(tiny_if), embeddings=str(path)).load(LoadedPriors(CPU))
     assert str(caught.value).startswith("DeepFloyd IF Prior: ")
 
 
 def test_without_embeddings_the_folder_needs_its_text_encoder(small_machine):
     with pytest.raises(DistillError, match="has no text_encoder/config.json"):
-        DeepFloydIF(str(small_machine)).load(CPU)
+        DeepFloydIF(str(small_machine)).load(LoadedPriors(CPU))
 
 
 def test_only_prompts_and_priors_that_make_sense_are_saved(tiny_if, host):

@@ -108,7 +108,7 @@ def measure_kind(kind, nodes, vae, clip):
     found["host's sampler"] = max(gap(guided[i:i + 1], reference[i]) for i in range(4))
     with torch.inference_mode():
         rgb = torch.rand(1, SIDE, SIDE, 3, generator=torch.Generator().manual_seed(4))
-        found["encoded"] = gap(prior.encode_image(rgb), model.model.process_latent_in(vae.encode(rgb)))
+        found["encoded"] = gap(prior.encode_image(rgb).clean, model.model.process_latent_in(vae.encode(rgb)))
     found["released"] = model.model.current_patcher is None
     found["weights kept"] = bool(torch.equal(kept, weights_of(model.model)))
     found["ksampler kept"] = bool(torch.equal(sampled, ksampler(model, *encoded)))
@@ -118,24 +118,24 @@ def measure_kind(kind, nodes, vae, clip):
 def measure_vae(nodes, vae, clip):
     model, found = make_model("eps"), {}
     kept = weights_of(vae.first_stage_model)
-    prior = nodes["node"].execute(model, vae, clip, resolution=SIDE).args[0].load(CPU)
+    prior = nodes["node"].execute(model, vae, clip, resolution=SIDE).args[0].load(nodes["LoadedPriors"](CPU))
     with torch.inference_mode(False), torch.enable_grad():
         rgb = torch.rand(2, SIDE, SIDE, 3, generator=torch.Generator().manual_seed(4))
         with torch.inference_mode():
             reference = model.model.process_latent_in(vae.encode(rgb))
         leaf = rgb.clone().requires_grad_()
-        z = prior.encode_image(leaf)
+        z = prior.encode_image(leaf).clean
         found["value"] = gap(z.detach(), reference)
         found["shape"] = list(z.shape)
-        found["a quarter"] = list(prior.encode_image(torch.rand(1, 16, 16, 3)).shape)
+        found["a quarter"] = list(prior.encode_image(torch.rand(1, 16, 16, 3)).clean.shape)
         towards, direction = draw(*z.shape), draw(*rgb.shape, seed=6)
         (z * towards).sum().backward()
         step = 1e-3
         with torch.no_grad():
-            change = prior.encode_image(rgb + step * direction) - prior.encode_image(rgb - step * direction)
+            change = prior.encode_image(rgb + step * direction).clean - prior.encode_image(rgb - step * direction).clean
         numeric = (change * towards).sum() / (2 * step)
         found["slope"] = abs(float((leaf.grad * direction).sum() / numeric) - 1)
-        found["latents pass"] = bool(torch.equal(prior.encode_image(z.detach().permute(0, 2, 3, 1)), z.detach()))
+        found["latents pass"] = bool(torch.equal(prior.encode_image(z.detach().permute(0, 2, 3, 1)).clean, z.detach()))
         picture = prior.decode_image(z)
         with torch.inference_mode():
             found["decode"] = gap(picture, vae.decode(model.model.process_latent_out(z.detach())))
@@ -152,7 +152,7 @@ def measure_wired(nodes, vae, clip):
     for name, (positive, negative) in {"plain": plain, "control": with_control(*plain),
                                        "late control": with_control(*plain, (0.5, 1.0))}.items():
         model = make_model("eps")
-        prior = nodes["node"].execute(model, vae, None, positive, negative, SIDE).args[0].load(CPU)
+        prior = nodes["node"].execute(model, vae, None, positive, negative, SIDE).args[0].load(nodes["LoadedPriors"](CPU))
         with torch.inference_mode(False), torch.enable_grad():
             x = prior.add_noise(draw(4, 4, 8, 8), draw(4, 4, 8, 8, seed=2), TIMES)
             conditions = [prior.encode_prompts([text] * 4) for text in ("", "a cube")]
@@ -196,7 +196,7 @@ def measure_lora(nodes, vae, clip):
 
 def measure_preparing(nodes, vae, clip):
     """How often conditions are prepared and models loaded."""
-    prior = nodes["node"].execute(make_model("eps"), vae, clip, resolution=SIDE).args[0].load(CPU)
+    prior = nodes["node"].execute(make_model("eps"), vae, clip, resolution=SIDE).args[0].load(nodes["LoadedPriors"](CPU))
     counts = {}
 
     def counted(module, name):
@@ -268,19 +268,19 @@ def measure_tuned(nodes, vae, clip):
                 untrained, = tuned.denoise(x, TIMES, [rows], cameras)
             errors, optimizer = [], torch.optim.Adam(tuned.adapter.parameters(), lr=0.02)
             for seed in range(8):
-                error = tuned.error(z, draw(4, 4, 8, 8, seed=10 + seed), TIMES, rows, cameras)
+                error = tuned.error(Encoded(z), draw(4, 4, 8, 8, seed=10 + seed), TIMES, rows, cameras)
                 optimizer.zero_grad()
                 error.backward()
                 optimizer.step()
                 errors.append(error.item())
             after, = prior.denoise(x, TIMES, [rows], cameras)
-            found[kind] = {"untrained": gap(untrained, before), "errors": errors, "prediction": tuned.prediction,
+            found[kind] = {"untrained": gap(untrained, before), "errors": errors, "prediction": tuned.base.prediction,
                            "stays": torch.equal(after, before) and torch.equal(loaded, weights_of(model.model)),
                            "all trained": all(bool(one.grad.abs().max() > 0) for one in tuned.adapter.parameters())}
             priors.release()
     recipe = nodes["node"].execute(make_model("sd3"), make_vae(16), clip, resolution=SIDE).args[0]
     try:
-        LoRA(recipe).load(CPU).adapter
+        LoRA(recipe).load(nodes["LoadedPriors"](CPU)).adapter
     except DistillError as error:
         found["sd3"] = str(error)
     return found
@@ -299,7 +299,7 @@ def measure_sampling(nodes, vae, clip):
         return (x - z0) / s
 
     model.model.diffusion_model.forward = velocity
-    prior = nodes["node"].execute(model, vae, clip, resolution=SIDE).args[0].load(CPU)
+    prior = nodes["node"].execute(model, vae, clip, resolution=SIDE).args[0].load(nodes["LoadedPriors"](CPU))
     prior.decode_image = lambda z: z
     with torch.inference_mode(False):
         for z in sample(prior, [""] * 8, steps=200, guidance=1.0, clamp=False):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes import comfy
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
@@ -50,7 +51,7 @@ def cameras(batch=4):
 
 @pytest.fixture(scope="module")
 def prior(models):
-    return recipe(models).load(CPU)
+    return recipe(models).load(LoadedPriors(CPU))
 
 
 def picture(batch=4, side=PIXELS):
@@ -65,18 +66,16 @@ def test_denoises_as_a_line_by_line_reference(prior):
     z = prior.encode_image(picture())
     t = torch.full((4,), 400)
     noise = torch.randn(4, 4, LATENTS, LATENTS, generator=torch.Generator().manual_seed(0))
-    z_t = prior.add_noise(z, noise, t)
-    assert torch.equal(z_t[:, :4], prior.noise.add_noise(z[:, :4], noise, t)) and torch.equal(z_t[:, 4:], z[:, 4:])
+    z_t = prior.add_noise(z.clean, noise, t)
+    assert torch.equal(z_t, prior.denoiser.noise.add_noise(z.clean, noise, t))
     conditions = [prior.encode_prompts([""] * 4), prior.encode_prompts(TEXTS)]
-    abar = prior.noise.abar[t].double().view(-1, 1, 1, 1)
-    for ours, condition in zip(prior.denoise(z_t, t, conditions, cameras()), conditions):
-        expected = reference("albedo_mv")(z_t, t, condition.embedding, relative_camera_vectors(cameras()), 4)
+    abar = prior.denoiser.noise.abar[t].double().view(-1, 1, 1, 1)
+    for ours, condition in zip(prior.denoise(z_t, t, conditions, cameras(), z.beside), conditions):
+        expected = reference("albedo_mv")(torch.cat([z_t, z.beside], 1), t, condition.embedding, relative_camera_vectors(cameras()), 4)
         assert ours.shape == (4, 4, LATENTS, LATENTS)
-        assert is_close((z_t[:, :4] - abar.sqrt() * ours.double()) / (1 - abar).sqrt(), expected)
-    farther = z_t.clone()
-    farther[:, 4] -= 0.5
-    changed = prior.denoise(farther, t, conditions, cameras())[1]
-    assert (changed - prior.denoise(z_t, t, conditions, cameras())[1]).abs().max() > 1e-3
+        assert is_close((z_t - abar.sqrt() * ours.double()) / (1 - abar).sqrt(), expected)
+    changed = prior.denoise(z_t, t, conditions, cameras(), z.beside - 0.5)[1]
+    assert (changed - prior.denoise(z_t, t, conditions, cameras(), z.beside)[1]).abs().max() > 1e-3
 
 
 def test_colours_go_through_the_autoencoder_and_depth_beside_it(prior):
@@ -84,11 +83,11 @@ def test_colours_go_through_the_autoencoder_and_depth_beside_it(prior):
     z = prior.encode_image(given)
     colours = F.interpolate(given[..., :3].permute(0, 3, 1, 2), (PIXELS, PIXELS), mode="bilinear", align_corners=False)
     with torch.no_grad():
-        assert is_close(z[:, :4], prior.vae.encode(colours * 2 - 1).latent_dist.mean * 0.18215)
-    assert torch.equal(z[:, 4], given[:, ::4, ::4, 3] * 2 - 1)
-    assert prior.decode_image(z).shape == (4, PIXELS, PIXELS, 3)
+        assert is_close(z.clean, prior.vae.encode(colours * 2 - 1).latent_dist.mean * 0.18215)
+    assert torch.equal(z.beside[:, 0], given[:, ::4, ::4, 3] * 2 - 1)
+    assert prior.decode_image(z.clean).shape == (4, PIXELS, PIXELS, 3)
     with pytest.raises(DistillError, match='picture of 3 channels.*"albedo and depth"'):
-        prior.encode_image(given[..., :3])
+        prior.encode_image(given[..., :3]).clean
 
 
 @pytest.mark.parametrize(("weighting", "rescaling"), [("sds", 0.0), ("x0", 0.5)])
@@ -117,17 +116,16 @@ def test_the_gradient_is_that_of_the_published_code(models, prior, monkeypatch):
     own = prior.encode_image
     monkeypatch.setattr(prior, "encode_image", lambda rgb: kept.append(own(rgb)) or kept[0])
     term = prepared(look_at(rendering, cameras(), 0, Streams(1, 3)))
-    z = kept[0]
+    z, beside = kept[0].clean, kept[0].beside
     found, = torch.autograd.grad(term.value, z)
     t = torch.full((4,), 400)
     noise = torch.randn(4, 4, LATENTS, LATENTS, generator=Streams(1, 3)("noise"))
     z_t = prior.add_noise(z.detach(), noise, t)
-    negative, positive = prior.denoise(z_t, t, [prior.encode_prompts([text] * 4) for text in ("b", "red")], cameras())
+    negative, positive = prior.denoise(z_t, t, [prior.encode_prompts([text] * 4) for text in ("b", "red")], cameras(), beside)
     guided = negative + 10 * (positive - negative)
     guided = guided * (0.5 * positive.std() / guided.std() + 0.5)
-    direction = z.detach()[:, :4] - guided
-    assert not found[:, 4].any()
-    assert is_close(found[:, :4], direction / 4)  # of half the squared distance, summed and divided by the batch
+    direction = z.detach() - guided
+    assert is_close(found, direction / 4)  # of half the squared distance, summed and divided by the batch
 
 
 def test_there_is_nothing_to_paint_on_in_samplers(prior):
@@ -139,14 +137,14 @@ def test_there_is_nothing_to_paint_on_in_samplers(prior):
                                              ("nd", "takes no cameras. Choose RichDreamer's albedo_mv_ema.ckpt")])
 def test_other_models_are_refused(models, kind, words):
     with pytest.raises(DistillError, match=f"Albedo Prior: .*{words}"):
-        recipe(models, kind).load(CPU)
+        recipe(models, kind).load(LoadedPriors(CPU))
 
 
 def test_other_nodes_refuse_this_model(models):
     from distill3d.nodes.priors.mvdream import MVDream
 
     with pytest.raises(DistillError, match="Use the Albedo Prior node"):
-        MVDream(str(models / "albedo_mv.ckpt"), 4, str(models / "tokenizer"), PIXELS).load(CPU)
+        MVDream(str(models / "albedo_mv.ckpt"), 4, str(models / "tokenizer"), PIXELS).load(LoadedPriors(CPU))
 
 
 def test_the_node(models, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@ import shutil
 import pytest
 import torch
 
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.shapes.caption import KNOWN_WORDS
@@ -25,7 +26,7 @@ def host(tmp_path):
 
 
 def load(tiny_if):
-    return BuiltinPrior(str(tiny_if)).load(torch.device("cpu"))
+    return BuiltinPrior(str(tiny_if)).load(LoadedPriors(torch.device("cpu")))
 
 
 def test_unknown_words_give_one_warning(host, tiny_if):
@@ -45,7 +46,7 @@ def test_known_words_give_none(host, tiny_if):
 
 
 def test_it_is_an_if_prior(host, tiny_if):
-    one, other = load(tiny_if), DeepFloydIF(str(tiny_if)).load(torch.device("cpu"))
+    one, other = load(tiny_if), DeepFloydIF(str(tiny_if)).load(LoadedPriors(torch.device("cpu")))
     z, t = torch.randn(1, 3, 8, 8), torch.tensor([300])
     found = [prior.denoise(z, t, [prior.encode_prompts(["a red cube"])], None)[0] for prior in (one, other)]
     assert torch.equal(*found)
@@ -57,7 +58,7 @@ def test_node_takes_folders_below_output_and_models(host, tiny_if, tmp_path):
         shutil.copytree(tiny_if, place)
     for folder, place in (("mine/builtin", inside), (str(inside), inside), ("shapes", model)):
         recipe = BuiltinPriorNode.execute(folder).args[0]
-        assert recipe == BuiltinPrior(str(place), weights_digest(tiny_if)) and recipe.load(torch.device("cpu")).size == 8
+        assert recipe == BuiltinPrior(str(place), weights_digest(tiny_if)) and recipe.load(LoadedPriors(torch.device("cpu"))).size == 8
     assert BuiltinPriorNode.execute().args[0] == BuiltinPriorNode.execute("").args[0] == BuiltinPrior(
         "", weights_digest(BUILTIN_FOLDER))
 

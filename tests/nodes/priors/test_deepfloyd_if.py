@@ -34,7 +34,7 @@ def folder(tiny_if, tmp_path_factory, request):
 @pytest.fixture(scope="module")
 def prior(folder):
     with torch.inference_mode():  # as in the host; nothing that stays may be an inference tensor
-        return DeepFloydIF(str(folder)).load(torch.device("cpu"))
+        return DeepFloydIF(str(folder)).load(LoadedPriors(torch.device("cpu")))
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_facts_come_from_the_folder(prior):
     assert (prior.channels, prior.size, prior.views, prior.timesteps) == (3, 8, 1, 1000)
     assert not prior.unet.training and not any(p.requires_grad or p.is_inference() for p in prior.unet.parameters())
     assert next(prior.unet.parameters()).dtype == prior.encode_prompts(["a"]).embedding.dtype == torch.float32
-    assert not prior.noise.abar.is_inference()
+    assert not prior.denoiser.noise.abar.is_inference()
 
 
 def test_denoises_as_diffusers_by_hand(prior, folder, z_t):
@@ -95,7 +95,7 @@ def test_conditions_in_one_batch_equal_one_by_one(prior, z_t):
 def test_noise_is_taken_back_exactly_by_the_right_answer(prior, z_t, monkeypatch):
     noise = z_t.flip(0)
     noisy = prior.add_noise(z_t, noise, T)
-    abar = prior.noise.abar[T].view(-1, 1, 1, 1)
+    abar = prior.denoiser.noise.abar[T].view(-1, 1, 1, 1)
     answer = noise if prior.prediction == "epsilon" else abar.sqrt() * noise - (1 - abar).sqrt() * z_t
     monkeypatch.setattr(prior, "unet", lambda x, t, text: SimpleNamespace(sample=torch.cat([answer, x], 1)))
     z0, = prior.denoise(noisy, T, [prior.encode_prompts(PROMPTS)], None)
@@ -104,18 +104,18 @@ def test_noise_is_taken_back_exactly_by_the_right_answer(prior, z_t, monkeypatch
 
 @pytest.mark.parametrize("size", [8, 12, 5])
 def test_pictures_are_resized_and_mapped_to_plus_minus_one(prior, size):
-    assert bool((prior.encode_image(torch.zeros(1, size, size, 3)) == -1).all())
-    torch.testing.assert_close(prior.encode_image(torch.ones(1, size, size, 3)), torch.ones(1, 3, 8, 8))
+    assert bool((prior.encode_image(torch.zeros(1, size, size, 3)).clean == -1).all())
+    torch.testing.assert_close(prior.encode_image(torch.ones(1, size, size, 3)).clean, torch.ones(1, 3, 8, 8))
     ramp = torch.linspace(0, 1, size).view(1, 1, size, 1).expand(1, size, size, 3)
-    z = prior.encode_image(ramp)
+    z = prior.encode_image(ramp).clean
     assert z.shape == (1, 3, 8, 8) and bool((z.diff(dim=3) > 0).all()) and bool(z.diff(dim=2).abs().max() < 1e-6)
     picture = torch.rand(1, size, size, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    assert torch.autograd.gradcheck(prior.encode_image, picture, fast_mode=True)
+    assert torch.autograd.gradcheck(lambda rgb: prior.encode_image(rgb).clean, picture, fast_mode=True)
 
 
 def test_native_pictures_survive_encoding_and_decoding(prior):
     picture = torch.rand(2, 8, 8, 3, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(prior.decode_image(prior.encode_image(picture)), picture)
+    torch.testing.assert_close(prior.decode_image(prior.encode_image(picture).clean), picture)
     assert bool((prior.decode_image(torch.full((1, 3, 8, 8), 3.0)) == 1).all())
 
 
@@ -126,7 +126,7 @@ def test_equal_recipes_are_loaded_once(tiny_if):
 
 def test_half_precision_stays_inside(folder, prior, z_t):
     """Networks compute in bfloat16; what goes in and comes out is float32, near to what float32 gives."""
-    half = DeepFloydIF(str(folder), "bfloat16").load(torch.device("cpu"))
+    half = DeepFloydIF(str(folder), "bfloat16").load(LoadedPriors(torch.device("cpu")))
     condition = half.encode_prompts(PROMPTS)
     found, = half.denoise(z_t, T, [condition], None)
     assert next(half.unet.parameters()).dtype == torch.bfloat16
@@ -138,7 +138,7 @@ def test_half_precision_stays_inside(folder, prior, z_t):
 
 
 def test_only_one_network_is_in_memory_at_a_time(tiny_if, z_t):
-    prior = DeepFloydIF(str(tiny_if)).load(torch.device("cpu"))
+    prior = DeepFloydIF(str(tiny_if)).load(LoadedPriors(torch.device("cpu")))
     condition = prior.encode_prompts(PROMPTS)
     encoder = weakref.ref(prior.text._encoder.network)
     assert "unet" not in vars(prior) and encoder() is not None
@@ -149,11 +149,11 @@ def test_only_one_network_is_in_memory_at_a_time(tiny_if, z_t):
 
 
 def test_kept_encoders_stay(tiny_if, z_t):
-    prior = DeepFloydIF(str(tiny_if), text_encoder="keep").load(torch.device("cpu"))
+    prior = DeepFloydIF(str(tiny_if), text_encoder="keep").load(LoadedPriors(torch.device("cpu")))
     network = prior.text.network
     prior.denoise(z_t, T, [prior.encode_prompts(PROMPTS)], None)
     assert prior.text.network is network
-    passing = DeepFloydIF(str(tiny_if)).load(torch.device("cpu"))
+    passing = DeepFloydIF(str(tiny_if)).load(LoadedPriors(torch.device("cpu")))
     assert torch.equal(prior.encode_prompts(PROMPTS).embedding, passing.encode_prompts(PROMPTS).embedding)
 
 
@@ -176,7 +176,7 @@ def test_loading_is_silent_and_leaves_settings_alone(tiny_if, capfd):
     from transformers.utils import logging as transformers_logging
 
     before = [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in (diffusers_logging, transformers_logging)]
-    loaded = DeepFloydIF(str(tiny_if)).load(torch.device("cpu"))
+    loaded = DeepFloydIF(str(tiny_if)).load(LoadedPriors(torch.device("cpu")))
     loaded.denoise(torch.zeros(1, 3, 8, 8), torch.tensor([5]), [loaded.encode_prompts(["a red cube"])], None)
     assert capfd.readouterr() == ("", "")
     assert before == [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in (diffusers_logging, transformers_logging)]
@@ -188,7 +188,7 @@ def test_node_makes_a_recipe_of_folders_below_output_and_models(tiny_if, host, t
         shutil.copytree(tiny_if, place)
     recipe = DeepFloydIFPriorNode.execute("IF-I-XL-v1.0").args[0]
     assert recipe == DeepFloydIF(str((tmp_path / "models/diffusers/IF-I-XL-v1.0").resolve()))
-    assert recipe.load(torch.device("cpu")).size == 8
+    assert recipe.load(LoadedPriors(torch.device("cpu"))).size == 8
     recipe = DeepFloydIFPriorNode.execute("mine", "bfloat16", "keep").args[0]
     assert recipe == DeepFloydIF(str((host.output_directory / "mine").resolve()), "bfloat16", "keep")
 

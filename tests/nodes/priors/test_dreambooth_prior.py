@@ -1,9 +1,12 @@
 """A prior that is trained on what it makes of renderings: small weights or all of them, its cache, and its state."""
+import gc
+import weakref
+
 import pytest
 import torch
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.prior import LoadedPriors
+from distill3d.nodes.core.prior import Encoded, LoadedPriors
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.priors.builtin_prior import BuiltinPrior
@@ -43,7 +46,7 @@ def picture(prior, seed=0):
 
 def learn(prior, steps, total=100, first=0, seed=0):
     read = reading(prior)
-    return [prior.learn(picture(prior), CAMERAS, read, step, total, Streams(seed, step)).item()
+    return [prior.learn(lambda: Encoded(picture(prior)), CAMERAS, read, step, total, Streams(seed, step)).item()
             for step in range(first, first + steps)]
 
 
@@ -65,7 +68,7 @@ def own_error(prior, z, draws=6):
 def test_untrained_it_is_the_prior_that_came_in_which_stays_as_it_is(base, weights):
     priors = LoadedPriors(CPU)
     prior, ours = priors(base), priors(DreamBooth(base, weights, rate=Schedule.of(0.01), steps=2))
-    assert ours.network is prior.network
+    assert ours.base.network is prior.network
     kept = {name: weight.clone() for name, weight in prior.network.named_parameters()}
     before = ask(prior)
     assert torch.equal(ask(ours), before)
@@ -77,35 +80,35 @@ def test_untrained_it_is_the_prior_that_came_in_which_stays_as_it_is(base, weigh
 
 @pytest.mark.parametrize("weights, rate", [(LORA, 0.03), (COPY, 0.001)])
 def test_it_lowers_its_own_error_on_what_was_repainted(base, weights, rate):
-    prior = DreamBooth(base, weights, rate=Schedule.of(rate), steps=2, refresh=100).load(CPU)
+    prior = DreamBooth(base, weights, rate=Schedule.of(rate), steps=2, refresh=100).load(LoadedPriors(CPU))
     learn(prior, 1)
     z = prior.repainted[0].z
-    before = own_error(DreamBooth(base, weights).load(CPU), z)
+    before = own_error(DreamBooth(base, weights).load(LoadedPriors(CPU)), z)
     learn(prior, 25, first=1)
     assert own_error(prior, z) < 0.95 * before
 
 
 def test_a_full_copy_of_a_half_precision_network_is_trained_in_float32(tiny_if):
     """Steps that half precision rounds away still add up."""
-    prior = DreamBooth(DeepFloydIF(str(tiny_if), "bfloat16"), COPY, rate=Schedule.of(1e-6), steps=1).load(CPU)
+    prior = DreamBooth(DeepFloydIF(str(tiny_if), "bfloat16"), COPY, rate=Schedule.of(1e-6), steps=1).load(LoadedPriors(CPU))
     before = {name: weight.detach().clone() for name, weight in prior.adapter.named_parameters()}
     learn(prior, 2)
     changed = [not torch.equal(weight, before[name]) for name, weight in prior.adapter.named_parameters()]
     assert sum(changed) > 0.9 * len(changed)
     assert {weight.dtype for weight in prior.adapter.parameters()} == {torch.float32}
-    assert {weight.dtype for weight in prior.network.parameters()} == {torch.bfloat16}
+    assert {weight.dtype for weight in prior.base.network.parameters()} == {torch.bfloat16}
 
 
 def test_the_network_has_its_own_weights_again_also_after_a_failure(base):
-    prior = DreamBooth(base, COPY).load(CPU)
-    kept = dict(prior.network.named_parameters())
+    prior = DreamBooth(base, COPY).load(LoadedPriors(CPU))
+    kept = dict(prior.base.network.named_parameters())
     with pytest.raises(RuntimeError):
         prior.denoise(torch.zeros(2, 2, 8, 8), torch.tensor([1, 1]), [prior.encode_prompts(TEXTS)], CAMERAS)
-    assert all(weight is kept[name] for name, weight in prior.network.named_parameters())
+    assert all(weight is kept[name] for name, weight in prior.base.network.named_parameters())
 
 
 def test_batches_are_repainted_on_time_and_the_latest_are_kept(base):
-    prior = DreamBooth(base, rate=Schedule.of(0.0), steps=1, refresh=3, kept=2).load(CPU)
+    prior = DreamBooth(base, rate=Schedule.of(0.0), steps=1, refresh=3, kept=2).load(LoadedPriors(CPU))
     steps = []
     for step in (0, 1, 2, 3, 4, 6, 20, 21):
         learn(prior, 1, first=step)
@@ -116,16 +119,16 @@ def test_batches_are_repainted_on_time_and_the_latest_are_kept(base):
 def test_what_is_repainted_follows_the_schedule_of_noise(base):
     """The more noise, the farther from the rendering."""
     recipe = DreamBooth(base, noise=Schedule(((0, 0.8), (20, 0.05))), guidance=1.0, rate=Schedule.of(0.0), steps=4, refresh=10)
-    prior = recipe.load(CPU)
+    prior = recipe.load(LoadedPriors(CPU))
     for step in (0, 10, 20):
         learn(prior, 1, first=step)
-    first, second, third = ((batch.z - picture(prior)).abs().mean().item() for batch in prior.repainted)
+    first, second, third = ((batch.z.clean - picture(prior)).abs().mean().item() for batch in prior.repainted)
     assert first > 1.2 * second and second > 1.2 * third > 0
 
 
 def test_some_pictures_are_learned_without_their_text(base):
     """But with the negative one."""
-    prior, shown = DreamBooth(base, rate=Schedule.of(0.0), steps=1).load(CPU), []
+    prior, shown = DreamBooth(base, rate=Schedule.of(0.0), steps=1).load(LoadedPriors(CPU)), []
     negative, positive = prior.encode_prompts([""]).embedding, prior.encode_prompts(TEXTS).embedding
     error, prior.error = prior.error, lambda z, noise, t, condition, cameras: (
         shown.append(condition.embedding), error(z, noise, t, condition, cameras))[1]
@@ -140,25 +143,42 @@ def test_some_pictures_are_learned_without_their_text(base):
 @pytest.mark.parametrize("weights", [LORA, COPY])
 def test_from_its_state_it_goes_on_as_if_it_had_not_stopped(base, weights):
     recipe = DreamBooth(base, weights, rate=Schedule.of(0.01), steps=2, refresh=2, kept=2)
-    whole, cut, again = (recipe.load(CPU) for _ in range(3))
+    whole, cut, again = (recipe.load(LoadedPriors(CPU)) for _ in range(3))
     errors = learn(whole, 6)
     learn(cut, 3)
     again.load_state_dict(cut.state_dict())
     learn(cut, 1, first=3)  # what went on elsewhere changes nothing here
     assert learn(again, 3, first=3) == errors[3:]
     assert torch.equal(ask(again), ask(whole))
-    again.load_state_dict(recipe.load(CPU).state_dict())
-    assert again.repainted == [] and torch.equal(ask(again), ask(recipe.load(CPU)))
+    again.load_state_dict(recipe.load(LoadedPriors(CPU)).state_dict())
+    assert again.repainted == [] and torch.equal(ask(again), ask(recipe.load(LoadedPriors(CPU))))
 
 
 def test_what_does_not_fit_is_explained(base):
     with pytest.raises(DistillError, match="^DreamBooth Prior: a LoadedGaussian.*Stable Diffusion"):
-        DreamBooth(GaussianPrior()).load(CPU).adapter
-    state = DreamBooth(base, rank=2).load(CPU).state_dict()
+        DreamBooth(GaussianPrior()).load(LoadedPriors(CPU)).adapter
+    state = DreamBooth(base, rank=2).load(LoadedPriors(CPU)).state_dict()
     with pytest.raises(DistillError, match="^DreamBooth Prior: the saved model does not fit"):
-        DreamBooth(base, rank=4).load(CPU).load_state_dict(state)
+        DreamBooth(base, rank=4).load(LoadedPriors(CPU)).load_state_dict(state)
     with pytest.raises(DistillError, match="^LoRA Prior"):
-        LoRA(GaussianPrior()).load(CPU).adapter
+        LoRA(GaussianPrior()).load(LoadedPriors(CPU)).adapter
+
+
+@pytest.mark.parametrize("weights", [LORA, COPY])
+def test_nothing_outlives_its_run(base, weights):
+    """No reference cycle keeps a network or its optimiser in memory until a garbage collection."""
+    priors = LoadedPriors(CPU)
+    prior = priors(DreamBooth(base, weights, rate=Schedule.of(0.01), steps=1))
+    learn(prior, 1)
+    gc.collect()
+    gc.disable()
+    try:
+        kept = [weakref.ref(thing) for thing in (prior, prior.base, prior.base.network, prior.adapter, prior.tuner)]
+        del prior
+        priors.release()
+        assert [one() for one in kept] == [None] * len(kept)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.slow
@@ -171,7 +191,7 @@ def test_the_built_in_prior_lowers_its_error_on_its_own_repainted_views():
     cameras, prompt = turntable(8, 20, 3, 40, 32), Prompt("a striped red cube")
     parts = shape_parts([parse_shape(prompt.text)] * 8)
     rgb = render_shapes(parts, cameras.c2w, cameras.fovy, 32)["rgb"]
-    prior = DreamBooth(BuiltinPrior(), noise=Schedule.of(0.4), guidance=2.0, steps=10, refresh=15, rate=Schedule.of(1e-3)).load(CPU)
+    prior = DreamBooth(BuiltinPrior(), noise=Schedule.of(0.4), guidance=2.0, steps=10, refresh=15, rate=Schedule.of(1e-3)).load(LoadedPriors(CPU))
     z = prior.encode_image(rgb)
 
     def read(cameras):
@@ -179,14 +199,14 @@ def test_the_built_in_prior_lowers_its_error_on_its_own_repainted_views():
 
     def error():
         with torch.no_grad():
-            errors = [prior.error(z, torch.randn(z.shape, generator=Streams(7, i)("noise")), torch.full((8,), 60 * i + 30),
+            errors = [prior.error(z, torch.randn(z.clean.shape, generator=Streams(7, i)("noise")), torch.full((8,), 60 * i + 30),
                                   read(cameras)[1], cameras) for i in range(10)]
         return torch.stack(errors).mean().item()
 
     before = error()
     for step in range(80):
         take = torch.randperm(8, generator=Streams(0, step)("views"))[:4]
-        prior.learn(z[take], cameras.take(take), read, step, 80, Streams(0, step))
+        prior.learn(lambda take=take: Encoded(z.clean[take]), cameras.take(take), read, step, 80, Streams(0, step))
     after = error()
     print(f"error of the built-in prior on true views: {before:.5f} before, {after:.5f} after")
     assert after < 0.97 * before

@@ -49,8 +49,8 @@ def test_what_the_mask_leaves_out_is_white():
 
 
 class Four(GaussianPrior):
-    def load(self, device):
-        loaded = super().load(device)
+    def load(self, priors):
+        loaded = super().load(priors)
         loaded.views = 4
         return loaded
 

@@ -5,11 +5,13 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from distill3d.kernels.image.resize import resize_square
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes import comfy
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.prior import encode_negatives
-from distill3d.nodes.priors.imagedream import ImageDream, ImageDreamPriorNode, _resize
+from distill3d.nodes.priors.lora_prior import LoRAPrior
+from distill3d.nodes.priors.imagedream import ImageDream, ImageDreamPriorNode, _channels_first
 from distill3d.nodes.models.multi_view import camera_vectors
 from distill3d.nodes.priors.reference_views import reference_views
 from distill3d.nodes.priors.sample_prior import sample
@@ -49,7 +51,7 @@ def models(tmp_path_factory):
 
 def load(models, file="pixel.pt", image=None, **more):
     views = reference_views("test", picture() if image is None else image)
-    return ImageDream(str(models / file), views, tokenizer=str(models / "tokenizer"), resolution=PIXELS, **more).load(CPU)
+    return ImageDream(str(models / file), views, tokenizer=str(models / "tokenizer"), resolution=PIXELS, **more).load(LoadedPriors(CPU))
 
 
 def noisy():
@@ -109,7 +111,7 @@ def reference():
 def tokens(of):
     """Without and with the picture: zeros go through the resampler, too."""
     side = VISION["patch"] * VISION["side"]
-    features = of.features(imagedream_state_dict(), _resize(picture(), side, "bicubic").clamp(0, 1))
+    features = of.features(imagedream_state_dict(), resize_square(_channels_first(picture()), side, True, "bicubic").clamp(0, 1))
     return of.resampled(torch.cat([torch.zeros_like(features), features]))
 
 
@@ -122,9 +124,9 @@ def test_denoises_as_a_line_by_line_reference(models, file):
     """Both halves of guidance in one batch: with the picture as fifth view and tokens, and with zeros in both places."""
     prior, of, beside = load(models, file), reference(), file == "pixel.pt"
     z_t, t = noisy()
-    conditions = [encode_negatives(prior, [""] * 8), prior.encode_prompts(TEXTS)]
+    conditions = [prior.encode_negatives([""] * 8), prior.encode_prompts(TEXTS)]
     found = prior.denoise(z_t, t, conditions, cameras())
-    abar = prior.noise.abar[t].double().view(-1, 1, 1, 1)
+    abar = prior.denoiser.noise.abar[t].double().view(-1, 1, 1, 1)
     with torch.no_grad():
         latents = prior.vae.encode(picture().permute(0, 3, 1, 2) * 2 - 1).latent_dist.mode() * 0.18215
     vectors, led = camera_vectors(cameras()), tokens(of)
@@ -164,7 +166,7 @@ def test_pictures_are_resized_as_by_pil():
     pil = Image.fromarray((image[0] * 255).round().byte().numpy())
     for side, mode, kind in ((20, "bicubic", Image.Resampling.BICUBIC), (70, "bilinear", Image.Resampling.BILINEAR)):
         theirs = torch.from_numpy(numpy.array(pil.resize((side, side), kind))).permute(2, 0, 1) / 255
-        assert (_resize(image, side, mode)[0] - theirs).abs().max() < 1.6 / 255
+        assert (resize_square(_channels_first(image), side, True, mode)[0] - theirs).abs().max() < 1.6 / 255
 
 
 def test_the_folder_equals_the_file(models, tmp_path):
@@ -172,7 +174,7 @@ def test_the_folder_equals_the_file(models, tmp_path):
 
     file = ImageDream(str(models / "pixel.pt"), reference_views("test", picture()), tokenizer=str(models / "tokenizer"),
                       resolution=PIXELS)
-    loaded = file.load(CPU)
+    loaded = file.load(LoadedPriors(CPU))
     folder = write_folder(tmp_path / "folder", loaded, imagedream_unet_weights(), ip_dim=4)
     side = VISION["patch"] * VISION["side"]
     tower = CLIPVisionModel(CLIPVisionConfig(hidden_size=80, intermediate_size=320, num_hidden_layers=3, num_attention_heads=1,
@@ -185,26 +187,40 @@ def test_the_folder_equals_the_file(models, tmp_path):
     own = "vision_model." if any(key.startswith("vision_model.") for key in tower.state_dict()) else ""
     tower.load_state_dict({own + key: value for key, value in weights.items()})
     tower.save_pretrained(folder / "image_encoder")
-    prior = ImageDream(str(folder), reference_views("test", picture()), resolution=PIXELS).load(CPU)
+    prior = ImageDream(str(folder), reference_views("test", picture()), resolution=PIXELS).load(LoadedPriors(CPU))
     z_t, t = noisy()
     ours, theirs = (one.denoise(z_t, t, [one.encode_prompts(TEXTS)], cameras())[0] for one in (prior, loaded))
     assert is_close(ours, theirs)
 
 
-def test_negatives_are_encoded_once(models):
+def test_texts_with_and_without_the_picture(models):
     prior = load(models)
-    texts = prior.model.texts
     first = prior.encode_negatives(["b", "b", ""])
-    prior.model.texts = []  # nothing left that could encode
-    again = prior.encode_negatives(["", "b"])
-    assert torch.equal(again.embedding, first.embedding[[2, 0]]) and not again.is_led.any()
-    prior.model.texts = texts
-    led = prior.encode_prompts(["b", "", "c"])
-    assert torch.equal(led.embedding[:2], first.embedding[1:]) and led.is_led.all()
+    given = prior.encode_prompts(["b", "", "c"])
+    assert torch.equal(given.embedding[:2], first.embedding[1:])
+    assert given.is_conditioned.all() and not first.is_conditioned.any()
     with pytest.raises(DistillError, match="cannot be mixed"):
-        led.lerp(first, torch.zeros(3))
-    half = led.lerp(led.take(torch.tensor([1, 2, 0])), torch.full((3,), 0.5))
-    assert torch.allclose(half.embedding[0], (led.embedding[0] + led.embedding[1]) / 2, atol=1e-6) and half.is_led.all()
+        given.lerp(first, torch.zeros(3))
+    half = given.lerp(given.take(torch.tensor([1, 2, 0])), torch.full((3,), 0.5))
+    assert torch.allclose(half.embedding[0], (given.embedding[0] + given.embedding[1]) / 2, atol=1e-6)
+    assert half.is_conditioned.all()
+
+
+@pytest.mark.parametrize("file", ["pixel.pt", "tiny-local.pt"])
+def test_an_adapter_gets_the_camera_of_each_row(models, file):
+    """The row of the picture itself belongs to no camera: two groups at once give what each gives alone."""
+    lora = LoRAPrior(load(models, file), 3, 0)
+    with torch.no_grad():
+        for parameter in lora.adapter.parameters():
+            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
+        z_t, t = noisy()
+        conditions = [lora.encode_negatives([""] * 8), lora.encode_prompts(TEXTS)]
+        both = lora.denoise(z_t, t, conditions, cameras())
+        assert (both[1] - lora.base.denoise(z_t, t, conditions, cameras())[1]).abs().max() > 1e-3
+        for group in (torch.arange(4), torch.arange(4, 8)):
+            alone = lora.denoise(z_t[group], t[group], [one.take(group) for one in conditions], cameras().take(group))
+            for whole, part in zip(both, alone):
+                torch.testing.assert_close(whole[group], part, atol=1e-5, rtol=1e-5)
 
 
 def test_samples_a_set(models):
@@ -242,6 +258,6 @@ def test_the_node_composes_the_picture_over_white(models, tmp_path, monkeypatch)
     mask[:, 4:12, 4:12] = 1
     recipe, = ImageDreamPriorNode.execute("pixel.pt", picture(), resolution=PIXELS, tokenizer="tokenizer", mask=mask).args
     assert (recipe.picture.rgb[0, :4] == 1).all() and torch.allclose(recipe.picture.rgb[0, 5, 5], picture()[0, 5, 5])
-    assert hash(recipe) and recipe.load(CPU).views == 4
+    assert hash(recipe) and recipe.load(LoadedPriors(CPU)).views == 4
     with pytest.raises(DistillError, match="ImageDream is published"):
         ImageDreamPriorNode.execute("sd-v2.1-base-4view-ipmv.pt", picture())

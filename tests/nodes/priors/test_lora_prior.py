@@ -9,7 +9,7 @@ from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import Cancelled, DistillError
 from distill3d.nodes.core.objective import Objective
-from distill3d.nodes.core.prior import LoadedPriors
+from distill3d.nodes.core.prior import Encoded, LoadedPriors
 from distill3d.nodes.core.prompt import Prompt
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.vsd import VSD
@@ -80,7 +80,7 @@ def train(lora, steps, rate=0.03):
     for step in range(steps):
         optimizer.zero_grad()
         _, noise = draw(lora, step + 1)
-        lora.error(z, noise, T, lora.encode_prompts(TEXTS), CAMERAS).backward()
+        lora.error(Encoded(z), noise, T, lora.encode_prompts(TEXTS), CAMERAS).backward()
         optimizer.step()
 
 
@@ -88,13 +88,13 @@ def own_error(lora, draws=8):
     """On the pictures of `train`, with noise that it has not seen."""
     z, _ = draw(lora)
     with torch.no_grad():
-        return sum(lora.error(z, list(draw(lora, 1000 + i))[1], T, lora.encode_prompts(TEXTS), CAMERAS).item()
+        return sum(lora.error(Encoded(z), list(draw(lora, 1000 + i))[1], T, lora.encode_prompts(TEXTS), CAMERAS).item()
                    for i in range(draws)) / draws
 
 
 def test_both_share_one_network_and_untrained_they_agree_exactly(pair):
     prior, lora = pair
-    assert lora.base is prior and lora.network is prior.network
+    assert lora.base is prior and lora.base.network is prior.network
     z_t, _ = draw(prior)
     for ours, theirs in zip(ask(lora, z_t), ask(prior, z_t)):
         assert torch.equal(ours, theirs)
@@ -116,7 +116,7 @@ def test_trained_on_pictures_it_lowers_its_own_error_and_the_prior_stays(pair):
 
 def test_it_is_the_network_with_the_products_added_to_its_weights(recipes):
     """Without cameras' say: the output of their network is emptied."""
-    prior, lora = LoadedPriors(CPU)(recipes["if"]), LoRA(recipes["if"], rank=3).load(CPU)
+    prior, lora = LoadedPriors(CPU)(recipes["if"]), LoRA(recipes["if"], rank=3).load(LoadedPriors(CPU))
     fill(lora.adapter)
     with torch.no_grad():
         lora.adapter.camera[-1].weight.zero_(), lora.adapter.camera[-1].bias.zero_()
@@ -133,14 +133,14 @@ def test_it_is_the_network_with_the_products_added_to_its_weights(recipes):
 
 def test_every_attention_has_its_four_or_six_projections(recipes):
     for name, count in (("if", 6), ("sd", 4)):
-        lora = LoRA(recipes[name]).load(CPU)
-        attentions = [module for module in lora.network.modules() if hasattr(module, "to_q")]
+        lora = LoRA(recipes[name]).load(LoadedPriors(CPU))
+        attentions = [module for module in lora.base.network.modules() if hasattr(module, "to_q")]
         assert len(lora.adapter.layers) == count * len(attentions) > 0
 
 
 def test_cameras_are_added_to_the_embedding_of_the_timestep(recipes):
     """As diffusers adds its class embedding: shifting the last bias of the timestep's network does the same."""
-    lora = LoRA(recipes["sd"]).load(CPU)
+    lora = LoRA(recipes["sd"]).load(LoadedPriors(CPU))
     fill(lora.adapter.camera)
     z_t, _ = draw(lora)
     with torch.no_grad():
@@ -148,7 +148,7 @@ def test_cameras_are_added_to_the_embedding_of_the_timestep(recipes):
         shifts = lora.adapter.camera(CAMERAS.c2w.flatten(1))
         told, = lora.denoise(z_t, T, condition, CAMERAS)
         blind = lora.adapter.camera(torch.zeros(1, 16))
-        bias = lora.network.time_embedding.linear_2.bias
+        bias = lora.base.network.time_embedding.linear_2.bias
         for i, shift in enumerate(shifts):
             bias += shift
             one, = lora.base.denoise(z_t, T, condition, None)
@@ -160,31 +160,31 @@ def test_cameras_are_added_to_the_embedding_of_the_timestep(recipes):
     torch.testing.assert_close(lora.denoise(z_t, T, condition, None)[0], nowhere, atol=1e-4, rtol=1e-4)
     assert (told - nowhere).abs().max() > 1e-2
     z, noise = draw(lora)
-    errors = [lora.error(z, noise, T, condition[0], *cameras).item() for cameras in ((CAMERAS,), (CAMERAS, True), (None,))]
+    errors = [lora.error(Encoded(z), noise, T, condition[0], *cameras).item() for cameras in ((CAMERAS,), (CAMERAS, True), (None,))]
     assert errors[1] == errors[2] != errors[0]
 
 
 def test_half_precision_networks_give_whole_gradients(recipes):
-    lora = LoRA(recipes["half"]).load(CPU)
+    lora = LoRA(recipes["half"]).load(LoadedPriors(CPU))
     fill(lora.adapter, 0.1)
     z, noise = draw(lora)
-    lora.error(z, noise, T, lora.encode_prompts(TEXTS), CAMERAS).backward()
+    lora.error(Encoded(z), noise, T, lora.encode_prompts(TEXTS), CAMERAS).backward()
     for name, parameter in lora.adapter.named_parameters():
         assert parameter.grad.dtype == torch.float32 and parameter.grad.abs().max() > 0, name
 
 
 def test_nothing_stays_on_the_network_when_it_fails(recipes):
-    lora = LoRA(recipes["if"]).load(CPU)
+    lora = LoRA(recipes["if"]).load(LoadedPriors(CPU))
     z_t, _ = draw(lora)
     with pytest.raises(RuntimeError):
         lora.denoise(z_t[:, :2], T, [lora.encode_prompts(TEXTS)], CAMERAS)
-    assert not any(module._forward_hooks for module in lora.network.modules())
+    assert not any(module._forward_hooks for module in lora.base.network.modules())
 
 
 def test_the_seed_names_the_weights_and_the_host_may_be_in_inference_mode(recipes):
     with torch.inference_mode():
-        one = LoRA(recipes["if"]).load(CPU).adapter
-    same, other = LoRA(recipes["if"]).load(CPU).adapter, LoRA(recipes["if"], seed=1).load(CPU).adapter
+        one = LoRA(recipes["if"]).load(LoadedPriors(CPU)).adapter
+    same, other = LoRA(recipes["if"]).load(LoadedPriors(CPU)).adapter, LoRA(recipes["if"], seed=1).load(LoadedPriors(CPU)).adapter
     assert not any(parameter.is_inference() for parameter in one.parameters())
     first = [next(adapter.layers.values().__iter__()).down for adapter in (one, same, other)]
     assert torch.equal(first[0], first[1]) and not torch.equal(first[0], first[2])
@@ -207,7 +207,7 @@ def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(recipes, tmp_path):
 
 def test_priors_without_a_network_are_explained():
     with pytest.raises(DistillError, match="^LoRA Prior: a LoadedGaussian.*Stable Diffusion"):
-        LoRA(GaussianPrior()).load(CPU).adapter
+        LoRA(GaussianPrior()).load(LoadedPriors(CPU)).adapter
 
 
 def test_node(recipes):

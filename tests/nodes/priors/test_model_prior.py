@@ -113,17 +113,17 @@ def test_a_vae_of_another_model_is_refused_at_once():
 def test_a_resolution_between_latent_pixels_is_refused(host, monkeypatch):
     monkeypatch.setattr(StandInVAE, "factor", 24)
     with pytest.raises(DistillError, match="resolution 64 is no multiple of 24"):
-        recipe().load(CPU)
+        recipe().load(LoadedPriors(CPU))
 
 
 def test_a_model_that_adds_no_noise_is_refused(host, monkeypatch):
     monkeypatch.setattr(StandInModel, "signal", 0.0)
     with pytest.raises(DistillError, match="StandIn does not mix pictures with noise"):
-        recipe().load(CPU)
+        recipe().load(LoadedPriors(CPU))
 
 
 def test_sizes_and_noise(host):
-    prior = recipe().load(CPU)
+    prior = recipe().load(LoadedPriors(CPU))
     assert (prior.channels, prior.size, prior.views, prior.timesteps, prior.device) == (4, 8, 1, 1000, CPU)
     z, noise = torch.randn(3, 4, 8, 8), torch.randn(3, 4, 8, 8)
     s = ((T + 1) / 1001).view(-1, 1, 1, 1)
@@ -134,7 +134,7 @@ def test_sizes_and_noise(host):
 
 
 def test_each_view_gets_its_own_text_and_all_go_at_once(host):
-    prior, z = recipe().load(CPU), torch.randn(3, 4, 8, 8)
+    prior, z = recipe().load(LoadedPriors(CPU)), torch.randn(3, 4, 8, 8)
     conditions = [prior.encode_prompts([""] * 3), prior.encode_prompts(["a", "ab", "a"])]
     none, given = prior.denoise(z, T, conditions, None)
     assert torch.equal(none, z) and torch.allclose(given, z + torch.tensor([1.0, 2.0, 1.0]).view(-1, 1, 1, 1))
@@ -145,7 +145,7 @@ def test_each_view_gets_its_own_text_and_all_go_at_once(host):
 
 
 def test_texts_of_other_lengths_are_asked_apart(host):
-    prior, z = recipe().load(CPU), torch.randn(3, 4, 8, 8)
+    prior, z = recipe().load(LoadedPriors(CPU)), torch.randn(3, 4, 8, 8)
     given, = prior.denoise(z, T, [prior.encode_prompts(["a", "long", "ab"])], None)
     assert torch.allclose(given, z + torch.tensor([1.0, 4.0, 2.0]).view(-1, 1, 1, 1))
     assert [sigma.tolist() for sigma, _, _ in prior.model.asked] == [[pytest.approx(x / 1001) for x in part]
@@ -153,7 +153,7 @@ def test_texts_of_other_lengths_are_asked_apart(host):
 
 
 def test_equal_conditions_are_asked_once(host):
-    prior, z = recipe().load(CPU), torch.randn(2, 4, 8, 8)
+    prior, z = recipe().load(LoadedPriors(CPU)), torch.randn(2, 4, 8, 8)
     one, other = prior.encode_prompts(["a", "ab"]), prior.encode_prompts(["abc", "ab"])
     found = prior.denoise(z, T[:2], [one, other, one], None)
     assert len(found) == 3 and torch.equal(found[0], found[2]) and not torch.equal(found[0], found[1])
@@ -161,7 +161,7 @@ def test_equal_conditions_are_asked_once(host):
 
 
 def test_wired_conditions_keep_their_roles_and_warn_once(host):
-    prior, z = recipe(None, positive=wired(5), negative=wired(-5)).load(CPU), torch.randn(2, 4, 8, 8)
+    prior, z = recipe(None, positive=wired(5), negative=wired(-5)).load(LoadedPriors(CPU)), torch.randn(2, 4, 8, 8)
     rows = [prior.encode_prompts([text] * 2) for text in ("", "a cube, front view", "a cube, side view")]
     none, front, side = prior.denoise(z, T[:2], rows, None)
     assert torch.equal(none, z - 5) and torch.equal(front, z + 5) and torch.equal(side, front)
@@ -172,21 +172,21 @@ def test_wired_conditions_keep_their_roles_and_warn_once(host):
 
 def test_perp_neg_of_an_overhead_view_mixes_the_roles(host):
     """Its negatives are the empty text, those of the other views are not."""
-    prior, z = recipe(None, positive=wired(5), negative=wired(-5)).load(CPU), torch.randn(2, 4, 8, 8)
+    prior, z = recipe(None, positive=wired(5), negative=wired(-5)).load(LoadedPriors(CPU)), torch.randn(2, 4, 8, 8)
     rows = [prior.encode_prompts(texts) for texts in (["", ""], ["top", "side"], ["", "front"])]
     found = prior.denoise(z, T[:2], rows, None)
     assert torch.equal(found[2], z + torch.tensor([-5.0, 5.0]).view(-1, 1, 1, 1)) and len(prior.model.asked[0][1]) == 3
 
 
 def test_a_negative_text_needs_a_text_encoder(host):
-    prior = recipe(None, positive=wired(5), negative=wired(-5)).load(CPU)
+    prior = recipe(None, positive=wired(5), negative=wired(-5)).load(LoadedPriors(CPU))
     rows = [prior.encode_prompts([text]) for text in ("ugly", "a cube")]
     with pytest.raises(DistillError, match='"negative" empty'):
         prior.denoise(torch.zeros(1, 4, 8, 8), T[:1], rows, None)
 
 
 def test_a_text_encoder_goes_before_wired_conditions(host):
-    prior = recipe(positive=wired(5), negative=wired(-5)).load(CPU)
+    prior = recipe(positive=wired(5), negative=wired(-5)).load(LoadedPriors(CPU))
     prior.denoise(torch.zeros(1, 4, 8, 8), T[:1], [prior.encode_prompts([text]) for text in ("ugly", "a cube")], None)
     assert host.encoded == ["ugly", "a cube"] and not host.warnings
 
@@ -194,20 +194,20 @@ def test_a_text_encoder_goes_before_wired_conditions(host):
 @pytest.mark.parametrize("side", [16, 64, 128])
 def test_pictures_of_any_size_become_scaled_latents_with_gradients(host, side):
     rgb = torch.full((2, side, side, 3), 0.25, requires_grad=True)
-    z = recipe().load(CPU).encode_image(rgb)
+    z = recipe().load(LoadedPriors(CPU)).encode_image(rgb).clean
     assert z.shape == (2, 4, 8, 8) and torch.allclose(z, torch.tensor(1.5))
     z.sum().backward()
     assert rgb.grad.abs().sum() > 0
 
 
 def test_latents_pass_as_they_are(host):
-    prior, z = recipe().load(CPU), torch.randn(2, 8, 8, 4)
-    assert torch.equal(prior.encode_image(z), z.permute(0, 3, 1, 2))
-    assert prior.encode_image(torch.randn(1, 16, 16, 4)).shape == (1, 4, 8, 8)
+    prior, z = recipe().load(LoadedPriors(CPU)), torch.randn(2, 8, 8, 4)
+    assert torch.equal(prior.encode_image(z).clean, z.permute(0, 3, 1, 2))
+    assert prior.encode_image(torch.randn(1, 16, 16, 4)).clean.shape == (1, 4, 8, 8)
 
 
 def test_decoding_undoes_the_scaling(host):
-    prior = recipe().load(CPU)
+    prior = recipe().load(LoadedPriors(CPU))
     assert torch.allclose(prior.decode_image(torch.full((1, 4, 8, 8), 1.5)), torch.tensor(0.25))
 
 

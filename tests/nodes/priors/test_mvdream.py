@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes import comfy
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
@@ -32,7 +33,7 @@ def models(tmp_path_factory):
 
 
 def load(models, kind="sd2", views=4, **more):
-    return MVDream(str(models / f"{kind}.pt"), views, str(models / "tokenizer"), PIXELS, **more).load(CPU)
+    return MVDream(str(models / f"{kind}.pt"), views, str(models / "tokenizer"), PIXELS, **more).load(LoadedPriors(CPU))
 
 
 def noisy(batch=8, seed=0):
@@ -58,7 +59,7 @@ def test_denoises_as_a_line_by_line_reference(models, kind):
     z_t, t = noisy()
     conditions = [prior.encode_prompts([""] * 8), prior.encode_prompts(TEXTS)]
     found = prior.denoise(z_t, t, conditions, cameras())
-    abar = prior.noise.abar[t].double().view(-1, 1, 1, 1)
+    abar = prior.denoiser.noise.abar[t].double().view(-1, 1, 1, 1)
     for ours, condition in zip(found, conditions):
         noise = reference(kind)(z_t, t, condition.embedding, camera_vectors(cameras()), 4)
         # The noise itself: in z0 it would drown in z_t at small timesteps.
@@ -184,20 +185,20 @@ def test_cameras_that_are_not_around_the_object_are_warned_of_once(models, azimu
 def test_the_folder_equals_the_file(models, tmp_path):
     file = load(models)
     folder = write_folder(tmp_path / "folder", file, unet_weights("sd2"))
-    prior = MVDream(str(folder), resolution=PIXELS).load(CPU)
+    prior = MVDream(str(folder), resolution=PIXELS).load(LoadedPriors(CPU))
     z_t, t = noisy()
     texts = [one.encode_prompts(TEXTS) for one in (file, prior)]
     assert is_close(texts[1].embedding, texts[0].embedding)
     picture = torch.rand(4, 20, 20, 3, generator=torch.Generator().manual_seed(3))
     for ours, theirs in ((prior.denoise(z_t, t, [texts[1]], cameras()), file.denoise(z_t, t, [texts[0]], cameras())),
-                         ([prior.encode_image(picture)], [file.encode_image(picture)])):
+                         ([prior.encode_image(picture).clean], [file.encode_image(picture).clean])):
         assert is_close(ours[0], theirs[0])
     assert (prior.channels, prior.size, prior.views, prior.timesteps) == (4, LATENTS, 4, 1000)
 
 
 def test_noise_levels_are_stable_diffusion_s(models):
     prior = load(models)
-    assert prior.noise.abar[[0, 500, 999]].tolist() == pytest.approx([0.99915, 0.2763, 0.00466], rel=2e-3)
+    assert prior.denoiser.noise.abar[[0, 500, 999]].tolist() == pytest.approx([0.99915, 0.2763, 0.00466], rel=2e-3)
 
 
 def test_half_precision_stays_close(models):
@@ -211,7 +212,6 @@ def test_distillation_draws_one_timestep_per_group_and_rescales(models):
     """A step of SDS Loss as MVDream's configuration has it: x0 weighting, guidance 50, rescaling 0.5."""
     from distill3d.nodes.cameras.multi_view_orbit import MultiViewOrbit
     from distill3d.nodes.core.loss import RunContext
-    from distill3d.nodes.core.prior import LoadedPriors
     from distill3d.nodes.core.prompt import Prompt
     from distill3d.nodes.core.rendering import Rendering
     from distill3d.nodes.core.rng import Streams
@@ -224,7 +224,7 @@ def test_distillation_draws_one_timestep_per_group_and_rescales(models):
     seen = []
     prior = priors(recipe)
     own = prior.denoise
-    prior.denoise = lambda z_t, t, conditions, cameras: seen.append(t) or own(z_t, t, conditions, cameras)
+    prior.denoise = lambda z_t, t, *rest: seen.append(t) or own(z_t, t, *rest)
     loss = SDS(recipe, Prompt("a red re", "b", "none"), Schedule.of(50.0), "x0", rescaling=0.5)
     prepared = loss.prepare(RunContext(CPU, 0, priors))
     rgb = torch.rand(8, PIXELS, PIXELS, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
@@ -245,7 +245,7 @@ def test_other_models_are_refused(models, tmp_path):
     def refused(weights, words, prefix="model.diffusion_model."):
         save_file(random_weights(weights, prefix), tmp_path / "model.safetensors")
         with pytest.raises(DistillError, match=words):
-            MVDream(str(tmp_path / "model.safetensors"), 4, tokenizer, PIXELS).load(CPU)
+            MVDream(str(tmp_path / "model.safetensors"), 4, tokenizer, PIXELS).load(LoadedPriors(CPU))
 
     plain = dict(width=32, multipliers=(1, 2), layers=1, depths=(1, 0), context=24)
     refused(ldm_unet(**plain), "takes no cameras")
@@ -253,10 +253,10 @@ def test_other_models_are_refused(models, tmp_path):
     refused(ldm_unet(**plain, camera=16, inputs=5), "takes 5 channels")
     refused(shapes("sd2") | {"image_embed.proj_in.weight": (8, 8)}, "ImageDream Prior node")
     with pytest.raises(DistillError, match="no multiple of 2"):
-        MVDream(str(models / "sd2.pt"), 4, tokenizer, 15).load(CPU)
+        MVDream(str(models / "sd2.pt"), 4, tokenizer, 15).load(LoadedPriors(CPU))
     (tmp_path / "folder" / "unet").mkdir(parents=True)
     with pytest.raises(DistillError, match="holds no .safetensors file"):
-        MVDream(str(tmp_path / "folder")).load(CPU)
+        MVDream(str(tmp_path / "folder")).load(LoadedPriors(CPU))
 
 
 def test_the_node_finds_the_model_and_the_tokenizer(models, tmp_path, monkeypatch):
@@ -268,9 +268,9 @@ def test_the_node_finds_the_model_and_the_tokenizer(models, tmp_path, monkeypatc
     recipe, = MVDreamPriorNode.execute("sd2.pt", resolution=PIXELS, tokenizer="tokenizer").args
     here = tmp_path / "checkpoints"
     assert recipe == MVDream(str(here / "sd2.pt"), 4, str(here / "tokenizer"), PIXELS) and hash(recipe)
-    assert recipe.load(CPU).views == 4
+    assert recipe.load(LoadedPriors(CPU)).views == 4
     recipe, = MVDreamPriorNode.execute("sd2.pt", resolution=PIXELS).args
     with pytest.raises(DistillError, match="holds no tokenizer"):
-        recipe.load(CPU)
+        recipe.load(LoadedPriors(CPU))
     with pytest.raises(DistillError, match="MVDream Prior"):
         MVDreamPriorNode.execute("sd-v2.1-base-4view.pt")

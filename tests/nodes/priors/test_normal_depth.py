@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes import comfy
 from distill3d.nodes.core.cameras import orbit, turntable
 from distill3d.nodes.core.errors import DistillError
@@ -48,7 +49,7 @@ def recipe(models, kind="nd_mv", **more):
 
 @pytest.fixture(scope="module")
 def loaded(models):
-    return {kind: recipe(models, kind).load(CPU) for kind in ("nd_mv", "nd")}
+    return {kind: recipe(models, kind).load(LoadedPriors(CPU)) for kind in ("nd_mv", "nd")}
 
 
 def cameras(batch=8, size=0.9, side=4):
@@ -73,7 +74,7 @@ def test_denoises_as_a_line_by_line_reference(loaded, kind):
     z_t, t = noisy()
     conditions = [prior.encode_prompts([""] * 8), prior.encode_prompts(TEXTS)]
     vectors = relative_camera_vectors(cameras()) if kind == "nd_mv" else None
-    abar = prior.noise.abar[t].double().view(-1, 1, 1, 1)
+    abar = prior.denoiser.noise.abar[t].double().view(-1, 1, 1, 1)
     for ours, condition in zip(prior.denoise(z_t, t, conditions, cameras()), conditions):
         noise = reference(kind)(z_t, t, condition.embedding, vectors, prior.views)
         predicted = (z_t - abar.sqrt() * ours.double()) / (1 - abar).sqrt()
@@ -123,9 +124,9 @@ def test_it_is_shown_what_stands_in_each_block(loaded):
     prior = loaded["nd_mv"]
     assert prior.vae is None
     picture = torch.rand(4, 2 * SIDE, 2 * SIDE, 4, generator=torch.Generator().manual_seed(1))
-    z = prior.encode_image(picture)
+    z = prior.encode_image(picture).clean
     assert torch.allclose(z[1, 3, 2, 5], picture[1, 4:6, 10:12, 3].mean() * 2 - 1, atol=1e-6)
-    assert torch.equal(prior.encode_image(torch.full((1, 4, 4, 4), 0.75)), torch.full((1, 4, SIDE, SIDE), 0.5))
+    assert torch.equal(prior.encode_image(torch.full((1, 4, 4, 4), 0.75)).clean, torch.full((1, 4, SIDE, SIDE), 0.5))
     shown = prior.decode_image(z)
     assert shown.shape == (4, SIDE, 2 * SIDE, 3)
     assert torch.allclose(shown[:, :, :SIDE] * 2 - 1, z[:, :3].permute(0, 2, 3, 1), atol=1e-6)
@@ -135,7 +136,7 @@ def test_it_is_shown_what_stands_in_each_block(loaded):
 def test_the_single_view_has_an_autoencoder_of_four_channels(loaded):
     prior = loaded["nd"]
     picture = torch.rand(2, 24, 24, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    z = prior.encode_image(picture)
+    z = prior.encode_image(picture).clean
     resized = F.interpolate(picture.detach().permute(0, 3, 1, 2), (PIXELS, PIXELS), mode="bilinear", align_corners=False)
     with torch.no_grad():
         expected = prior.vae.encode(resized * 2 - 1).latent_dist.mean * 0.18215
@@ -177,20 +178,20 @@ def test_a_picture_of_colours_is_refused(models, loaded):
         SDS(recipe(models), Prompt("red"))
     for prior in loaded.values():
         with pytest.raises(DistillError, match='picture of 3 channels.*"normal and depth"'):
-            prior.encode_image(torch.rand(4, 8, 8, 3))
+            prior.encode_image(torch.rand(4, 8, 8, 3)).clean
 
 
 def test_sizes_of_views_that_the_model_does_not_know_are_warned_of_once(models):
     host = comfy.Host()
     comfy.set_host(host)
     try:
-        prior = recipe(models).load(CPU)
+        prior = recipe(models).load(LoadedPriors(CPU))
         z_t, t = noisy(4)
         text = [prior.encode_prompts(TEXTS[:4])]
         prior.denoise(z_t, t, text, cameras(4, 1.0))
         prior.denoise(z_t, t, text, None)
         assert not host.warnings
-        prior = recipe(models).load(CPU)
+        prior = recipe(models).load(LoadedPriors(CPU))
         for _ in range(2):
             prior.denoise(z_t, t, text, turntable(4, 15.0, 1.5, 40.0, 4))
         assert len(host.warnings) == 1 and "show 0.55 to 0.55 world units" in host.warnings[0]
@@ -213,7 +214,7 @@ def test_the_average_of_the_weights_is_taken(models, loaded, tmp_path):
         state["model_ema." + key.removeprefix("model.").replace(".", "")] = state[key]
         state[key] = torch.zeros_like(state[key])
     torch.save({"state_dict": state, "global_step": 3}, tmp_path / "nd-laion.ckpt")
-    found = NormalDepth(str(tmp_path / "nd-laion.ckpt"), tokenizer=str(models / "tokenizer"), resolution=PIXELS).load(CPU)
+    found = NormalDepth(str(tmp_path / "nd-laion.ckpt"), tokenizer=str(models / "tokenizer"), resolution=PIXELS).load(LoadedPriors(CPU))
     assert all(torch.equal(a, b) for a, b in zip(found.unet.parameters(), loaded["nd"].unet.parameters(), strict=True))
 
 
@@ -226,7 +227,7 @@ def test_other_models_are_refused(tmp_path, unet, pictures, words):
     torch.save({"state_dict": weights | random_weights(ldm_vae((32, 32), 1, pictures=pictures), "first_stage_model.")},
                tmp_path / "model.ckpt")
     with pytest.raises(DistillError, match=f"Normal-Depth Prior: .*{words}"):
-        NormalDepth(str(tmp_path / "model.ckpt")).load(CPU)
+        NormalDepth(str(tmp_path / "model.ckpt")).load(LoadedPriors(CPU))
 
 
 def test_other_nodes_refuse_these_models(models):
@@ -236,12 +237,12 @@ def test_other_nodes_refuse_these_models(models):
     tokenizer = str(models / "tokenizer")
     for other in (MVDream(str(models / "nd_mv.ckpt"), 4, tokenizer, PIXELS), StableDiffusion(str(models / "nd.ckpt"), tokenizer)):
         with pytest.raises(DistillError, match="4 channels, not 3. It is one for normals and depth: use the Normal-Depth Prior"):
-            other.load(CPU)
+            other.load(LoadedPriors(CPU))
 
 
 def test_a_resolution_must_fit_the_autoencoder(models):
     with pytest.raises(DistillError, match="no multiple of 2"):
-        recipe(models, "nd", resolution=15).load(CPU)
+        recipe(models, "nd", resolution=15).load(LoadedPriors(CPU))
 
 
 def test_the_node(models, tmp_path, monkeypatch):

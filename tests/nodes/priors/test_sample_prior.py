@@ -1,12 +1,13 @@
 import pytest
 import torch
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.kernels.distill.sampling import ancestral_step, langevin_step
 from distill3d.nodes.core.prompt import Prompt
 from distill3d.nodes.priors.sample_prior import LangevinSampleNode, SamplePriorNode, langevin, sample
 from gaussian_prior import GaussianPrior
 
 PRIOR = GaussianPrior((("red", 0.5),), deviation=0.2)
-LOADED = PRIOR.load(torch.device("cpu"))
+LOADED = PRIOR.load(LoadedPriors(torch.device("cpu")))
 
 
 def last(images):
@@ -81,8 +82,8 @@ def test_a_prior_is_released_also_by_a_failed_run(steps):
             return super().denoise(*arguments)
 
     class Recipe:
-        def load(self, device):
-            return Holding(PRIOR, device)
+        def load(self, priors):
+            return Holding(PRIOR, priors.device)
 
     def run():
         SamplePriorNode.execute(Recipe(), Prompt("red", views="none"), images=1, steps=3)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes import comfy
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.priors.stable_diffusion import StableDiffusion, StableDiffusionPriorNode
@@ -33,7 +34,7 @@ def kind(request):
 
 @pytest.fixture(scope="module")
 def folder_prior(models, kind):
-    return StableDiffusion(str(models / kind)).load(CPU)
+    return StableDiffusion(str(models / kind)).load(LoadedPriors(CPU))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_denoises_as_the_pipeline_s_network_and_scheduler(folder_prior, pipeline
 def test_a_single_file_equals_its_folder(models, kind, folder_prior):
     file_prior = StableDiffusion(str(models / f"{kind}.safetensors"), str(models / "tokenizer"),
                                  resolution=8 * folder_prior.size if kind != "xl" else 8 * 16,
-                                 prediction="epsilon").load(CPU)
+                                 prediction="epsilon").load(LoadedPriors(CPU))
     assert file_prior.size == folder_prior.size
     z, noise, t, z_t = _noisy(folder_prior)
     results = []
@@ -95,7 +96,7 @@ def test_a_single_file_equals_its_folder(models, kind, folder_prior):
         texts = prior.encode_prompts(PROMPTS)
         z0, = prior.denoise(z_t, t, [texts], None)
         picture = torch.rand(1, 40, 40, 3, generator=torch.Generator().manual_seed(3))
-        results.append((texts.embedding, z0, prior.encode_image(picture), prior.decode_image(z[:1]), prior.sigma(t)))
+        results.append((texts.embedding, z0, prior.encode_image(picture).clean, prior.decode_image(z[:1]), prior.sigma(t)))
     for ours, theirs in zip(*results):
         assert _is_close(ours, theirs)
 
@@ -103,7 +104,7 @@ def test_a_single_file_equals_its_folder(models, kind, folder_prior):
 def test_pictures_are_encoded_as_by_the_pipeline(folder_prior, pipeline):
     generator = torch.Generator().manual_seed(5)
     picture = torch.rand(2, folder_prior.pixels, folder_prior.pixels, 3, generator=generator)
-    latents = folder_prior.encode_image(picture)
+    latents = folder_prior.encode_image(picture).clean
     with torch.no_grad():
         expected = pipeline.vae.encode(picture.permute(0, 3, 1, 2) * 2 - 1).latent_dist.mean * pipeline.vae.config.scaling_factor
         back = pipeline.vae.decode(expected / pipeline.vae.config.scaling_factor).sample
@@ -113,7 +114,7 @@ def test_pictures_are_encoded_as_by_the_pipeline(folder_prior, pipeline):
 
 def test_encoding_has_a_gradient_and_it_is_right(models):
     """A directional derivative against differences, in float64, through the resize, the encoder and the checkpoint."""
-    prior = StableDiffusion(str(models / "sd1")).load(CPU)
+    prior = StableDiffusion(str(models / "sd1")).load(LoadedPriors(CPU))
     prior.vae.double()
     prior._encode = lambda picture: prior.vae.encode(picture).latent_dist.mode() * prior.vae.config.scaling_factor
     generator = torch.Generator().manual_seed(7)
@@ -121,7 +122,7 @@ def test_encoding_has_a_gradient_and_it_is_right(models):
     weights = torch.randn(1, 4, prior.size, prior.size, generator=generator, dtype=torch.float64)
 
     def value(image):
-        return (prior.encode_image(image) * weights).sum()
+        return (prior.encode_image(image).clean * weights).sum()
 
     gradient, = torch.autograd.grad(value(picture.requires_grad_()), picture)
     step = 1e-5
@@ -132,19 +133,19 @@ def test_encoding_has_a_gradient_and_it_is_right(models):
 
 def test_latents_pass_as_they_are(folder_prior):
     latents = torch.randn(1, folder_prior.size, folder_prior.size, 4, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(folder_prior.encode_image(latents), latents.permute(0, 3, 1, 2))
+    assert torch.equal(folder_prior.encode_image(latents).clean, latents.permute(0, 3, 1, 2))
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_the_residual_is_the_error_of_the_noise(models, prediction):
     """(z - z0) / sigma = eps_hat - noise, with eps_hat = sqrt(abar) v + sqrt(1 - abar) z_t for v models."""
-    prior = StableDiffusion(str(models / "sd2"), prediction=prediction).load(CPU)
+    prior = StableDiffusion(str(models / "sd2"), prediction=prediction).load(LoadedPriors(CPU))
     z, noise, t, z_t = _noisy(prior)
     text = prior.encode_prompts(PROMPTS)
     z0, = prior.denoise(z_t, t, [text], None)
     with torch.no_grad():
         predicted = prior.unet(z_t, t, text.embedding).sample
-    abar = prior.noise.abar[t].view(-1, 1, 1, 1)
+    abar = prior.denoiser.noise.abar[t].view(-1, 1, 1, 1)
     eps = abar.sqrt() * predicted + (1 - abar).sqrt() * z_t if prediction == "v_prediction" else predicted
     residual = (z - z0) / prior.sigma(t).view(-1, 1, 1, 1)
     assert _is_close(residual, eps - noise, 1e-5)
@@ -153,13 +154,13 @@ def test_the_residual_is_the_error_of_the_noise(models, prediction):
 def test_the_folder_says_what_is_predicted(tmp_path):
     from tiny_sd import write_folder
 
-    prior = StableDiffusion(str(write_folder(tmp_path / "v", "sd2", "v_prediction"))).load(CPU)
+    prior = StableDiffusion(str(write_folder(tmp_path / "v", "sd2", "v_prediction"))).load(LoadedPriors(CPU))
     assert prior.model.prediction == "v_prediction"
 
 
 def test_half_precision_stays_finite_and_close(models):
-    full = StableDiffusion(str(models / "sd1")).load(CPU)
-    half = StableDiffusion(str(models / "sd1"), precision="bfloat16").load(CPU)
+    full = StableDiffusion(str(models / "sd1")).load(LoadedPriors(CPU))
+    half = StableDiffusion(str(models / "sd1"), precision="bfloat16").load(LoadedPriors(CPU))
     z, noise, t, z_t = _noisy(full)
     a, b = (prior.denoise(z_t, t, [prior.encode_prompts(PROMPTS)], None)[0] for prior in (full, half))
     assert half.unet.dtype == torch.bfloat16 and b.dtype == torch.float32
@@ -172,11 +173,11 @@ def test_a_tiny_autoencoder_takes_the_place_of_the_own_one(models, tmp_path):
     tiny = AutoencoderTiny(encoder_block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 8, 8, 8),
                            num_encoder_blocks=(1, 1, 1, 1), num_decoder_blocks=(1, 1, 1, 1))
     tiny.save_pretrained(tmp_path / "taesd")
-    prior = StableDiffusion(str(models / "sd1"), vae=str(tmp_path / "taesd")).load(CPU)
+    prior = StableDiffusion(str(models / "sd1"), vae=str(tmp_path / "taesd")).load(LoadedPriors(CPU))
     picture = torch.rand(1, prior.pixels, prior.pixels, 3, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = tiny.eval().encode(picture.permute(0, 3, 1, 2) * 2 - 1).latents
-    assert _is_close(prior.encode_image(picture), expected)
+    assert _is_close(prior.encode_image(picture).clean, expected)
     assert prior.decode_image(expected).shape == picture.shape
 
 
@@ -204,10 +205,10 @@ def test_the_node_finds_files_and_folders(host, models, tmp_path):
     assert {"sd1.safetensors", "sd1"} <= set(schema.inputs[0].options["options"])
     recipe, = StableDiffusionPriorNode.execute("sd1.safetensors", tokenizer="").args
     with pytest.raises(DistillError, match="a single file holds no tokenizer"):
-        recipe.load(CPU)
+        recipe.load(LoadedPriors(CPU))
     (tmp_path / "text_encoders").mkdir()
     (tmp_path / "text_encoders" / "clip_tokenizer").symlink_to(models / "tokenizer")
-    assert recipe.load(CPU).size == 64
+    assert recipe.load(LoadedPriors(CPU)).size == 64
     with pytest.raises(DistillError, match='there is no "other.safetensors" below'):
         StableDiffusionPriorNode.execute("other.safetensors")
     with pytest.raises(DistillError, match="there is no"):
@@ -234,7 +235,7 @@ def test_models_may_be_links_but_names_may_not_climb(host, models, tmp_path):
 
 def test_files_of_version_2_are_guessed_and_said(host, models, tmp_path):
     recipe = StableDiffusion(str(models / "sd2.safetensors"), str(models / "tokenizer"))
-    assert recipe.load(CPU).model.prediction in ("epsilon", "v_prediction")
+    assert recipe.load(LoadedPriors(CPU)).model.prediction in ("epsilon", "v_prediction")
     assert "does not say what it predicts" in host.warnings[0]
 
 
@@ -244,12 +245,12 @@ def test_models_of_another_kind_are_refused(models, tmp_path):
 
     tokenizer = str(models / "tokenizer")
     with pytest.raises(DistillError, match="made for inpainting"):
-        StableDiffusion(str(write_file(tmp_path / "inpaint.ckpt", "sd1", inputs=9)), tokenizer).load(CPU)
+        StableDiffusion(str(write_file(tmp_path / "inpaint.ckpt", "sd1", inputs=9)), tokenizer).load(LoadedPriors(CPU))
     save_file({"lora.up": torch.zeros(2)}, tmp_path / "lora.safetensors")
     with pytest.raises(DistillError, match="no Stable Diffusion checkpoint"):
-        StableDiffusion(str(tmp_path / "lora.safetensors"), tokenizer).load(CPU)
+        StableDiffusion(str(tmp_path / "lora.safetensors"), tokenizer).load(LoadedPriors(CPU))
     with pytest.raises(DistillError, match="no multiple of 8"):
-        StableDiffusion(str(models / "sd1"), resolution=100).load(CPU)
+        StableDiffusion(str(models / "sd1"), resolution=100).load(LoadedPriors(CPU))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DistillError, match="cannot be read"):
-        StableDiffusion(str(tmp_path / "empty")).load(CPU)
+        StableDiffusion(str(tmp_path / "empty")).load(LoadedPriors(CPU))

@@ -55,7 +55,7 @@ def recipe(path, kind="Zero123", count=1, elevation="5", azimuth="20", **more):
 @pytest.fixture(scope="module")
 def prior(checkpoint):
     with torch.inference_mode():  # as in the host; nothing that stays may be an inference tensor
-        return recipe(checkpoint).load(CPU)
+        return recipe(checkpoint).load(LoadedPriors(CPU))
 
 
 @pytest.fixture
@@ -99,14 +99,14 @@ def test_facts_come_from_the_file(prior):
 @pytest.mark.parametrize("kind", ["Zero123", "Stable-Zero123"])
 def test_denoises_as_the_formulas(checkpoint, prior, z_t, cameras, kind):
     """The average of the weights, the poses of both kinds, CLIP's own preprocessing, and both halves of guidance."""
-    prior = prior if kind == "Zero123" else recipe(checkpoint, kind).load(CPU)
+    prior = prior if kind == "Zero123" else recipe(checkpoint, kind).load(LoadedPriors(CPU))
     unled, led = ask(prior, z_t, cameras)
     assert is_close(unled, by_hand(z_t, False)) and is_close(led, by_hand(z_t, True, kind))
     assert (led - unled).abs().amax((1, 2, 3)).min() > 1e-3
 
 
 def test_poses_of_both_kinds(checkpoint, prior, cameras):
-    stable = recipe(checkpoint, "Stable-Zero123").load(CPU)
+    stable = recipe(checkpoint, "Stable-Zero123").load(LoadedPriors(CPU))
     expected = torch.tensor([[math.radians(-20), math.sin(math.radians(50)), math.cos(math.radians(50)), 0.3],
                              [math.radians(15), -math.sin(math.radians(120)), math.cos(math.radians(120)), 0.3]])
     torch.testing.assert_close(prior.poses(cameras)[:, 0], expected, atol=1e-6, rtol=0)
@@ -131,14 +131,14 @@ def test_what_the_network_is_given(prior, z_t, cameras):
     assert bool((x[:2, 4:] == 0).all()) and bool((token[:2] == 0).all()) and token[2:].abs().min() > 0
     assert is_close(x[2:, 4:], mode.expand(2, -1, -1, -1))
     # What is noised has the scaling factor.
-    assert is_close(prior.encode_image(pictures()), mode * 0.18215)
+    assert is_close(prior.encode_image(pictures()).clean, mode * 0.18215)
     # The projection has a bias: zeros before it would not be zeros after it.
     assert prior.projection.bias.abs().max() > 0.01
 
 
 @pytest.mark.parametrize("projection, extension", [("clip_camera_projection", ".safetensors"), ("cc_projection", ".bin")])
 def test_folders_equal_the_file(tmp_path, prior, z_t, cameras, projection, extension):
-    loaded = recipe(write_folder(tmp_path / "folder", projection, extension)).load(CPU)
+    loaded = recipe(write_folder(tmp_path / "folder", projection, extension)).load(LoadedPriors(CPU))
     assert loaded.size == 32
     for ours, theirs in zip(ask(loaded, z_t, cameras), ask(prior, z_t, cameras)):
         assert is_close(ours, theirs)
@@ -147,7 +147,7 @@ def test_folders_equal_the_file(tmp_path, prior, z_t, cameras, projection, exten
 
 def test_several_pictures_are_weighted(checkpoint, z_t, cameras):
     """The prediction is linear in what each picture says; a far picture is not computed at all."""
-    prior = recipe(checkpoint, count=3, elevation="5, 0, 25", azimuth="20, -60, 70").load(CPU)
+    prior = recipe(checkpoint, count=3, elevation="5, 0, 25", azimuth="20, -60, 70").load(LoadedPriors(CPU))
     weights = prior.references.weights(cameras)
     assert torch.equal(weights[0], torch.tensor([0.0, 0.0, 1.0])) and bool((weights[1] > 0).sum() == 3)
     rows = []
@@ -179,7 +179,7 @@ def test_conditions_are_computed_once(prior, z_t, cameras):
 def _loss(prior, prompt, cameras, guidance=3.0):
     context = RunContext(CPU, 0, lambda recipe: prior)
     rgb = torch.rand(2, 64, 64, 3, generator=torch.Generator().manual_seed(2)).requires_grad_()
-    term = SDS(None, prompt, Schedule.of(guidance)).prepare(context)(look_at(Rendering(rgb=rgb), cameras))
+    term = SDS(Zero123("", None), prompt, Schedule.of(guidance)).prepare(context)(look_at(Rendering(rgb=rgb), cameras))
     return torch.autograd.grad(term.value, rgb)[0]
 
 
@@ -211,7 +211,7 @@ def test_cameras_are_needed(prior, z_t):
 
 
 def test_half_precision_stays_inside(checkpoint, prior, z_t, cameras):
-    half = recipe(checkpoint, precision="bfloat16").load(CPU)
+    half = recipe(checkpoint, precision="bfloat16").load(LoadedPriors(CPU))
     assert half.unet.dtype == half.vae.dtype == torch.bfloat16 and half.latents.dtype == torch.float32
     assert is_close(half.latents, prior.latents) and is_close(half.embeddings, prior.embeddings)
     for ours, theirs in zip(ask(half, z_t, cameras), ask(prior, z_t, cameras)):
@@ -223,30 +223,30 @@ def test_the_kind_is_guessed_by_the_name_and_said(tmp_path, host, checkpoint, fi
     path = tmp_path / "stable" / file
     path.parent.mkdir()
     path.symlink_to(checkpoint)
-    assert recipe(path, "auto").load(CPU).is_stable == (kind == "Stable-Zero123")
+    assert recipe(path, "auto").load(LoadedPriors(CPU)).is_stable == (kind == "Stable-Zero123")
     assert f'"{file}" is taken for a {kind} model' in host.warnings[0]
-    assert not recipe(path, "Zero123").load(CPU).is_stable and len(host.warnings) == 1
+    assert not recipe(path, "Zero123").load(LoadedPriors(CPU)).is_stable and len(host.warnings) == 1
 
 
 def test_models_of_another_kind_are_refused(tmp_path):
     with pytest.raises(DistillError, match="takes 4 channels, not the 8 .*use the Stable Diffusion Prior"):
-        recipe(write_checkpoint(tmp_path / "sd.ckpt", inputs=4)).load(CPU)
+        recipe(write_checkpoint(tmp_path / "sd.ckpt", inputs=4)).load(LoadedPriors(CPU))
     with pytest.raises(DistillError, match="takes 9 channels, not the 8 .*Choose a Zero123 model"):
-        recipe(write_checkpoint(tmp_path / "inpaint.ckpt", inputs=9)).load(CPU)
+        recipe(write_checkpoint(tmp_path / "inpaint.ckpt", inputs=9)).load(LoadedPriors(CPU))
     with pytest.raises(DistillError, match='has no "cc_projection.weight"'):
-        recipe(write_checkpoint(tmp_path / "a.ckpt", without=("cc_projection",))).load(CPU)
+        recipe(write_checkpoint(tmp_path / "a.ckpt", without=("cc_projection",))).load(LoadedPriors(CPU))
     with pytest.raises(DistillError, match="holds no CLIP image tower"):
-        recipe(write_checkpoint(tmp_path / "b.ckpt", without=("cond_stage_model.model.visual",))).load(CPU)
+        recipe(write_checkpoint(tmp_path / "b.ckpt", without=("cond_stage_model.model.visual",))).load(LoadedPriors(CPU))
     with pytest.raises(DistillError, match='no UNet below "model.diffusion_model."'):
-        recipe(write_checkpoint(tmp_path / "c.ckpt", without=("model.",))).load(CPU)
+        recipe(write_checkpoint(tmp_path / "c.ckpt", without=("model.",))).load(LoadedPriors(CPU))
     folder = tmp_path / "folder"
     (folder / "unet").mkdir(parents=True)
     (folder / "unet" / "config.json").write_text('{"in_channels": 4, "out_channels": 4}')
     with pytest.raises(DistillError, match="use the Stable Diffusion Prior"):
-        recipe(folder).load(CPU)
+        recipe(folder).load(LoadedPriors(CPU))
     (folder / "unet" / "config.json").write_text('{"sample_size": 4}')
     with pytest.raises(DistillError, match="Zero123 Prior: .*unet cannot be read"):
-        recipe(folder).load(CPU)
+        recipe(folder).load(LoadedPriors(CPU))
 
 
 def test_parts_of_different_models_are_refused(tmp_path):
@@ -256,10 +256,10 @@ def test_parts_of_different_models_are_refused(tmp_path):
     weights = folder / "clip_camera_projection" / "diffusion_pytorch_model.safetensors"
     save_file({"proj.weight": torch.zeros(24, 20), "proj.bias": torch.zeros(24)}, weights)
     with pytest.raises(DistillError, match=r"the shape \[24, 20\]; its image tower and UNet need \[24, 28\]"):
-        recipe(folder).load(CPU)
+        recipe(folder).load(LoadedPriors(CPU))
     weights.unlink()
     with pytest.raises(DistillError, match="has no weights in clip_camera_projection or cc_projection"):
-        recipe(folder).load(CPU)
+        recipe(folder).load(LoadedPriors(CPU))
 
 
 def test_the_node(tmp_path, host, checkpoint):
@@ -274,3 +274,31 @@ def test_the_node(tmp_path, host, checkpoint):
     assert "border of the reference image is not white" in host.warnings[-1]
     with pytest.raises(DistillError, match='Zero123 Prior: there is no "../secret.ckpt"'):
         Zero123PriorNode.execute("../secret.ckpt", pictures())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_adapter_gets_the_camera_of_each_row(checkpoint, count):
+    """Views are evaluated once per picture of weight above 0, in rows sorted by view: all at once give what each gives alone."""
+    from distill3d.nodes.core.prior import Encoded
+    from distill3d.nodes.priors.lora_prior import LoRAPrior
+
+    azimuths = ",".join(str(20 + 100 * i) for i in range(count))
+    lora = LoRAPrior(recipe(checkpoint, count=count, elevation="5", azimuth=azimuths).load(LoadedPriors(CPU)), 3, 0)
+    around = orbit(torch.deg2rad(torch.tensor([60.0, -100.0, 10.0, 190.0])), torch.deg2rad(torch.tensor([25.0, -10.0, 5.0, 40.0])),
+                   1.8, 0.8, 8, 8)
+    generator = torch.Generator().manual_seed(3)
+    z_t, t = torch.randn(4, lora.channels, lora.size, lora.size, generator=generator), torch.tensor([40, 300, 560, 760])
+    with torch.no_grad():
+        for parameter in lora.adapter.parameters():
+            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+        conditions = [lora.encode_negatives([""] * 4), lora.encode_prompts([""] * 4)]
+        together = lora.denoise(z_t, t, conditions, around)
+        assert (together[1] - lora.base.denoise(z_t, t, conditions, around)[1]).abs().max() > 1e-3
+        for view in range(4):
+            one = torch.tensor([view])
+            alone = lora.denoise(z_t[one], t[one], [condition.take(one) for condition in conditions], around.take(one))
+            for whole, part in zip(together, alone):
+                assert is_close(whole[one], part)  # by 1e-5 of the largest value
+    noise = torch.randn(z_t.shape, generator=generator)
+    lora.error(Encoded(z_t), noise, t, conditions[1], around).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in lora.adapter.parameters())

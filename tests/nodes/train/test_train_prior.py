@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import Cancelled, DistillError
 from distill3d.nodes.priors.builtin_prior import BuiltinPriorNode
@@ -87,7 +88,7 @@ def test_trains_inside_inference_mode(data):
 def test_node_trains_a_prior_that_the_builtin_prior_node_loads(host):
     with torch.inference_mode():
         folder, samples = run()
-        prior = BuiltinPriorNode.execute(folder).args[0].load(torch.device("cpu"))
+        prior = BuiltinPriorNode.execute(folder).args[0].load(LoadedPriors(torch.device("cpu")))
     assert folder == "run/builtin" and samples.shape == (1, 32, 6 * 32, 3)
     assert prior.size == 8 and prior.channels == 3
     assert [path.name for path in host.written] == ["model_index.json"] and host.written[0].is_file()
