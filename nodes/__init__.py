@@ -11,6 +11,8 @@ def node_list() -> list[type]:
     from .cameras.multi_view_orbit import MultiViewOrbitNode
     from .cameras.random_orbit_views import RandomOrbitViewsNode
     from .cameras.reference_view import ReferenceViewNode
+    from .cameras.given_views import GivenViewsNode
+    from .cameras.join_pictures import JoinPicturesNode
     from .evaluate.compare_geometry import CompareGeometryNode
     from .evaluate.score_views import ScoreViewsNode
     from .fields.gaussians import GaussiansNode
@@ -48,7 +50,8 @@ def node_list() -> list[type]:
         AlbedoNode, LambertianNode, PBRNode, SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
         VolumeRendererNode, NeuSRendererNode, MeshRasterizerNode, SplatRendererNode, KernelBackendNode,
         ParticlesNode, PickParticleNode,
-        RandomOrbitViewsNode, MultiViewOrbitNode, FixedOrbitNode, ReferenceViewNode, DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
+        RandomOrbitViewsNode, MultiViewOrbitNode, FixedOrbitNode, ReferenceViewNode, GivenViewsNode, JoinPicturesNode,
+        DreamFusionLightNode, Magic3DLightNode, CameraLightNode,
         *_prior_nodes(),
         *_loss_nodes(),
         ScheduleNode, ObjectiveNode, OptimizerSettingsNode, OptimizeNode, SaveStateNode, LoadStateNode,

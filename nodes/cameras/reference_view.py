@@ -1,4 +1,4 @@
-"""Reference View: the camera that a picture was taken with, and the picture, ready to be compared with renderings."""
+"""Reference View: one picture of the object and the camera that it was taken with, for comparisons with renderings."""
 from __future__ import annotations
 
 import math
@@ -8,9 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...kernels.image.resize import resize
-from ..comfy import REFERENCE, VIEWS, Node, host, io
+from ..comfy import PICTURES, VIEWS, Node, host, io
 from ..core.errors import DistillError
-from ..core.reference import Reference, StillView
+from ..core.cameras import LENSES, Cameras
+from ..core.pictures import Pictures, orbit_camera
+from .given_views import GivenViews
 
 TITLE = "Reference View"
 MARKS = ("background", "object")
@@ -19,11 +21,12 @@ FLIPS = ("none", "x", "y", "z", "x y", "x z", "y z", "x y z")
 _COLORED = 0.05  # mean difference between the channels of a picture that is not grey
 
 
-def make_reference(view: StillView, image: Tensor, mask: Tensor | None = None, depth: Tensor | None = None,
+def make_reference(camera: Cameras, image: Tensor, mask: Tensor | None = None, depth: Tensor | None = None,
                    normal: Tensor | None = None, mask_marks: str = MARKS[0], fill: float = 0.8,
-                   depth_bright: str = BRIGHT[0], normal_flips: str = FLIPS[0]) -> Reference:
-    """A reference of pictures as they come.
+                   depth_bright: str = BRIGHT[0], normal_flips: str = FLIPS[0]) -> Pictures:
+    """One posed picture, of images in any size and orientation of axes.
 
+    camera        where the picture was taken from; its size is not read
     image         [1,H,W,3] in [0,1], or [1,H,W,4] whose fourth channel is opacity, unless there is a mask
     mask          [1,H,W] or [H,W], any size
     depth         [1,H,W,3 or 1] grey, any size; depth_bright: what its large numbers mean
@@ -38,7 +41,7 @@ def make_reference(view: StillView, image: Tensor, mask: Tensor | None = None, d
     """
     if image.ndim != 4 or len(image) != 1 or image.shape[-1] not in (3, 4) or not image.numel():
         raise DistillError(f'{TITLE}: "image" has the shape {list(image.shape)}. Connect one picture [1,H,W,3]; for several '
-                           "pictures use several Reference Views, each with an Objective of its own.")
+                           "pictures use several Reference Views and Join Pictures.")
     if not 0 <= fill <= 1:
         raise DistillError(f'{TITLE}: "fill" is {fill}. Choose a share of the picture, 0 .. 1.')
     height, width = image.shape[1:3]
@@ -52,7 +55,8 @@ def make_reference(view: StillView, image: Tensor, mask: Tensor | None = None, d
                 "depth": None if depth is None else _depth(depth, depth_bright, height, width),
                 "normal": None if normal is None else _normal(normal, normal_flips, height, width)}
     cut = {name: None if picture is None else _cut(picture, window) for name, picture in pictures.items()}
-    return Reference(view, is_masked=is_masked, **cut)
+    side = window[2]
+    return Pictures(camera.resized(side, side), is_masked=is_masked, **cut)
 
 
 def _opacity(image: Tensor, mask: Tensor | None, marks: str) -> Tensor:
@@ -107,7 +111,7 @@ def _cut(picture: Tensor, window: tuple[int, int, int]) -> Tensor:
     return F.pad(picture.detach().cpu().float().movedim(-1, 1), margins).movedim(1, -1).contiguous()
 
 
-def _warn(reference: Reference) -> None:
+def _warn(reference: Pictures) -> None:
     if not reference.is_masked:
         host().warn(f"{TITLE}: there is no mask, or it leaves nothing out, so the whole picture counts as the object. Connect "
                     "a mask, or a picture with transparency.")
@@ -124,7 +128,7 @@ class ReferenceViewNode(Node):
 
         return io.Schema(
             node_id="Distill3D_ReferenceView", display_name=TITLE, category="Distill3D/cameras",
-            description="The camera that a picture was taken with, and the picture, ready to be compared with renderings.",
+            description="One picture of the object and the camera that it was taken with, for comparisons with renderings.",
             search_aliases=["image to 3d", "reference image", "input view", "single image"],
             inputs=[
                 io.Image.Input("image", tooltip="One picture of the object."),
@@ -146,16 +150,21 @@ class ReferenceViewNode(Node):
                               "counts, or all of the picture."),
                 io.Image.Input("depth", optional=True, tooltip="The picture's depth, grey, from any estimator."),
                 io.Image.Input("normal", optional=True, tooltip="The picture's normals in camera axes, from any estimator."),
+                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], optional=True, tooltip="perspective, or "
+                               "orthographic: parallel rays, as Wonder3D's pictures have them."),
+                io.Float.Input("scale", default=1.0, min=0.01, max=100.0, step=0.05, optional=True, tooltip="Orthographic: half "
+                               "the height of what the square picture shows, world units."),
             ],
             outputs=[VIEWS.Output("views", tooltip="This camera, for the Objective that compares with the picture."),
-                     REFERENCE.Output("reference", tooltip="For the Reference losses."),
-                     io.Image.Output("image", tooltip="The square picture over white, for a prior that is led by it."),
+                     PICTURES.Output("reference", tooltip="The posed picture, for the Reference losses or Join Pictures."),
+                     io.Image.Output("image", tooltip="The square picture over white, for a prior that is conditioned on it."),
                      io.Mask.Output("mask", tooltip="The square picture's mask, 1 on the object.")])
 
     @classmethod
     def execute(cls, image, elevation=5.0, azimuth=0.0, distance=3.8, fovy=20.0, mask_marks=MARKS[0], fill=0.8,
-                depth_bright=BRIGHT[0], normal_flips=FLIPS[0], mask=None, depth=None, normal=None) -> io.NodeOutput:
-        view = StillView(elevation, azimuth, distance, fovy)
-        reference = make_reference(view, image, mask, depth, normal, mask_marks, fill, depth_bright, normal_flips)
+                depth_bright=BRIGHT[0], normal_flips=FLIPS[0], mask=None, depth=None, normal=None, lens=LENSES[0],
+                scale=1.0) -> io.NodeOutput:
+        camera = orbit_camera(TITLE, elevation, azimuth, distance, fovy, 1, scale if lens == LENSES[1] else None)
+        reference = make_reference(camera, image, mask, depth, normal, mask_marks, fill, depth_bright, normal_flips)
         _warn(reference)
-        return io.NodeOutput(view, reference, reference.over(1.0), reference.mask[..., 0])
+        return io.NodeOutput(GivenViews(reference), reference, reference.over(1.0), reference.mask[..., 0])

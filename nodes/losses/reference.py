@@ -1,15 +1,15 @@
-"""What the losses share that compare a rendering with a reference."""
+"""What the losses share that compare renderings with posed pictures."""
 from __future__ import annotations
 
+import math
 from typing import Callable
 
-import torch
 from torch import Tensor
 
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.loss import Look, Stateless, Term
-from ..core.reference import Reference, Target
+from ..core.pictures import Pictures, Target
 from ..core.schedule import Schedule
 
 Measure = Callable[[Look, Target], Tensor]
@@ -18,46 +18,55 @@ Measure = Callable[[Look, Target], Tensor]
 class ReferenceMeasure(Stateless):
     """measure(look, target) -> scalar, multiplied by `weight` at the step.
 
-    The target has the rendering's size, device and number of views. Only the last size is kept. Raises DistillError,
-    beginning with the node's `title`, when the cameras are not the reference's.
+    The target holds the picture of each of the rendering's cameras, at its size and on its device. Only the last size is
+    kept. Raises DistillError, beginning with the node's `title`, where a camera belongs to no picture.
     """
 
-    def __init__(self, title: str, reference: Reference, measure: Measure, weight: Schedule):
-        self.title, self.reference, self.measure, self.weight = title, reference, measure, weight
-        self._kept: tuple[tuple[int, ...], Target] | None = None
+    def __init__(self, title: str, pictures: Pictures, measure: Measure, weight: Schedule):
+        self.title, self.pictures, self.measure, self.weight = title, pictures, measure, weight
+        self._all: tuple[tuple[int, int], Target] | None = None
+        self._index: tuple[tuple, tuple[int, ...]] | None = None
 
     def __call__(self, look: Look) -> Term:
         value, weight = self.measure(look, self._target(look.cameras)), look.at(self.weight)
         return Term(weight * value, {"value": value.detach(), "weight": weight})
 
     def _target(self, cameras: Cameras) -> Target:
-        size = (len(cameras), cameras.height, cameras.width)
-        if self._kept is None or self._kept[0] != size:
-            self._check(cameras)
-            small = self.reference.at(cameras.height, cameras.width)
-            images = {name: None if image is None else image.to(cameras.c2w.device).expand(len(cameras), -1, -1, -1)
-                      for name, image in vars(small).items()}
-            self._kept = size, Target(**images)
-        return self._kept[1]
+        size = cameras.height, cameras.width
+        if self._all is None or self._all[0] != size:
+            self._all = size, self.pictures.at(*size).to(cameras.c2w.device)
+        return self._all[1].take(self._match(cameras))
 
-    def _check(self, cameras: Cameras) -> None:
-        view = self.reference.view
-        own = view.sample(len(cameras), cameras.height, cameras.width).to(cameras.c2w.device)
-        if torch.allclose(cameras.c2w, own.c2w, atol=1e-4) and torch.allclose(cameras.fovy, own.fovy, atol=1e-4):
-            return
-        raise DistillError(f"{self.title}: its objective looks from elsewhere than the picture was taken (elevation "
-                           f"{view.elevation:g}, azimuth {view.azimuth:g}, distance {view.distance:g}, fovy {view.fovy:g}). "
-                           "Give that Objective the views of the same Reference View, and other views an Objective of "
-                           "their own.")
+    def _match(self, cameras: Cameras) -> tuple[int, ...]:
+        """The number of each camera's picture. Cameras that name other pictures are compared once, as that waits for the
+        device."""
+        names = cameras.source, cameras.picture
+        if cameras.source and self._index is not None and self._index[0] == names:
+            return self._index[1]
+        index = self.pictures.index_of(cameras)
+        if index is None:
+            raise DistillError(f"{self.title}: its objective looks from elsewhere than {self._where()}. Give that Objective the "
+                               "views of the same Reference View, or Given Views of the same pictures, and other views an "
+                               "Objective of their own.")
+        self._index = names, index
+        return index
+
+    def _where(self) -> str:
+        cameras = self.pictures.cameras
+        if len(cameras) > 1:
+            return f"the {len(cameras)} pictures were taken"
+        elevation, azimuth, fovy = (math.degrees(float(angle)) for angle in (cameras.elevation, cameras.azimuth, cameras.fovy))
+        return (f"the picture was taken (elevation {elevation:g}, azimuth {azimuth:g}, distance {float(cameras.distance):g}, "
+                f"fovy {fovy:g})")
 
 
-def need_mask(title: str, reference: Reference) -> None:
-    if not reference.is_masked:
+def need_mask(title: str, pictures: Pictures) -> None:
+    if not pictures.is_masked:
         raise DistillError(f"{title}: the reference has no mask that tells the object from its surroundings. Connect "
                            '"mask" to its Reference View.')
 
 
-def need_image(title: str, reference: Reference, name: str) -> None:
-    if getattr(reference, name) is None:
+def need_image(title: str, pictures: Pictures, name: str) -> None:
+    if getattr(pictures, name) is None:
         raise DistillError(f'{title}: the reference has no {name}. Connect "{name}" to its Reference View, or take this loss '
                            "out.")

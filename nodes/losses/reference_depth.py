@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from ...kernels.image.reference import absolute_depth_error, relative_depth_error
-from ..comfy import LOSS, REFERENCE, Node, io, scheduled
+from ..comfy import LOSS, PICTURES, Node, io, scheduled
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.loss import Look, Loss, RunContext
-from ..core.reference import Reference, Target
+from ..core.pictures import Pictures, Target
 from ..core.rendering import Rendering
 from ..core.schedule import Schedule
 from .reference import ReferenceMeasure, need_image
@@ -32,7 +32,7 @@ class ReferenceDepth:
     What is compared is the mean depth of what a pixel shows, measured along the camera's axis as estimators do.
     """
 
-    reference: Reference
+    reference: Pictures
     kind: str = "relative"
     weight: Schedule = Schedule.of(0.05)
     name: str = "reference depth"
@@ -45,8 +45,8 @@ class ReferenceDepth:
         return ReferenceMeasure(TITLE, self.reference, self._error, self.weight)
 
     def _error(self, look: Look, target: Target) -> Tensor:
-        inside = target.inside & (look.rendering.opacity > SEEN)
-        return KINDS[self.kind](axial_depth(look.rendering, look.cameras), target.depth, inside)
+        inside = target.inside & target.depth.isfinite() & (look.rendering.opacity > SEEN)
+        return KINDS[self.kind](axial_depth(look.rendering, look.cameras), target.depth.nan_to_num(), inside)
 
 
 def axial_depth(rendering: Rendering, cameras: Cameras) -> Tensor:
@@ -69,7 +69,8 @@ class ReferenceDepthLossNode(Node):
             description="Compares depth inside the mask with the reference's, whose scale and shift nobody knows.",
             search_aliases=["image to 3d", "pearson", "relative depth", "midas", "depth anything"],
             inputs=[
-                REFERENCE.Input("reference", tooltip="From a Reference View with depth, whose views the Objective must have."),
+                PICTURES.Input("reference", tooltip="Pictures with depth, from Reference View or Join Pictures. The Objective must "
+                               "have their views."),
                 io.Combo.Input("kind", options=list(KINDS), default="relative", tooltip="relative: 1 - Pearson correlation; "
                                "absolute: squared differences after the scale and shift of the reference that fit best."),
                 scheduled("weight", 0.05, "Weight of this loss. SDS is a sum over the elements of each view; published: "

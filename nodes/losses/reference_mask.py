@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ...kernels.image.reference import mask_error
-from ..comfy import LOSS, REFERENCE, Node, io, scheduled
+from ..comfy import LOSS, PICTURES, Node, io, scheduled
 from ..core.loss import Look, Loss, RunContext
-from ..core.reference import Reference, Target
+from ..core.pictures import Pictures, Target
 from ..core.schedule import Schedule
 from .reference import ReferenceMeasure, need_mask
 
@@ -23,7 +23,7 @@ class ReferenceMask:
             of each view
     """
 
-    reference: Reference
+    reference: Pictures
     weight: Schedule = Schedule.of(100.0)
     name: str = "reference mask"
     wanted: frozenset[str] = frozenset({"opacity"})
@@ -47,7 +47,7 @@ class ReferenceMaskLossNode(Node):
             description="Compares opacity with the reference's mask: the mean over pixels of squared differences.",
             search_aliases=["image to 3d", "silhouette", "alpha", "opacity"],
             inputs=[
-                REFERENCE.Input("reference", tooltip="From Reference View, whose views the Objective must have."),
+                PICTURES.Input("reference", tooltip="From Reference View or Join Pictures. The Objective must have their views."),
                 scheduled("weight", 100.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements of each "
                           "view; published: 50 to 100 next to an SDS Loss of 0.1.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from ...kernels.image.reference import normal_error
-from ..comfy import LOSS, REFERENCE, Node, io, scheduled
+from ..comfy import LOSS, PICTURES, Node, io, scheduled
 from ..core.errors import DistillError
 from ..core.loss import Look, Loss, RunContext
-from ..core.reference import Reference, Target
+from ..core.pictures import Pictures, Target
 from ..core.schedule import Schedule
 from .reference import ReferenceMeasure, need_image
 
@@ -26,7 +26,7 @@ class ReferenceNormal:
     weight  next to an SDS that is a sum over the elements of each view. The published recipes have it, switched off
     """
 
-    reference: Reference
+    reference: Pictures
     weight: Schedule = Schedule.of(1.0)
     name: str = "reference normal"
     wanted: frozenset[str] = frozenset({"normal", "opacity"})
@@ -54,7 +54,7 @@ class ReferenceNormalLossNode(Node):
             description="Compares normals inside the mask with the reference's: the mean over pixels of 1 - cosine.",
             search_aliases=["image to 3d", "normal map", "omnidata", "cosine"],
             inputs=[
-                REFERENCE.Input("reference", tooltip="From a Reference View with normal, whose views the Objective must have. "
+                PICTURES.Input("reference", tooltip="Pictures with normals, whose views the Objective must have. "
                                 "Which way the map's axes point is set there."),
                 scheduled("weight", 1.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements of each "
                           "view. The published recipes leave it off.", min=0.0, max=1e6, step=0.01),

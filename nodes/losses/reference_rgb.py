@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ...kernels.image.reference import METRICS, color_error, erode
-from ..comfy import LOSS, REFERENCE, Node, io, scheduled
+from ..comfy import LOSS, PICTURES, Node, io, scheduled
 from ..core.errors import DistillError
 from ..core.loss import Look, Loss, RunContext
-from ..core.reference import Reference, Target
+from ..core.pictures import Pictures, Target
 from ..core.schedule import Schedule
 from .reference import ReferenceMeasure
 
@@ -29,7 +29,7 @@ class ReferenceRGB:
              SDS of 0.1, which is a sum over the elements of each view
     """
 
-    reference: Reference
+    reference: Pictures
     metric: str = METRICS[0]
     region: str = REGIONS[0]
     erosion: int = 0
@@ -58,7 +58,7 @@ class ReferenceRGBLossNode(Node):
             description="Compares colours with the reference, which stands before the background that is rendered.",
             search_aliases=["image to 3d", "photometric", "reconstruction", "mse", "l1"],
             inputs=[
-                REFERENCE.Input("reference", tooltip="From Reference View, whose views the Objective must have."),
+                PICTURES.Input("reference", tooltip="From Reference View or Join Pictures. The Objective must have their views."),
                 io.Combo.Input("metric", options=list(METRICS), default=METRICS[0], tooltip="mse: mean of squared differences; "
                                "l1: of absolute ones, which blurs less."),
                 io.Combo.Input("region", options=list(REGIONS), default=REGIONS[0], tooltip="All of the picture, or only the "

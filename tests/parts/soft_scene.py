@@ -32,6 +32,9 @@ class SoftField(VolumeField):
         self.shape = shape
         self.register_buffer("bounds", torch.tensor([[-1.0] * 3, [1.0] * 3]))
 
+    def parameter_groups(self):
+        return {}
+
     def distance(self, x):
         shape, radius = self.shape, x.norm(dim=-1)
         if shape.kind == "ball":
@@ -50,7 +53,8 @@ class SoftField(VolumeField):
         return self.shape.peak * torch.sigmoid(-distance / self.shape.softness)
 
     def forward(self, x, variance=None, normals=False):
-        return FieldOutput(self.density(x), 0.5 + 0.4 * torch.sin(2.5 * x + torch.tensor([0.0, 1.0, 2.0])))
+        color = 0.5 + 0.4 * torch.sin(2.5 * x + torch.tensor([0.0, 1.0, 2.0]))
+        return FieldOutput(self.density(x), color, torch.nn.functional.normalize(x, dim=-1) if normals else None)
 
 
 class Plain(Material):

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from distill3d.nodes.cameras.reference_view import ReferenceViewNode
-from distill3d.nodes.comfy import REFERENCE, SCENE, Node, io
+from distill3d.nodes.comfy import PICTURES, SCENE, Node, io
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.shapes.caption import parse_shape
 from distill3d.nodes.evaluate.table import Row
@@ -38,7 +38,7 @@ class Optimize(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(node_id="Distill3D_Optimize", display_name="Optimize", is_output_node=True, inputs=[
-            REFERENCE.Input("reference"), SCENE.Input("scene", optional=True),
+            PICTURES.Input("reference"), SCENE.Input("scene", optional=True),
             io.Int.Input("seed", default=0, min=0, max=9)], outputs=[SCENE.Output("scene")])
 
     @classmethod

@@ -4,9 +4,9 @@ import torch
 from distill3d.nodes.cameras.reference_view import ReferenceViewNode, make_reference
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.reference import StillView
+from distill3d.nodes.core.pictures import orbit_camera
 
-VIEW = StillView()
+VIEW = orbit_camera("Test", 5.0, 0.0, 3.8, 20.0, 1)
 
 
 @pytest.fixture
@@ -114,7 +114,9 @@ def test_what_the_node_gives(warnings):
     image, mask = picture()
     views, reference, shown, marked = ReferenceViewNode.execute(
         image, elevation=20.0, azimuth=-30.0, distance=2.0, fovy=30.0, mask=1 - mask, fill=0.5).args
-    assert views == StillView(20.0, -30.0, 2.0, 30.0) == reference.view
+    cameras = views.sample(2, 6, 6)
+    torch.testing.assert_close(cameras.c2w, orbit_camera("Test", 20.0, -30.0, 2.0, 30.0, 6).c2w.expand(2, 4, 4))
+    assert cameras.picture == (0, 0) and cameras.source == reference.digest and len(reference) == 1
     assert shown.shape == (1, 8, 8, 3) and marked.shape == (1, 8, 8)
     assert torch.equal(shown[marked < 0.5], torch.ones(52, 3)) and marked.sum() == 12
     assert not warnings

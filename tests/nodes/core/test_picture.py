@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 import math
 
 import pytest
@@ -65,9 +66,9 @@ def test_priors_of_one_picture_are_shown_no_other():
         image = "normal and depth"
 
     check_shown(Geometry(), "normal and depth", "SDS Loss")
-    check_shown(object(), "camera normal", "SDS Loss")
+    check_shown(SimpleNamespace(image=""), "camera normal", "SDS Loss")
     with pytest.raises(DistillError, match='SDS Loss: this prior knows pictures of "normal and depth".*Set "image" to'):
         check_shown(Geometry(), "rgb", "SDS Loss")
     for image, node in (("normal and depth", "Normal-Depth Prior"), ("albedo and depth", "Albedo Prior")):
         with pytest.raises(DistillError, match=f"only the {node} is shown"):
-            check_shown(object(), image, "SDS Loss")
+            check_shown(SimpleNamespace(image=""), image, "SDS Loss")

@@ -1,5 +1,6 @@
 """The four losses that compare with a reference: what they measure, refuse and reach."""
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.loss import RunContext, Stateless, Term
 from distill3d.nodes.core.prior import LoadedPriors
-from distill3d.nodes.core.reference import Reference, StillView
+from distill3d.nodes.core.cameras import orbit
+from distill3d.nodes.core.pictures import Pictures
 from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.core.schedule import Schedule
@@ -34,7 +36,24 @@ from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
 from looks import look_at
 
 CPU = torch.device("cpu")
-VIEW = StillView(elevation=20.0, azimuth=30.0, distance=3.0, fovy=45.0)
+
+
+@dataclass(frozen=True)
+class View:
+    """A VIEWS recipe of one camera that names no picture."""
+
+    elevation: float = 20.0
+    azimuth: float = 30.0
+    distance: float = 3.0
+    fovy: float = 45.0
+
+    def sample(self, batch, height, width, step=0, total=1, streams=None):
+        one = torch.ones(batch)
+        return orbit(math.radians(self.azimuth) * one, math.radians(self.elevation), self.distance, math.radians(self.fovy),
+                     height, width)
+
+
+VIEW = View()
 SIZE = 16
 NODES = [ReferenceRGBLossNode, ReferenceMaskLossNode, ReferenceDepthLossNode, ReferenceNormalLossNode]
 LOSSES = [ReferenceRGB, ReferenceMask, ReferenceDepth, ReferenceNormal]
@@ -179,7 +198,7 @@ def test_other_cameras_are_refused(reference, elsewhere):
 
 
 def test_what_the_reference_lacks_is_named():
-    bare = Reference(VIEW, torch.ones(1, 4, 4, 3), torch.ones(1, 4, 4, 1), is_masked=False)
+    bare = Pictures(VIEW.sample(1, 4, 4), torch.ones(1, 4, 4, 3), torch.ones(1, 4, 4, 1), is_masked=False)
     for node, word in zip(NODES[1:], ("mask", "depth", "normal")):
         with pytest.raises(DistillError, match=word):
             node.execute(bare)
