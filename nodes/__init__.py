@@ -27,6 +27,7 @@ def node_list() -> list[type]:
     from .fields.voxel_volume import VoxelVolumeNode
     from .materials.albedo import AlbedoNode
     from .materials.environment_background import EnvironmentBackgroundNode
+    from .materials.latent import LatentNode
     from .materials.lambertian import LambertianNode
     from .materials.pbr import PBRNode
     from .materials.random_background import RandomBackgroundNode
@@ -47,7 +48,8 @@ def node_list() -> list[type]:
     return [
         HashGridVolumeNode, VoxelVolumeNode, TriplaneVolumeNode, MLPVolumeNode, HashGridSDFNode, SceneToSDFNode,
         TetGridNode, SceneToTetGridNode, TrainableMeshNode, GaussiansNode,
-        AlbedoNode, LambertianNode, PBRNode, SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
+        AlbedoNode, LambertianNode, PBRNode, LatentNode,
+        SolidBackgroundNode, RandomBackgroundNode, EnvironmentBackgroundNode,
         VolumeRendererNode, NeuSRendererNode, MeshRasterizerNode, SplatRendererNode, KernelBackendNode,
         ParticlesNode, PickParticleNode,
         RandomOrbitViewsNode, MultiViewOrbitNode, FixedOrbitNode, ReferenceViewNode, GivenViewsNode, JoinPicturesNode,

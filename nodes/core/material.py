@@ -1,4 +1,4 @@
-"""What materials answer: colours at points, and what glTF's textures hold."""
+"""Materials (colours or latents of points, and the textures of glTF) and backgrounds."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -13,16 +13,20 @@ from .rng import Streams
 class Material(nn.Module):
     """Base of all materials.
 
-    channels  how many features it wants of the field
+    channels      number of features that it needs from the field
+    channels_out  C, channels of its renderings: 3 for colours
+    is_color      whether they are display-referred colours in [0,1]; latents are not
     groups    every name that `parameter_groups` can have, for the tooltip of the node
     """
 
     channels: int
+    channels_out: int = 3
+    is_color: ClassVar[bool] = True
     groups: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, features: Tensor, normal: Tensor | None, position: Tensor, light: Light | None,
                 mode: str, direction: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Colour and albedo, [N,3] each. A light has one row for each point; direction [N,3] is that of the view. Mode
+        """Colour and albedo, [N,C] each. A light has one row for each point; direction [N,3] is that of the view. Mode
         "albedo" needs neither."""
         raise NotImplementedError
 
@@ -55,7 +59,7 @@ class Material(nn.Module):
 
 
 class Background(nn.Module):
-    """Base of all backgrounds.
+    """Base of all backgrounds. Their recipes have build(channels), the C of the scene's material.
 
     groups  every name that `parameter_groups` can have, for the tooltip of the node
     """
@@ -63,7 +67,7 @@ class Background(nn.Module):
     groups: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, directions: Tensor, streams: Streams | None = None) -> Tensor:
-        """rgb [B,H,W,3] of unit directions [B,H,W,3]. streams: of a step of training, for random backgrounds; None: a
+        """Colours [B,H,W,C] of unit directions [B,H,W,3]. streams: of a step of training, for random backgrounds; None: a
         still picture."""
         raise NotImplementedError
 

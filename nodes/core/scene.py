@@ -95,7 +95,7 @@ class SceneRecipe:
             torch.manual_seed(self.seed)
             material = self.material.build()
             scene = self.renderer.build(field=self.field.build(channels=material.channels), material=material,
-                                        background=self.background.build())
+                                        background=self.background.build(material.channels_out))
             scene.backend = self.backend
             if self.state is not None:
                 load_state(scene, {name: tensor.clone() for name, tensor in self.state.items()})

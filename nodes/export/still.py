@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
-from ..core.rendering import Light, Rendering
+from ..core.rendering import Light, Rendering, displayed
 
 SHADINGS = ("albedo", "shaded", "textureless", "normal")
 BACKGROUNDS = {"scene": None, "white": 1.0, "grey": 0.5, "black": 0.0}
@@ -43,13 +43,18 @@ def still(scene: nn.Module, camera: Cameras, shading: str, background: str) -> t
         grey = 0.5 if grey is None else grey
         return (0.5 * (seen.normal + seen.opacity) + (1 - seen.opacity) * grey).clamp(0, 1), seen.opacity
     seen = scene.render(camera, _headlight(camera), ("rgb", "opacity"), shading=shading)
-    return (seen.rgb if grey is None else _over(scene, seen, camera, grey)).clamp(0, 1), seen.opacity
+    return (_displayed(seen.rgb) if grey is None else _over(scene, seen, camera, grey)).clamp(0, 1), seen.opacity
 
 
 def _over(scene: nn.Module, seen: Rendering, camera: Cameras, grey: float) -> Tensor:
     """The rendering over another background: the scene's own is taken out of the transparent share of each pixel."""
     own = scene.background(camera.rays()[1], None)
-    return seen.rgb + (1 - seen.opacity) * (grey - own)
+    return _displayed(seen.rgb) + (1 - seen.opacity) * (grey - _displayed(own))
+
+
+def _displayed(image: Tensor) -> Tensor:
+    """[B,H,W,C] as colours: see `displayed`."""
+    return image if image.shape[-1] == 3 else displayed(image, False)
 
 
 def _headlight(camera: Cameras) -> Light:

@@ -14,7 +14,7 @@ from ..comfy import io, scheduled
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.loss import Look, RunContext, Term
-from ..core.picture import PICTURES, picture
+from ..core.picture import IMAGES, picture
 from ..core.prior import Condition, Encoded, Prior, PriorRecipe, draw_timesteps
 from ..core.prompt import Prompt
 from ..core.schedule import Schedule
@@ -23,7 +23,7 @@ from ..core.schedule import Schedule
 class ScoreRecipe(Protocol):
     """prompt: with interpolated views, the prior answers under four conditions and Perp-Neg combines them; guidance:
     classifier-free guidance scale, standard form; t_min, t_max: range of timesteps as fractions of the prior's, drawn
-    uniformly, both ends included; image: what of the rendering the prior is shown, one of nodes.core.picture.PICTURES;
+    uniformly, both ends included; image: what of the rendering the prior is shown, one of nodes.core.picture.IMAGES;
     weight: the term's, a sum over elements per view."""
 
     prior: PriorRecipe
@@ -124,5 +124,6 @@ def timestep_inputs(low: float, high: float) -> list:
 
 
 def image_input():
-    return io.Combo.Input("image", options=list(PICTURES), default="rgb", tooltip="What the prior is shown: colours, "
-                          "normals of the world or the camera, or what the Normal-Depth Prior and the Albedo Prior need.")
+    return io.Combo.Input("image", options=list(IMAGES), default="rgb", tooltip="What the prior is shown: colours, "
+                          "normals of the world or the camera, what the Normal-Depth Prior and the Albedo Prior need, or "
+                          "the latents of a scene with a Latent material.")

@@ -10,7 +10,7 @@ from ...kernels.distill.sds import sds_gradient
 from ...kernels.distill.weighting import WEIGHTINGS
 from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
 from ..core.loss import Look, Loss, RunContext, Stateless, Term
-from ..core.picture import PICTURES, check_shown
+from ..core.picture import IMAGES, check_shown
 from ..core.prior import PriorRecipe
 from ..core.prompt import Prompt
 from ..core.schedule import Schedule
@@ -26,7 +26,7 @@ class SDS:
                   numbers of threestudio's perp-neg branch are standard already)
     weighting     w(t), one of WEIGHTINGS
     t_min, t_max  range of timesteps as fractions of the prior's; drawn uniformly, both ends included
-    image         what of the rendering the prior is shown, one of nodes.core.picture.PICTURES
+    image         what of the rendering the prior is shown, one of nodes.core.picture.IMAGES
     clamp         limits the predicted clean pixels to what pixels can be, as samplers of pixel models do
     rescaling     0..1, see kernels.distill.guidance.rescale
     weight        the term's weight. The loss is a sum over elements per view: about 3,000 of them for the built-in
@@ -50,7 +50,7 @@ class SDS:
 
     @property
     def wanted(self) -> frozenset[str]:
-        return frozenset({"opacity", *PICTURES[self.image]})
+        return frozenset({"opacity", *IMAGES[self.image].fields})
 
     def prepare(self, context: RunContext) -> "PreparedSDS":
         return PreparedSDS(self, context)

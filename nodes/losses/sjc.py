@@ -8,7 +8,7 @@ import torch
 from ...kernels.distill.sjc import sjc_gradient
 from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
 from ..core.loss import Look, Loss, RunContext, Stateless, Term
-from ..core.picture import PICTURES, check_shown
+from ..core.picture import IMAGES, check_shown
 from ..core.prior import PriorRecipe
 from ..core.prompt import Prompt
 from ..core.schedule import Schedule
@@ -22,7 +22,7 @@ class SJC:
     guidance            as in SDS; published: 100
     variance_reduction  leaves the added noise out of the score, as published: then this is SDS with uniform weights
     t_min, t_max        as in SDS; published: timesteps 30 to 989 of 1000
-    image               what of the rendering the prior is shown, one of nodes.core.picture.PICTURES
+    image               what of the rendering the prior is shown, one of nodes.core.picture.IMAGES
     weight              of a sum over elements per view, as in SDS
     """
 
@@ -41,7 +41,7 @@ class SJC:
 
     @property
     def wanted(self) -> frozenset[str]:
-        return frozenset({"opacity", *PICTURES[self.image]})
+        return frozenset({"opacity", *IMAGES[self.image].fields})
 
     def prepare(self, context: RunContext) -> "PreparedSJC":
         return PreparedSJC(self, context)

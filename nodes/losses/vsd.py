@@ -11,7 +11,7 @@ from ...kernels.distill.vsd import vsd_gradient
 from ..comfy import LOSS, PRIOR, PROMPT, Node, io, scheduled
 from ..core.errors import DistillError
 from ..core.loss import Look, Loss, RunContext, Term
-from ..core.picture import PICTURES, check_shown
+from ..core.picture import IMAGES, check_shown
 from ..core.prior import Encoded, PriorRecipe, draw_timesteps
 from ..core.prompt import Prompt
 from ..core.schedule import Schedule
@@ -29,7 +29,7 @@ class VSD:
     lora       the second model, trained here on the renderings at every step: from a LoRA Prior
     guidance   of the prior alone, standard form; published 7.5
     t_min, t_max  as in SDS, of the distillation; the second model is trained at all timesteps
-    image      what of the rendering both are shown, one of nodes.core.picture.PICTURES
+    image      what of the rendering both are shown, one of nodes.core.picture.IMAGES
     lora_rate  learning rate of the second model (AdamW); published 1e-4
     weight     of a sum over elements per view, as in SDS
     epsilon, decay  of the second model's AdamW
@@ -59,7 +59,7 @@ class VSD:
 
     @property
     def wanted(self) -> frozenset[str]:
-        return frozenset({"opacity", *PICTURES[self.image]})
+        return frozenset({"opacity", *IMAGES[self.image].fields})
 
     def prepare(self, context: RunContext) -> "PreparedVSD":
         return PreparedVSD(self, context)

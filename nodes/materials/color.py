@@ -1,6 +1,7 @@
-"""How three feature channels become a colour, and how a colour is written on a widget."""
+"""Activations of colours, and how a colour or the values of other channels are written on a widget."""
 from __future__ import annotations
 
+import math
 import re
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from ..core.errors import DistillError
 
 COLOR_ACTIVATIONS = ("sigmoid", "scaled")
+ACTIVATIONS = (*COLOR_ACTIVATIONS, "none")  # of backgrounds, also behind what is no colour
 
 
 def activate_color(raw: Tensor, activation: str) -> Tensor:
@@ -16,7 +18,10 @@ def activate_color(raw: Tensor, activation: str) -> Tensor:
 
     "sigmoid"  in (0,1)
     "scaled"   raw / 2 + 1/2: unbounded, so that it never saturates; published with DeepFloyd IF
+    "none"     raw, for channels that are no colours
     """
+    if activation == "none":
+        return raw
     return torch.sigmoid(raw) if activation == "sigmoid" else raw * 0.5 + 0.5
 
 
@@ -25,9 +30,32 @@ def raw_color(color: Tensor, activation: str) -> Tensor:
     return color.clamp(0.01, 0.99).logit() if activation == "sigmoid" else 2 * color - 1
 
 
-def check_activation(activation: str) -> None:
-    if activation not in COLOR_ACTIVATIONS:
-        raise DistillError(f'Colour activation "{activation}" is unknown. Use one of {", ".join(COLOR_ACTIVATIONS)}.')
+def parse_values(text: str) -> tuple[float, ...]:
+    """A colour as `parse_color` reads it, or any other number of values as "0, 0, 0.5, -1", for channels that are no colours.
+    Raises DistillError."""
+    try:
+        values = tuple(float(piece) for piece in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) in (0, 3) or "#" in text or not all(map(math.isfinite, values)):
+        return parse_color(text)
+    return values
+
+
+def fit_channels(values: tuple[float, ...], channels: int, node: str) -> tuple[float, ...]:
+    """`values` for C channels: one value is repeated. Raises DistillError, beginning with `node`, for another number."""
+    if len(values) == 1:
+        return values * channels
+    if len(values) != channels:
+        example = ", ".join(["0"] * channels)
+        raise DistillError(f"{node}: the material has {channels} channels and the color {len(values)} values. Write one value for "
+                           f'all of them, such as "0", or {channels}: "{example}".')
+    return values
+
+
+def check_activation(activation: str, known: tuple[str, ...] = COLOR_ACTIVATIONS) -> None:
+    if activation not in known:
+        raise DistillError(f'Colour activation "{activation}" is unknown. Use one of {", ".join(known)}.')
 
 
 def parse_color(text: str) -> tuple[float, float, float]:

@@ -13,7 +13,7 @@ from ..comfy import BACKGROUND, Node, io
 from ..core.field import groups_text
 from ..core.material import Background
 from ..core.rng import Streams
-from .color import COLOR_ACTIVATIONS, activate_color, check_activation
+from .color import ACTIVATIONS, activate_color, check_activation
 
 _ORDERS = 2  # orders 0..2: the nine harmonics that tiny-cuda-nn calls degree 3
 
@@ -35,21 +35,21 @@ class EnvironmentBackground:
     per_view: bool = True
 
     def __post_init__(self):
-        check_activation(self.activation)
+        check_activation(self.activation, ACTIVATIONS)
 
-    def build(self) -> "EnvironmentBackgroundModule":
-        return EnvironmentBackgroundModule(self)
+    def build(self, channels: int = 3) -> "EnvironmentBackgroundModule":
+        return EnvironmentBackgroundModule(self, channels)
 
 
 class EnvironmentBackgroundModule(Background):
-    """directions [B,H,W,3] unit -> rgb [B,H,W,3]. Parameters are of the group "background"."""
+    """directions [B,H,W,3] unit -> [B,H,W,C]. Parameters are of the group "background"."""
 
     groups = ("background",)
 
-    def __init__(self, recipe: EnvironmentBackground):
+    def __init__(self, recipe: EnvironmentBackground, channels: int = 3):
         super().__init__()
-        self.recipe = recipe
-        sizes = [(_ORDERS + 1) ** 2, *[recipe.width] * recipe.layers, 3]
+        self.recipe, self.channels = recipe, channels
+        sizes = [(_ORDERS + 1) ** 2, *[recipe.width] * recipe.layers, channels]
         layers: list[nn.Module] = []
         for before, after in zip(sizes, sizes[1:]):
             layers += [Linear(before, after, bias=False), nn.ReLU()]
@@ -57,12 +57,12 @@ class EnvironmentBackgroundModule(Background):
 
     def forward(self, directions: Tensor, streams: Streams | None = None) -> Tensor:
         encoded = encode_spherical_harmonics(directions.reshape(-1, 3), _ORDERS)
-        rgb = activate_color(self.network(encoded), self.recipe.activation).view_as(directions)
+        rgb = activate_color(self.network(encoded), self.recipe.activation).view(*directions.shape[:-1], self.channels)
         if streams is None or self.recipe.random_share <= 0:
             return rgb
         count, generator = (len(directions) if self.recipe.per_view else 1), streams("background")
         replaced = torch.rand(count, 1, 1, 1, generator=generator) < self.recipe.random_share
-        color = torch.rand(count, 1, 1, 3, generator=generator)
+        color = torch.rand(count, 1, 1, self.channels, generator=generator)
         return torch.where(upload(replaced, rgb.device), upload(color, rgb.device, rgb.dtype), rgb)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -79,8 +79,9 @@ class EnvironmentBackgroundNode(Node):
             inputs=[
                 io.Int.Input("width", default=16, min=1, max=1024, tooltip="Width of the network's hidden layers."),
                 io.Int.Input("layers", default=2, min=0, max=16, tooltip="How many hidden layers the network has."),
-                io.Combo.Input("activation", options=list(COLOR_ACTIVATIONS), default="sigmoid",
-                               tooltip='How numbers become colours. "scaled" is unbounded, as published with DeepFloyd IF.'),
+                io.Combo.Input("activation", options=list(ACTIVATIONS), default="sigmoid",
+                               tooltip='How numbers become colours. "scaled" is unbounded, as published with DeepFloyd IF; '
+                                       '"none" is for a Latent material.'),
                 io.Float.Input("random_share", default=0.0, min=0.0, max=1.0, step=0.01,
                                tooltip="How often a random plain colour takes the place of the network in training."),
                 io.Boolean.Input("per_view", default=True,

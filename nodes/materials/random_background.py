@@ -11,7 +11,7 @@ from ..comfy import BACKGROUND, Node, io
 from ..core.errors import DistillError
 from ..core.material import Background
 from ..core.rng import Streams
-from .color import parse_color
+from .color import fit_channels, parse_values
 
 KINDS = ("white", "grey", "color", "black")
 
@@ -23,41 +23,45 @@ class RandomBackground:
     shares    how often it is white, a grey between black and white, any colour, black; only ratios count. The
               defaults are those of the pictures that the built-in prior has seen
     per_view  a colour for each view, otherwise one for all views of the step
-    still     colour of still pictures
+    still     colour of still pictures: one value per channel of the material, or one for all
+
+    For materials of other channels than colours "color" is uniform in [0,1] for each channel.
     """
 
     shares: tuple[float, float, float, float] = (0.35, 0.25, 0.4, 0.0)
     per_view: bool = True
-    still: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    still: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     def __post_init__(self):
         if min(self.shares) < 0 or sum(self.shares) <= 0:
             raise DistillError(f"Random Background: the shares of {', '.join(KINDS)} must be 0 or more and not all 0, "
                                f"got {list(self.shares)}.")
 
-    def build(self) -> "RandomBackgroundModule":
-        return RandomBackgroundModule(self)
+    def build(self, channels: int = 3) -> "RandomBackgroundModule":
+        return RandomBackgroundModule(self, channels)
 
 
 class RandomBackgroundModule(Background):
-    """directions [B,H,W,3] -> rgb [B,H,W,3], constant over each view. No parameters."""
+    """directions [B,H,W,3] -> [B,H,W,C], constant over each view. No parameters."""
 
-    def __init__(self, recipe: RandomBackground):
+    def __init__(self, recipe: RandomBackground, channels: int = 3):
         super().__init__()
-        self.recipe = recipe
+        self.recipe, self.channels = recipe, channels
+        self.still = fit_channels(recipe.still, channels, "Random Background")
 
     def forward(self, directions: Tensor, streams: Streams | None = None) -> Tensor:
         if streams is None:
-            colors = torch.tensor([self.recipe.still])
+            colors = torch.tensor([self.still])
         else:
             colors = self._draw(len(directions) if self.recipe.per_view else 1, streams("background"))
-        return upload(colors, directions.device, directions.dtype)[:, None, None].expand_as(directions)
+        return upload(colors, directions.device, directions.dtype)[:, None, None].expand(*directions.shape[:-1], -1)
 
     def _draw(self, count: int, generator: torch.Generator) -> Tensor:
         kind = torch.multinomial(torch.tensor(self.recipe.shares, dtype=torch.float32), count, replacement=True,
                                  generator=generator)
-        color = torch.rand(count, 3, generator=generator)
-        choices = torch.stack([torch.ones(count, 3), color[:, :1].expand(-1, 3), color, torch.zeros(count, 3)])
+        size = count, self.channels
+        color = torch.rand(size, generator=generator)
+        choices = torch.stack([torch.ones(size), color[:, :1].expand(size), color, torch.zeros(size)])
         return choices[kind, torch.arange(count)]
 
 
@@ -76,7 +80,8 @@ class RandomBackgroundNode(Node):
                 io.Boolean.Input("per_view", default=True,
                                  tooltip="A colour for each view; otherwise all views of a step share one."),
                 io.String.Input("still_color", default="#ffffff",
-                                tooltip='Colour of previews and final pictures: "#ff8000", or "1, 0.5, 0".'),
+                                tooltip='Colour of previews and final pictures: "#ff8000", or "1, 0.5, 0". For a '
+                                "Latent material one value for all channels, or one for each."),
             ],
             outputs=[BACKGROUND.Output("background", tooltip="For a renderer.")])
 
@@ -84,4 +89,4 @@ class RandomBackgroundNode(Node):
     def execute(cls, white_share=0.35, grey_share=0.25, color_share=0.4, black_share=0.0, per_view=True,
                 still_color="#ffffff") -> io.NodeOutput:
         return io.NodeOutput(RandomBackground((white_share, grey_share, color_share, black_share), per_view,
-                                              parse_color(still_color)))
+                                              parse_values(still_color)))

@@ -69,7 +69,7 @@ class FieldScene(Scene):
         # The host runs nodes in inference mode, whose tensors cannot be differentiated: analytic normals need that.
         with prefer(self.backend), torch.inference_mode(False), torch.set_grad_enabled(recording):
             rendering = self._render(differentiable(cameras), differentiable(light), wanted, mode, streams, recording)
-        if rendering.rgb is not None and streams is None and not recording:
+        if rendering.rgb is not None and streams is None and not recording and self.material.is_color:
             rendering.rgb = rendering.rgb.clamp(0, 1)
         return rendering
 

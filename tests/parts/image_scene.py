@@ -35,8 +35,9 @@ class PictureRenderer:
 @dataclass(frozen=True)
 class Nothing:
     channels: int = 3
+    channels_out: int = 3
 
-    def build(self, **_):
+    def build(self, *_, **__):
         return self
 
 

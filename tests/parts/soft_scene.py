@@ -71,7 +71,7 @@ class Plain(Material):
 
 
 class White(Background):
-    def build(self):
+    def build(self, channels=3):
         return White()
 
     def forward(self, directions, streams=None):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.picture import PICTURES, check_shown, picture
+from distill3d.nodes.core.picture import IMAGES, check_shown, picture
 from distill3d.nodes.core.rendering import Rendering
 
 SIDE, RADIUS, DISTANCE = 65, 0.8, 2.6
@@ -54,10 +54,10 @@ def test_the_other_pictures():
     assert picture(rendering, CAMERAS, "normal")[0, 32, 32].tolist() == pytest.approx([1.0, 0.5, 0.5], abs=1e-4)
 
 
-@pytest.mark.parametrize("image", PICTURES)
+@pytest.mark.parametrize("image", IMAGES)
 def test_each_needs_what_it_says(image):
     whole = sphere()
-    part = Rendering(opacity=whole.opacity, **{name: getattr(whole, name) for name in PICTURES[image]})
+    part = Rendering(opacity=whole.opacity, **{name: getattr(whole, name) for name in IMAGES[image].fields})
     assert torch.equal(picture(part, CAMERAS, image), picture(whole, CAMERAS, image))
 
 
