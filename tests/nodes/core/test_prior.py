@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 import torch
-from distill3d.nodes.core.prior import LoadedPriors
+from distill3d.nodes.core.prior import LoadedPriors, PlainPrior
 
 
 class Holding:
@@ -15,14 +15,14 @@ class Holding:
 class Recipe:
     kind: type
 
-    def load(self, device):
+    def load(self, priors):
         return self.kind()
 
 
 def test_priors_are_loaded_once_and_released_once():
     priors = LoadedPriors(torch.device("cpu"))
-    holding, plain = priors(Recipe(Holding)), priors(Recipe(object))
-    assert priors(Recipe(Holding)) is holding and priors(Recipe(object)) is plain
+    holding, plain = priors(Recipe(Holding)), priors(Recipe(PlainPrior))
+    assert priors(Recipe(Holding)) is holding and priors(Recipe(PlainPrior)) is plain
     priors.release()
     priors.release()
     assert holding.released == 1
