@@ -1,6 +1,7 @@
 # make demo        text to a textured 3D object, from nothing
 # make test        every quick test (under 20 minutes on 2 cores)
 # make test-slow   end-to-end runs measured against the true shapes
+# make sync        every generated file: labels, tables of help pages, frozen ids, workflows
 # make bench       times of the kernels and of a training step
 PYTHON ?= python3
 VENV   ?= .venv
@@ -9,7 +10,7 @@ PROMPT ?= a blue sphere on top of a green cylinder
 BIN    := $(VENV)/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow bench clean
+.PHONY: demo test test-slow bench sync clean
 
 demo: $(VENV)/installed
 	$(BIN)/distill3d run dreamfusion --set prompt="$(PROMPT)" --output $(OUTPUT)
@@ -19,6 +20,9 @@ test: $(VENV)/tested
 
 test-slow: $(VENV)/tested
 	$(BIN)/python -m pytest tests -q -m slow -s
+
+sync: $(VENV)/installed
+	$(BIN)/distill3d sync
 
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.bench

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _evaluate(rest)
         if rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
-        return {"run": _run, "list": _list, "doctor": _doctor, "train": _train}[arguments.command](arguments)
+        return COMMANDS[arguments.command](arguments)
     except (Cancelled, KeyboardInterrupt):
         sys.stderr.write("distill3d: cancelled\n")
         return 130
@@ -72,6 +72,20 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--output", default="output", metavar="DIR", help="output folder to look at")
     add_models_option(doctor)
     doctor.add_argument("--device", help="device to look at")
+
+    layout = commands.add_parser("layout", help="a workflow file as a description", description="Prints a workflow as a "
+                                 "description for workflows/methods/, from which `distill3d sync` writes its file.")
+    layout.add_argument("--write", action="store_true", help="instead, lay the file of a description out anew")
+    layout.add_argument("workflow", metavar="WORKFLOW", help="path of a JSON file, or a name of one that comes with the pack")
+
+    sync = commands.add_parser("sync", help="write every generated file of the repository", description="Writes labels, "
+                               "tables of help pages, frozen ids and workflows, each from its source.")
+    sync.add_argument("--check", action="store_true", help="write nothing; exit with 1 where something is out of date")
+
+    new = commands.add_parser("new", help="begin a loss, prior, field or material", description="Writes a class, its node, a "
+                              "test and the line in nodes/__init__.py; `distill3d sync` adds the rest.")
+    new.add_argument("kind", choices=("loss", "prior", "field", "material"))
+    new.add_argument("name", nargs="+", help='as in the menu, for example "Edge Loss"')
 
     commands.add_parser("evaluate", help="score results against known shapes (--help for its options)", add_help=False)
     return parser
@@ -152,6 +166,41 @@ def _doctor(arguments: argparse.Namespace) -> int:
     findings = examine(Console(arguments.output, arguments.device, models=arguments.models))
     sys.stdout.write(report(findings))
     return 1 if any(one.status == "wrong" for one in findings) else 0
+
+
+def _sync(arguments: argparse.Namespace) -> int:
+    from . import sync
+
+    found = sync.out_of_date() if arguments.check else sync.write()
+    for path in found:
+        sys.stdout.write(f"{'out of date' if arguments.check else 'written'}: {path.relative_to(sync.PACK)}\n")
+    return 1 if arguments.check and found else 0
+
+
+def _layout(arguments: argparse.Namespace) -> int:
+    from . import describe, sync
+
+    if not arguments.write:
+        sys.stdout.write(describe.as_python(describe.read(listing.find_workflow(arguments.workflow))))
+        return 0
+    methods = sync.methods()
+    if arguments.workflow not in methods:
+        raise DistillError(f'layout: there is no description "{arguments.workflow}"{schema.close_to(arguments.workflow, methods)}.')
+    path = sync.FOLDER / f"{arguments.workflow}.json"
+    path.write_text(sync.laid_out(methods[arguments.workflow], schema.default_registry()), encoding="utf-8")
+    sys.stdout.write(f"written: {path}\n")
+    return 0
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    from . import scaffold
+
+    for path in scaffold.write(arguments.kind, " ".join(arguments.name)):
+        sys.stdout.write(f"{path}\n")
+    return 0
+
+
+COMMANDS = {"run": _run, "list": _list, "doctor": _doctor, "train": _train, "sync": _sync, "layout": _layout, "new": _new}
 
 
 def _evaluate(rest: Sequence[str]) -> int:

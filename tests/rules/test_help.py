@@ -1,7 +1,6 @@
 """Rules for the help pages that ComfyUI shows for a node: web/docs/NODE_ID.md.
 
-A page is written by hand down to its heading "Inputs"; what follows is the schema's. `python tests/rules/test_help.py --write`
-writes that part anew.
+A page is written by hand down to its heading "Inputs"; `make sync` writes what follows, and a stub for a page that is missing.
 """
 import re
 import sys
@@ -33,29 +32,8 @@ def written(node_id):
     return page(node_id).split(INPUTS)[0]
 
 
-def table(node):
-    """The part of a page that is generated: the same on every machine."""
-    entries = schema.inputs_of(node)
-    lines = ["| input | takes | |", "|---|---|---|"] + [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in (f"`{entry.id}`", takes(entry), entry.tooltip)) + " |"
-        for entry in entries.values()]
-    return INPUTS + "\n" + "\n".join(lines if entries else ["None."]) + "\n"
-
-
-def takes(entry):
-    if schema.names_files(entry):
-        return "a file or folder of models"
-    return input_facts(entry).replace("DISTILL3D_", "").replace(",SCHEDULE", " or SCHEDULE").replace(".0 to ", " to ").replace(
-        ".0,", ",")
-
-
 def test_every_page_has_its_node():
     assert {path.stem for path in PAGES.glob("*.md")} == set(NODES)
-
-
-@every_node
-def test_the_table_of_inputs_is_up_to_date(node_id):
-    assert page(node_id).endswith(table(NODES[node_id])), "Run: python tests/rules/test_help.py --write"
 
 
 @every_node
@@ -90,12 +68,3 @@ def test_the_command_line_shows_the_written_part():
     text = list_node("SDS Loss", schema.default_registry())
     assert "\nNumbers\n" in text and "**" not in text and "`" not in text and "| input |" not in text
     assert written_help("Distill3D_Absent") == ""
-
-
-if __name__ == "__main__" and sys.argv[1:] == ["--write"]:
-    for node_id, node in NODES.items():
-        path = PAGES / f"{node_id}.md"
-        if path.is_file():
-            path.write_text(path.read_text(encoding="utf-8").split(INPUTS)[0] + table(node), encoding="utf-8")
-        else:
-            sys.stderr.write(f"{path} is missing: write it, as its neighbours are\n")

@@ -65,21 +65,10 @@ def test_priors_of_one_picture_are_shown_no_other():
     class Geometry:
         image = "normal and depth"
 
-    class Colors:
-        image = ""
-
     check_shown(Geometry(), "normal and depth", "SDS Loss")
-<<<<<<< HEAD
     check_shown(SimpleNamespace(image=""), "camera normal", "SDS Loss")
-=======
-    check_shown(Colors(), "camera normal", "SDS Loss")
->>>>>>> 025ef25 (Follow the contract of priors in the tests of core)
     with pytest.raises(DistillError, match='SDS Loss: this prior knows pictures of "normal and depth".*Set "image" to'):
         check_shown(Geometry(), "rgb", "SDS Loss")
     for image, node in (("normal and depth", "Normal-Depth Prior"), ("albedo and depth", "Albedo Prior")):
         with pytest.raises(DistillError, match=f"only the {node} is shown"):
-<<<<<<< HEAD
             check_shown(SimpleNamespace(image=""), image, "SDS Loss")
-=======
-            check_shown(Colors(), image, "SDS Loss")
->>>>>>> 025ef25 (Follow the contract of priors in the tests of core)

@@ -1,0 +1,119 @@
+"""A workflow file as a description, so that a file that was changed in the editor becomes the method's source again:
+
+    distill3d layout my_workflow.json > workflows/methods/my_workflow.py
+"""
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from . import schema
+from .graph import Graph, Link, read_graph
+from .method import Described, Method, Wire
+from .schema import Registry
+
+WIDTH = 118
+
+
+def read(path: Path, registry: Registry | None = None) -> Method:
+    """The description of a workflow in the editor's format. Raises DistillError for a file that is none."""
+    registry = schema.default_registry() if registry is None else registry
+    graph = read_graph(path, registry)
+    data = json.loads(path.read_text(encoding="utf-8"))
+    drawn = {str(node["id"]): node for node in data.get("nodes", [])}
+    names = _names(graph, {one: node.get("title", "") for one, node in drawn.items()})
+    nodes = {names[one]: Described(node.type.removeprefix("Distill3D_") if node.type.startswith("Distill3D_")
+                                   else f":{node.type}", _inputs(graph, one, names, registry),
+                                   drawn.get(one, {}).get("title", ""), _group(data, drawn.get(one)))
+             for one, node in sorted(graph.nodes.items(), key=lambda item: int(item[0]) if item[0].isdecimal() else 0)}
+    notes = [node["widgets_values"][0] for node in data.get("nodes", []) if node["type"] in ("Note", "MarkdownNote")]
+    return Method(nodes, [group["title"] for group in data.get("groups", [])], notes)
+
+
+def _names(graph: Graph, titles: dict[str, str]) -> dict[str, str]:
+    """A name in snake case for each node: its type's, or of several of one type its title's."""
+    kinds = {one: _snake(node.type.removeprefix("Distill3D_")) for one, node in graph.nodes.items()}
+    names: dict[str, str] = {}
+    for one in sorted(graph.nodes, key=lambda one: int(one) if one.isdecimal() else 0):
+        wanted = kinds[one]
+        if list(kinds.values()).count(wanted) > 1 and titles.get(one):
+            wanted = _snake(titles[one])[:40].strip("_") or wanted
+        wanted = f"stage_{wanted}" if wanted[0].isdigit() else wanted
+        taken, number = wanted, 1
+        while taken in names.values():
+            number += 1
+            taken = f"{wanted}_{number}"
+        names[one] = taken
+    return names
+
+
+def _snake(text: str) -> str:
+    text = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", text)
+    return re.sub(r"\W+", "_", re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", text)).strip("_").lower()
+
+
+def _inputs(graph: Graph, one: str, names: dict[str, str], registry: Registry) -> dict[str, Any]:
+    """Wires, and values that are not defaults."""
+    node, known = graph.nodes[one], schema.inputs_of(registry[graph.nodes[one].type])
+    inputs: dict[str, Any] = {}
+    for name in [*known, *(extra for extra in node.inputs if extra not in known)]:
+        value = node.inputs.get(name)
+        if isinstance(value, Link):
+            outputs = [slot.display_name or slot.id for slot in schema.outputs_of(registry[graph.nodes[value.node].type])]
+            is_clear = value.slot < len(outputs) and outputs.count(outputs[value.slot]) == 1
+            inputs[name] = Wire(names[value.node], 0 if not value.slot else outputs[value.slot] if is_clear else value.slot)
+        elif name in node.inputs and (name not in known or value != schema.default_of(known[name])):
+            inputs[name] = value
+    return inputs
+
+
+def _group(data: dict[str, Any], drawn: dict[str, Any] | None) -> str:
+    """The title of the frame that holds the node's corner."""
+    for group in data.get("groups", []) if drawn else []:
+        left, top, width, height = group["bounding"]
+        if left <= drawn["pos"][0] <= left + width and top <= drawn["pos"][1] <= top + height:
+            return group["title"]
+    return ""
+
+
+def as_python(method: Method) -> str:
+    """The source of a file of workflows/methods."""
+    first = re.search(r"^#+\s*(.*)$", method.notes[0], re.MULTILINE) if method.notes else None
+    groups = {title: f"GROUP_{number}" for number, title in enumerate(method.groups, 1)}
+    lines = [f'"""{(first[1] if first else "A workflow").strip()}."""', "from ...runner.method import Method, Wire, node", ""]
+    lines += [f"{name} = {_text(title)}" for title, name in groups.items()]
+    lines += ["", "METHOD = Method(", "    nodes={"]
+    lines += [f'        "{name}": {_node(one, groups)},' for name, one in method.nodes.items()]
+    lines += ["    },", f"    groups=({', '.join(groups.values())}{',' if len(groups) == 1 else ''}),", "    notes=("]
+    lines += [f'        """\\\n{_escaped(note)}""",' for note in method.notes]
+    return "\n".join([*lines, "    ))", ""])
+
+
+def _node(one: Described, groups: dict[str, str]) -> str:
+    parts = [json.dumps(one.type), *([f"titled={_text(one.title)}"] if one.title else []),
+             *([f"within={groups[one.group]}"] if one.group else []),
+             *(f"{name}={_value(value)}" for name, value in one.inputs.items())]
+    lines, line = [], "node("
+    for number, part in enumerate(parts):
+        piece = part + (")" if number == len(parts) - 1 else ", ")
+        if len(line) + len(piece.split("\n")[0]) + 28 > WIDTH and line.strip() != "node(":
+            lines.append(line.rstrip())
+            line = " " * 17
+        line += piece
+    return "\n".join([*lines, line])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Wire):
+        return f'Wire("{value.node}")' if value.output == 0 else f'Wire("{value.node}", {_value(value.output)})'
+    return _text(value) if isinstance(value, str) else repr(value)
+
+
+def _text(text: str) -> str:
+    return f'"""{_escaped(text)}"""' if "\n" in text and not text.endswith('"') else json.dumps(text, ensure_ascii=False)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')

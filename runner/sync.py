@@ -1,0 +1,146 @@
+"""Everything in the repository that is generated, and the command that writes it: `make sync`, or `distill3d sync`.
+
+    locales/en/*.json           labels and tooltips for ComfyUI, from the schemas
+    web/docs/NODE_ID.md         the table of inputs at the end of each help page; a missing page begins as a stub
+    tests/rules/node_ids.json   ids and inputs that saved workflows rely on; new ones are appended, none is taken away
+    workflows/NAME.json         from the description workflows/methods/NAME.py
+
+A workflow file without a description is made by hand and left alone.
+"""
+from __future__ import annotations
+
+import json
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..nodes import comfy, node_list
+from ..nodes.core.errors import DistillError
+from . import describe, schema
+from .listing import FOLDER, HELP, PACK, input_facts
+from .method import Method, meaning
+
+LOCALES = PACK / "locales" / "en"
+PROMISES = PACK / "tests" / "rules" / "node_ids.json"
+INPUTS = "\n## Inputs\n"
+STUB = "\n(Write here: what the node does, inputs that need explaining, an example of its wiring, what goes wrong.)\n"
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file with the text that it should have."""
+    return {**locales(), **help_pages(), **promises(), **workflows()}
+
+
+def out_of_date() -> list[Path]:
+    """The generated files whose text is another than it should be."""
+    return [path for path, text in generated().items()
+            if not path.is_file() or path.read_text(encoding="utf-8") != text]
+
+
+def write() -> list[Path]:
+    """Writes what is out of date and returns it."""
+    wanted, stale = generated(), out_of_date()
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(wanted[path], encoding="utf-8")
+    return stale
+
+
+def as_text(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def locales() -> dict[Path, str]:
+    """The files and keys are ComfyUI's: nodeDefs.json by node id, outputs by their number; main.json with the parts of the menu
+    and the types of wires."""
+    return {LOCALES / f"{name}.json": as_text(content) for name, content in english().items()}
+
+
+def english() -> dict[str, dict[str, Any]]:
+    """{file: content} as the schemas have it."""
+    nodes = sorted(node_list(), key=lambda node: schema.schema_of(node).node_id)
+    rooms = sorted({part for node in nodes for part in schema.schema_of(node).category.split("/")})
+    kinds = sorted(kind.io_type for kind in vars(comfy).values()
+                   if isinstance(getattr(kind, "io_type", None), str) and kind.io_type.startswith("DISTILL3D_"))
+    return {"main": {"nodeCategories": {room: room for room in rooms},
+                     "dataTypes": {kind: kind.removeprefix("DISTILL3D_") for kind in kinds}},
+            "nodeDefs": {schema.schema_of(node).node_id: _texts(node) for node in nodes}}
+
+
+def _texts(node: type) -> dict[str, Any]:
+    inputs = {name: {"name": name, "tooltip": socket.tooltip} for name, socket in schema.inputs_of(node).items()}
+    outputs = {str(number): {"name": slot.display_name or slot.id, "tooltip": slot.tooltip}
+               for number, slot in enumerate(schema.outputs_of(node))}
+    return {"display_name": schema.display_name(node), "description": schema.schema_of(node).description,
+            "inputs": inputs, **({"outputs": outputs} if outputs else {})}
+
+
+def help_pages() -> dict[Path, str]:
+    """Pages are written by hand down to the heading "Inputs"."""
+    pages = {}
+    for node in node_list():
+        path = HELP / f"{schema.schema_of(node).node_id}.md"
+        written = path.read_text(encoding="utf-8").split(INPUTS)[0] if path.is_file() else \
+            f"# {schema.display_name(node)}\n{schema.schema_of(node).description}\n{STUB}"
+        pages[path] = written + table(node)
+    return pages
+
+
+def table(node: type) -> str:
+    """The part of a help page that is generated: the same on every machine."""
+    lines = ["| input | takes | |", "|---|---|---|"]
+    for entry in schema.inputs_of(node).values():
+        cells = (f"`{entry.id}`", takes(entry), entry.tooltip or "")
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return INPUTS + "\n" + "\n".join(lines if schema.inputs_of(node) else ["None."]) + "\n"
+
+
+def takes(entry: Any) -> str:
+    """What an input takes, in words."""
+    if schema.names_files(entry):
+        return "a file or folder of models"
+    return input_facts(entry).replace("DISTILL3D_", "").replace(",SCHEDULE", " or SCHEDULE").replace(".0 to ", " to ").replace(
+        ".0,", ",")
+
+
+def promises() -> dict[Path, str]:
+    """None where the tests are not installed."""
+    if not PROMISES.is_file():
+        return {}
+    promised = json.loads(PROMISES.read_text(encoding="utf-8"))
+    for node in node_list():
+        kept = promised.setdefault(schema.schema_of(node).node_id, [])
+        kept += [name for name in schema.inputs_of(node) if name not in kept]
+    lines = [f"  {json.dumps(name)}: {json.dumps(inputs)}" for name, inputs in sorted(promised.items())]
+    return {PROMISES: "{\n" + ",\n".join(lines) + "\n}\n"}
+
+
+def methods() -> dict[str, Method]:
+    """The descriptions in workflows/methods, by the name of their workflow."""
+    from ..workflows import methods as folder
+
+    return {found.name: import_module(f"{folder.__name__}.{found.name}").METHOD
+            for found in pkgutil.iter_modules(folder.__path__)}
+
+
+def workflows() -> dict[Path, str]:
+    """A file that says what its description says is kept as it is: nodes may be moved in the editor, and a widget that is
+    appended to a node changes no file."""
+    registry = schema.default_registry()
+    return {FOLDER / f"{name}.json": _kept(FOLDER / f"{name}.json", method, registry) or laid_out(method, registry)
+            for name, method in methods().items()}
+
+
+def laid_out(method: Method, registry: schema.Registry) -> str:
+    return json.dumps(method.file(registry), indent=1, ensure_ascii=False) + "\n"
+
+
+def _kept(path: Path, method: Method, registry: schema.Registry) -> str:
+    if not path.is_file():
+        return ""
+    try:
+        is_same = meaning(describe.read(path, registry).named(registry)) == meaning(method.named(registry))
+    except DistillError:
+        return ""
+    return path.read_text(encoding="utf-8") if is_same else ""

@@ -1,0 +1,1 @@
+"""One description a workflow file: see runner/method.py."""

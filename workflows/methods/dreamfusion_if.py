@@ -1,0 +1,42 @@
+"""DreamFusion, with DeepFloyd IF."""
+from ...runner.method import Wire, node
+from .dreamfusion_sd import METHOD as BASE
+
+GROUP_1 = "1  Scene: what is optimised"
+GROUP_2 = "2  Prior and losses: what it should become"
+GROUP_3 = "3  Views, light and the loop"
+GROUP_4 = "4  Export"
+
+METHOD = BASE.differing(
+    without=["checkpoint_loader_simple", "prior_from_model"],
+    numbers={
+        "lambertian.activation": "scaled",
+        "environment_background.activation": "scaled",
+        "sds_loss.prior": Wire("deep_floyd_if_prior"),
+        "sds_loss.guidance": 21.0,
+        "random_orbit_views.max_elevation": None,
+        "save_mesh.filename_prefix": "distill3d/dreamfusion_if",
+        "save_animation.filename_prefix": "distill3d/dreamfusion_if",
+        "save_image.filename_prefix": "distill3d/dreamfusion_if_run",
+    },
+    nodes={
+        "deep_floyd_if_prior": node("DeepFloydIFPrior", within=GROUP_2),
+    },
+    groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4),
+    notes=(
+        """\
+## DreamFusion, with DeepFloyd IF
+Text to a textured 3D object by score distillation ([Poole et al. 2022](https://arxiv.org/abs/2209.14988)) of DeepFloyd IF. It is a model of pixels, as the paper's own: no autoencoder stands between the picture and the gradient.
+
+Change the text in **View Prompt** and queue. Numbers are those of threestudio's `dreamfusion-if`: 10,000 steps, one view of 64x64 pixels each, guidance 20, which is 21 in the form that **SDS Loss** takes.""",
+        """\
+## Files
+The model is gated: accept its licence (DeepFloyd IF License) at [DeepFloyd/IF-I-XL-v1.0](https://huggingface.co/DeepFloyd/IF-I-XL-v1.0), then put the repository as a folder `IF-I-XL-v1.0` into `models/diffusers`. Needed of it are `unet`, `text_encoder`, `tokenizer` and `scheduler`.
+
+The smaller IF-I-L-v1.0 and IF-I-M-v1.0 work too: change the folder in **DeepFloyd IF Prior**. Without ComfyUI, `models` is a folder where the command runs.""",
+        """\
+## Memory and time
+Not measured with this pack. threestudio states about 15 GB of GPU memory while the T5 text encoder reads the prompt and about 10 GB afterwards, for its own code with these settings.
+
+Where the text encoder does not fit: choose 8-bit in **DeepFloyd IF Prior**, or write a file with **Save Text Embeddings** on another machine and name it under embeddings.""",
+    ))

@@ -1,0 +1,73 @@
+"""DreamFusion, with Stable Diffusion."""
+from ...runner.method import Method, Wire, node
+
+GROUP_1 = "1  Scene: what is optimised"
+GROUP_2 = "2  Prior and losses: what it should become"
+GROUP_3 = "3  Views, light and the loop"
+GROUP_4 = "4  Export"
+
+METHOD = Method(
+    nodes={
+        "levels_of_the_grid": node("Schedule", titled="Levels of the grid", within=GROUP_1,
+                 keyframes="2000: 8, 6000: 16", unit="steps"),
+        "hash_grid_volume": node("HashGridVolume", within=GROUP_1, radius=2.0,
+                 active_levels=Wire("levels_of_the_grid")),
+        "lambertian": node("Lambertian", within=GROUP_1, albedo_steps=2001, albedo_fraction=0.0),
+        "environment_background": node("EnvironmentBackground", within=GROUP_1),
+        "volume_renderer": node("VolumeRenderer", within=GROUP_1, field=Wire("hash_grid_volume"),
+                 material=Wire("lambertian"), background=Wire("environment_background"), samples=512),
+        "checkpoint_loader_simple": node(":CheckpointLoaderSimple", within=GROUP_2,
+                 ckpt_name="v1-5-pruned-emaonly-fp16.safetensors"),
+        "prior_from_model": node("PriorFromModel", within=GROUP_2, model=Wire("checkpoint_loader_simple"),
+                 vae=Wire("checkpoint_loader_simple", "VAE"),
+                 clip=Wire("checkpoint_loader_simple", "CLIP")),
+        "view_prompt": node("ViewPrompt", within=GROUP_2,
+                 text="a zoomed out DSLR photo of a baby bunny sitting on top of a stack of pancakes"),
+        "sds_loss": node("SDSLoss", within=GROUP_2, prior=Wire("prior_from_model"),
+                 prompt=Wire("view_prompt"), guidance=101.0),
+        "orientation_weight": node("Schedule", titled="Orientation weight", within=GROUP_2,
+                 keyframes="0: 10, 5000: 1000", unit="steps"),
+        "orientation_loss": node("OrientationLoss", within=GROUP_2, weight=Wire("orientation_weight"),
+                 losses=Wire("sds_loss")),
+        "sparsity_loss": node("SparsityLoss", within=GROUP_2, losses=Wire("orientation_loss")),
+        "opacity_entropy_loss": node("OpacityEntropyLoss", within=GROUP_2, weight=0.0, losses=Wire("sparsity_loss")),
+        "random_orbit_views": node("RandomOrbitViews", within=GROUP_3, min_distance=1.5, max_distance=2.0,
+                 max_elevation=45.0),
+        "dream_fusion_light": node("DreamFusionLight", within=GROUP_3),
+        "objective": node("Objective", within=GROUP_3, views=Wire("random_orbit_views"),
+                 losses=Wire("opacity_entropy_loss"), batch=1.0, light=Wire("dream_fusion_light")),
+        "optimizer_settings": node("OptimizerSettings", within=GROUP_3, rates="background: 0.001"),
+        "optimize": node("Optimize", within=GROUP_3, scene=Wire("volume_renderer"),
+                 objective=Wire("objective"), steps=10000, optimizer=Wire("optimizer_settings")),
+        "extract_mesh": node("ExtractMesh", within=GROUP_4, scene=Wire("optimize"), resolution=256),
+        "unwrap_uv": node("UnwrapUV", within=GROUP_4, mesh=Wire("extract_mesh")),
+        "bake_texture": node("BakeTexture", within=GROUP_4, mesh=Wire("unwrap_uv"), scene=Wire("optimize")),
+        "save_mesh": node("SaveMesh", within=GROUP_4, mesh=Wire("bake_texture"),
+                 filename_prefix="distill3d/dreamfusion_sd"),
+        "turntable": node("Turntable", within=GROUP_4, scene=Wire("optimize"), frames=120, size=512,
+                 distance=2.0, fovy=70.0, shading="shaded"),
+        "save_animation": node("SaveAnimation", within=GROUP_4, images=Wire("turntable"),
+                 filename_prefix="distill3d/dreamfusion_sd"),
+        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_4,
+                 images=Wire("optimize", "history"), filename_prefix="distill3d/dreamfusion_sd_run"),
+    },
+    groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4),
+    notes=(
+        """\
+## DreamFusion, with Stable Diffusion
+Text to a textured 3D object by score distillation ([Poole et al. 2022](https://arxiv.org/abs/2209.14988)) of a Stable Diffusion checkpoint.
+
+Change the text in **View Prompt** and queue. Numbers are those of threestudio's `dreamfusion-sd`: 10,000 steps, one view of 64x64 pixels each, guidance 100, which is 101 in the form that **SDS Loss** takes.
+
+Any other checkpoint goes in the same place; set the resolution of **Prior from MODEL** to what it was trained on. threestudio itself now uses Stable Diffusion 2.1 base (512 pixels), earlier 1.5, which this file names. LoRAs and ControlNets are wired as for pictures (in ComfyUI).""",
+        """\
+## Files
+`v1-5-pruned-emaonly-fp16.safetensors` (2.1 GB) belongs into `models/checkpoints`. The editor offers to download it; it comes from [Comfy-Org/stable-diffusion-v1-5-archive](https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive), under the licence CreativeML OpenRAIL-M.
+
+Without ComfyUI (`distill3d run dreamfusion_sd`), `models` is a folder where the command runs, and the tokenizer's `vocab.json` and `merges.txt` (of openai/clip-vit-large-patch14) belong into `models/text_encoders/clip_tokenizer`.""",
+        """\
+## Memory and time
+Not measured with this pack. threestudio states 6 GB of GPU memory for its own code with these settings.
+
+Where memory runs out: fewer samples in **Volume Renderer**, a lower resolution in **Prior from MODEL**.""",
+    ))

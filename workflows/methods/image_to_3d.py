@@ -1,0 +1,79 @@
+"""One picture to 3D, with a built-in prior."""
+from ...runner.method import Method, Wire, node
+
+GROUP_1 = "1  The picture"
+GROUP_2 = "2  Scene: what is optimised"
+GROUP_3 = "3  Sides that are not seen"
+GROUP_4 = "4  The side that is seen, and the loop"
+GROUP_5 = "5  Export"
+
+METHOD = Method(
+    nodes={
+        "voxel_volume": node("VoxelVolume", within=GROUP_2),
+        "lambertian": node("Lambertian", within=GROUP_2, albedo_share=1.0, textureless_share=0.0,
+                 shaded_share=0.0),
+        "solid_background": node("SolidBackground", within=GROUP_2),
+        "volume_renderer": node("VolumeRenderer", within=GROUP_2, field=Wire("voxel_volume"),
+                 material=Wire("lambertian"), background=Wire("solid_background")),
+        "zero123_prior": node("Zero123Prior", within=GROUP_3, image=Wire("reference_view", "image"),
+                 kind="Zero123", elevation="15", mask=Wire("reference_view", "mask")),
+        "view_prompt": node("ViewPrompt", within=GROUP_3, text="an object", views="none"),
+        "smallest_timestep": node("Schedule", titled="Smallest timestep", within=GROUP_3, keyframes="0: 0.3, 1: 0.02"),
+        "largest_timestep": node("Schedule", titled="Largest timestep", within=GROUP_3),
+        "sds_loss": node("SDSLoss", within=GROUP_3, prior=Wire("zero123_prior"), prompt=Wire("view_prompt"),
+                 guidance=3.0, t_min=Wire("smallest_timestep"), t_max=Wire("largest_timestep")),
+        "sparsity_loss": node("SparsityLoss", within=GROUP_3, weight=20.0, losses=Wire("sds_loss")),
+        "entropy_weight": node("Schedule", titled="Entropy weight", within=GROUP_3, keyframes="0: 0, 1: 20.0"),
+        "opacity_entropy_loss": node("OpacityEntropyLoss", within=GROUP_3, unit="bits", weight=Wire("entropy_weight"),
+                 losses=Wire("sparsity_loss")),
+        "orientation_loss": node("OrientationLoss", within=GROUP_3, losses=Wire("opacity_entropy_loss")),
+        "random_orbit_views": node("RandomOrbitViews", within=GROUP_3, min_distance=2.7, max_distance=2.8,
+                 max_fovy=40.0, min_elevation=-30.0, max_elevation=60.0, position_jitter=0.0,
+                 target_jitter=0.0, up_jitter=0.0),
+        "camera_light": node("CameraLight", within=GROUP_3),
+        "objective_sides_that_are_not_seen": node("Objective", titled="Objective: sides that are not seen", within=GROUP_3,
+                 views=Wire("random_orbit_views"), losses=Wire("orientation_loss"), resolution=32.0,
+                 light=Wire("camera_light")),
+        "learning_rate_decay": node("Schedule", titled="Learning rate decay", within=GROUP_4,
+                 keyframes="0.5: 1, 1: 0.2", shape="cosine"),
+        "optimizer_settings": node("OptimizerSettings", within=GROUP_4, rates="density: 0.1, color: 0.05",
+                 factor=Wire("learning_rate_decay")),
+        "optimize": node("Optimize", within=GROUP_4, scene=Wire("volume_renderer"),
+                 objective=Wire("objective_the_picture"), save_every=0.5,
+                 optimizer=Wire("optimizer_settings")),
+        "extract_mesh": node("ExtractMesh", within=GROUP_5, scene=Wire("optimize"), resolution=64),
+        "unwrap_uv": node("UnwrapUV", within=GROUP_5, mesh=Wire("extract_mesh")),
+        "bake_texture": node("BakeTexture", within=GROUP_5, mesh=Wire("unwrap_uv"), scene=Wire("optimize")),
+        "save_mesh": node("SaveMesh", within=GROUP_5, mesh=Wire("bake_texture"),
+                 filename_prefix="distill3d/image_to_3d"),
+        "turntable": node("Turntable", within=GROUP_5, scene=Wire("optimize")),
+        "save_animation": node("SaveAnimation", within=GROUP_5, images=Wire("turntable"),
+                 filename_prefix="distill3d/image_to_3d"),
+        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_5,
+                 images=Wire("optimize", "history"), filename_prefix="distill3d/image_to_3d_run"),
+        "load_image": node(":LoadImage", within=GROUP_1, image="object.png"),
+        "reference_view": node("ReferenceView", within=GROUP_1, image=Wire("load_image"), elevation=15.0,
+                 distance=2.75, fovy=40.0, fill=0.0, mask=Wire("load_image", "MASK")),
+        "reference_rgb_loss": node("ReferenceRGBLoss", within=GROUP_4, reference=Wire("reference_view", "reference"),
+                 weight=2000.0),
+        "reference_mask_loss": node("ReferenceMaskLoss", within=GROUP_4, reference=Wire("reference_view", "reference"),
+                 weight=500.0, losses=Wire("reference_rgb_loss")),
+        "objective_the_picture": node("Objective", titled="Objective: the picture", within=GROUP_4,
+                 views=Wire("reference_view"), losses=Wire("reference_mask_loss"), batch=1.0,
+                 resolution=32.0, objectives=Wire("objective_sides_that_are_not_seen")),
+        "preview3_d": node(":Preview3D", titled="The object", within=GROUP_5, model_file=Wire("save_mesh")),
+    },
+    groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5),
+    notes=(
+        """\
+## One picture to 3D, with a built-in prior
+The side that is seen is compared with the picture; the others are distilled from a model that knows how a picture's object looks from elsewhere, as Zero123 does ([Liu et al. 2023](https://arxiv.org/abs/2303.11328)).
+
+The model is a small sibling of the built-in prior, in Zero123's layout. It knows simple shapes in plain colours: for real pictures open *zero123* or *image_to_3d_stable_zero123*.
+
+**Load Image** takes a picture whose surroundings are transparent or white. Set how far above the horizon it was taken from in **Reference View** and in the prior. It needs no GPU: a minute and a half and 1 GB of memory on one core of a processor.
+
+No picture at hand? Choose `web/object.png` of the pack's folder in **Load Image**, or, in Nodes 2.0, drag it there from here:
+
+![an orange sphere with a blue spot in front](/extensions/distill3d/object.png)""",
+    ))

@@ -1,0 +1,83 @@
+"""Magic3D with the built-in prior."""
+from ...runner.method import Method, Wire, node
+
+GROUP_1 = "1  Coarse scene: a volume"
+GROUP_2 = "2  Prior, views and light of both stages"
+GROUP_3 = "3  Coarse stage"
+GROUP_4 = "4  Fine stage: the volume's surface on tetrahedra"
+GROUP_5 = "5  Export"
+
+METHOD = Method(
+    nodes={
+        "hash_grid_volume": node("HashGridVolume", within=GROUP_1, levels=8, log2_size=14, base=8, finest=96,
+                 width=32),
+        "lambertian": node("Lambertian", within=GROUP_1, albedo_share=1.0, textureless_share=0.0,
+                 shaded_share=0.0),
+        "random_background": node("RandomBackground", within=GROUP_1),
+        "volume_renderer": node("VolumeRenderer", within=GROUP_1, field=Wire("hash_grid_volume"),
+                 material=Wire("lambertian"), background=Wire("random_background")),
+        "builtin_prior": node("BuiltinPrior", within=GROUP_2),
+        "view_prompt": node("ViewPrompt", within=GROUP_2, text="a blue sphere on top of a green cylinder",
+                 views="degrees"),
+        "smallest_timestep": node("Schedule", titled="Smallest timestep", within=GROUP_3, keyframes="0: 0.3, 1: 0.02"),
+        "largest_timestep": node("Schedule", titled="Largest timestep", within=GROUP_3),
+        "sds_of_the_volume": node("SDSLoss", titled="SDS of the volume", within=GROUP_3, prior=Wire("builtin_prior"),
+                 prompt=Wire("view_prompt"), guidance=3.0, t_min=Wire("smallest_timestep"),
+                 t_max=Wire("largest_timestep")),
+        "sparsity_loss": node("SparsityLoss", within=GROUP_3, weight=20.0, losses=Wire("sds_of_the_volume")),
+        "entropy_weight": node("Schedule", titled="Entropy weight", within=GROUP_3, keyframes="0: 0, 1: 20.0"),
+        "opacity_entropy_loss": node("OpacityEntropyLoss", within=GROUP_3, unit="bits", weight=Wire("entropy_weight"),
+                 losses=Wire("sparsity_loss")),
+        "orientation_loss": node("OrientationLoss", within=GROUP_3, losses=Wire("opacity_entropy_loss")),
+        "random_orbit_views": node("RandomOrbitViews", within=GROUP_2, min_distance=3.05, max_distance=3.35,
+                 max_fovy=40.0, min_elevation=-30.0, max_elevation=65.0, position_jitter=0.0,
+                 target_jitter=0.0, up_jitter=0.0),
+        "camera_light": node("CameraLight", within=GROUP_2),
+        "objective_of_the_volume": node("Objective", titled="Objective of the volume", within=GROUP_3,
+                 views=Wire("random_orbit_views"), losses=Wire("orientation_loss"), resolution=32.0,
+                 light=Wire("camera_light")),
+        "learning_rate_decay": node("Schedule", titled="Learning rate decay", within=GROUP_2,
+                 keyframes="0.5: 1, 1: 0.2", shape="cosine"),
+        "optimizer_of_the_volume": node("OptimizerSettings", titled="Optimizer of the volume", within=GROUP_3,
+                 rates="encoding: 0.02, network: 0.01", factor=Wire("learning_rate_decay")),
+        "coarse_a_volume": node("Optimize", titled="Coarse: a volume", within=GROUP_3,
+                 scene=Wire("volume_renderer"), objective=Wire("objective_of_the_volume"),
+                 save_every=0.5, optimizer=Wire("optimizer_of_the_volume")),
+        "extract_mesh": node("ExtractMesh", within=GROUP_5, scene=Wire("fine_a_mesh"), resolution=64),
+        "unwrap_uv": node("UnwrapUV", within=GROUP_5, mesh=Wire("extract_mesh")),
+        "bake_texture": node("BakeTexture", within=GROUP_5, mesh=Wire("unwrap_uv"), scene=Wire("fine_a_mesh")),
+        "save_mesh": node("SaveMesh", within=GROUP_5, mesh=Wire("bake_texture"),
+                 filename_prefix="distill3d/magic3d"),
+        "turntable": node("Turntable", within=GROUP_5, scene=Wire("fine_a_mesh")),
+        "save_animation": node("SaveAnimation", within=GROUP_5, images=Wire("turntable"),
+                 filename_prefix="distill3d/magic3d"),
+        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_5,
+                 images=Wire("fine_a_mesh", "history"), filename_prefix="distill3d/magic3d_run"),
+        "scene_to_tet_grid": node("SceneToTetGrid", within=GROUP_4, scene=Wire("coarse_a_volume"), resolution=96,
+                 levels=8, log2_size=14, base=8, finest=96, width=32),
+        "mesh_rasterizer": node("MeshRasterizer", within=GROUP_4, field=Wire("scene_to_tet_grid"),
+                 material=Wire("lambertian"), background=Wire("random_background")),
+        "sds_of_the_mesh": node("SDSLoss", titled="SDS of the mesh", within=GROUP_4, prior=Wire("builtin_prior"),
+                 prompt=Wire("view_prompt"), guidance=3.0, t_max=0.5),
+        "normal_consistency_loss": node("NormalConsistencyLoss", within=GROUP_4, weight=300.0,
+                 losses=Wire("sds_of_the_mesh")),
+        "objective_of_the_mesh": node("Objective", titled="Objective of the mesh", within=GROUP_4,
+                 views=Wire("random_orbit_views"), losses=Wire("normal_consistency_loss")),
+        "optimizer_of_the_mesh": node("OptimizerSettings", titled="Optimizer of the mesh", within=GROUP_4,
+                 rates="sdf: 0.003, deformation: 0.03, encoding: 0.01, network: 0.003",
+                 factor=Wire("learning_rate_decay")),
+        "fine_a_mesh": node("Optimize", titled="Fine: a mesh", within=GROUP_4, scene=Wire("mesh_rasterizer"),
+                 objective=Wire("objective_of_the_mesh"), steps=150, save_every=0.5,
+                 optimizer=Wire("optimizer_of_the_mesh")),
+        "preview3_d": node(":Preview3D", titled="The object", within=GROUP_5, model_file=Wire("save_mesh")),
+    },
+    groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5),
+    notes=(
+        """\
+## Magic3D with the built-in prior
+Text to a textured mesh in two stages ([Lin et al. 2022](https://arxiv.org/abs/2211.10440)): a volume finds shape and colours, then its surface, on a grid of tetrahedra, is refined through a rasterizer.
+
+**Scene to Tet Grid** chooses the threshold by itself and takes the volume's colours along; the fine stage sees little noise (timesteps below 0.5) at twice the resolution, and **Normal Consistency Loss** keeps the surface even.
+
+Change the text in **View Prompt**: eight colours, six shapes, alone or one *on top of* another. It needs no GPU: two and a half minutes and 1 GB of memory on one core of a processor. The published numbers for real models are in *magic3d_sd*.""",
+    ))

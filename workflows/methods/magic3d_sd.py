@@ -1,0 +1,90 @@
+"""Magic3D, with Stable Diffusion."""
+from ...runner.method import Method, Wire, node
+
+GROUP_1 = "1  Coarse scene: a volume"
+GROUP_2 = "2  Prior, light and optimizer of both stages"
+GROUP_3 = "3  Coarse stage"
+GROUP_4 = "4  Fine stage: the volume's surface on tetrahedra"
+GROUP_5 = "5  Export"
+
+METHOD = Method(
+    nodes={
+        "hash_grid_volume": node("HashGridVolume", within=GROUP_1, radius=2.0),
+        "lambertian_of_the_volume": node("Lambertian", titled="Lambertian of the volume", within=GROUP_1, albedo_steps=2001,
+                 albedo_fraction=0.0),
+        "environment_background": node("EnvironmentBackground", within=GROUP_1),
+        "volume_renderer": node("VolumeRenderer", within=GROUP_1, field=Wire("hash_grid_volume"),
+                 material=Wire("lambertian_of_the_volume"),
+                 background=Wire("environment_background"), samples=512),
+        "checkpoint_loader_simple": node(":CheckpointLoaderSimple", within=GROUP_2,
+                 ckpt_name="v1-5-pruned-emaonly-fp16.safetensors"),
+        "prior_from_model": node("PriorFromModel", within=GROUP_2, model=Wire("checkpoint_loader_simple"),
+                 vae=Wire("checkpoint_loader_simple", "VAE"),
+                 clip=Wire("checkpoint_loader_simple", "CLIP")),
+        "view_prompt": node("ViewPrompt", within=GROUP_2, text="a delicious hamburger"),
+        "sds_of_the_volume": node("SDSLoss", titled="SDS of the volume", within=GROUP_3,
+                 prior=Wire("prior_from_model"), prompt=Wire("view_prompt"), guidance=101.0,
+                 weighting="uniform"),
+        "schedule": node("Schedule", titled="Orientation weight", within=GROUP_3,
+                 keyframes="0: 10, 5000: 1000", unit="steps"),
+        "orientation_loss": node("OrientationLoss", within=GROUP_3, weight=Wire("schedule"),
+                 losses=Wire("sds_of_the_volume")),
+        "sparsity_loss": node("SparsityLoss", within=GROUP_3, losses=Wire("orientation_loss")),
+        "opacity_entropy_loss": node("OpacityEntropyLoss", within=GROUP_3, weight=0.0, losses=Wire("sparsity_loss")),
+        "views_of_the_volume": node("RandomOrbitViews", titled="Views of the volume", within=GROUP_3, min_distance=1.5,
+                 max_distance=2.0, max_elevation=45.0),
+        "magic3_d_light": node("Magic3DLight", within=GROUP_2, soft_shading=True),
+        "objective_of_the_volume": node("Objective", titled="Objective of the volume", within=GROUP_3,
+                 views=Wire("views_of_the_volume"), losses=Wire("opacity_entropy_loss"), batch=1.0,
+                 light=Wire("magic3_d_light")),
+        "optimizer_settings": node("OptimizerSettings", within=GROUP_2, rates="background: 0.001"),
+        "coarse_a_volume": node("Optimize", titled="Coarse: a volume", within=GROUP_3,
+                 scene=Wire("volume_renderer"), objective=Wire("objective_of_the_volume"),
+                 steps=10000, optimizer=Wire("optimizer_settings")),
+        "extract_mesh": node("ExtractMesh", within=GROUP_5, scene=Wire("fine_a_mesh"), resolution=256),
+        "unwrap_uv": node("UnwrapUV", within=GROUP_5, mesh=Wire("extract_mesh")),
+        "bake_texture": node("BakeTexture", within=GROUP_5, mesh=Wire("unwrap_uv"), scene=Wire("fine_a_mesh")),
+        "save_mesh": node("SaveMesh", within=GROUP_5, mesh=Wire("bake_texture"),
+                 filename_prefix="distill3d/magic3d_sd"),
+        "turntable": node("Turntable", within=GROUP_5, scene=Wire("fine_a_mesh"), frames=120, size=512,
+                 distance=2.0, fovy=70.0, shading="shaded"),
+        "save_animation": node("SaveAnimation", within=GROUP_5, images=Wire("turntable"),
+                 filename_prefix="distill3d/magic3d_sd"),
+        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_5,
+                 images=Wire("fine_a_mesh", "history"), filename_prefix="distill3d/magic3d_sd_run"),
+        "scene_to_tet_grid": node("SceneToTetGrid", within=GROUP_4, scene=Wire("coarse_a_volume")),
+        "mesh_rasterizer": node("MeshRasterizer", within=GROUP_4, field=Wire("scene_to_tet_grid"),
+                 material=Wire("lambertian_of_the_mesh"), background=Wire("environment_background")),
+        "sds_of_the_mesh": node("SDSLoss", titled="SDS of the mesh", within=GROUP_4, prior=Wire("prior_from_model"),
+                 prompt=Wire("view_prompt"), guidance=101.0, t_max=0.5),
+        "normal_consistency_loss": node("NormalConsistencyLoss", within=GROUP_4, losses=Wire("sds_of_the_mesh")),
+        "objective_of_the_mesh": node("Objective", titled="Objective of the mesh", within=GROUP_4,
+                 views=Wire("views_of_the_mesh"), losses=Wire("normal_consistency_loss"), batch=1.0,
+                 resolution=512.0, light=Wire("magic3_d_light")),
+        "fine_a_mesh": node("Optimize", titled="Fine: a mesh", within=GROUP_4, scene=Wire("mesh_rasterizer"),
+                 objective=Wire("objective_of_the_mesh"), steps=5000,
+                 optimizer=Wire("optimizer_settings")),
+        "lambertian_of_the_mesh": node("Lambertian", titled="Lambertian of the mesh", within=GROUP_4, albedo_fraction=0.0),
+        "views_of_the_mesh": node("RandomOrbitViews", titled="Views of the mesh", within=GROUP_4, min_distance=1.5,
+                 max_distance=2.0, min_fovy=30.0, max_fovy=45.0, max_elevation=45.0),
+    },
+    groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5),
+    notes=(
+        """\
+## Magic3D, with Stable Diffusion
+Text to a textured mesh in two stages ([Lin et al. 2022](https://arxiv.org/abs/2211.10440)): a volume at 64x64 pixels, then its surface on tetrahedra at 512x512.
+
+Numbers are those of threestudio's `magic3d-coarse-sd` and `magic3d-refine-sd`: 10,000 and 5,000 steps, one view each, guidance 100 (101 in the form that **SDS Loss** takes), timesteps up to 0.5 in the fine stage, normal consistency 10,000, a grid of 128. The paper's own were 32 views a step, 5,000 and 3,000 steps, and eDiff-I in the coarse stage.
+
+Change the text in **View Prompt**. Any other checkpoint goes in the same place; set the resolution of **Prior from MODEL** to what it was trained on.""",
+        """\
+## Files
+`v1-5-pruned-emaonly-fp16.safetensors` (2.1 GB) belongs into `models/checkpoints`. The editor offers to download it; it comes from [Comfy-Org/stable-diffusion-v1-5-archive](https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive), under the licence CreativeML OpenRAIL-M.
+
+Without ComfyUI (`distill3d run magic3d_sd`), `models` is a folder where the command runs, and the tokenizer's `vocab.json` and `merges.txt` (of openai/clip-vit-large-patch14) belong into `models/text_encoders/clip_tokenizer`.""",
+        """\
+## Memory and time
+Not measured with this pack. threestudio states 6 GB of GPU memory for its DreamFusion and 5 GB for this fine stage.
+
+Where memory runs out: fewer samples in **Volume Renderer**, a lower resolution in **Prior from MODEL** and in the objective of the mesh.""",
+    ))

@@ -1,0 +1,68 @@
+"""MVDream."""
+from ...runner.method import Method, Wire, node
+
+GROUP_1 = "1  Scene: what is optimised"
+GROUP_2 = "2  Prior and loss: what it should become"
+GROUP_3 = "3  Views and the loop"
+GROUP_4 = "4  Export"
+
+METHOD = Method(
+    nodes={
+        "hash_grid_volume": node("HashGridVolume", within=GROUP_1, radius=1.0),
+        "albedo": node("Albedo", within=GROUP_1),
+        "environment_background": node("EnvironmentBackground", within=GROUP_1, random_share=0.5, per_view=False),
+        "volume_renderer": node("VolumeRenderer", within=GROUP_1, field=Wire("hash_grid_volume"),
+                 material=Wire("albedo"), background=Wire("environment_background"), samples=512),
+        "mv_dream_prior": node("MVDreamPrior", within=GROUP_2, model="sd-v2.1-base-4view.pt"),
+        "view_prompt": node("ViewPrompt", within=GROUP_2, text="an astronaut riding a horse",
+                 negative="ugly, bad anatomy, blurry, pixelated obscure, unnatural colors, poor lighting, dull, and unclear, cropped, lowres, low quality, artifacts, duplicate, morbid, mutilated, poorly drawn face, deformed, dehydrated, bad proportions",
+                 views="none"),
+        "smallest_timestep": node("Schedule", titled="Smallest timestep", within=GROUP_2,
+                 keyframes="0: 0.98, 8000: 0.02", unit="steps"),
+        "largest_timestep": node("Schedule", titled="Largest timestep", within=GROUP_2,
+                 keyframes="0: 0.98, 8000: 0.5", unit="steps"),
+        "sds_loss": node("SDSLoss", within=GROUP_2, prior=Wire("mv_dream_prior"), prompt=Wire("view_prompt"),
+                 guidance=50.0, weighting="x0", t_min=Wire("smallest_timestep"),
+                 t_max=Wire("largest_timestep"), rescaling=0.5),
+        "multi_view_orbit": node("MultiViewOrbit", within=GROUP_3),
+        "views_per_step": node("Schedule", titled="Views per step", within=GROUP_3, keyframes="0: 8, 5000: 4",
+                 unit="steps", shape="step"),
+        "pixels_of_a_view": node("Schedule", titled="Pixels of a view", within=GROUP_3, keyframes="0: 64, 5000: 256",
+                 unit="steps", shape="step"),
+        "objective": node("Objective", within=GROUP_3, views=Wire("multi_view_orbit"),
+                 losses=Wire("sds_loss"), batch=Wire("views_per_step"),
+                 resolution=Wire("pixels_of_a_view")),
+        "optimizer_settings": node("OptimizerSettings", within=GROUP_3, kind="AdamW",
+                 rates="encoding: 0.01, network: 0.001, background: 0.001", weight_decay=0.01),
+        "optimize": node("Optimize", within=GROUP_3, scene=Wire("volume_renderer"),
+                 objective=Wire("objective"), steps=10000, optimizer=Wire("optimizer_settings")),
+        "extract_mesh": node("ExtractMesh", within=GROUP_4, scene=Wire("optimize"), resolution=256),
+        "unwrap_uv": node("UnwrapUV", within=GROUP_4, mesh=Wire("extract_mesh")),
+        "bake_texture": node("BakeTexture", within=GROUP_4, mesh=Wire("unwrap_uv"), scene=Wire("optimize")),
+        "save_mesh": node("SaveMesh", within=GROUP_4, mesh=Wire("bake_texture"),
+                 filename_prefix="distill3d/mvdream"),
+        "turntable": node("Turntable", within=GROUP_4, scene=Wire("optimize"), frames=120, size=512,
+                 distance=3.0),
+        "save_animation": node("SaveAnimation", within=GROUP_4, images=Wire("turntable"),
+                 filename_prefix="distill3d/mvdream"),
+        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_4,
+                 images=Wire("optimize", "history"), filename_prefix="distill3d/mvdream_run"),
+    },
+    groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4),
+    notes=(
+        """\
+## MVDream
+Text to a textured 3D object by score distillation of a model that paints four views of one object at once ([Shi et al. 2023](https://arxiv.org/abs/2308.16512)), so that no side gets a second face.
+
+Change the text in **View Prompt** and queue; view words stay off, the cameras already say where a picture is seen from. Numbers are those of MVDream-threestudio's `mvdream-sd21`, the variant without shading: 10,000 steps, two groups of four views at 64x64 pixels, from step 5,000 on one group at 256x256; guidance 50.
+
+The paper's pictures were made with its `mvdream-sd21-shading`: **Lambertian** rather than Albedo (albedo only for the first 5,000 steps), a light with soft shading at the Objective (**Magic3D Light** has it), and **Orientation Loss** from 10 to 1,000 over 5,000 steps.""",
+        """\
+## Files
+`sd-v2.1-base-4view.pt` (5.2 GB, OpenRAIL) of [MVDream/MVDream](https://huggingface.co/MVDream/MVDream) belongs into `models/checkpoints`. It is no .safetensors file, so the editor does not offer to download it; it is read without running anything in it. The repository [ashawkey/mvdream-sd2.1-diffusers](https://huggingface.co/ashawkey/mvdream-sd2.1-diffusers) as a folder in `models/diffusers` is as good.
+
+Without ComfyUI (`distill3d run mvdream`), `models` is a folder where the command runs, and for the single file the tokenizer's `vocab.json` and `merges.txt` (of openai/clip-vit-large-patch14) belong into `models/text_encoders/clip_tokenizer`.""",
+        """\
+## Memory and time
+Not measured with this pack. The views of 256x256 pixels need most: **Volume Renderer** takes longer strides where a step would have more samples than max_samples. Raise that on a large GPU; lower it, or end the resolution's schedule below 256, on a small one.""",
+    ))

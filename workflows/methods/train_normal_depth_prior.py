@@ -1,0 +1,27 @@
+"""A small normal-depth model, from nothing."""
+from ...runner.method import Method, Wire, node
+
+GROUP_1 = "What it learns from"
+GROUP_2 = "Training"
+
+METHOD = Method(
+    nodes={
+        "shape_views": node("ShapeViews", within=GROUP_1, picture="normal and depth"),
+        "dataset_preview": node("DatasetPreview", within=GROUP_1, dataset=Wire("shape_views"), count=12),
+        "train_normal_depth_prior": node("TrainNormalDepthPrior", within=GROUP_2, dataset=Wire("shape_views"), minutes=240.0),
+        "some_of_the_pictures": node(":SaveImage", titled="Some of the pictures", within=GROUP_1,
+                 images=Wire("dataset_preview"), filename_prefix="distill3d/normal_depth_dataset"),
+        "what_it_has_learned": node(":SaveImage", titled="What it has learned", within=GROUP_2,
+                 images=Wire("train_normal_depth_prior", "samples"),
+                 filename_prefix="distill3d/normal_depth_samples"),
+    },
+    groups=(GROUP_1, GROUP_2),
+    notes=(
+        """\
+## A small normal-depth model, from nothing
+Draws normals and depth of four views of each of many simple shapes and teaches a small model (the layout of RichDreamer's) to paint them together, from a caption and the cameras. Its text encoder reads captions first.
+
+**start** "built-in" goes on from the weights that come with the pack.
+
+States, sample sheets and the prior itself are kept in the folder below the output folder; queue again with more minutes to go on. The folder that comes out goes into **Normal-Depth Prior**.""",
+    ))

@@ -1,0 +1,33 @@
+"""Variational score distillation, with the built-in prior."""
+from ...runner.method import Wire, node
+from .dreamfusion import METHOD as BASE
+
+GROUP_1 = "1  Scene: what is optimised"
+GROUP_2 = "2  Prior and losses: what it should become"
+GROUP_3 = "3  Views, light and the loop"
+GROUP_4 = "4  Export"
+
+METHOD = BASE.differing(
+    without=["sds_loss", "preview3_d"],
+    numbers={
+        "sparsity_loss.losses": Wire("vsd_loss"),
+        "save_mesh.filename_prefix": "distill3d/variational",
+        "save_animation.filename_prefix": "distill3d/variational",
+        "save_image.filename_prefix": "distill3d/variational_run",
+    },
+    nodes={
+        "vsd_loss": node("VSDLoss", within=GROUP_2, prior=Wire("builtin_prior"), lora=Wire("lo_ra_prior"),
+                 prompt=Wire("view_prompt"), guidance=3.0, t_min=Wire("smallest_timestep"),
+                 t_max=Wire("largest_timestep"), lora_rate=0.001),
+        "lo_ra_prior": node("LoRAPrior", within=GROUP_2, prior=Wire("builtin_prior")),
+    },
+    groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4),
+    notes=(
+        """\
+## Variational score distillation, with the built-in prior
+Text to a textured 3D object by VSD ([Wang et al. 2023](https://arxiv.org/abs/2305.16213), ProlificDreamer): beside the prior, a second model learns what is rendered, and the difference of the two is the gradient.
+
+**LoRA Prior** is the second model: small weights on the network of **Built-in Prior**, which **VSD Loss** trains at every step. Their error is one of the curves of the run.
+
+Everything else is as in the workflow *dreamfusion*, so the two can be compared. For the published numbers with Stable Diffusion, see *prolificdreamer*. It needs no GPU: two and a half minutes and 1 GB of memory on one core of a processor.""",
+    ))

@@ -1,0 +1,93 @@
+"""One picture to 3D, with Zero123-XL."""
+from ...runner.method import Method, Wire, node
+
+GROUP_1 = "1  The picture"
+GROUP_2 = "2  Scene: what is optimised"
+GROUP_3 = "3  Sides that are not seen"
+GROUP_4 = "4  The side that is seen, and the loop"
+GROUP_5 = "5  Export"
+
+METHOD = Method(
+    nodes={
+        "load_image": node(":LoadImage", within=GROUP_1, image="object.png"),
+        "reference_view": node("ReferenceView", within=GROUP_1, image=Wire("load_image"),
+                 mask=Wire("load_image", "MASK")),
+        "hash_grid_volume": node("HashGridVolume", within=GROUP_2, radius=1.0, active_levels=16.0),
+        "albedo": node("Albedo", within=GROUP_2),
+        "solid_background": node("SolidBackground", within=GROUP_2),
+        "volume_renderer": node("VolumeRenderer", within=GROUP_2, field=Wire("hash_grid_volume"),
+                 material=Wire("albedo"), background=Wire("solid_background"), samples=512),
+        "zero123_prior": node("Zero123Prior", within=GROUP_3, model="zero123-xl.ckpt",
+                 image=Wire("reference_view", "image"), kind="Zero123",
+                 mask=Wire("reference_view", "mask")),
+        "view_prompt": node("ViewPrompt", within=GROUP_3, text="an object", views="none"),
+        "smallest_timestep": node("Schedule", titled="Smallest timestep", within=GROUP_3,
+                 keyframes="0: 0.4, 200: 0.2", unit="steps"),
+        "largest_timestep": node("Schedule", titled="Largest timestep", within=GROUP_3,
+                 keyframes="0: 0.85, 200: 0.5", unit="steps"),
+        "sds_loss": node("SDSLoss", within=GROUP_3, prior=Wire("zero123_prior"), prompt=Wire("view_prompt"),
+                 guidance=3.0, t_min=Wire("smallest_timestep"), t_max=Wire("largest_timestep"),
+                 weight=0.1),
+        "orientation_loss": node("OrientationLoss", within=GROUP_3, weight=1.0, losses=Wire("sds_loss")),
+        "sparsity_loss": node("SparsityLoss", within=GROUP_3, weight=0.1, losses=Wire("orientation_loss")),
+        "opacity_entropy_loss": node("OpacityEntropyLoss", within=GROUP_3, weight=0.1, losses=Wire("sparsity_loss")),
+        "random_orbit_views": node("RandomOrbitViews", within=GROUP_3, min_distance=3.8, max_distance=3.8,
+                 min_fovy=20.0, max_fovy=20.0, max_elevation=80.0, position_jitter=0.0,
+                 target_jitter=0.0, up_jitter=0.0, start_elevation=5.0),
+        "views_per_step": node("Schedule", titled="Views per step", within=GROUP_3,
+                 keyframes="0: 12, 200: 4, 300: 2", unit="steps", shape="step"),
+        "pixels_of_a_view": node("Schedule", titled="Pixels of a view", within=GROUP_3,
+                 keyframes="0: 64, 200: 128, 300: 256", unit="steps", shape="step"),
+        "objective_sides_that_are_not_seen": node("Objective", titled="Objective: sides that are not seen", within=GROUP_3,
+                 views=Wire("random_orbit_views"), losses=Wire("normal_smoothness_loss_2"),
+                 batch=Wire("views_per_step"), resolution=Wire("pixels_of_a_view")),
+        "reference_rgb_loss": node("ReferenceRGBLoss", within=GROUP_4, reference=Wire("reference_view", "reference"),
+                 weight=500.0),
+        "reference_mask_loss": node("ReferenceMaskLoss", within=GROUP_4, reference=Wire("reference_view", "reference"),
+                 weight=50.0, losses=Wire("reference_rgb_loss")),
+        "pixels_of_the_picture_s_view": node("Schedule", titled="Pixels of the picture's view", within=GROUP_4,
+                 keyframes="0: 128, 200: 256, 300: 512", unit="steps", shape="step"),
+        "objective_the_picture": node("Objective", titled="Objective: the picture", within=GROUP_4,
+                 views=Wire("reference_view"), losses=Wire("normal_smoothness_loss_4"), batch=1.0,
+                 resolution=Wire("pixels_of_the_picture_s_view"),
+                 objectives=Wire("objective_sides_that_are_not_seen")),
+        "optimizer_settings": node("OptimizerSettings", within=GROUP_4),
+        "optimize": node("Optimize", within=GROUP_4, scene=Wire("volume_renderer"),
+                 objective=Wire("objective_the_picture"), steps=600,
+                 optimizer=Wire("optimizer_settings")),
+        "extract_mesh": node("ExtractMesh", within=GROUP_5, scene=Wire("optimize"), resolution=256),
+        "unwrap_uv": node("UnwrapUV", within=GROUP_5, mesh=Wire("extract_mesh")),
+        "bake_texture": node("BakeTexture", within=GROUP_5, mesh=Wire("unwrap_uv"), scene=Wire("optimize")),
+        "save_mesh": node("SaveMesh", within=GROUP_5, mesh=Wire("bake_texture"),
+                 filename_prefix="distill3d/zero123"),
+        "turntable": node("Turntable", within=GROUP_5, scene=Wire("optimize"), frames=120, size=512,
+                 elevation=5.0, distance=3.8, fovy=20.0),
+        "save_animation": node("SaveAnimation", within=GROUP_5, images=Wire("turntable"),
+                 filename_prefix="distill3d/zero123"),
+        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_5,
+                 images=Wire("optimize", "history"), filename_prefix="distill3d/zero123_run"),
+        "normal_smoothness_loss": node("NormalSmoothnessLoss", within=GROUP_3, weight=8.0,
+                 losses=Wire("opacity_entropy_loss")),
+        "normal_smoothness_loss_2": node("NormalSmoothnessLoss", within=GROUP_3, kind="space", weight=8.0,
+                 losses=Wire("normal_smoothness_loss")),
+        "normal_smoothness_loss_3": node("NormalSmoothnessLoss", within=GROUP_4, weight=8.0,
+                 losses=Wire("reference_mask_loss")),
+        "normal_smoothness_loss_4": node("NormalSmoothnessLoss", within=GROUP_4, kind="space", weight=8.0,
+                 losses=Wire("normal_smoothness_loss_3")),
+    },
+    groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5),
+    notes=(
+        """\
+## One picture to 3D, with Zero123-XL
+The side that is seen is compared with the picture; the others are distilled from a model that knows how a picture's object looks from elsewhere ([Liu et al. 2023](https://arxiv.org/abs/2303.11328)). The text is not read.
+
+**Load Image** takes a picture whose surroundings are transparent (its mask then marks them); for another, wire the mask of a background removal into **Reference View** and set what it marks. Set how far above the horizon the picture was taken from there and in the prior: 5 degrees is a guess.
+
+Numbers are those of threestudio's `zero123`: 600 steps, both objectives at every step. Normals are smoothed in both, in the picture and in space, as published.""",
+        """\
+## Files
+`zero123-xl.ckpt` (15.5 GB) of [the authors' page](https://zero123.cs.columbia.edu/assets/zero123-xl.ckpt) belongs into `models/checkpoints`. It is read without running anything in it. A diffusers folder in `models/diffusers` is as good.""",
+        """\
+## Memory and time
+Not measured with this pack. The views of 256 pixels and the picture's at 512 need most: lower the last numbers of the two pixel schedules where memory runs out.""",
+    ))
