@@ -96,7 +96,7 @@ class @NODE@(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="@ID@", display_name=TITLE, category="Distill3D/losses",
-            description="(What it measures, in one sentence.)",
+            description="Measures what is still to be described.",
             search_aliases=["@WORDS@"],
             inputs=[
                 scheduled("weight", 1.0, "Weight of this loss.", min=0.0, max=1e6, step=0.01),
@@ -126,7 +126,7 @@ class @NODE@(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="@ID@", display_name="@TITLE@", category="Distill3D/materials",
-            description="(How a point looks, in one sentence.)", search_aliases=["@WORDS@ material"], inputs=[],
+            description="Shows a point as is still to be described.", search_aliases=["@WORDS@ material"], inputs=[],
             outputs=[MATERIAL.Output("material", tooltip="For a renderer.")])
 
     @classmethod
@@ -151,7 +151,7 @@ class @NODE@(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="@ID@", display_name="@TITLE@", category="Distill3D/fields",
-            description="(What holds density and features, in one sentence.)", search_aliases=["@WORDS@ field"],
+            description="Holds density and features, as is still to be described.", search_aliases=["@WORDS@ field"],
             inputs=[io.Float.Input("radius", default=1.0, min=0.01, max=100.0, step=0.1,
                                    tooltip="Half the side of the cube that it fills, world units.")],
             outputs=[FIELD.Output("field", tooltip="For a renderer.")])
@@ -200,7 +200,7 @@ class @NODE@(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="@ID@", display_name=NAME, category="Distill3D/priors",
-            description="(Which model as a prior, in one sentence.)", search_aliases=["@WORDS@ model"],
+            description="A model as a prior, still to be described.", search_aliases=["@WORDS@ model"],
             inputs=[io.String.Input("folder", default="", optional=True, tooltip="Folder of the model below the diffusers "
                                     "folder. Empty: the built-in one.")],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior.")])

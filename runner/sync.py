@@ -24,7 +24,19 @@ from .method import Method, meaning
 LOCALES = PACK / "locales" / "en"
 PROMISES = PACK / "tests" / "rules" / "node_ids.json"
 INPUTS = "\n## Inputs\n"
-STUB = "\n(Write here: what the node does, inputs that need explaining, an example of its wiring, what goes wrong.)\n"
+STUB = """
+## Wiring
+(Write here: from which nodes and into which.)
+
+## Numbers
+(Write here: inputs that need explaining, with units, published and usual values.)
+
+## When it looks wrong
+(Write here: what one sees, and what to change.)
+
+## Source
+(Write here: the paper.)
+"""
 
 
 def generated() -> dict[Path, str]:
@@ -82,7 +94,7 @@ def help_pages() -> dict[Path, str]:
     for node in node_list():
         path = HELP / f"{schema.schema_of(node).node_id}.md"
         written = path.read_text(encoding="utf-8").split(INPUTS)[0] if path.is_file() else \
-            f"# {schema.display_name(node)}\n{schema.schema_of(node).description}\n{STUB}"
+            f"# {schema.display_name(node)}\n\n{schema.schema_of(node).description}\n{STUB}"
         pages[path] = written + table(node)
     return pages
 
