@@ -3,7 +3,6 @@
 A page is written by hand down to its heading "Inputs"; `make sync` writes what follows, and a stub for a page that is missing.
 """
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import distill3d
 from distill3d.nodes import node_list
 from distill3d.runner import schema
 from distill3d.runner.core_nodes import core_nodes
-from distill3d.runner.listing import input_facts, written_help
+from distill3d.runner.listing import written_help
 
 PAGES = Path(distill3d.__file__).resolve().parent / "web" / "docs"
 INPUTS = "\n## Inputs\n"

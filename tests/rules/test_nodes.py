@@ -2,6 +2,7 @@
 
 `make sync` appends new nodes and inputs to node_ids.json.
 """
+import dataclasses
 import importlib
 import inspect
 import json
@@ -12,6 +13,7 @@ import pytest
 import distill3d.nodes as room_folder
 from distill3d.nodes import node_list
 from distill3d.nodes.comfy import Node
+from distill3d.nodes.core.schedule import Schedule
 
 FROZEN = Path(__file__).with_name("node_ids.json")
 ROOMS = Path(room_folder.__file__).resolve().parent
@@ -121,6 +123,31 @@ def test_execute_takes_every_input_and_needs_only_the_required(node):
     assert set(parameters) == set(own)
     needed = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
     assert not {name for name in needed if own[name]}
+
+
+# Inputs whose recipe has them in another form, or has something else under their name (the activation of the density and that
+# of the network; as many particles as a scene has).
+PARSED = {("Distill3D_SolidBackground", "color"), ("Distill3D_FixedOrbit", "elevations"),
+          ("Distill3D_OptimizerSettings", "rates"), ("Distill3D_MLPVolume", "activation"), ("Distill3D_Particles", "count")}
+
+
+@every_node
+def test_defaults_of_schema_execute_and_recipe_are_equal(node):
+    """A recipe is a dataclass of the node's file with a field of the input's name."""
+    schema = node.define_schema()
+    defaults = {widget.id: widget.default for widget in schema.inputs if getattr(widget, "default", None) is not None}
+    parameters = inspect.signature(node.execute).parameters
+    module = importlib.import_module(node.__module__)
+    recipes = [kind for kind in vars(module).values()
+               if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__]
+    for name, default in defaults.items():
+        own = parameters[name].default if name in parameters else inspect.Parameter.empty
+        assert own in (inspect.Parameter.empty, default), f"execute's {name}"
+        for field in (field for recipe in recipes for field in dataclasses.fields(recipe) if field.name == name):
+            if field.default is dataclasses.MISSING or (schema.node_id, name) in PARSED:
+                continue
+            wanted = Schedule.of(default) if isinstance(field.default, Schedule) else default
+            assert field.default == wanted, f"the recipe's {name}"
 
 
 @every_node

@@ -17,8 +17,8 @@ def pack(tmp_path):
 
 
 @pytest.mark.parametrize("kind, name, file, node", [
-    ("loss", "Edge Loss", "losses/edge.py", "EdgeLossNode"), ("prior", "PixArt", "priors/pixart_prior.py", "PixArtPriorNode"),
-    ("field", "plane volume", "fields/plane_volume.py", "PlaneVolumeNode"), ("material", "Toon", "materials/toon.py", "ToonNode")])
+    ("loss", "Frobnicated Loss", "losses/frobnicated.py", "FrobnicatedLossNode"), ("prior", "FrobNet", "priors/frobnet_prior.py", "FrobNetPriorNode"),
+    ("field", "frob volume", "fields/frob_volume.py", "FrobVolumeNode"), ("material", "Frob", "materials/frob.py", "FrobNode")])
 def test_files_and_the_line(pack, kind, name, file, node):
     before = (pack / "nodes" / "__init__.py").read_text()
     written = scaffold.write(kind, name, pack)
@@ -31,8 +31,8 @@ def test_files_and_the_line(pack, kind, name, file, node):
     assert any(f"import {node}" in line for line in added) and after.count(node) == 2
 
 
-@pytest.mark.parametrize("name, words", [("Edge", "exists"), ("!!", "is no name"), ("2D", "is no name"), ("Loss", "is no name")])
+@pytest.mark.parametrize("name, words", [("Frob", "exists"), ("!!", "is no name"), ("2D", "is no name"), ("Loss", "is no name")])
 def test_names_that_cannot_be(pack, name, words):
-    scaffold.write("loss", "Edge", pack)
+    scaffold.write("loss", "Frob", pack)
     with pytest.raises(DistillError, match=words):
         scaffold.write("loss", name, pack)

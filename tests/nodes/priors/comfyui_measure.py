@@ -249,6 +249,7 @@ def measure_tuned(nodes, vae, clip):
     """A LoRA Prior on a MODEL: its answers before training, its error and its gradients, and what is left on the MODEL."""
     from distill3d.nodes.core.cameras import turntable
     from distill3d.nodes.core.errors import DistillError
+    from distill3d.nodes.core.prior import Encoded
     from distill3d.nodes.priors.lora_prior import LoRA
 
     found = {}
