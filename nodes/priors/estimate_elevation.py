@@ -89,7 +89,7 @@ class EstimateElevationNode(Node):
             raise DistillError(f'{TITLE}: "lowest" ({lowest}) lies above "highest" ({highest}). Swap them.')
         if len(image) != 1:
             raise DistillError(f"{TITLE}: there are {len(image)} images. Connect one picture at a time.")
-        tried, picture = torch.arange(lowest, highest + 1e-4, step), reference_views(TITLE, image, mask).rgb
+        tried, picture = torch.arange(lowest, highest + 1e-4, step), reference_views(TITLE, image, mask).over(1.0)
         progress, priors = host().progress(cls.hidden.unique_id, TITLE, draws), LoadedPriors(host().device())
         try:
             with torch.inference_mode(False), torch.no_grad():

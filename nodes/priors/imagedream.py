@@ -13,6 +13,7 @@ from ...kernels.image.clip_pixels import normalized
 from ...kernels.image.resize import resize_square
 from ..comfy import PRIOR, Node, io
 from ..core.errors import DistillError
+from ..core.pictures import Pictures
 from ..core.prior import LoadedPriors
 from ..models.clip_vision import read_open_ai_vision
 from ..models.image_resampler import build_with_pictures, read_resampler
@@ -22,7 +23,7 @@ from ..models.multiview_unet import MultiViewFile
 from .mvdream import MVDreamPrior, read_latent_model, shared_widgets
 from ..models.pipeline_folder import load_network
 from ..models.reading import reading_networks
-from .reference_views import ReferenceViews, reference_views
+from .reference_views import reference_views
 
 NAME = "ImageDream Prior"
 PIXEL, LOCAL = "pixel", "local"
@@ -42,7 +43,7 @@ class ImageDream:
     """
 
     path: str
-    picture: ReferenceViews
+    picture: Pictures
     views: int = 4
     control: str = "auto"
     tokenizer: str = ""
@@ -70,7 +71,7 @@ class ImageDream:
             unet = file.read_unet(self.views + beside, network_dtype(self.precision, device), build)
             model = read_latent_model(file, unet, self.tokenizer, self.resolution, device)
             model.extra = {"vision": _read_vision(file), "resampler": resampler}
-            return ImageDreamPrior(model, device, self.views, self.picture.rgb, beside)
+            return ImageDreamPrior(model, device, self.views, self.picture.over(1.0), beside)
 
 
 def _read_vision(file: MultiViewFile) -> torch.nn.Module:

@@ -1,88 +1,75 @@
-"""Pictures of an object from known directions, for priors that paint it as seen from elsewhere."""
+"""Posed pictures as priors are conditioned on them: from images and angles, their relative poses and weights."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.cameras import Cameras, on_sphere, relative_pose
+from ..core.cameras import Cameras, on_sphere, orbit, relative_pose
 from ..core.errors import DistillError
+from ..core.pictures import Pictures
 
 NEAREST = math.radians(0.01)  # angles below count as this one
+FOVY = math.radians(50)      # of cameras whose lens nobody asks for
 SMALLEST = 0.1                # of the nearest view's weight
 
 
-@dataclass(frozen=True, eq=False)
-class ReferenceViews:
-    """R pictures over white and where they were taken from.
+def picture_poses(pictures: Pictures, cameras: Cameras) -> Tensor:
+    """The pose of each camera relative to each picture's: relative_pose [B,R,4] of R pictures. Pictures with the distance 0
+    count as taken from as far as the camera."""
+    own = pictures.cameras.to(cameras.azimuth.device)
+    farther = torch.where(own.distance > 0, cameras.distance[:, None] - own.distance, 0.0)
+    return relative_pose(own.elevation, own.azimuth, cameras.elevation[:, None], cameras.azimuth[:, None], farther)
 
-    rgb        [R,S,S,3] in [0,1]
-    elevation, azimuth  degrees, one number per picture
-    distance   of the camera from the origin, world units; 0: whatever distance it is compared with
+
+def picture_weights(pictures: Pictures, cameras: Cameras) -> Tensor:
+    """The weight of each picture for each camera's view: [B,R], rows sum to 1.
+
+    1 / angle between the two directions. Views that weigh less than a tenth of the nearest one's get 0
+    (stable-dreamfusion's Zero123 guidance).
     """
-
-    rgb: Tensor
-    elevation: tuple[float, ...]
-    azimuth: tuple[float, ...]
-    distance: float = 0.0
-
-    def __len__(self) -> int:
-        return len(self.rgb)
-
-    def angles(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Elevation and azimuth [R] in radians, on the device of `like`."""
-        return tuple(torch.deg2rad(torch.tensor(angles, dtype=torch.float32, device=like.device))
-                     for angles in (self.elevation, self.azimuth))
-
-    def poses(self, cameras: Cameras) -> Tensor:
-        """Where each camera is, seen from each picture's: relative_pose [B,R,4]."""
-        elevation, azimuth = self.angles(cameras.azimuth)
-        farther = cameras.distance - self.distance if self.distance else torch.zeros_like(cameras.distance)
-        return relative_pose(elevation, azimuth, cameras.elevation[:, None], cameras.azimuth[:, None], farther[:, None])
-
-    def weights(self, cameras: Cameras) -> Tensor:
-        """How much each picture says about each camera's view: [B,R], rows sum to 1.
-
-        1 / angle between the two directions, where views that weigh less than a tenth of the nearest one's are left out
-        (stable-dreamfusion's Zero123 guidance).
-        """
-        elevation, azimuth = self.angles(cameras.azimuth)
-        ours, theirs = on_sphere(azimuth, elevation), on_sphere(cameras.azimuth, cameras.elevation)
-        ours, theirs = ours.expand(len(theirs), -1, -1), theirs[:, None].expand(-1, len(ours), -1)
-        # Unlike the arc cosine, exact for small angles.
-        angle = torch.atan2(torch.linalg.cross(ours, theirs).norm(dim=-1), (ours * theirs).sum(-1))
-        weight = 1 / angle.clamp_min(NEAREST)
-        weight = weight / weight.amax(1, keepdim=True)
-        weight = torch.where(weight < SMALLEST, 0.0, weight)
-        return weight / weight.sum(1, keepdim=True)
+    own = pictures.cameras.to(cameras.azimuth.device)
+    ours, theirs = on_sphere(own.azimuth, own.elevation), on_sphere(cameras.azimuth, cameras.elevation)
+    ours, theirs = ours.expand(len(theirs), -1, -1), theirs[:, None].expand(-1, len(ours), -1)
+    # Unlike the arc cosine, exact for small angles.
+    angle = torch.atan2(torch.linalg.cross(ours, theirs).norm(dim=-1), (ours * theirs).sum(-1))
+    weight = 1 / angle.clamp_min(NEAREST)
+    weight = weight / weight.amax(1, keepdim=True)
+    weight = torch.where(weight < SMALLEST, 0.0, weight)
+    return weight / weight.sum(1, keepdim=True)
 
 
 def reference_views(name: str, image: Tensor, mask: Tensor | None = None, elevation: str = "5", azimuth: str = "0",
-                    distance: float = 0.0) -> ReferenceViews:
-    """Views from pictures as they come.
+                    distance: float = 0.0) -> Pictures:
+    """Posed pictures from images in any shape, for priors that are conditioned on them over white.
 
-    image  [R,H,W,3], or [R,H,W,4] with opacity, in [0,1]. What is not square gets white margins
-    mask   [R,H,W] or one for all, 1 on the object; of any size
+    image     [R,H,W,3], or [R,H,W,4] with opacity, in [0,1]. What is not square gets margins outside the mask
+    mask      [R,H,W] or one for all, 1 on the object; of any size
     elevation, azimuth  degrees with commas between them: one number per picture, or one for all
+    distance  of the cameras from the origin, world units; 0: unknown (the distance of the cameras is 0 then)
 
     Raises DistillError, beginning with `name`.
     """
     if image.ndim != 4 or image.shape[-1] not in (3, 4) or not image.numel():
         raise DistillError(f"{name}: the reference image has the shape {list(image.shape)}. Connect pictures [R,H,W,3].")
-    opacity = image[..., 3:] if image.shape[-1] == 4 else None
+    opacity = image[..., 3:] if image.shape[-1] == 4 else torch.ones_like(image[..., :1])
     if mask is not None:
-        opacity = _fitting(name, mask, image)
-    rgb = image[..., :3] if opacity is None else image[..., :3] * opacity + 1 - opacity
-    count, height, width = rgb.shape[:3]
+        opacity = _fitting(name, mask, image).expand_as(opacity)
+    count, height, width = image.shape[:3]
     top, left = max(width - height, 0), max(height - width, 0)
-    rgb = F.pad(rgb, (0, 0, left // 2, left - left // 2, top // 2, top - top // 2), value=1.0)
+    margins = (0, 0, left // 2, left - left // 2, top // 2, top - top // 2)
+    is_masked = bool((opacity < 0.5).any())
+    rgb, opacity = (F.pad(part.clamp(0, 1), margins) for part in (image[..., :3], opacity))
     elevations, azimuths = _numbers(name, "elevation", elevation, count), _numbers(name, "azimuth", azimuth, count)
     if not all(-90 <= angle <= 90 for angle in elevations):
         raise DistillError(f"{name}: the elevation {elevation} is no angle between -90 and 90 degrees.")
-    return ReferenceViews(rgb.clamp(0, 1), elevations, azimuths, distance)
+    size = rgb.shape[1]
+    angles = (torch.deg2rad(torch.tensor(numbers, dtype=torch.float32)) for numbers in (azimuths, elevations))
+    cameras = orbit(*angles, distance or 1.0, FOVY, size, size)
+    return Pictures(replace(cameras, distance=torch.full((count,), distance)), rgb, opacity, is_masked)
 
 
 def _fitting(name, mask, image):
@@ -98,9 +85,9 @@ def _fitting(name, mask, image):
     return mask[..., None]
 
 
-def has_white_border(views: ReferenceViews) -> bool:
-    """Whether the pictures' outermost pixels are white on average: objects stand free."""
-    rgb = views.rgb
+def has_white_border(pictures: Pictures) -> bool:
+    """Whether the outermost pixels are white on average over white: the objects do not touch the border."""
+    rgb = pictures.over(1.0)
     border = torch.cat([rgb[:, 0], rgb[:, -1], rgb[:, :, 0], rgb[:, :, -1]], 1)
     return bool((border.mean((1, 2)) > 0.8).all())
 

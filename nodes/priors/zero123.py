@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn import Linear
 
 from ...kernels.image.resize import resize_square
-from ..comfy import PRIOR, Node, host, io
+from ..comfy import PICTURES, PRIOR, Node, host, io
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
+from ..core.pictures import Pictures
 from ..core.prior import LoadedPriors
 from ..models.builtin import BUILTIN_ZERO123
 from ..models.checkpoint_file import EXTENSIONS, CheckpointFile, read_module
@@ -24,7 +25,7 @@ from ..models.ldm_layout import UNET, read_unet, read_vae
 from ..models.model_files import ModelNode, choices, locate, network_dtype, vae_dtype
 from ..models.pipeline_folder import load_network, read_json, read_scheduler, reading
 from ..models.reading import reading_networks
-from .reference_views import ReferenceViews, has_white_border, reference_views
+from .reference_views import has_white_border, picture_poses, picture_weights, reference_views
 
 NAME = "Zero123 Prior"
 ZERO123, STABLE = "Zero123", "Stable-Zero123"
@@ -49,7 +50,7 @@ class Zero123:
     """
 
     path: str
-    views: ReferenceViews
+    views: Pictures
     kind: str = "auto"
     precision: str = "auto"
 
@@ -126,17 +127,17 @@ class Zero123Prior(LatentPrior):
     It enters as one token for cross-attention, projection([CLIP embedding of the picture | pose]), and as the picture's latents
     beside the noisy ones. Those are the mode of the autoencoder without its scaling factor; the noisy ones have it. The
     unconditional input is zero in both places. With several pictures, the prediction of each view is their mean, weighted by
-    ReferenceViews.weights.
+    reference_views.picture_weights.
     """
 
-    def __init__(self, model: LatentModel, device: torch.device, references: ReferenceViews, is_stable: bool,
+    def __init__(self, model: LatentModel, device: torch.device, references: Pictures, is_stable: bool,
                  vae_dtype: torch.dtype = torch.float32):
         super().__init__(model, device)
         self.references, self.is_stable = references, is_stable
         self.projection = model.extra["projection"].to(device)
         tower = model.extra.pop("vision").to(device)  # needed once
         with torch.no_grad():
-            picture = references.rgb.clone().to(device).permute(0, 3, 1, 2)  # a copy: the host's are inference tensors
+            picture = references.over(1.0).clone().to(device).permute(0, 3, 1, 2)  # a copy: the host's are inference tensors
             picture = resize_square(picture, self.pixels, antialias=True)
             self.embeddings = embed_pictures(tower, picture.permute(0, 2, 3, 1))
             self.latents = self.vae.encode(picture * 2 - 1).latent_dist.mode()
@@ -151,13 +152,12 @@ class Zero123Prior(LatentPrior):
         return ImageCondition(torch.zeros(len(texts), dtype=torch.bool))
 
     def poses(self, cameras: Cameras) -> Tensor:
-        """[B,R,4], what the model was taught: see ReferenceViews.poses. The fourth number of Stable-Zero123 is the
+        """[B,R,4], what the model was taught: see reference_views.picture_poses. The fourth number of Stable-Zero123 is the
         picture's own polar angle instead."""
-        poses = self.references.poses(cameras)
+        found = picture_poses(self.references, cameras)
         if self.is_stable:
-            elevation, _ = self.references.angles(poses)
-            poses[..., 3] = 0.5 * math.pi - elevation
-        return poses
+            found[..., 3] = 0.5 * math.pi - self.references.cameras.elevation.to(found.device)
+        return found
 
     def tokens(self, pose: Tensor, picture: Tensor) -> Tensor:
         """[N,1,C] for poses [N,4] from pictures [N] (their numbers)."""
@@ -172,7 +172,7 @@ class Zero123Prior(LatentPrior):
         cameras = cameras.to(z_t.device)
         is_conditioned = torch.stack([condition.is_conditioned for condition in conditions]).to(z_t.device)
         # Every view is computed once unconditionally, and once per picture of weight above 0, where a condition needs it.
-        weights = self.references.weights(cameras) * is_conditioned.any(0)[:, None]
+        weights = picture_weights(self.references, cameras) * is_conditioned.any(0)[:, None]
         alone, = (~is_conditioned).any(0).nonzero(as_tuple=True)
         view, picture = weights.nonzero(as_tuple=True)
         token = _after_zeros(len(alone), self.tokens(self.poses(cameras)[view, picture], picture))
@@ -251,13 +251,15 @@ class Zero123PriorNode(ModelNode, Node):
                                "float32."),
                 io.Mask.Input("mask", optional=True, tooltip="1 on the object, whose surroundings become white. The mask of Load "
                               "Image is the other way round: put Invert Mask between."),
+                PICTURES.Input("pictures", optional=True, tooltip="Posed pictures, from Reference View or Join Pictures. They "
+                               "replace image, mask, elevation, azimuth and distance."),
             ],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss, with guidance 3 to 5. It does not read the prompt.")])
 
     @classmethod
     def execute(cls, model, image, kind="auto", elevation="5", azimuth="0", distance=0.0, precision="auto",
-                mask=None) -> io.NodeOutput:
-        views = reference_views(NAME, image, mask, elevation, azimuth, distance)
+                mask=None, pictures=None) -> io.NodeOutput:
+        views = pictures or reference_views(NAME, image, mask, elevation, azimuth, distance)
         if not has_white_border(views):
             host().warn(f"{NAME}: the border of the reference image is not white. The model knows objects on white only: "
                         'connect "mask", 1 on the object (inverted, if it is connected and comes from Load Image).')

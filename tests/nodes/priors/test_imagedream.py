@@ -257,7 +257,7 @@ def test_the_node_composes_the_picture_over_white(models, tmp_path, monkeypatch)
     mask = torch.zeros(1, PIXELS, PIXELS)
     mask[:, 4:12, 4:12] = 1
     recipe, = ImageDreamPriorNode.execute("pixel.pt", picture(), resolution=PIXELS, tokenizer="tokenizer", mask=mask).args
-    assert (recipe.picture.rgb[0, :4] == 1).all() and torch.allclose(recipe.picture.rgb[0, 5, 5], picture()[0, 5, 5])
+    assert (recipe.picture.over(1.0)[0, :4] == 1).all() and torch.allclose(recipe.picture.over(1.0)[0, 5, 5], picture()[0, 5, 5])
     assert hash(recipe) and recipe.load(LoadedPriors(CPU)).views == 4
     with pytest.raises(DistillError, match="ImageDream is published"):
         ImageDreamPriorNode.execute("sd-v2.1-base-4view-ipmv.pt", picture())

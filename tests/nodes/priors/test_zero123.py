@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 from distill3d.nodes import comfy
+from distill3d.nodes.cameras.join_pictures import JoinPicturesNode
+from distill3d.nodes.cameras.reference_view import ReferenceViewNode
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.loss import RunContext
@@ -13,7 +15,7 @@ from distill3d.nodes.core.prompt import INTERPOLATED, Prompt
 from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.sds import SDS
-from distill3d.nodes.priors.reference_views import reference_views
+from distill3d.nodes.priors.reference_views import picture_poses, picture_weights, reference_views
 from distill3d.nodes.priors.sample_prior import SamplePriorNode
 from distill3d.nodes.priors.zero123 import Zero123, Zero123PriorNode
 
@@ -148,7 +150,7 @@ def test_folders_equal_the_file(tmp_path, prior, z_t, cameras, projection, exten
 def test_several_pictures_are_weighted(checkpoint, z_t, cameras):
     """The prediction is linear in what each picture says; a far picture is not computed at all."""
     prior = recipe(checkpoint, count=3, elevation="5, 0, 25", azimuth="20, -60, 70").load(LoadedPriors(CPU))
-    weights = prior.references.weights(cameras)
+    weights = picture_weights(prior.references, cameras)
     assert torch.equal(weights[0], torch.tensor([0.0, 0.0, 1.0])) and bool((weights[1] > 0).sum() == 3)
     rows = []
     hook = prior.unet.register_forward_pre_hook(lambda module, given: rows.append(len(given[0])))
@@ -194,7 +196,7 @@ def test_guidance_leads_away_from_nothing_whatever_the_prompt_says(prior, camera
 def test_sample_prior_knows_where_it_looks_from(checkpoint, monkeypatch):
     seen = []
     monkeypatch.setattr("distill3d.nodes.priors.zero123.Zero123Prior.poses",
-                        lambda self, cameras: seen.append(cameras) or self.references.poses(cameras))
+                        lambda self, cameras: seen.append(cameras) or picture_poses(self.references, cameras))
     images = SamplePriorNode.execute(recipe(checkpoint), Prompt(""), images=2, azimuth=170.0, azimuth_step=90.0, elevation=30.0,
                                      enlarge=1, steps=1, distance=1.5).args[0]
     assert images.shape == (2, PIXELS, PIXELS, 3)
@@ -268,7 +270,8 @@ def test_the_node(tmp_path, host, checkpoint):
     mask = torch.zeros(1, 64, 64)
     mask[:, 16:48, 16:48] = 1
     found = Zero123PriorNode.execute(checkpoint.name, pictures(), elevation="10", mask=mask).args[0]
-    assert found.views.elevation == (10.0,) and found.views.azimuth == (0.0,) and not host.warnings
+    assert math.degrees(found.views.cameras.elevation) == pytest.approx(10) and float(found.views.cameras.azimuth) == 0
+    assert not host.warnings
     assert LoadedPriors(CPU)(found).size == 32
     Zero123PriorNode.execute(checkpoint.name, pictures() * 0.5)
     assert "border of the reference image is not white" in host.warnings[-1]
@@ -302,3 +305,16 @@ def test_an_adapter_gets_the_camera_of_each_row(checkpoint, count):
     noise = torch.randn(z_t.shape, generator=generator)
     lora.error(Encoded(z_t), noise, t, conditions[1], around).backward()
     assert all(parameter.grad.isfinite().all() for parameter in lora.adapter.parameters())
+
+
+def test_posed_pictures_replace_the_image(tmp_path, checkpoint):
+    (tmp_path / "checkpoints").symlink_to(checkpoint.parent)
+    first, second = (ReferenceViewNode.execute(pictures(), elevation=5.0, azimuth=angle, distance=1.5).args[1]
+                     for angle in (20.0, 90.0))
+    given = JoinPicturesNode.execute(first, second).args[0]
+    made = Zero123PriorNode.execute(checkpoint.name, pictures(), kind="Zero123", pictures=given).args[0]
+    assert made.views is given
+    posed, named = (one.load(LoadedPriors(CPU)) for one in (made, recipe(checkpoint, count=1)))
+    cameras = orbit(0.3, 0.2, DISTANCE, 0.8, 64, 64)
+    torch.testing.assert_close(posed.poses(cameras)[:, :1], named.poses(cameras))
+    torch.testing.assert_close(posed.latents[:1], named.latents)

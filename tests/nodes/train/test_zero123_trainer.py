@@ -5,7 +5,7 @@ import torch
 from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.priors.reference_views import ReferenceViews
+from distill3d.nodes.priors.reference_views import reference_views
 from distill3d.nodes.priors.zero123 import Zero123
 from distill3d.nodes.train import zero123_trainer
 from distill3d.nodes.train.denoising_trainer import PriorRecipe
@@ -54,7 +54,7 @@ def test_the_prior_node_answers_as_the_trained_networks_do(data, tmp_path):
     assert not trainer.must_read
     elevation, azimuth = (torch.rad2deg(torch.tensor(float(angle[2, 0]))).item() for angle in (data.elevation, data.azimuth))
     rgb = torch.from_numpy(data.images[2, :1]).float() / 255
-    views = ReferenceViews(rgb, (elevation,), (azimuth,), float(data.distance[2, 0]))
+    views = reference_views("Test", rgb, None, str(elevation), str(azimuth), float(data.distance[2, 0]))
     prior = Zero123(str(tmp_path / "prior"), views, "Zero123", "float32").load(LoadedPriors(torch.device("cpu")))
     cameras = orbit(*(torch.from_numpy(values[2, 1:2]) for values in (data.azimuth, data.elevation, data.distance, data.fovy)),
                     16, 16)
