@@ -13,7 +13,7 @@ from ..core.errors import DistillError
 from ..core.prior import LoadedPriors, Prior
 from ..core.prompt import Prompt
 from ..core.rng import stream
-from .reference_views import reference_views
+from .reference_views import over_white, reference_views
 
 TITLE = "Estimate Elevation"
 NOISE = (0.3, 0.95)  # fractions of the prior's timesteps: below, every prior sees the shape itself; above, nothing
@@ -89,7 +89,7 @@ class EstimateElevationNode(Node):
             raise DistillError(f'{TITLE}: "lowest" ({lowest}) lies above "highest" ({highest}). Swap them.')
         if len(image) != 1:
             raise DistillError(f"{TITLE}: there are {len(image)} images. Connect one picture at a time.")
-        tried, picture = torch.arange(lowest, highest + 1e-4, step), reference_views(TITLE, image, mask).over(1.0)
+        tried, picture = torch.arange(lowest, highest + 1e-4, step), over_white(reference_views(TITLE, image, mask))
         progress, priors = host().progress(cls.hidden.unique_id, TITLE, draws), LoadedPriors(host().device())
         try:
             with torch.inference_mode(False), torch.no_grad():

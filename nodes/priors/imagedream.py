@@ -23,7 +23,7 @@ from ..models.multiview_unet import MultiViewFile
 from .mvdream import MVDreamPrior, read_latent_model, shared_widgets
 from ..models.pipeline_folder import load_network
 from ..models.reading import reading_networks
-from .reference_views import reference_views
+from .reference_views import over_white, reference_views
 
 NAME = "ImageDream Prior"
 PIXEL, LOCAL = "pixel", "local"
@@ -71,7 +71,7 @@ class ImageDream:
             unet = file.read_unet(self.views + beside, network_dtype(self.precision, device), build)
             model = read_latent_model(file, unet, self.tokenizer, self.resolution, device)
             model.extra = {"vision": _read_vision(file), "resampler": resampler}
-            return ImageDreamPrior(model, device, self.views, self.picture.over(1.0), beside)
+            return ImageDreamPrior(model, device, self.views, over_white(self.picture), beside)
 
 
 def _read_vision(file: MultiViewFile) -> torch.nn.Module:

@@ -85,9 +85,16 @@ def _fitting(name, mask, image):
     return mask[..., None]
 
 
+def over_white(pictures: Pictures) -> Tensor:
+    """The pictures [R,S,S,3] over white. In this order of rounding, which saved runs were trained with."""
+    if not pictures.is_masked:
+        return pictures.over(1.0)
+    return (pictures.rgb * pictures.mask + 1 - pictures.mask).clamp(0, 1)
+
+
 def has_white_border(pictures: Pictures) -> bool:
     """Whether the outermost pixels are white on average over white: the objects do not touch the border."""
-    rgb = pictures.over(1.0)
+    rgb = over_white(pictures)
     border = torch.cat([rgb[:, 0], rgb[:, -1], rgb[:, :, 0], rgb[:, :, -1]], 1)
     return bool((border.mean((1, 2)) > 0.8).all())
 

@@ -25,7 +25,7 @@ from ..models.ldm_layout import UNET, read_unet, read_vae
 from ..models.model_files import ModelNode, choices, locate, network_dtype, vae_dtype
 from ..models.pipeline_folder import load_network, read_json, read_scheduler, reading
 from ..models.reading import reading_networks
-from .reference_views import has_white_border, picture_poses, picture_weights, reference_views
+from .reference_views import has_white_border, over_white, picture_poses, picture_weights, reference_views
 
 NAME = "Zero123 Prior"
 ZERO123, STABLE = "Zero123", "Stable-Zero123"
@@ -137,7 +137,7 @@ class Zero123Prior(LatentPrior):
         self.projection = model.extra["projection"].to(device)
         tower = model.extra.pop("vision").to(device)  # needed once
         with torch.no_grad():
-            picture = references.over(1.0).clone().to(device).permute(0, 3, 1, 2)  # a copy: the host's are inference tensors
+            picture = over_white(references).clone().to(device).permute(0, 3, 1, 2)  # a copy: the host's are inference tensors
             picture = resize_square(picture, self.pixels, antialias=True)
             self.embeddings = embed_pictures(tower, picture.permute(0, 2, 3, 1))
             self.latents = self.vae.encode(picture * 2 - 1).latent_dist.mode()
