@@ -33,6 +33,8 @@ _preferred: ContextVar[str] = ContextVar("distill3d_backend", default="auto")
 class BackendError(ValueError):
     """A backend is asked for that does not exist."""
 
+    __module__ = "distill3d"
+
 
 def register(op: str, backend: str, implementation: Callable,
              unusable: Callable[[torch.device, torch.dtype], str | None] = lambda device, dtype: None,

@@ -7,6 +7,8 @@ import torch
 class ShapeError(ValueError):
     """An argument's shape is not what the function documents."""
 
+    __module__ = "distill3d"
+
 
 def check_shape(name: str, tensor: torch.Tensor, *shape: int | str | None) -> None:
     """Raises ShapeError unless `tensor` has `shape`.

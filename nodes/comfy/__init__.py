@@ -1,5 +1,6 @@
 """The only door to ComfyUI. Here: schema classes, socket types and the host. Beside it: model.py, which runs the host's
-models; network.py, which copies their networks to train beside them; panel.py and panel_routes.py, the live panel.
+models; network.py, which copies their networks to train beside them; node.py, what all nodes do there; panel.py and
+panel_routes.py, the live panel and the warnings on the nodes.
 
 Nodes import everything of the host from here: the schema classes (`io`, `Types`), the base class `Node`, our socket
 types, and `host()`, which shows progress, says when to stop, and names folders and the device. Without ComfyUI a small
@@ -21,6 +22,7 @@ from torch import Tensor
 from ..core.errors import Cancelled, DistillError
 from ..core.schedule import Schedule
 from ..core.tick import Tick
+from .node import collect, node_class
 
 # The host imports its own modules before it loads packs. A ComfyUI that merely lies on some other program's path
 # must not be started by us.
@@ -30,7 +32,7 @@ if IN_COMFYUI:
 else:
     from .standalone import ComfyExtension, Types, io
 
-Node = io.ComfyNode
+Node = node_class(io.ComfyNode)
 
 FIELD = io.Custom("DISTILL3D_FIELD")
 MATERIAL = io.Custom("DISTILL3D_MATERIAL")
@@ -158,8 +160,12 @@ class Host:
         """For a node's `ui`: what its result, cached, needs to bring back the live panel of the run that made it."""
         return None
 
+    def begin(self) -> None:
+        """A node begins to run."""
+
     def warn(self, text: str) -> None:
-        """Something the user should know that stops nothing."""
+        """Something the user should know that stops nothing. It also stands in the `ui` of the node that runs."""
+        collect(text)
         self.warnings.append(text)
 
     def free_memory(self, size: int) -> None:
@@ -234,9 +240,17 @@ class _ComfyHost(Host):
         from .panel_routes import reference
         return reference(node_id)
 
+    def begin(self):
+        from .panel_routes import begin
+        begin()
+
     def warn(self, text):
         import logging
-        logging.getLogger("distill3d").warning(text)
+
+        from .panel_routes import tell
+        if collect(text):
+            logging.getLogger("distill3d").warning(text)
+            tell(text)
 
     def read_splat_file(self, file, node):
         try:

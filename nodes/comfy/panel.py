@@ -66,10 +66,11 @@ class Panel:
 
 
 class Panels:
-    """The KEPT last runs of nodes, and which pages show panels."""
+    """The KEPT last runs of nodes, the warnings of each node's last run, and which pages show panels."""
 
     def __init__(self):
         self._panels: list[Panel] = []
+        self._warnings: dict[tuple[str, str], list[dict]] = {}  # by workflow and node, the latest last
         self.pages: set[str] = set()
 
     def open(self, panel: Panel) -> Panel:
@@ -84,3 +85,18 @@ class Panels:
     def find(self, run: str, node: str) -> list[dict]:
         """A node's part of one run: at most one."""
         return [panel.whole() for panel in self._panels if (panel.run, panel.node) == (run, node)]
+
+    def begin(self, workflow: str, node: str) -> None:
+        """A node runs again: what its last run warned of is past."""
+        self._warnings.pop((workflow, node), None)
+
+    def warn(self, warning: dict) -> None:
+        """warning: workflow, node, run and text."""
+        place = warning["workflow"], warning["node"]
+        self._warnings[place] = [*self._warnings.pop(place, []), warning]
+        for oldest in list(self._warnings)[:-KEPT]:
+            del self._warnings[oldest]
+
+    def warnings(self, workflow: str) -> list[dict]:
+        """Those of the last run of each node of a workflow, in the order that they came."""
+        return [warning for place, told in self._warnings.items() if place[0] == workflow for warning in told]

@@ -17,7 +17,7 @@ from . import panel
 from .panel import Panel, Panels
 
 NODES = {"Distill3D_Optimize"}  # which carry a panel; web/distill3d.js has the same list
-EVENT = "distill3d.panel"
+EVENT, WARNING = "distill3d.panel", "distill3d.warning"
 _panels = Panels()
 
 
@@ -61,6 +61,32 @@ class ComfyProgress(Progress):
             self._server.send_sync(EVENT, change, self._server.client_id)
 
 
+def begin() -> None:
+    """A node begins to run: its warnings are those of this run from now on."""
+    place = _place()
+    if place:
+        _panels.begin(place["workflow"], place["node"])
+
+
+def tell(text: str) -> None:
+    """Sends a warning of the node that runs now to the page that asked for the run, and keeps it for a reloaded one."""
+    from server import PromptServer
+
+    place = _place()
+    if place:
+        _panels.warn({**place, "text": text})
+        PromptServer.instance.send_sync(WARNING, {**place, "text": text}, PromptServer.instance.client_id)
+
+
+def _place() -> dict[str, str] | None:
+    """The node that runs in this thread; None in a thread of the node's own."""
+    from comfy_execution.utils import get_executing_context
+    from server import PromptServer
+
+    running = get_executing_context()
+    return running and {"workflow": _running(PromptServer.instance)[2], "node": str(running.node_id), "run": running.prompt_id}
+
+
 def reference(node_id: str) -> dict:
     """The node's part of the run in progress, as web/distill3d.js asks for it."""
     from server import PromptServer
@@ -95,6 +121,7 @@ def register_routes() -> None:
     runs. Answers 409 when that node does not run, 400 to a broken request.
     POST /distill3d/panels {"page": client id, "on": bool} says whether a page shows panels.
     GET /distill3d/panels?workflow=id gives the last runs of its nodes; ?run=id&node=id that run of a node.
+    GET /distill3d/warnings?workflow=id gives those of the last run of each of its nodes that warned.
     GET /distill3d/kernels gives the backend that ran each op last, and why others were passed over, by "op backend".
     """
     from aiohttp import web
@@ -131,6 +158,10 @@ def register_routes() -> None:
             return web.json_response({"error": 'Send a JSON object: {"page": client id, "on": true or false}.'}, status=400)
         (_panels.pages.add if body["on"] else _panels.pages.discard)(body["page"])
         return web.json_response({"ok": True})
+
+    @routes.get("/distill3d/warnings")
+    async def warnings(request):
+        return web.json_response(_panels.warnings(request.query.get("workflow", "")))
 
     @routes.get("/distill3d/kernels")
     async def kernels(request):

@@ -5,9 +5,14 @@ from __future__ import annotations
 class DistillError(ValueError):
     """A problem that the user can mend. The message is a whole sentence and needs no traceback."""
 
+    # The host shows a type with its module, whose name there is the path of the pack's folder.
+    __module__ = "distill3d"
+
 
 class MissingPackage(DistillError, ImportError):
     """An optional package is needed now and is not installed."""
+
+    __module__ = "distill3d"
 
     def __init__(self, package: str, purpose: str, alternative: str = ""):
         alternative = f" {alternative}" if alternative else ""
@@ -17,3 +22,5 @@ class MissingPackage(DistillError, ImportError):
 
 class Cancelled(Exception):
     """The user cancelled the run: nothing is kept but what was already saved."""
+
+    __module__ = "distill3d"

@@ -18,6 +18,8 @@ POLL = 0.1
 class TimeLimit(DistillError):
     """The work took longer than it was given. Its process is gone."""
 
+    __module__ = "distill3d"
+
 
 def run_killable(script: Path, task: str, arrays: dict[str, Any], options: dict[str, Any], limit: float,
                  tick: Tick = no_tick) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""What every node of the pack does besides its own work: it refuses numbers that are not finite before anything runs, and
+hands the warnings of its run to the page and the history."""
+from __future__ import annotations
+
+import functools
+import math
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Callable, Iterable, Iterator
+
+WARNINGS = "distill3d_warnings"  # in a node's `ui`; web/warnings.mjs has the same name
+_told: ContextVar[list[str] | None] = ContextVar("distill3d_warnings", default=None)
+
+
+@contextmanager
+def collecting() -> Iterator[list[str]]:
+    """What `collect` is given inside the block, in this thread."""
+    texts: list[str] = []
+    token = _told.set(texts)
+    try:
+        yield texts
+    finally:
+        _told.reset(token)
+
+
+def collect(text: str) -> bool:
+    """Adds a warning to those of the node that runs. False where it has it already."""
+    texts = _told.get()
+    if texts is None:
+        return True
+    if text in texts:
+        return False
+    texts.append(text)
+    return True
+
+
+class Shown(dict):
+    """A node's `ui`. The host joins those of a node that runs once for each item of a list by the first one's names."""
+
+    def __missing__(self, name: str) -> list:
+        return []
+
+
+def telling(execute: Callable) -> Callable:
+    """`execute` of a node, with the warnings of its run in the `ui` of what it returns."""
+    @functools.wraps(execute)
+    def run(cls, *args: Any, **values: Any) -> Any:
+        from . import host
+        with collecting() as texts:
+            host().begin()
+            output = execute(cls, *args, **values)
+        ui = getattr(output, "ui", None)
+        if texts or isinstance(ui, dict):
+            output.ui = Shown({**(ui or {}), **({WARNINGS: texts} if texts else {})})
+        return output
+
+    return run
+
+
+class Least(float):
+    """The minimum of a number widget, below which is also what is no number. The host refuses a value only where
+    `value < minimum` or `value > maximum`, which is false for NaN; an empty widget (None) cannot be compared at all."""
+
+    def __gt__(self, value: Any) -> bool:
+        try:
+            return not float(value) >= float(self)
+        except (TypeError, ValueError):
+            return True
+
+
+def refusing(define_schema: Callable) -> Callable:
+    """`define_schema` of a node, with a Least for the minimum of each of its numbers: the host then refuses NaN at the node
+    and by the name of the widget, before anything runs."""
+    @functools.wraps(define_schema)
+    def define(cls) -> Any:
+        schema = define_schema(cls)
+        _refuse(schema.inputs)
+        return schema
+
+    return define
+
+
+def _refuse(inputs: Iterable[Any]) -> None:
+    for entry in inputs:
+        widget = getattr(entry, "input_override", None) or entry  # a number that also takes a wire
+        if "FLOAT" in entry.get_io_type().split(",") and getattr(widget, "min", None) is not None:
+            widget.min = Least(widget.min)
+        for option in getattr(entry, "options", None) or ():
+            _refuse(getattr(option, "inputs", ()))
+
+
+def node_class(base: type) -> type:
+    """The base class of the pack's nodes, over the host's `base`."""
+
+    class Node(base):
+        # The host tells the page, and the history, what cached nodes have in their `ui` only where this says so.
+        HAS_INTERMEDIATE_OUTPUT = True
+
+        def __init_subclass__(cls, **options: Any):
+            super().__init_subclass__(**options)
+            for name, around in ("execute", telling), ("define_schema", refusing):
+                # The host copies a node's class for each run, and lets nobody change the copy.
+                if name in cls.__dict__ and not hasattr(cls.__dict__[name].__func__, "__wrapped__"):
+                    setattr(cls, name, classmethod(around(cls.__dict__[name].__func__)))
+
+    return Node

@@ -1,0 +1,77 @@
+"""What every node does besides its own work."""
+import math
+import operator
+
+import pytest
+
+from distill3d.nodes.comfy import Host, Node, host, io, scheduled, set_host
+from distill3d.nodes.comfy.node import WARNINGS, Least
+from distill3d.nodes.core.errors import DistillError, MissingPackage
+
+
+@pytest.fixture(autouse=True)
+def own_host(tmp_path):
+    set_host(Host(tmp_path, "cpu"))
+    yield
+    set_host(None)
+
+
+class Warning(Node):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(node_id="Test_Warning", inputs=[
+            io.Float.Input("size", default=1.0, min=0.5, max=2.0), scheduled("weight", 1.0, "", min=0.0, max=9.0),
+            io.Int.Input("count", default=1, min=1, max=3)])
+
+    @classmethod
+    def execute(cls, texts, ui=None):
+        for text in texts:
+            host().warn(text)
+        return io.NodeOutput(len(texts), ui=ui)
+
+
+def test_warnings_stand_in_what_a_node_shows_each_once():
+    output = Warning.execute(["a", "b", "a"], ui={"text": ["c"]})
+    assert output.ui == {"text": ["c"], WARNINGS: ["a", "b"]} and output.args == (3,)
+    assert Warning.execute(["a"]).ui == {WARNINGS: ["a"]}  # those of another run are past
+
+
+def test_without_any_nothing_is_added():
+    assert Warning.execute([]).ui is None
+    assert Warning.execute([], ui={"text": ["c"]}).ui == {"text": ["c"]}
+
+
+def test_the_host_can_join_what_a_node_shows_of_each_item_of_a_list():
+    shown = [Warning.execute(texts, ui={"text": ["c"]}).ui for texts in (["a"], [], ["b"])]
+    assert {name: [item for one in shown for item in one[name]] for name in shown[0]} == {
+        "text": ["c"] * 3, WARNINGS: ["a", "b"]}
+
+
+def test_a_copied_class_that_nobody_may_change_still_runs():
+    """The host makes one for each run."""
+    class Locked(type(Warning)):
+        def __setattr__(cls, name, value):
+            raise AttributeError(name)
+
+    copy = Locked("Copy", (Warning,), {name: value for name, value in Warning.__dict__.items()
+                                       if name not in ("__dict__", "__weakref__")})
+    assert copy.execute(["a"]).ui == {WARNINGS: ["a"]}
+
+
+@pytest.mark.parametrize("value", [math.nan, None, "NaN", -math.inf, 0.4, "x"])
+def test_what_is_no_number_is_below_every_minimum(value):
+    assert operator.lt(value, Least(0.5))
+
+
+@pytest.mark.parametrize("value", [0.5, 1, "0.75", math.inf])
+def test_numbers_are_compared_as_ever(value):
+    assert not operator.lt(value, Least(0.5))
+
+
+def test_numbers_of_a_schema_have_such_a_minimum():
+    size, weight, count = Warning.define_schema().inputs
+    assert isinstance(size.min, Least) and size.min == 0.5 and isinstance(weight.min, Least) and type(count.min) is int
+
+
+def test_the_type_of_an_error_names_no_path():
+    assert {error.__module__ for error in (DistillError, MissingPackage)} == {"distill3d"}
