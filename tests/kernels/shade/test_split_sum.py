@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from distill3d.kernels.checks import ShapeError
 from distill3d.kernels.shade.environment import (Environment, diffuse_light, ggx_distribution, panorama_directions,
                                                  prepare_environment, reflected_light)
-from distill3d.kernels.shade.split_sum import brdf_table, shade_split_sum
+from distill3d.kernels.shade.split_sum import _lookup, brdf_table, shade_split_sum
 
 
 def directions(count=50):
@@ -68,6 +68,42 @@ def test_a_mirror_of_white_metal_loses_little():
     for n_v in (10, 20):
         c = n_v / 31
         torch.testing.assert_close(table[0, n_v], torch.tensor([1 - (1 - c) ** 5, (1 - c) ** 5]), atol=5e-3, rtol=0)
+
+
+def reflected_share(n_v, roughness, points=1500):
+    """A and B by the definition: the BRDF of GGX, D F G / (4 n.l n.v), times n.l over the hemisphere of lights, float64."""
+    alpha = max(roughness, 0.02) ** 2
+    u = (torch.arange(points, dtype=torch.float64) + 0.5) / points
+    # Half vectors on a grid that is fine around the mirror's; dl = 4 v.h dh.
+    theta = (math.pi / 2) * u**3
+    phi = 2 * math.pi * u
+    theta, phi = torch.meshgrid(theta, phi, indexing="ij")
+    area = theta.sin() * (math.pi / 2) * 3 * (u**2)[:, None] / points * 2 * math.pi / points
+    n_h, s_v = theta.cos(), (1 - n_v**2) ** 0.5
+    v_h = s_v * theta.sin() * phi.cos() + n_v * n_h
+    n_l = 2 * v_h * n_h - n_v
+    distribution = alpha**2 / (math.pi * (n_h**2 * (alpha**2 - 1) + 1) ** 2)
+    smith = lambda c: (alpha**2 + (1 - alpha**2) * c**2).sqrt()  # noqa: E731
+    view = torch.tensor(n_v, dtype=torch.float64)
+    shadow = 2 * n_l * n_v / (n_l * smith(view) + n_v * smith(n_l))
+    value = torch.where((n_l > 0) & (v_h > 0), distribution * shadow / (4 * n_l * n_v) * n_l * 4 * v_h * area, 0.0)
+    fresnel = (1 - v_h.clamp(0, 1)) ** 5
+    return torch.stack([(value * (1 - fresnel)).sum(), (value * fresnel).sum()])
+
+
+@pytest.mark.parametrize("n_v", [0.01, 0.05, 0.2, 0.6, 1.0])
+@pytest.mark.parametrize("roughness", [0.05, 0.1, 0.25, 0.5, 1.0])
+def test_the_table_is_the_integral(roughness, n_v):
+    expected = reflected_share(n_v, roughness).float()
+    found = _lookup(torch.tensor([[n_v]]), torch.tensor([[roughness]]))[0]
+    torch.testing.assert_close(found, expected, atol=3e-3, rtol=0)
+
+
+def test_nodes_of_the_table_are_the_integral():
+    table = brdf_table()
+    for row, column in ((2, 1), (3, 3), (8, 1), (16, 10), (31, 31)):
+        torch.testing.assert_close(table[row, column], reflected_share(column / 31, row / 31).float(), atol=1.5e-3, rtol=0)
+    assert brdf_table() is table  # computed once
 
 
 def test_plastic_and_metal():
