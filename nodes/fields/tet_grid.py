@@ -25,7 +25,7 @@ TITLE = "Tet Grid"
 SHAPES = {"vertices": VertexShape, "network": NetworkShape}
 # A subdivision reaches this many rings of tetrahedra beyond the surface, so that the surface can move on in fine ones.
 RINGS = 1
-MARGIN = 0.01  # lattice units
+MARGIN = 0.005  # shortest edges
 
 
 class InitialSurface(Protocol):
@@ -72,6 +72,11 @@ class TetGrid:
         """The longest side of the box, world units."""
         return max(high - low for low, high in zip(*self.box))
 
+    @property
+    def edge(self) -> float:
+        """The shortest edge of the lattice, world units."""
+        return self.side / -(-self.resolution // 2)
+
     def world(self, units: Tensor) -> Tensor:
         """World points of lattice points, [N,3]."""
         low, high = torch.tensor(self.box, device=units.device)
@@ -95,7 +100,7 @@ class TetGridModule(SurfaceField):
         self.register_buffer("bounds", torch.tensor(recipe.box), persistent=False)
         units, tets = tet_grid(recipe.counts)
         self._take(units, tets)
-        self.shape = SHAPES[recipe.values](recipe.initial.sdf(self.grid), self._reach(), self.bounds, recipe.features)
+        self.shape = SHAPES[recipe.values](recipe.initial.sdf(self.grid), recipe.edge, self._reach(), self.bounds, recipe.features)
         self.colors = recipe.features.build(channels, self.bounds)
 
     def surface(self) -> Surface:
@@ -125,15 +130,11 @@ class TetGridModule(SurfaceField):
                 self._subdivide(marked.to(self.tets.device))
 
     def _values(self) -> tuple[Tensor, Tensor]:
-        """sdf [V] and world positions [V,3] of the lattice's vertices."""
+        """sdf [V], in shortest edges, and world positions [V,3] of the lattice's vertices."""
         sdf, offset = self.shape(self.grid)
-        return (torch.where(self.border, sdf.clamp(min=self.margin), sdf),
+        # The surface stays within the box and so is closed.
+        return (torch.where(self.border, sdf.clamp(min=MARGIN), sdf),
                 self.grid + torch.where(self.border[:, None], 0.0, offset))
-
-    @property
-    def margin(self) -> float:
-        """The least distance of a vertex on the box: the surface stays within and so is closed."""
-        return MARGIN * self.recipe.side / self.recipe.resolution
 
     def _subdivide(self, marked: Tensor) -> list[Replacement]:
         edges, tets = subdivide(self.units, self.tets, marked)

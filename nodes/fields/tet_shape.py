@@ -12,23 +12,26 @@ from .feature_grid import FeatureGrid
 
 
 class VertexShape(nn.Module):
-    """A signed distance (world units, group "sdf") and a deformation (group "deformation") of each vertex.
+    """A signed distance (group "sdf") and a deformation (group "deformation") of each vertex.
+
+    Distances are stored in shortest edges of the lattice: near the surface they are within about 1, as in the published codes,
+    so that a learning rate means the same at every resolution and size. The surface does not depend on their unit.
 
     A vertex stands at grid + shift + reach * tanh(deformation). The shift is what a deformation was when the lattice was
     last subdivided: the surface stays where it is and every vertex can move anew, in steps of the finer lattice.
 
-    initial [V] distances; reach [V] world units
+    initial [V] distances, edge the shortest edge, reach [V]; world units
     """
 
-    def __init__(self, initial: Tensor, reach: Tensor, box: Tensor, features: FeatureGrid):
+    def __init__(self, initial: Tensor, edge: float, reach: Tensor, box: Tensor, features: FeatureGrid):
         super().__init__()
         self.register_buffer("reach", reach, persistent=False)
-        self.sdf = nn.Parameter(initial.clone())
+        self.sdf = nn.Parameter(initial / edge)
         self.deformation = nn.Parameter(initial.new_zeros(len(initial), 3))
         self.register_buffer("shift", initial.new_zeros(len(initial), 3))
 
     def forward(self, grid: Tensor) -> tuple[Tensor, Tensor]:
-        """sdf [V] and offset [V,3], world units, of the vertices at grid [V,3]."""
+        """sdf [V], shortest edges, and offset [V,3], world units, of the vertices at grid [V,3]."""
         return self.sdf, self.shift + self.reach[:, None] * torch.tanh(self.deformation)
 
     def refine(self, edges: Tensor, reach: Tensor) -> list[Replacement]:
@@ -47,12 +50,13 @@ class VertexShape(nn.Module):
 class NetworkShape(nn.Module):
     """The initial distance plus four numbers of a hash grid and its network: distance, deformation (Fantasia3D).
 
-    Neighbours are deformed alike, so a finer lattice may be deformed as far as the coarse one: the surface need not move
+    The network's distance is in world units, as published. Neighbours are deformed alike, so a finer lattice may be deformed as far as the coarse one: the surface need not move
     when it is subdivided.
     """
 
-    def __init__(self, initial: Tensor, reach: Tensor, box: Tensor, features: FeatureGrid):
+    def __init__(self, initial: Tensor, edge: float, reach: Tensor, box: Tensor, features: FeatureGrid):
         super().__init__()
+        self.edge = edge
         self.register_buffer("reach", reach, persistent=False)
         self.register_buffer("initial", initial.clone())
         self.network = replace(features, learned=None).build(4, box)
@@ -60,7 +64,7 @@ class NetworkShape(nn.Module):
     def forward(self, grid: Tensor) -> tuple[Tensor, Tensor]:
         """See VertexShape."""
         found = self.network(grid)
-        return self.initial + found[:, 0], self.reach[:, None] * torch.tanh(found[:, 1:])
+        return (self.initial + found[:, 0]) / self.edge, self.reach[:, None] * torch.tanh(found[:, 1:])
 
     def refine(self, edges: Tensor, reach: Tensor) -> list[Replacement]:
         self.initial, self.reach = _with_middles(self.initial, edges), _with_middles(self.reach, edges)

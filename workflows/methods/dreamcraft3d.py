@@ -123,7 +123,7 @@ METHOD = Method(
         "objective_7": node("Objective", within=GROUP_4, views=Wire("reference_view"),
                  losses=Wire("reference_mask_loss"), batch=1.0, objectives=Wire("objective_6")),
         "optimizer_settings_3": node("OptimizerSettings", within=GROUP_4,
-                 rates="sdf: 0.001, deformation: 0.01, encoding: 0.005, network: 0.002",
+                 rates="sdf: 0.018, deformation: 0.01, encoding: 0.005, network: 0.002",
                  factor=Wire("learning_rate_decay")),
         "stage_3_geometry_a_mesh": node("Optimize", titled="3 Geometry: a mesh", within=GROUP_4,
                  scene=Wire("mesh_rasterizer"), objective=Wire("objective_7"), steps=100,

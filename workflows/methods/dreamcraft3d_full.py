@@ -158,7 +158,7 @@ METHOD = Method(
         "stage_3_the_picture_steps_0_4_8": node("Objective", titled="3: the picture, steps 0, 4, 8", within=GROUP_4,
                  views=Wire("reference_view"), losses=Wire("reference_mask_loss"), batch=1.0,
                  resolution=1024.0, every=4, objectives=Wire("stage_3_colours_steps_0_4_8")),
-        "optimizer_settings_3": node("OptimizerSettings", within=GROUP_4, learning_rate=0.005),
+        "optimizer_settings_3": node("OptimizerSettings", within=GROUP_4, learning_rate=0.005, rates="sdf: 0.2"),
         "stage_3_geometry_a_mesh": node("Optimize", titled="3 Geometry: a mesh", within=GROUP_4,
                  scene=Wire("mesh_rasterizer"), objective=Wire("stage_3_the_picture_steps_0_4_8"),
                  steps=5000, optimizer=Wire("optimizer_settings_3")),

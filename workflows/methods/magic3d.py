@@ -64,7 +64,7 @@ METHOD = Method(
         "objective_of_the_mesh": node("Objective", titled="Objective of the mesh", within=GROUP_4,
                  views=Wire("random_orbit_views"), losses=Wire("normal_consistency_loss")),
         "optimizer_of_the_mesh": node("OptimizerSettings", titled="Optimizer of the mesh", within=GROUP_4,
-                 rates="sdf: 0.003, deformation: 0.03, encoding: 0.01, network: 0.003",
+                 rates="sdf: 0.065, deformation: 0.03, encoding: 0.01, network: 0.003",
                  factor=Wire("learning_rate_decay")),
         "fine_a_mesh": node("Optimize", titled="Fine: a mesh", within=GROUP_4, scene=Wire("mesh_rasterizer"),
                  objective=Wire("objective_of_the_mesh"), steps=150, save_every=0.5,

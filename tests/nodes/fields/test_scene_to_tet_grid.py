@@ -31,7 +31,7 @@ def test_the_ball_is_found_closed_tight_and_in_its_colours(soft_scene):
     assert radius(surface) == pytest.approx(0.5, rel=0.04) and found.overlap > 0.95
     assert [high - low for low, high in zip(*found.field.box)] == pytest.approx([1.2] * 3, rel=0.06)
     # Around the ball that is seen, a little larger than where the density is half, distances are true ones.
-    distance, true = module.shape.sdf.detach(), module.grid.norm(dim=1) - radius(surface)
+    distance, true = module.shape.sdf.detach() * module.recipe.edge, module.grid.norm(dim=1) - radius(surface)
     touched = true.abs() < 0.03                           # the lattice's edges are 0.09 long
     assert (distance - true)[touched].abs().mean() < 0.005
     clear = true.abs() > 0.01

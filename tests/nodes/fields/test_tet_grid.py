@@ -124,7 +124,8 @@ def test_gradients_reach_every_group(values):
 def test_a_larger_distance_makes_the_ball_smaller():
     module = field(resolution=24)
     gradient, = torch.autograd.grad(signed_volume((s := module.surface()).vertices, s.faces), module.shape.sdf)
-    assert gradient.sum().item() == pytest.approx(-4 * math.pi * 0.25, rel=0.05)
+    # Distances are in edges, so that moving all of them by 1 moves the surface by an edge.
+    assert gradient.sum().item() == pytest.approx(-4 * math.pi * 0.25 * module.recipe.edge, rel=0.05)
 
 
 def test_features_of_what_was_learned():
@@ -171,3 +172,19 @@ def test_wrong_settings_are_named(wrong, message):
 def test_widgets_start_with_the_recipes_numbers():
     defaults = {widget.id: widget.default for widget in TetGridNode.define_schema().inputs if widget.default is not None}
     assert TetGridNode.execute(**defaults).args[0] == TetGrid()
+
+
+@pytest.mark.parametrize("resolution", [32, 64])
+def test_a_published_rate_moves_the_surface_as_little_at_every_resolution(resolution):
+    """100 Adam steps of 0.01 on gradients that are pure noise: the surface gets rough by a fraction of an edge and grows few
+    faces. With distances in world units, the same steps tripled the faces at 64."""
+    module = field(resolution=resolution, initial=InitialEllipsoid((0.7,) * 3))
+    before = len(module.surface().faces)
+    optimizer = torch.optim.Adam([module.shape.sdf], lr=0.01, betas=(0.9, 0.99), eps=1e-15)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(100):
+        module.shape.sdf.grad = torch.randn(module.shape.sdf.shape, generator=generator)
+        optimizer.step()
+    surface = module.surface()
+    assert len(surface.faces) < 1.05 * before
+    assert (surface.vertices.norm(dim=1) - 0.7).abs().mean() < 0.15 * module.recipe.edge
