@@ -23,6 +23,7 @@ class Prompt:
               (Perp-Neg), for which losses ask `guidance_of_cameras`
     overhead  elevation in degrees above which a view is "overhead"
     weights   of the negative view words, where views are interpolated
+    front, back  half the width of what counts as front and as back, degrees; not read where views are interpolated
     """
 
     text: str
@@ -30,6 +31,8 @@ class Prompt:
     views: str = VIEW_WORDS[0]
     overhead: float = 60.0
     weights: PerpNegWeights = PerpNegWeights()
+    front: float = 45.0
+    back: float = 45.0
 
     @property
     def is_interpolated(self) -> bool:
@@ -41,7 +44,7 @@ class Prompt:
             return self.text
         if self.views == "degrees":
             return f"{self.text}, {fine_view(azimuth, elevation)}"
-        return f"{self.text}, {coarse_view(azimuth, elevation, self.overhead)}"
+        return f"{self.text}, {coarse_view(azimuth, elevation, self.overhead, self.front, self.back)}"
 
     def of_cameras(self, cameras: Cameras) -> list[str]:
         """One text per camera."""

@@ -16,18 +16,20 @@ VIEW_WORDS = ("front", "side", "back", "overhead", "view", *AZIMUTH_WORDS, *ELEV
 OVERHEAD = 60.0  # elevation above which a view is "overhead" (DreamFusion)
 
 
-def coarse_view(azimuth, elevation, overhead=OVERHEAD):
-    """The words "front view" (|azimuth| <= 45), "back view" (|azimuth| >= 135), "side view", or "overhead view".
+def coarse_view(azimuth: float, elevation: float, overhead: float = OVERHEAD, front: float = 45.0,
+                back: float = 45.0) -> str:
+    """The words "front view" (|azimuth| <= front), "back view" (|azimuth| >= 180 - back), "side view", or "overhead view".
 
     azimuth, elevation  degrees, any range of azimuth
     overhead            elevation above which azimuth is overridden, degrees
+    front, back         half the width of the front and of the back, degrees; published 45, and 30 for VSD (threestudio)
     """
     if elevation > overhead:
         return "overhead view"
     azimuth = abs((azimuth + 180.0) % 360.0 - 180.0)
-    if azimuth <= 45.0:
+    if azimuth <= front:
         return "front view"
-    return "back view" if azimuth >= 135.0 else "side view"
+    return "back view" if azimuth >= 180.0 - back else "side view"
 
 
 def fine_view(azimuth: float, elevation: float) -> str:

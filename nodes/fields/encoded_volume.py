@@ -89,9 +89,12 @@ class EncodedVolume(VolumeField):
         return FieldOutput(density, features, normal)
 
 
-def head(width_in: int, width: int, width_out: int) -> nn.Sequential:
-    """An MLP with one hidden layer, ReLU and no biases, as published for hash grids."""
-    return nn.Sequential(Linear(width_in, width, bias=False), nn.ReLU(), Linear(width, width_out, bias=False))
+def head(width_in: int, width: int, width_out: int, hidden: int = 1) -> nn.Sequential:
+    """An MLP with `hidden` hidden layers, ReLU and no biases, as published for hash grids."""
+    layers: list[nn.Module] = []
+    for before in (width_in, *[width] * (hidden - 1)):
+        layers += [Linear(before, width, bias=False), nn.ReLU()]
+    return nn.Sequential(*layers, Linear(width, width_out, bias=False))
 
 
 def settings_inputs(normals: str = NORMALS[0]) -> list:

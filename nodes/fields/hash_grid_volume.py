@@ -18,13 +18,14 @@ from .feature_grid import FeatureGrid, Learned, check_sizes, grid_inputs, layout
 
 @dataclass(frozen=True)
 class HashGridVolume:
-    """Recipe of a hash grid over the bounds with bias-free heads of one hidden layer. Defaults as published.
+    """Recipe of a hash grid over the bounds with bias-free heads. Defaults as published.
 
     levels, features, log2_size, base  see kernels.encode.hash_grid.HashGrid
     finest         vertices per axis of the finest level
     width          of the heads' hidden layers
     active_levels  how many levels count, rounded down; the finer ones join later. Never falls within a run. The
                    published progressive grid is the straight line from 8 at step 2000 to 16 at step 6000
+    hidden         hidden layers of each head; published 1, and 2 for Zero123
     """
 
     settings: VolumeSettings = field(default_factory=VolumeSettings)
@@ -35,6 +36,7 @@ class HashGridVolume:
     finest: int = 4096
     width: int = 64
     active_levels: Schedule = Schedule.of(32)
+    hidden: int = 1
 
     def __post_init__(self):
         check_sizes("Hash Grid Volume", self.base, self.finest)
@@ -56,8 +58,8 @@ class HashGridVolumeModule(EncodedVolume):
         super().__init__(recipe.settings)
         self.recipe, self.layout = recipe, recipe.layout
         self.table = nn.Parameter(torch.empty(self.layout.entries, recipe.features).uniform_(-1e-4, 1e-4))
-        self.density_head = head(self.layout.channels, recipe.width, 1)
-        self.feature_head = head(self.layout.channels, recipe.width, channels)
+        self.density_head = head(self.layout.channels, recipe.width, 1, recipe.hidden)
+        self.feature_head = head(self.layout.channels, recipe.width, channels, recipe.hidden)
         # In the state, so that a trained scene keeps its levels when it is rendered or trained further.
         self.register_buffer("active", torch.zeros(()))
         self._activate(0, 1)
@@ -75,7 +77,9 @@ class HashGridVolumeModule(EncodedVolume):
         wanted = int(self.recipe.active_levels.at(step, total) + 1e-6)
         self.active.clamp_(min=float(min(max(wanted, 1), self.recipe.levels)))
 
-    def color_grid(self) -> FeatureGrid:
+    def color_grid(self) -> FeatureGrid | None:
+        if self.recipe.hidden != 1:  # a FeatureGrid has one hidden layer
+            return None
         learned = Learned(*(tensor.detach().to("cpu", copy=True) for tensor in (
             self.table, self.feature_head[0].weight, self.feature_head[2].weight, self.bounds)))
         return FeatureGrid(self.recipe.levels, self.recipe.features, self.recipe.log2_size, self.recipe.base,
@@ -98,13 +102,15 @@ class HashGridVolumeNode(Node):
                 *grid_inputs(),
                 scheduled("active_levels", 32.0, "How many levels count, rounded down. Wire a Schedule for a progressive "
                           'grid; published: "2000: 8, 6000: 16", straight.', min=1.0, max=32.0, step=1.0),
+                io.Int.Input("hidden", default=1, min=1, max=8, optional=True, tooltip="Hidden layers of the two networks; "
+                             "published: 1, and 2 for Zero123."),
             ],
             outputs=[FIELD.Output("field", tooltip=f"For a Volume Renderer. {groups_text(HashGridVolumeModule.groups)}")])
 
     @classmethod
     def execute(cls, radius=1.15, normals="analytic", epsilon=0.01, activation="softplus", blob="magic3d blob",
                 blob_strength=10.0, blob_spread=0.5, levels=16, features=2, log2_size=19, base=16, finest=4096, width=64,
-                active_levels=32.0) -> io.NodeOutput:
+                active_levels=32.0, hidden=1) -> io.NodeOutput:
         settings = settings_of(radius, normals, epsilon, activation, blob, blob_strength, blob_spread)
         return io.NodeOutput(HashGridVolume(settings, levels, features, log2_size, base, finest, width,
-                                            Schedule.of(active_levels)))
+                                            Schedule.of(active_levels), hidden))

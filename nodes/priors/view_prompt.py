@@ -24,12 +24,16 @@ class ViewPromptNode(Node):
                                "against several faces) and asks the prior twice as much."),
                 io.Float.Input("overhead", default=60.0, min=-90.0, max=90.0, step=1.0, tooltip="Elevation in degrees above "
                                "which a view is an overhead view. ProlificDreamer and MVDream use 30."),
+                io.Float.Input("front", default=45.0, min=0.0, max=90.0, step=5.0, optional=True, tooltip="Degrees to each side "
+                               "that count as the front. Published: 45, and 30 for VSD and DreamCraft3D's texture."),
+                io.Float.Input("back", default=45.0, min=0.0, max=90.0, step=5.0, optional=True, tooltip="Degrees to each side "
+                               "of 180 that count as the back. Published: 45, and 30 for VSD and DreamCraft3D's texture."),
             ],
             outputs=[PROMPT.Output("prompt", tooltip="A prompt for losses and evaluation.")])
 
     @classmethod
-    def execute(cls, text, negative="", views=VIEW_WORDS[0], overhead=60.0) -> io.NodeOutput:
+    def execute(cls, text, negative="", views=VIEW_WORDS[0], overhead=60.0, front=45.0, back=45.0) -> io.NodeOutput:
         text = text.strip()
         if not text:
             raise DistillError('View Prompt: "text" is empty. Say what the object is, e.g. "a red cube".')
-        return io.NodeOutput(Prompt(text, negative.strip(), views, overhead))
+        return io.NodeOutput(Prompt(text, negative.strip(), views, overhead, front=front, back=back))

@@ -165,18 +165,19 @@ METHOD = Method(
         "stable_diffusion_prior": node("StableDiffusionPrior", titled="Stable Diffusion 2.1 base", within=GROUP_5,
                  model="v2-1_512-ema-pruned.safetensors", prediction="epsilon", resolution=512),
         "text_for_stable_diffusion": node("ViewPrompt", titled="Text for Stable Diffusion", within=GROUP_5,
-                 text="a delicious hamburger"),
+                 text="a delicious hamburger", front=30.0, back=30.0),
         "largest_timestep_of_the_texture": node("Schedule", titled="Largest timestep of the texture", within=GROUP_5,
                  keyframes="0: 0.5, 5000: 0.2", unit="steps"),
         "the_model_that_learns": node("DreamBoothPrior", titled="The model that learns", within=GROUP_5,
                  prior=Wire("stable_diffusion_prior"), weights="full copy",
-                 noise=Wire("largest_timestep_of_the_texture"), rate=1e-05),
+                 noise=Wire("largest_timestep_of_the_texture"), rate=1e-05, epsilon=0.0001),
         "the_second_model": node("DreamBoothPrior", titled="The second model", within=GROUP_5,
                  prior=Wire("stable_diffusion_prior"), weights="full copy",
                  noise=Wire("largest_timestep_of_the_texture"), rate=1e-05, seed=1),
         "bsd_loss": node("BSDLoss", within=GROUP_5, prior=Wire("the_model_that_learns"),
                  lora=Wire("the_second_model"), prompt=Wire("text_for_stable_diffusion"),
-                 t_max=Wire("largest_timestep_of_the_texture"), lora_rate=1e-05, weight=0.01),
+                 t_max=Wire("largest_timestep_of_the_texture"), lora_rate=1e-05, weight=0.01,
+                 epsilon=0.0001),
         "stage_4_sides_that_are_not_seen": node("Objective", titled="4: sides that are not seen", within=GROUP_5,
                  views=Wire("views"), losses=Wire("bsd_loss"), batch=1.0, resolution=1024.0, every=2,
                  start=1),
@@ -223,8 +224,9 @@ What differs:
 * IF sees normal maps over grey, not black.
 * In the texture stage the model learns at every second of its 200 steps in 1,000, because the picture keeps its own; there it pauses.
 * Colours of the texture stage are a mean over the object's pixels, not over all. The mask's loss is left out there, where the shape no longer moves.
-* "front view" and "back view" reach 45 degrees to each side there, not 30.
-* Both copies are trained by an AdamW of their own with epsilon 1e-8, not 1e-4, on their full loss, not a tenth of it.
+* Both copies are trained by an AdamW of their own, on their full loss and not a tenth of it.
+* The mesh's distances are in edges of its lattice, so that their rate is 0.2: the published 0.005 in world units.
+* Repainting takes 25 steps from its noise level down, not 25 of the whole range.
 * Loose parts are dropped where the mesh begins, not again before the texture.
 * IF itself is not fine-tuned on other views of the picture, which the authors suggest as an extra.""",
         """\

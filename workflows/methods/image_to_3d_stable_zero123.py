@@ -16,6 +16,7 @@ METHOD = BASE.differing(
         "largest_timestep.keyframes": "50: 0.98, 200: 0.8",
         "sparsity_loss.weight": 0.5,
         "opacity_entropy_loss.weight": 0.5,
+        "opacity_entropy_loss_of_the_picture.weight": 0.5,
         "views_per_step.keyframes": "0: 12, 200: 8, 300: 4",
         "reference_rgb_loss.weight": Wire("colour_weight"),
         "save_mesh.filename_prefix": "distill3d/image_to_3d_stable_zero123",

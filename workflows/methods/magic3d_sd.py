@@ -38,6 +38,7 @@ METHOD = Method(
                  views=Wire("views_of_the_volume"), losses=Wire("opacity_entropy_loss"), batch=1.0,
                  light=Wire("magic3_d_light")),
         "optimizer_settings": node("OptimizerSettings", within=GROUP_2, rates="background: 0.001"),
+        "optimizer_of_the_mesh": node("OptimizerSettings", titled="Optimizer of the mesh", within=GROUP_4),
         "coarse_a_volume": node("Optimize", titled="Coarse: a volume", within=GROUP_3,
                  scene=Wire("volume_renderer"), objective=Wire("objective_of_the_volume"),
                  steps=10000, optimizer=Wire("optimizer_settings")),
@@ -63,7 +64,7 @@ METHOD = Method(
                  resolution=512.0, light=Wire("magic3_d_light")),
         "fine_a_mesh": node("Optimize", titled="Fine: a mesh", within=GROUP_4, scene=Wire("mesh_rasterizer"),
                  objective=Wire("objective_of_the_mesh"), steps=5000,
-                 optimizer=Wire("optimizer_settings")),
+                 optimizer=Wire("optimizer_of_the_mesh")),
         "lambertian_of_the_mesh": node("Lambertian", titled="Lambertian of the mesh", within=GROUP_4, albedo_fraction=0.0),
         "views_of_the_mesh": node("RandomOrbitViews", titled="Views of the mesh", within=GROUP_4, min_distance=1.5,
                  max_distance=2.0, min_fovy=30.0, max_fovy=45.0, max_elevation=45.0),
@@ -74,7 +75,7 @@ METHOD = Method(
 ## Magic3D, with Stable Diffusion
 Text to a textured mesh in two stages ([Lin et al. 2022](https://arxiv.org/abs/2211.10440)): a volume at 64x64 pixels, then its surface on tetrahedra at 512x512.
 
-Numbers are those of threestudio's `magic3d-coarse-sd` and `magic3d-refine-sd`: 10,000 and 5,000 steps, one view each, guidance 100 (101 in the form that **SDS Loss** takes), timesteps up to 0.5 in the fine stage, normal consistency 10,000, a grid of 128. The paper's own were 32 views a step, 5,000 and 3,000 steps, and eDiff-I in the coarse stage.
+Numbers are those of threestudio's `magic3d-coarse-sd` and `magic3d-refine-sd`: 10,000 and 5,000 steps, one view each, guidance 100 (101 in the form that **SDS Loss** takes), timesteps up to 0.5 in the fine stage, normal consistency 10,000, a grid of 128, whose distances are in edges. What differs: the mesh begins where silhouettes agree best with the volume, not at a fixed density, and loose parts with less than 5 % of the largest are dropped there. The paper's own were 32 views a step, 5,000 and 3,000 steps, and eDiff-I in the coarse stage.
 
 Change the text in **View Prompt**. Any other checkpoint goes in the same place; set the resolution of **Prior from MODEL** to what it was trained on.""",
         """\

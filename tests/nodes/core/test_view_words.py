@@ -45,3 +45,8 @@ def test_every_direction_is_in_the_vocabulary():
         for elevation in range(-90, 91, 9):
             for words in (coarse_view(azimuth, elevation), fine_view(azimuth, elevation)):
                 assert set(words.split()) <= set(VIEW_WORDS)
+
+
+def test_front_and_back_may_be_narrower():
+    words = [coarse_view(azimuth, 0.0, front=30.0, back=20.0) for azimuth in (0, 30, 31, -40, 159, 160, 180)]
+    assert words == ["front view", "front view", "side view", "side view", "side view", "back view", "back view"]
