@@ -7,7 +7,7 @@ import torch
 
 from .. import backend, warp_runtime
 from ..ragged import expand
-from ..upload import upload
+from ..counter_random import key_words, uniform
 from .box import box_bounds, intersect_box
 from .occupancy import OccupancyGrid, is_occupied
 
@@ -37,7 +37,7 @@ class RaySamples:
 
 def march_rays(origins: torch.Tensor, directions: torch.Tensor, bounds: float | torch.Tensor, *,
                step: float | None = None, samples: int | None = None, occupancy: OccupancyGrid | None = None,
-               generator: torch.Generator | None = None, max_samples: int | None = None) -> RaySamples:
+               key: int | None = None, max_samples: int | None = None) -> RaySamples:
     """Cuts the part of each ray inside a box into segments and takes one sample in each.
 
     origins      [R, 3]
@@ -46,13 +46,12 @@ def march_rays(origins: torch.Tensor, directions: torch.Tensor, bounds: float | 
     step         length of a segment (the last one of a ray is shorter), or
     samples      segments per ray, all of equal length; give exactly one of the two
     occupancy    drops samples in cells that are not occupied
-    generator    a random place within each segment (stratified sampling, Mildenhall et al. 2020,
-                 eq. 2), drawn on the generator's device; None takes the middle
+    key          64 bits: a random place within each segment (stratified sampling, Mildenhall et al. 2020,
+                 eq. 2), a hash of the key, the ray and the segment's number; None takes the middle
     max_samples  most samples to return. Above it every ray keeps its nearest m, m being the largest
                  number that fits: what is dropped is the far end of the rays with most samples
 
-    Returns RaySamples; rays that miss the box have none. Not differentiable. Memory O(S); the fast tier
-    takes 4 bytes more for each segment, in empty cells too, where a generator is given. Backends: torch,
+    Returns RaySamples; rays that miss the box have none. Not differentiable. Memory O(S). Backends: torch,
     warp (the same samples; float32).
     Raises ShapeError naming the argument; ValueError for step or samples not positive, both or
     neither given, or max_samples below the number of rays that have samples.
@@ -69,10 +68,10 @@ def march_rays(origins: torch.Tensor, directions: torch.Tensor, bounds: float | 
     else:
         counts, width = torch.where(length > 0, samples, 0), length / samples
     run = backend.implementation("march_rays", near.device, near.dtype)
-    return run(origins, directions, near, far, width, counts, occupancy, generator, max_samples)
+    return run(origins, directions, near, far, width, counts, occupancy, key, max_samples)
 
 
-def _by_torch(origins, directions, near, far, width, counts, occupancy, generator, max_samples) -> RaySamples:
+def _by_torch(origins, directions, near, far, width, counts, occupancy, key, max_samples) -> RaySamples:
     """Samples of rays of counts [R] int64 segments of width [R]."""
     if occupancy is None and max_samples is not None:
         counts = counts.clamp(max=_affordable(counts, max_samples))
@@ -80,7 +79,7 @@ def _by_torch(origins, directions, near, far, width, counts, occupancy, generato
     for ray, rank in expand(counts, _CHUNK if near.device.type == "cpu" else 16 * _CHUNK):
         begin, segment = near[ray] + rank * width[ray], width[ray]
         delta = torch.minimum(segment, far[ray] - begin).clamp_min(0)
-        part = RaySamples(ray, begin + _place(begin, generator) * delta, delta, counts.shape[0])
+        part = RaySamples(ray, begin + (0.5 if key is None else uniform(key, ray, rank).to(begin.dtype)) * delta, delta, counts.shape[0])
         if occupancy is not None:
             part = part.keep(is_occupied(occupancy, sample_points(origins, directions, part)))
         parts.append(part)
@@ -94,29 +93,20 @@ def _by_torch(origins, directions, near, far, width, counts, occupancy, generato
     return whole.keep(rank < _affordable(counts, max_samples))
 
 
-def _by_warp(origins, directions, near, far, width, counts, occupancy, generator, max_samples) -> RaySamples:
+def _by_warp(origins, directions, near, far, width, counts, occupancy, key, max_samples) -> RaySamples:
     from .march_warp import march
 
     def limit(kept):
         return kept if max_samples is None else kept.clamp(max=_affordable(kept, max_samples))
 
-    if occupancy is None:  # the reference draws no places for segments that it drops beforehand
-        counts = limit(counts)
-    jitter = None if generator is None else _place(near.new_empty(int(counts.sum())), generator)
-    return RaySamples(*march(origins, directions, near, far, width, counts, occupancy, jitter, limit), counts.shape[0])
+    words = None if key is None else key_words(key)
+    return RaySamples(*march(origins, directions, near, far, width, counts, occupancy, words, limit), counts.shape[0])
 
 
 def sample_points(origins: torch.Tensor, directions: torch.Tensor, samples: RaySamples) -> torch.Tensor:
     """World positions [S, 3] of samples on rays [R, 3]. Differentiable in origins and directions."""
     origins, directions = origins.index_select(0, samples.ray), directions.index_select(0, samples.ray)
     return torch.addcmul(origins, samples.t[:, None], directions)
-
-
-def _place(like: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor | float:
-    """Where in each segment its sample lies, from 0 to 1."""
-    if generator is None:
-        return 0.5
-    return upload(torch.rand(like.shape, generator=generator, device=generator.device, dtype=like.dtype), like.device)
 
 
 def _affordable(counts: torch.Tensor, max_samples: int) -> int:
@@ -139,7 +129,7 @@ def _self_test(device: torch.device) -> None:
     grid = OccupancyGrid(binary.float(), binary, box_bounds(1.0, device))
     near, far = intersect_box(-2 * directions, directions, 1.0)
     counts, width = torch.ceil((far - near) / 0.1).long(), torch.full_like(near, 0.1)
-    wanted, found = (run(-2 * directions, directions, near, far, width, counts, grid, None, None)
+    wanted, found = (run(-2 * directions, directions, near, far, width, counts, grid, 2**40 + 7, None)
                      for run in (_by_torch, _by_warp))
     for name in "ray", "t", "delta":
         backend.expect_close(name, getattr(found, name), getattr(wanted, name))

@@ -13,7 +13,6 @@ _RAY = """
     const int ray = first_ray + task;
     const float near = nears.data[ray], far = fars.data[ray], width = widths.data[ray];
     const float *o = origins.data + 3 * ray, *d = directions.data + 3 * ray;
-    const long long last = ends.data[ray], begin_place = last - candidates.data[ray];
     const int count = (int)candidates.data[ray], most = (int)kept.data[ray];
     const bool counting = most < 0;
     const long long to = counting ? 0 : kept_ends.data[ray] - most;
@@ -24,7 +23,12 @@ _RAY = """
         from[axis] = o[axis], along[axis] = d[axis];
     }
     const bool* const full = binary.data;
-    const float* const places = jitter.shape[0] ? jitter.data + begin_place : nullptr;
+    auto mix = [](unsigned x) {  // see ../counter_random.py
+        x ^= x >> 16, x *= 0x7FEB352Du;
+        x ^= x >> 15, x *= 0x846CA68Bu;
+        return x ^ (x >> 16);
+    };
+    const unsigned of_ray = mix((unsigned)ray + (unsigned)key_low);
 #if defined(__CUDA_ARCH__)
     const int at_once = 1;  // so that registers hold them
 #else
@@ -39,7 +43,8 @@ _RAY = """
             const float begin = near + (float)(start + n) * width;
             const float length = far - begin < width ? far - begin : width;
             delta[n] = length < 0.0f ? 0.0f : length;
-            t[n] = begin + (places ? places[start + n] : 0.5f) * delta[n];
+            const unsigned mixed = mix(of_ray ^ ((unsigned)(start + n) + (unsigned)key_high));
+            t[n] = begin + (jittered ? (float)(mixed >> 8) * 5.9604644775390625e-8f : 0.5f) * delta[n];
         }
         // Without a branch, so that one instruction takes several.
         for (int n = 0; n < size && cells; n++) {
@@ -74,30 +79,29 @@ _Flags = wp.array(dtype=wp.bool)
 
 @wp.func_native(_RAY)
 def _march_ray(task: int, first_ray: int, origins: _Floats, directions: _Floats, nears: _Floats, fars: _Floats, widths: _Floats,
-               candidates: _Longs, ends: _Longs, jitter: _Floats, cells: int, binary: _Flags, bounds: _Floats, kept: _Longs,
+               candidates: _Longs, jittered: int, key_low: wp.int64, key_high: wp.int64, cells: int, binary: _Flags, bounds: _Floats, kept: _Longs,
                kept_ends: _Longs, rays: _Longs, ts: _Floats, deltas: _Floats): ...
 
 
 @wp.kernel
 def march_ray(first_ray: int, origins: _Floats, directions: _Floats, nears: _Floats, fars: _Floats, widths: _Floats,
-              candidates: _Longs, ends: _Longs, jitter: _Floats, cells: int, binary: _Flags, bounds: _Floats, kept: _Longs,
+              candidates: _Longs, jittered: int, key_low: wp.int64, key_high: wp.int64, cells: int, binary: _Flags, bounds: _Floats, kept: _Longs,
               kept_ends: _Longs, rays: _Longs, ts: _Floats, deltas: _Floats):
     """kept [R] negative: counts the samples of each ray into it. Otherwise writes the first kept of them before kept_ends."""
-    _march_ray(wp.tid(), first_ray, origins, directions, nears, fars, widths, candidates, ends, jitter, cells, binary, bounds,
-               kept, kept_ends, rays, ts, deltas)
+    _march_ray(wp.tid(), first_ray, origins, directions, nears, fars, widths, candidates, jittered, key_low, key_high, cells,
+               binary, bounds, kept, kept_ends, rays, ts, deltas)
 
 
-def march(origins, directions, near, far, width, counts, occupancy, jitter, limit):
-    """ray, t and delta of the samples. jitter: their places, one for each candidate, or none for the middle; limit(kept [R])
+def march(origins, directions, near, far, width, counts, occupancy, key, limit):
+    """ray, t and delta of the samples. key: two words of 32 bits for random places, None for the middle; limit(kept [R])
     gives how many of them each ray may keep."""
     device = near.device
-    ends = counts.cumsum(0)
     empty = near.new_empty(0)
     cells = 0 if occupancy is None else occupancy.resolution
     binary = torch.empty(0, dtype=torch.bool, device=device) if occupancy is None else occupancy.binary.contiguous().view(-1)
     bounds = empty if occupancy is None else occupancy.bounds.to(near.dtype).contiguous().view(-1)
     given = (origins.contiguous().view(-1), directions.contiguous().view(-1), near.contiguous(), far.contiguous(),
-             width.contiguous(), counts, ends, empty if jitter is None else jitter, cells, binary, bounds)
+             width.contiguous(), counts, int(key is not None), *(key or (0, 0)), cells, binary, bounds)
 
     def run(kept, kept_ends, rays, ts, deltas):
         def work(first, last):
@@ -108,7 +112,7 @@ def march(origins, directions, near, far, width, counts, occupancy, jitter, limi
     kept = counts
     if cells:
         kept = torch.full_like(counts, -1)
-        run(kept, ends, ends, empty, empty)
+        run(kept, kept, kept, empty, empty)
     kept = limit(kept)
     kept_ends = kept.cumsum(0)
     total = int(kept_ends[-1]) if len(kept_ends) else 0

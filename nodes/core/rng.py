@@ -30,12 +30,20 @@ class Streams:
     def __init__(self, seed: int, step: int, prefix: str = ""):
         self.seed, self.step, self.prefix = seed, step, prefix
         self._open: dict[str, torch.Generator] = {}
+        self._keys: dict[str, int] = {}
 
     def __call__(self, name: str) -> torch.Generator:
         name = self.prefix + name
         if name not in self._open:
             self._open[name] = stream(self.seed, self.step, name)
         return self._open[name]
+
+    def key(self, name: str) -> int:
+        """64 bits for kernels.counter_random, another each time the name is asked for within the step."""
+        name = self.prefix + name
+        number = self._keys[name] = self._keys.get(name, -1) + 1
+        digest = hashlib.sha256(f"{int(self.seed)}/{int(self.step)}/{name}#{number}".encode()).digest()
+        return int.from_bytes(digest[:8], "little")
 
     def within(self, prefix: str) -> "Streams":
         """The same step's streams under a longer name, e.g. one objective's own."""

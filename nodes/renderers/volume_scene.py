@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...kernels.encode.integrated import cylinder_gaussian, frustum_gaussian
-from ...kernels.upload import upload
+from ...kernels.counter_random import normal
 from ...kernels.volume.composite import accumulate, composite
 from ...kernels.volume.march import RaySamples, march_rays, sample_points
 from ...kernels.volume.occupancy import OccupancyGrid, new_occupancy, update_occupancy
@@ -108,7 +108,7 @@ class VolumeScene(FieldScene):
 
     def _draw(self, rays: _Ray, light, wanted, mode, streams, recording) -> tuple[dict[str, Tensor], Samples | None]:
         """Images [R,C] of some rays by name (rgb without background; always with opacity), and their samples."""
-        samples = self._march(rays, streams("jitter") if streams is not None else None, recording)
+        samples = self._march(rays, None if streams is None else streams.key("jitter"), recording)
         ray, count = samples.ray, samples.rays
         colored = bool(wanted & {"rgb", "albedo"})
         shaded = colored and self.material.needs_normal(mode)
@@ -143,16 +143,16 @@ class VolumeScene(FieldScene):
 
     def _normals_nearby(self, position: Tensor, streams: Streams | None) -> Tensor:
         """Normals [S,3] at random points near `position` [S,3]."""
-        drawn = torch.randn(position.shape, generator=(streams or Streams(0, 0))("nearby"))
-        shift = upload(drawn, position.device, position.dtype)
+        key = (streams or Streams(0, 0)).key("nearby")
+        shift = normal(key, torch.arange(len(position), device=position.device), 3).to(position.dtype)
         moved = (position + NEARBY * shift).clamp(self.bounds[0], self.bounds[1])
         return self.field(moved, normals=True).normal
 
-    def _march(self, rays: _Ray, generator, recording: bool) -> RaySamples:
+    def _march(self, rays: _Ray, key: int | None, recording: bool) -> RaySamples:
         length, most = self.step_length, self.recipe.max_samples
         occupancy = self._occupancy() if self.recipe.occupancy else None
         bounds = self.bounds if occupancy is None else self._occupied(occupancy)
-        options = dict(occupancy=occupancy, generator=generator)
+        options = dict(occupancy=occupancy, key=key)
         samples = march_rays(rays.origin, rays.direction, bounds, step=length, **options)
         if recording and len(samples.t) > most:
             longer = length * 1.05 * len(samples.t) / most

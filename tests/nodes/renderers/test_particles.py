@@ -41,24 +41,27 @@ class Learner:
     """Recipe of a Gaussian that learns the mean of every pixel, and one deviation."""
 
     base: GaussianPrior = PRIOR
+    image = ""
 
-    def load(self, device):
-        return LoadedLearner(self.base, device)
+    def load(self, priors):
+        return LoadedLearner(self.base, priors.device)
 
 
 class LoadedLearner(LoadedGaussian):
+    is_tunable = True
+
     def __init__(self, recipe, device):
         super().__init__(recipe, device)
         self.adapter = nn.ParameterDict({"mean": nn.Parameter(torch.zeros(3, 8, 8)),
                                          "log": nn.Parameter(torch.tensor(DEVIATION).log())})
 
-    def denoise(self, z_t, t, conditions, cameras):
+    def denoise(self, z_t, t, conditions, cameras, beside=None):
         a, variance, mean = ABAR[t].view(-1, 1, 1, 1), (2 * self.adapter["log"]).exp(), self.adapter["mean"]
         return [mean + a.sqrt() * variance / (a * variance + 1 - a) * (z_t - a.sqrt() * mean)]
 
-    def error(self, z, noise, t, condition, cameras, is_blind=False):
-        z0, = self.denoise(self.add_noise(z, noise, t), t, [condition], cameras)
-        return ((z - z0) / self.sigma(t).view(-1, 1, 1, 1)).square().mean()
+    def error(self, z, noise, t, condition, cameras, drops_camera=False):
+        z0, = self.denoise(self.add_noise(z.clean, noise, t), t, [condition], cameras)
+        return ((z.clean - z0) / self.sigma(t).view(-1, 1, 1, 1)).square().mean()
 
 
 def variational():
