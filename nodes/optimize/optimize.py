@@ -31,7 +31,7 @@ class OptimizeNode(Node):
             ],
             outputs=[SCENE.Output("scene", tooltip="The trained scene, for the next stage or for export."),
                      io.Image.Output("history", tooltip="Images of the run and its curves.")],
-            hidden=[io.Hidden.unique_id], not_idempotent=True, has_intermediate_output=True)
+            hidden=[io.Hidden.unique_id], is_output_node=True, not_idempotent=True, has_intermediate_output=True)
 
     @classmethod
     def execute(cls, scene, objective, steps=250, seed=0, save_every=2.0, resume=False,
