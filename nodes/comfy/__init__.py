@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.errors import Cancelled, DistillError
+from ..core.errors import Cancelled, DistillError, check_named
 from ..core.schedule import Schedule
 from ..core.tick import Tick
 from .node import collect, node_class
@@ -181,6 +181,7 @@ class Host:
 
         Raises DistillError when the prefix leaves the output folder.
         """
+        check_named(prefix.rsplit("/", 1)[-1], "Saving", "file name", f'Write one, for example "distill3d/object", got "{prefix}".')
         root = self.output_directory.resolve()
         stem = (root / prefix).resolve()
         if root not in stem.parents:

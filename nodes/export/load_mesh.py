@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..comfy import FILES_3D, Node, host, io
-from ..core.errors import DistillError
+from ..core.errors import DistillError, check_named
 from ..assets.mesh import Mesh
 from ..assets.core_mesh import to_core
 from ..assets.mesh_reader import FORMATS, read_mesh
@@ -34,6 +34,7 @@ def named_file(name: str) -> Path:
     """Below the input folder, or below the output folder for "name [output]". Raises DistillError."""
     match = re.fullmatch(r"(.*?)\s*\[(input|output)\]", name.strip())
     name, kind = match.groups() if match else (name.strip(), "input")
+    check_named(name, NAME, advice="Write the name of a file in the input folder, or wire a 3D file.")
     root = (host().output_directory if kind == "output" else host().input_directory).resolve()
     path = (root / name).resolve()
     if root not in path.parents or not path.is_file():

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ..comfy import FileNames, host
-from ..core.errors import DistillError
+from ..core.errors import DistillError, check_named
 from .published import missing_model_error
 from .checkpoint_file import EXTENSIONS
 
@@ -44,6 +44,7 @@ def choices(*kinds: str, shipped: Path | None = None) -> FileNames:
 def locate(chosen: str, name: str, *kinds: str, shipped: Path | None = None) -> Path:
     """The file or folder `chosen` below a model folder or the output folder, or `shipped` for "built-in". Raises
     DistillError, beginning with `name`, where there is none, or where it lies outside."""
+    check_named(chosen, name, "model name", "Choose a model, or write the name of its file or folder.")
     if chosen == BUILT_IN and shipped and shipped.is_dir():
         return shipped
     roots = [root for kind in kinds or KINDS for root in host().model_folders(kind)] + [host().output_directory]

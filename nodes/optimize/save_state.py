@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..comfy import SCENE, Node, host, io
-from ..core.errors import DistillError
+from ..core.errors import DistillError, check_named
 from ..core.scene import SceneRecipe
 from ..core.state import read_state, save_state
 
@@ -30,6 +30,7 @@ def load_scene(scene: SceneRecipe, file: str) -> SceneRecipe:
 
 
 def _path(file: str) -> Path:
+    check_named(file, "Load State", advice="Write the name of a state below the output folder, as Save State gives it.")
     root = host().output_directory.resolve()
     path = (root / file).resolve()
     if root not in path.parents:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..comfy import host, io, seed_input
-from ..core.errors import DistillError
+from ..core.errors import DistillError, check_named
 from .denoising_trainer import PIPELINE, STATE, DenoisingTrainer, PriorRecipe
 from .if_layout import check_channels, import_diffusers
 from .shape_dataset import load_or_render
@@ -131,6 +131,7 @@ class _Watch:
 def _run_folder(name: str, folder: str, resume: bool) -> Path:
     """The folder below the output folder. Raises DistillError when it lies elsewhere or holds what would be lost."""
     root = host().output_directory.resolve()
+    check_named(folder, name, "folder name", "Write one: the prior is written into it, below the output folder.")
     path = (root / folder).resolve()
     if root not in path.parents:
         raise DistillError(f'{name}: "{folder}" is no folder below the output folder {root}. Use a plain name.')
