@@ -64,10 +64,11 @@ def rays(lens: Lens, c2w: torch.Tensor, height: int, width: int) -> tuple[torch.
 
 def project(lens: Lens, c2w: torch.Tensor, points: torch.Tensor, height: int,
             width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where points [N,3] or [B,N,3] are seen: pixels [B,N,2] (x right, y down), and distances along the view direction [B,N].
+    """Where points [N,3] or [B,N,3] are seen: pixels [B,N,2] (x right, y down), and distances along the view direction
+    [B,N].
 
-    What has a distance <= 0 is not seen; its pixel under a pinhole is meaningless. Differentiable in all tensors. Raises
-    ShapeError.
+    What has a distance <= 0 is not seen; its pixel under a pinhole is meaningless. Differentiable in all tensors.
+    Raises ShapeError.
     """
     _check(lens, c2w)
     x, y, ahead = _local(c2w, points).unbind(-1)
@@ -84,9 +85,9 @@ def to_clip(points: torch.Tensor, c2w: torch.Tensor, lens: "Lens | torch.Tensor"
     lens       a Lens, or the fields of view [B] of pinholes, radians
     near, far  distances of the clip planes along the view direction, 0 < near < far
 
-    z/w runs from -1 at near to 1 at far. w is the distance along the view direction for a pinhole, 1 for an orthographic
-    lens. The ray through a pixel's centre meets what that pixel shows. Differentiable in all tensors. Raises ShapeError,
-    ValueError.
+    z/w runs from -1 at near to 1 at far. w is the distance along the view direction for a pinhole, 1 for an
+    orthographic lens. The ray through a pixel's centre meets what that pixel shows. Differentiable in all tensors.
+    Raises ShapeError, ValueError.
     """
     check_shape("vertices", points, "V", 3)
     lens = Lens.of(lens)
@@ -104,7 +105,8 @@ def clip_matrix(lens: "Lens | torch.Tensor", aspect: float, near: float = 0.01, 
     zero, one = torch.zeros_like(lens.half), torch.ones_like(lens.half)
     across = [focal / aspect, zero, zero, zero, zero, focal, zero, zero]
     if lens.is_orthographic:
-        rows = [*across, zero, zero, -one * (2 / (far - near)), -one * ((far + near) / (far - near)), zero, zero, zero, one]
+        rows = [*across, zero, zero, -one * (2 / (far - near)), -one * ((far + near) / (far - near)), zero, zero, zero,
+                one]
     else:
         rows = [*across, zero, zero, -one * ((far + near) / (far - near)), -one * (2 * far * near / (far - near)),
                 zero, zero, -one, zero]
@@ -112,8 +114,8 @@ def clip_matrix(lens: "Lens | torch.Tensor", aspect: float, near: float = 0.01, 
 
 
 def toward(lens: Lens, c2w: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Vectors [B,N,3] from the cameras to points [N,3] or [B,N,3]. For an orthographic lens those along the view direction
-    from the plane through the position. Their length is the distance along the ray."""
+    """Vectors [B,N,3] from the cameras to points [N,3] or [B,N,3]. For an orthographic lens those along the view
+    direction from the plane through the position. Their length is the distance along the ray."""
     offset = (points if points.ndim == 3 else points[None]) - c2w[:, None, :3, 3]
     if not lens.is_orthographic:
         return offset

@@ -8,7 +8,8 @@ from .checks import check_shape
 
 
 def rotation_matrices(quaternions: torch.Tensor) -> torch.Tensor:
-    """quaternions [N,4] wxyz of any length but 0 -> rotations [N,3,3], whose columns are the turned axes. Differentiable."""
+    """quaternions [N,4] wxyz of any length but 0 -> rotations [N,3,3], whose columns are the turned axes.
+    Differentiable."""
     check_shape("quaternions", quaternions, "N", 4)
     w, x, y, z = F.normalize(quaternions, dim=-1).unbind(-1)
     return torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
@@ -17,7 +18,8 @@ def rotation_matrices(quaternions: torch.Tensor) -> torch.Tensor:
 
 
 def multiply(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Turning by `right` and then by `left`: products [N,4] wxyz of quaternions, [N,4] or [1,4] each. Differentiable."""
+    """Turning by `right` and then by `left`: products [N,4] wxyz of quaternions, [N,4] or [1,4] each.
+    Differentiable."""
     check_shape("left", left, None, 4)
     check_shape("right", right, None, 4)
     a, b, c, d = left.unbind(-1)

@@ -1,8 +1,9 @@
-"""How kernels written for NVIDIA Warp are run on torch's tensors: one source for processors and CUDA, no compiler to install.
+"""How kernels written for NVIDIA Warp are run on torch's tensors: one source for processors and CUDA, no compiler to
+install.
 
 Files named *_warp.py hold such kernels. They import warp when they are loaded, so nothing may import them before it is
-about to run them. Warp compiles a file when one of its kernels first runs and keeps the result in its own cache folder, under
-the name that the file takes from `kernel_module`.
+about to run them. Warp compiles a file when one of its kernels first runs and keeps the result in its own cache folder,
+under the name that the file takes from `kernel_module`.
 """
 from __future__ import annotations
 
@@ -46,8 +47,8 @@ def start() -> Any:
 
 @contextlib.contextmanager
 def _native_silence() -> Iterator[None]:
-    """Keeps what native code writes to standard error from being seen: without a GPU Warp says so at every start, and no
-    setting of its own stops that."""
+    """Keeps what native code writes to standard error from being seen: without a GPU Warp says so at every start, and
+    no setting of its own stops that."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
@@ -60,15 +61,17 @@ def _native_silence() -> Iterator[None]:
 
 
 def kernel_module(name: str) -> str:
-    """The name for a file of kernels, to be assigned to its `__name__` before its first kernel: "distill3d_encode_hash_grid_warp".
+    """The name for a file of kernels, to be assigned to its `__name__` before its first kernel:
+    "distill3d_encode_hash_grid_warp".
 
     name  the file's `__name__`, which begins with the name that the pack was imported under
 
-    Warp names a folder of its cache after the module that defines a kernel. ComfyUI imports a pack under the absolute path of
-    its folder, and that is no name for a folder: separators (on Windows a drive letter too) would nest or forbid it. The name
-    given here does not depend on how the pack is imported, so that ComfyUI and the command line share compiled kernels. Where
-    two copies of the pack are loaded in one process, the later one gets a number: Warp would merge modules of equal names.
-    The file stands under the name in sys.modules, where Warp and inspect look for a module's loader and source.
+    Warp names a folder of its cache after the module that defines a kernel. ComfyUI imports a pack under the absolute
+    path of its folder, and that is no name for a folder: separators (on Windows a drive letter too) would nest or
+    forbid it. The name given here does not depend on how the pack is imported, so that ComfyUI and the command line
+    share compiled kernels. Where two copies of the pack are loaded in one process, the later one gets a number: Warp
+    would merge modules of equal names. The file stands under the name in sys.modules, where Warp and inspect look for a
+    module's loader and source.
     """
     file = sys.modules[name]
     plain = "distill3d_" + name.removeprefix(__package__ + ".").replace(".", "_")
@@ -80,8 +83,8 @@ def kernel_module(name: str) -> str:
 
 
 def launch(kernel: Any, size: int, arguments: Sequence[Any], device: torch.device) -> None:
-    """Runs `kernel` for the indices below `size` after what torch has queued on `device`. Tensors among the arguments must be
-    contiguous and of the kernel's types; what the kernel writes to is theirs."""
+    """Runs `kernel` for the indices below `size` after what torch has queued on `device`. Tensors among the arguments
+    must be contiguous and of the kernel's types; what the kernel writes to is theirs."""
     if not size:
         return
     warp = start()
@@ -98,9 +101,9 @@ def in_parallel(work: Callable[[int, int], None], items: int, weight: int, devic
 
     weight  how much work there is in all; see TOO_SMALL
 
-    Warp runs a launch on one processor core. Here as many of them are used as torch may use; pieces must not write to the
-    same place. A CUDA device gets everything in one call. Nothing is recorded for gradients: torch can lock up when two
-    threads do so for the same parameter.
+    Warp runs a launch on one processor core. Here as many of them are used as torch may use; pieces must not write to
+    the same place. A CUDA device gets everything in one call. Nothing is recorded for gradients: torch can lock up when
+    two threads do so for the same parameter.
     """
     work = torch.no_grad()(work)
     threads = min(torch.get_num_threads(), items, weight // TOO_SMALL) if device.type == "cpu" else 1

@@ -104,8 +104,9 @@ def _loss_nodes() -> list[type]:
     from .losses.sparsity import SparsityLossNode
     from .losses.vsd import VSDLossNode
 
-    return [SDSLossNode, VSDLossNode, BSDLossNode, SJCLossNode, SparsityLossNode, OpacityEntropyLossNode, OrientationLossNode,
-            DistortionLossNode, EikonalLossNode, NormalSmoothnessLossNode, NormalConsistencyLossNode, LaplacianLossNode,
+    return [SDSLossNode, VSDLossNode, BSDLossNode, SJCLossNode, SparsityLossNode, OpacityEntropyLossNode,
+            OrientationLossNode, DistortionLossNode, EikonalLossNode, NormalSmoothnessLossNode,
+            NormalConsistencyLossNode, LaplacianLossNode,
             ReferenceRGBLossNode, ReferenceMaskLossNode, ReferenceDepthLossNode, ReferenceNormalLossNode]
 
 

@@ -73,17 +73,18 @@ def _parser() -> argparse.ArgumentParser:
     add_models_option(doctor)
     doctor.add_argument("--device", help="device to look at")
 
-    layout = commands.add_parser("layout", help="a workflow file as a description", description="Prints a workflow as a "
-                                 "description for workflows/methods/, from which `distill3d sync` writes its file.")
+    layout = commands.add_parser("layout", help="a workflow file as a description", description="Prints a workflow as "
+                                 "a description for workflows/methods/, from which `distill3d sync` writes its file.")
     layout.add_argument("--write", action="store_true", help="instead, lay the file of a description out anew")
-    layout.add_argument("workflow", metavar="WORKFLOW", help="path of a JSON file, or a name of one that comes with the pack")
+    layout.add_argument("workflow", metavar="WORKFLOW", help="path of a JSON file, or a name of one that comes with "
+                        "the pack")
 
-    sync = commands.add_parser("sync", help="write every generated file of the repository", description="Writes labels, "
-                               "tables of help pages, frozen ids and workflows, each from its source.")
+    sync = commands.add_parser("sync", help="write every generated file of the repository", description="Writes "
+                               "labels, tables of help pages, frozen ids and workflows, each from its source.")
     sync.add_argument("--check", action="store_true", help="write nothing; exit with 1 where something is out of date")
 
-    new = commands.add_parser("new", help="begin a loss, prior, field or material", description="Writes a class, its node, a "
-                              "test and the line in nodes/__init__.py; `distill3d sync` adds the rest.")
+    new = commands.add_parser("new", help="begin a loss, prior, field or material", description="Writes a class, its "
+                              "node, a test and the line in nodes/__init__.py; `distill3d sync` adds the rest.")
     new.add_argument("kind", choices=("loss", "prior", "field", "material"))
     new.add_argument("name", nargs="+", help='as in the menu, for example "Edge Loss"')
 
@@ -104,8 +105,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_models_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models", metavar="DIR", help="where models lie, in folders named checkpoints, diffusers, ... as "
-                        "in ComfyUI's models folder (default: ./models)")
+    parser.add_argument("--models", metavar="DIR", help="where models lie, in folders named checkpoints, diffusers, "
+                        "... as in ComfyUI's models folder (default: ./models)")
 
 
 def parse_sets(pairs: Sequence[str]) -> dict[str, str]:
@@ -185,7 +186,8 @@ def _layout(arguments: argparse.Namespace) -> int:
         return 0
     methods = sync.methods()
     if arguments.workflow not in methods:
-        raise DistillError(f'layout: there is no description "{arguments.workflow}"{schema.close_to(arguments.workflow, methods)}.')
+        raise DistillError('layout: there is no description '
+                           f'"{arguments.workflow}"{schema.close_to(arguments.workflow, methods)}.')
     path = sync.FOLDER / f"{arguments.workflow}.json"
     path.write_text(sync.laid_out(methods[arguments.workflow], schema.default_registry()), encoding="utf-8")
     sys.stdout.write(f"written: {path}\n")
@@ -200,7 +202,8 @@ def _new(arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"run": _run, "list": _list, "doctor": _doctor, "train": _train, "sync": _sync, "layout": _layout, "new": _new}
+COMMANDS = {"run": _run, "list": _list, "doctor": _doctor, "train": _train, "sync": _sync, "layout": _layout,
+            "new": _new}
 
 
 def _evaluate(rest: Sequence[str]) -> int:

@@ -22,8 +22,8 @@ class Console(Host):
     """Progress and warnings go to `stream` (stderr), so that stdout holds results only.
 
     quiet   no progress; warnings stay
-    models  the folder that models are looked for in, by kind: models/checkpoints, models/diffusers, ...; None: ./models,
-            which need not exist. Raises DistillError for another that does not
+    models  the folder that models are looked for in, by kind: models/checkpoints, models/diffusers, ...; None:
+            ./models, which need not exist. Raises DistillError for another that does not
     """
 
     def __init__(self, output: str | os.PathLike = "output", device: str | None = None,
@@ -211,8 +211,8 @@ def _checked_device(name: str | None) -> str | None:
 
 def _checked_models(folder: str | os.PathLike | None) -> Path:
     if folder is not None and not Path(folder).is_dir():
-        raise DistillError(f'There is no models folder "{folder}". Give --models the folder that holds checkpoints, diffusers '
-                           "and the like, for example ComfyUI's own.")
+        raise DistillError(f'There is no models folder "{folder}". Give --models the folder that holds checkpoints, '
+                           "diffusers and the like, for example ComfyUI's own.")
     return Path("models" if folder is None else folder)
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ..nodes.comfy import SPLAT, Types, host, io
-from ..nodes.core.errors import DistillError
+from ..nodes.assets.core_mesh import from_core
 from ..nodes.assets.mesh import Mesh
+from ..nodes.assets.mesh_file import glb_bytes
 from ..nodes.assets.splat_file import ply_bytes
 from ..nodes.assets.splat_wire import read_core_splat
+from ..nodes.comfy import SPLAT, Types, host, io
+from ..nodes.core.errors import DistillError
 from ..nodes.core.state import write_atomically
-from ..nodes.assets.core_mesh import from_core
-from ..nodes.assets.mesh_file import glb_bytes
 from .core_nodes import CoreNode
 
 _FILES = [io.Custom(f"FILE_3D{kind}") for kind in (
@@ -60,7 +60,8 @@ class SplatToFile3D(CoreNode):
     def execute(cls, splat, format="ply"):
         if format != "ply":
             raise DistillError(f'Create 3D File (from Splat): "{format}" is written by ComfyUI only. Choose ply.')
-        return io.NodeOutput(Types.File3D(BytesIO(ply_bytes(read_core_splat(splat, "Create 3D File (from Splat)"))), "ply"))
+        return io.NodeOutput(Types.File3D(BytesIO(ply_bytes(read_core_splat(splat, "Create 3D File (from Splat)"))),
+                                          "ply"))
 
 
 class SaveGLB(CoreNode):

@@ -14,10 +14,10 @@ class LoadBackgroundRemovalModel(CoreNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="LoadBackgroundRemovalModel", display_name="Load Background Removal Model", category="model/loaders",
-            description="A model that tells objects from backgrounds.",
-            inputs=[io.Combo.Input("bg_removal_name", options=FileNames(), tooltip="The file, below the background_removal "
-                                   "folder.")],
+            node_id="LoadBackgroundRemovalModel", display_name="Load Background Removal Model",
+            category="model/loaders", description="A model that tells objects from backgrounds.",
+            inputs=[io.Combo.Input("bg_removal_name", options=FileNames(), tooltip="The file, below the "
+                                   "background_removal folder.")],
             outputs=[REMOVAL.Output("bg_model")])
 
     @classmethod
@@ -31,7 +31,8 @@ class RemoveBackground(CoreNode):
         return io.Schema(
             node_id="RemoveBackground", display_name="Remove Background", category="image/background removal",
             description="A mask, 1 on the object.",
-            inputs=[REMOVAL.Input("bg_removal_model", tooltip="The model."), io.Image.Input("image", tooltip="The picture.")],
+            inputs=[REMOVAL.Input("bg_removal_model", tooltip="The model."),
+                    io.Image.Input("image", tooltip="The picture.")],
             outputs=[io.Mask.Output("mask")])
 
     @classmethod

@@ -160,8 +160,8 @@ class ImageFromBatch(CoreNode):
             node_id="ImageFromBatch", display_name="Get Image from Batch", category="image/batch",
             description="Some of the pictures of a batch.",
             inputs=[io.Image.Input("image", tooltip="The pictures."),
-                    io.Int.Input("batch_index", default=0, min=-16384, max=16384, tooltip="The first; below 0 counted from the "
-                                 "end. Outside it is the nearest."),
+                    io.Int.Input("batch_index", default=0, min=-16384, max=16384, tooltip="The first; below 0 counted "
+                                 "from the end. Outside it is the nearest."),
                     io.Int.Input("length", default=1, min=1, max=4096, tooltip="How many, as far as there are.")],
             outputs=[io.Image.Output("IMAGE")])
 

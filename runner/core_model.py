@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from ..nodes.comfy import io
 from ..nodes.models.model_file import ModelFile
-from ..nodes.models.published import CHECKPOINTS, LOAD_CHECKPOINT
 from ..nodes.models.model_files import choices, locate
+from ..nodes.models.published import CHECKPOINTS, LOAD_CHECKPOINT
 from .core_nodes import CoreNode
 
 

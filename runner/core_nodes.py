@@ -53,5 +53,5 @@ def core_nodes() -> list[type]:
     from .core_video import CreateVideo, SaveVideo
     return [PrimitiveInt, PrimitiveFloat, PrimitiveString, PrimitiveStringMultiline, PrimitiveBoolean,
             CheckpointLoaderSimple, CLIPTextEncode, EmptyLatentImage, KSampler, VAEDecode, VAEEncode,
-            LoadImage, ImageFromBatch, LoadBackgroundRemovalModel, RemoveBackground, PreviewImage, SaveImage, SaveAnimatedWEBP,
-            CreateVideo, SaveVideo, MeshToFile3D, SplatToFile3D, SaveGLB, Preview3D]
+            LoadImage, ImageFromBatch, LoadBackgroundRemovalModel, RemoveBackground, PreviewImage, SaveImage,
+            SaveAnimatedWEBP, CreateVideo, SaveVideo, MeshToFile3D, SplatToFile3D, SaveGLB, Preview3D]

@@ -1,7 +1,7 @@
 """Core's picture making without ComfyUI: CLIP Text Encode, Empty Latent Image, KSampler, VAE Decode and Encode.
 
-For Stable Diffusion, which the pack reads itself, by Euler's method. ComfyUI has more of everything; its pictures are alike,
-not equal. Each node reads the checkpoint anew, since nothing is kept between nodes.
+For Stable Diffusion, which the pack reads itself, by Euler's method. ComfyUI has more of everything; its pictures are
+alike, not equal. Each node reads the checkpoint anew, since nothing is kept between nodes.
 """
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..kernels.distill.guidance import guide
 from ..nodes.comfy import host, io
 from ..nodes.core.errors import DistillError
 from ..nodes.core.prior import LoadedPriors
-from ..nodes.models.model_file import ModelFile
 from ..nodes.core.rng import stream
+from ..nodes.models.model_file import ModelFile
 from ..nodes.priors.latent_prior import LatentPrior
 from ..nodes.priors.stable_diffusion import StableDiffusion
 from .core_nodes import CoreNode
@@ -32,7 +32,8 @@ def load(model: Any, node: str) -> LatentPrior:
 
 def sample(prior: LatentPrior, start: Tensor, positive: list[str], negative: list[str], steps: int, guidance: float,
            share: float, seed: int) -> Tensor:
-    """Euler's method (Karras et al. 2022, algorithm 1 without churn) from noise over `start` [B,C,h,w] to latents of its kind.
+    """Euler's method (Karras et al. 2022, algorithm 1 without churn) from noise over `start` [B,C,h,w] to latents of
+    its kind.
 
     share  of the schedule that is walked, its last part: 1 forgets `start`
     """
@@ -77,7 +78,8 @@ class EmptyLatentImage(CoreNode):
         return io.Schema(
             node_id="EmptyLatentImage", display_name="Empty Latent Image", category="model/latent",
             description="Room for pictures that are made from noise alone.",
-            inputs=[io.Int.Input(side, default=512, min=16, max=16384, step=8, tooltip="Pixels.") for side in ("width", "height")]
+            inputs=[io.Int.Input(side, default=512, min=16, max=16384, step=8, tooltip="Pixels.")
+                    for side in ("width", "height")]
             + [io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="How many pictures.")],
             outputs=[LATENT.Output("LATENT")])
 
@@ -94,14 +96,18 @@ class KSampler(CoreNode):
             description="Makes latents from noise, led by a text and away from another.",
             inputs=[
                 io.Model.Input("model", tooltip="The diffusion model."),
-                io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True, tooltip="Of the noise."),
+                io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
+                             tooltip="Of the noise."),
                 io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Steps from noise to picture."),
-                io.Float.Input("cfg", default=8.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance scale, standard form."),
+                io.Float.Input("cfg", default=8.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance scale, standard "
+                               "form."),
                 io.Combo.Input("sampler_name", tooltip="Without ComfyUI: euler."),
                 io.Combo.Input("scheduler", tooltip="Without ComfyUI: normal."),
-                io.Conditioning.Input("positive", tooltip="Led to."), io.Conditioning.Input("negative", tooltip="Led away from."),
+                io.Conditioning.Input("positive", tooltip="Led to."),
+                io.Conditioning.Input("negative", tooltip="Led away from."),
                 LATENT.Input("latent_image", tooltip="What it starts from."),
-                io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="How much of it is made anew.")],
+                io.Float.Input("denoise", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="How much of it is made "
+                               "anew.")],
             outputs=[LATENT.Output("LATENT")])
 
     @classmethod
@@ -112,7 +118,8 @@ class KSampler(CoreNode):
         if not denoise:
             return io.NodeOutput(latent_image)
         prior = load(model, "KSampler")
-        return io.NodeOutput({"samples": sample(prior, latent_image["samples"], positive, negative, steps, cfg, denoise, seed)})
+        return io.NodeOutput({"samples": sample(prior, latent_image["samples"], positive, negative, steps, cfg, denoise,
+                                                seed)})
 
 
 class VAEDecode(CoreNode):
@@ -120,7 +127,8 @@ class VAEDecode(CoreNode):
     def define_schema(cls):
         return io.Schema(node_id="VAEDecode", display_name="VAE Decode", category="model/latent",
                          description="The pictures of latents.",
-                         inputs=[LATENT.Input("samples", tooltip="The latents."), io.Vae.Input("vae", tooltip="Their autoencoder.")],
+                         inputs=[LATENT.Input("samples", tooltip="The latents."),
+                                 io.Vae.Input("vae", tooltip="Their autoencoder.")],
                          outputs=[io.Image.Output("IMAGE")])
 
     @classmethod
@@ -134,7 +142,8 @@ class VAEEncode(CoreNode):
     def define_schema(cls):
         return io.Schema(node_id="VAEEncode", display_name="VAE Encode", category="model/latent",
                          description="The latents of pictures, for making them anew in part.",
-                         inputs=[io.Image.Input("pixels", tooltip="The pictures."), io.Vae.Input("vae", tooltip="The autoencoder.")],
+                         inputs=[io.Image.Input("pixels", tooltip="The pictures."),
+                                 io.Vae.Input("vae", tooltip="The autoencoder.")],
                          outputs=[LATENT.Output("LATENT")])
 
     @classmethod

@@ -61,9 +61,11 @@ def _inputs(graph: Graph, one: str, names: dict[str, str], registry: Registry) -
     for name in [*known, *(extra for extra in node.inputs if extra not in known)]:
         value = node.inputs.get(name)
         if isinstance(value, Link):
-            outputs = [slot.display_name or slot.id for slot in schema.outputs_of(registry[graph.nodes[value.node].type])]
+            outputs = [slot.display_name or slot.id
+                       for slot in schema.outputs_of(registry[graph.nodes[value.node].type])]
             is_clear = value.slot < len(outputs) and outputs.count(outputs[value.slot]) == 1
-            inputs[name] = Wire(names[value.node], 0 if not value.slot else outputs[value.slot] if is_clear else value.slot)
+            inputs[name] = Wire(names[value.node],
+                                0 if not value.slot else outputs[value.slot] if is_clear else value.slot)
         elif name in node.inputs and (name not in known or value != schema.default_of(known[name])):
             inputs[name] = value
     return inputs
@@ -82,7 +84,8 @@ def as_python(method: Method) -> str:
     """The source of a file of workflows/methods."""
     first = re.search(r"^#+\s*(.*)$", method.notes[0], re.MULTILINE) if method.notes else None
     groups = {title: f"GROUP_{number}" for number, title in enumerate(method.groups, 1)}
-    lines = [f'"""{(first[1] if first else "A workflow").strip()}."""', "from ...runner.method import Method, Wire, node", ""]
+    lines = [f'"""{(first[1] if first else "A workflow").strip()}."""',
+             "from ...runner.method import Method, Wire, node", ""]
     lines += [f"{name} = {_text(title)}" for title, name in groups.items()]
     lines += ["", "METHOD = Method(", "    nodes={"]
     lines += [f'        "{name}": {_node(one, groups)},' for name, one in method.nodes.items()]
@@ -112,7 +115,9 @@ def _value(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    return f'"""{_escaped(text)}"""' if "\n" in text and not text.endswith('"') else json.dumps(text, ensure_ascii=False)
+    if "\n" in text and not text.endswith('"'):
+        return f'"""{_escaped(text)}"""'
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _escaped(text: str) -> str:

@@ -55,7 +55,8 @@ def main(arguments: argparse.Namespace) -> int:
     graph = read_graph(find_workflow(arguments.workflow))
     host = Console(arguments.output, arguments.device, models=arguments.models)
     produce = WorkflowProducer(graph, sets, Path(arguments.output) / "files", str(host.device()),
-                               quiet=arguments.quiet or arguments.jobs > 1, quick=arguments.quick, models=arguments.models)
+                               quiet=arguments.quiet or arguments.jobs > 1, quick=arguments.quick,
+                               models=arguments.models)
     weights = produce.weights(prompts[0], arguments.seed)
     content = hashlib.sha256(json.dumps(graph.to_api(), sort_keys=True).encode()).hexdigest()[:16]
     evaluation = Evaluation(tuple(prompts), produce, arguments.seed, device=str(host.device()), facts={

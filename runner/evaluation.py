@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from ..nodes.assets.core_mesh import to_core
 from ..nodes.core.errors import DistillError
 from ..nodes.core.state import write_atomically
 from ..nodes.evaluate.compare_geometry import compare_mesh
@@ -29,7 +30,6 @@ from ..nodes.evaluate.sheet import SHOWN, comparison, contact_sheet, in_one_row,
 from ..nodes.evaluate.table import Row, StageRow, markdown, summarize
 from ..nodes.evaluate.truth import true_rendering
 from ..nodes.evaluate.views import Pictures, standard_views, still_render, take_pictures
-from ..nodes.assets.core_mesh import to_core
 from ..nodes.export.extract_mesh import extract_mesh
 from .product import Product, Stage
 from .true_picture import Viewpoint
@@ -144,7 +144,8 @@ class Evaluation:
             chamfer, triangles = compare_mesh(to_core(mesh), prompt, self.points), len(mesh.faces)
         except DistillError:
             pass  # no surface: a stage without these two numbers
-        return StageRow(stage.name, scores.iou, scores.psnr, scores.normal_error, chamfer, triangles, reference, stage.seconds)
+        return StageRow(stage.name, scores.iou, scores.psnr, scores.normal_error, chamfer, triangles, reference,
+                        stage.seconds)
 
     def _stored_rows(self, folder: Path, chosen: Sequence[str], report: Callable[[str], None]) -> dict[str, Row]:
         """Rows of this evaluation; reports how many are there that were made with something else."""

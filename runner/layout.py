@@ -47,8 +47,8 @@ def to_ui(api: Mapping[str, Any], registry: Registry | None = None, titles: Mapp
     models  {id: [{"name", "url", "directory"}]} of nodes that load files: the editor offers those that are missing for
             download. A name must be a value of the node
 
-    The same description gives the same file. Raises DistillError for a graph that could not run, an unknown id, a node in
-    two groups, or a model that its node does not load.
+    The same description gives the same file. Raises DistillError for a graph that could not run, an unknown id, a node
+    in two groups, or a model that its node does not load.
     """
     registry = schema.default_registry() if registry is None else registry
     graph = checked(read_graph(api, registry), registry)
@@ -83,7 +83,8 @@ def _offer(models: Mapping[str, Sequence[Mapping[str, str]]], nodes: Mapping[str
         for file in files:
             if file["name"] not in nodes[one]["widgets_values"]:  # the editor would not offer it
                 raise DistillError(f'Layout: {graph.nodes[one].label(registry)} does not load "{file["name"]}".')
-        nodes[one]["properties"]["models"] = [{key: file[key] for key in ("name", "url", "directory")} for file in files]
+        nodes[one]["properties"]["models"] = [{key: file[key] for key in ("name", "url", "directory")}
+                                              for file in files]
 
 
 def _bands(graph: Graph, groups: Mapping[str, Sequence[str]]) -> list[tuple[str, list[str]]]:
@@ -195,9 +196,9 @@ def _notes(texts: Sequence[str], first: int, boxes: Sequence[_Box], beside: Sequ
     if any(box.at[0] < left + NOTE_WIDTH + COLUMN_GAP and box.at[1] - 3 * TITLE < bottom for box in boxes):
         left = min(box.at[0] for box in boxes) - NOTE_WIDTH - 2 * COLUMN_GAP
     return [{"id": number, "type": "MarkdownNote",
-             "pos": [left, TITLE + sum(heights[:place]) + (ROW_GAP + TITLE) * place], "size": [NOTE_WIDTH, heights[place]],
-             "flags": {}, "order": number, "mode": 0, "inputs": [], "outputs": [], "properties": {},
-             "widgets_values": [text]}
+             "pos": [left, TITLE + sum(heights[:place]) + (ROW_GAP + TITLE) * place],
+             "size": [NOTE_WIDTH, heights[place]], "flags": {}, "order": number, "mode": 0, "inputs": [], "outputs": [],
+             "properties": {}, "widgets_values": [text]}
             for place, (number, text) in enumerate(zip(range(first, first + len(texts)), texts))]
 
 

@@ -47,7 +47,8 @@ def list_nodes(registry: Registry) -> str:
 
 
 def list_node(name: str, registry: Registry) -> str:
-    """One node, by display name or id: its inputs with defaults, ranges and tooltips, its outputs, and its help page."""
+    """One node, by display name or id: its inputs with defaults, ranges and tooltips, its outputs, and its help
+    page."""
     names = {one.casefold(): node for key, node in registry.items()
              for one in (schema.display_name(node), key.removeprefix("Distill3D_"), key)}
     node = names.get(name.casefold())

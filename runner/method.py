@@ -1,7 +1,7 @@
 """A method as a description: nodes by name, their wires, and the numbers that are not defaults.
 
-workflows/methods/ holds one description a file; `distill3d layout --write` makes the workflow files of them. A method that
-differs from another in numbers and a few nodes is written as that difference:
+workflows/methods/ holds one description a file; `distill3d layout --write` makes the workflow files of them. A method
+that differs from another in numbers and a few nodes is written as that difference:
 
     METHOD = BASE.differing(note="...", numbers={"sds.guidance": 21.0}, nodes={"prior": node(...)}, without=["vae"])
 """
@@ -63,8 +63,8 @@ class Method:
     def differing(self, *, notes: Sequence[str], numbers: Mapping[str, Any] | None = None,
                   nodes: Mapping[str, Described] | None = None, without: Sequence[str] = (),
                   groups: Sequence[str] | None = None) -> "Method":
-        """This method with other notes, other values ("name.input": value or Wire; None: the default again), other or further
-        nodes, and without some. Raises DistillError for a name that it does not have."""
+        """This method with other notes, other values ("name.input": value or Wire; None: the default again), other or
+        further nodes, and without some. Raises DistillError for a name that it does not have."""
         for name in without:
             self._check(name)
         merged = {name: one for name, one in self.nodes.items() if name not in without} | dict(nodes or {})
@@ -102,8 +102,8 @@ class Method:
         return names.index(wire.output)
 
     def api(self, registry: Registry) -> dict[str, Any]:
-        """The graph in API format; nodes are numbered in their order. Raises DistillError naming a node or an output that does
-        not exist."""
+        """The graph in API format; nodes are numbered in their order. Raises DistillError naming a node or an output
+        that does not exist."""
         return {self._id(name): {"class_type": one.node_id,
                                  "inputs": {key: self._value(value, registry) for key, value in one.inputs.items()}}
                 for name, one in self.nodes.items()}
@@ -124,7 +124,8 @@ class Method:
         for name, one in self.nodes.items():
             if one.group:
                 if one.group not in groups:
-                    raise DistillError(f'Method: "{name}" is in the group "{one.group}", which the method does not list.')
+                    raise DistillError(f'Method: "{name}" is in the group "{one.group}", which the method does not '
+                                       'list.')
                 groups[one.group].append(self._id(name))
         titles = {self._id(name): one.title for name, one in self.nodes.items() if one.title}
         data = to_ui(self.api(registry), registry, titles, groups, self.notes, self._models())

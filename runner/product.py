@@ -31,8 +31,8 @@ class Stage(NamedTuple):
 
 
 class Product(NamedTuple):
-    """mesh: a core MESH, or None when the workflow makes none. seconds: of the whole run; of its Optimize nodes. stages: in
-    running order. viewpoint: of the picture that led, if one did."""
+    """mesh: a core MESH, or None when the workflow makes none. seconds: of the whole run; of its Optimize nodes.
+    stages: in running order. viewpoint: of the picture that led, if one did."""
 
     scene: SceneRecipe
     mesh: Any | None

@@ -1,8 +1,8 @@
 """`distill3d new loss "Edge Loss"`: the files that a new loss, prior, field or material begins with.
 
-Written are nodes/<room>/<name>.py and its test, and the lines in nodes/__init__.py; `distill3d sync` then appends the node to the
-frozen ids, the labels and a stub of its help page. What is written runs and passes its test: it measures or makes something
-simple, in the place where the real thing goes.
+Written are nodes/<room>/<name>.py and its test, and the lines in nodes/__init__.py; `distill3d sync` then appends the
+node to the frozen ids, the labels and a stub of its help page. What is written runs and passes its test: it measures or
+makes something simple, in the place where the real thing goes.
 """
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def write(kind: str, name: str, pack: Path = PACK) -> list[Path]:
     if words and words[-1].lower() == suffix.lower():
         words = words[:-1]
     if not words or not words[0][0].isalpha():
-        raise DistillError(f'new {kind}: "{name}" is no name. Write it as it should stand in the menu, for example "Edge{SUFFIX[kind]}".')
+        raise DistillError(f'new {kind}: "{name}" is no name. Write it as it should stand in the menu, for example '
+                           f'"Edge{SUFFIX[kind]}".')
     words = [word[0].upper() + word[1:] for word in words]
     title, cls = " ".join(words) + SUFFIX[kind], "".join(words)
     module = "_".join(word.lower() for word in words) + ("_prior" if kind == "prior" else "")
@@ -32,8 +33,8 @@ def write(kind: str, name: str, pack: Path = PACK) -> list[Path]:
     for path in (code, test):
         if path.exists():
             raise DistillError(f"new {kind}: {path.relative_to(pack)} exists. Choose another name, or edit that file.")
-    facts = {"TITLE": title, "CLASS": cls, "NODE": cls + suffix + "Node", "ID": f"Distill3D_{cls}{suffix}", "MODULE": module,
-             "WORDS": " ".join(word.lower() for word in words)}
+    facts = {"TITLE": title, "CLASS": cls, "NODE": cls + suffix + "Node", "ID": f"Distill3D_{cls}{suffix}",
+             "MODULE": module, "WORDS": " ".join(word.lower() for word in words)}
     code.write_text(_filled(CODE[kind], facts), encoding="utf-8")
     test.write_text(_filled(TESTS[kind], facts), encoding="utf-8")
     listing = pack / "nodes" / "__init__.py"
@@ -201,8 +202,8 @@ class @NODE@(Node):
         return io.Schema(
             node_id="@ID@", display_name=NAME, category="Distill3D/priors",
             description="A model as a prior, still to be described.", search_aliases=["@WORDS@ model"],
-            inputs=[io.String.Input("folder", default="", optional=True, tooltip="Folder of the model below the diffusers "
-                                    "folder. Empty: the built-in one.")],
+            inputs=[io.String.Input("folder", default="", optional=True, tooltip="Folder of the model below the "
+                                    "diffusers folder. Empty: the built-in one.")],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior.")])
 
     @classmethod

@@ -64,8 +64,8 @@ def as_text(content: Any) -> str:
 
 
 def locales() -> dict[Path, str]:
-    """The files and keys are ComfyUI's: nodeDefs.json by node id, outputs by their number; main.json with the parts of the menu
-    and the types of wires."""
+    """The files and keys are ComfyUI's: nodeDefs.json by node id, outputs by their number; main.json with the parts of
+    the menu and the types of wires."""
     return {LOCALES / f"{name}.json": as_text(content) for name, content in english().items()}
 
 
@@ -112,8 +112,8 @@ def takes(entry: Any) -> str:
     """What an input takes, in words."""
     if schema.names_files(entry):
         return "a file or folder of models"
-    return input_facts(entry).replace("DISTILL3D_", "").replace(",SCHEDULE", " or SCHEDULE").replace(".0 to ", " to ").replace(
-        ".0,", ",")
+    facts = input_facts(entry).replace("DISTILL3D_", "").replace(",SCHEDULE", " or SCHEDULE")
+    return facts.replace(".0 to ", " to ").replace(".0,", ",")
 
 
 def promises() -> dict[Path, str]:
@@ -137,8 +137,8 @@ def methods() -> dict[str, Method]:
 
 
 def workflows() -> dict[Path, str]:
-    """A file that says what its description says is kept as it is: nodes may be moved in the editor, and a widget that is
-    appended to a node changes no file."""
+    """A file that says what its description says is kept as it is: nodes may be moved in the editor, and a widget that
+    is appended to a node changes no file."""
     registry = schema.default_registry()
     return {FOLDER / f"{name}.json": _kept(FOLDER / f"{name}.json", method, registry) or laid_out(method, registry)
             for name, method in methods().items()}

@@ -49,9 +49,9 @@ def viewpoint_of(graph: Graph, registry: Registry) -> Viewpoint | None:
 
 
 def with_true_pictures(graph: Graph, registry: Registry, caption: str, folder: Path) -> Graph:
-    """The graph with pictures of the true shape where a Load Image leads to a Reference View: its colours, or the depth or
-    normals that the Reference View asks for, as it asks for them. Written into `folder`; where there is no Reference View
-    nothing is.
+    """The graph with pictures of the true shape where a Load Image leads to a Reference View: its colours, or the depth
+    or normals that the Reference View asks for, as it asks for them. Written into `folder`; where there is no Reference
+    View nothing is.
 
     Raises DistillError where one Load Image would have to be two pictures.
     """
@@ -60,8 +60,9 @@ def with_true_pictures(graph: Graph, registry: Registry, caption: str, folder: P
         for name, kind in SHOWN.items():
             for loader in _loaders(graph, graph.nodes[reference].inputs.get(name)):
                 if wanted.setdefault(loader, (reference, kind)) != (reference, kind):
-                    raise DistillError(f'The workflow "{graph.name}" leads one Load Image (#{loader}) to several pictures of '
-                                       "Reference Views. Give each a Load Image of its own, so that each gets its truth.")
+                    raise DistillError(f'The workflow "{graph.name}" leads one Load Image (#{loader}) to several '
+                                       'pictures of Reference Views. Give each a Load Image of its own, so that each '
+                                       'gets its truth.')
     for loader, (reference, kind) in wanted.items():
         values = _values(graph, registry, reference)
         picture = _picture(kind, caption, _viewpoint(graph, registry, reference), values)
@@ -99,8 +100,8 @@ def _viewpoint(graph: Graph, registry: Registry, reference: str) -> Viewpoint:
     values = _values(graph, registry, reference)
     wired = [name for name in Viewpoint._fields if isinstance(values[name], Link)]
     if wired:
-        raise DistillError(f'{graph.nodes[reference].label(registry)}: "{wired[0]}" is wired. To be compared with the truth, '
-                           "write a number, so that the true picture can be taken from there.")
+        raise DistillError(f'{graph.nodes[reference].label(registry)}: "{wired[0]}" is wired. To be compared with the '
+                           'truth, write a number, so that the true picture can be taken from there.')
     return Viewpoint(*(float(values[name]) for name in Viewpoint._fields))
 
 

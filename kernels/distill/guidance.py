@@ -47,13 +47,14 @@ def perp_negative(unconditional: Tensor, positive: Tensor, negatives: Sequence[T
                   scale: float | Tensor) -> Tensor:
     """Guidance away from some texts without undoing the positive one (Perp-Neg, Armandpour et al. 2023).
 
-    unconditional + scale * (e + sum_i weights_i * perpendicular(negative_i - unconditional, e)), e = positive - unconditional
+    unconditional + scale * (e + sum_i weights_i * perpendicular(negative_i - unconditional, e)), e = positive -
+    unconditional
 
     unconditional, positive  [B,...]
     negatives  N of [B,...], the predictions under the texts to stay away from
     weights    [B,N]: below 0 leads away, 0 leaves a text out
-    scale      number or [B], standard form as in `guide`: without negatives the two agree. threestudio's numbers for its
-               perp-neg branch are already in this form, unlike those of its plain branch.
+    scale      number or [B], standard form as in `guide`: without negatives the two agree. threestudio's numbers for
+               its perp-neg branch are already in this form, unlike those of its plain branch.
     """
     towards = positive - unconditional
     direction = towards

@@ -15,12 +15,14 @@ from ..checks import check_shape
 Denoise = Callable[[Tensor, float], Tensor]  # x [B,C,h,w] and its noise level -> z0 [B,C,h,w]
 
 
-def ddim_step(x: Tensor, z0: Tensor, sigma: float, next_sigma: float, eta: float = 0.0, noise: Tensor | None = None) -> Tensor:
+def ddim_step(x: Tensor, z0: Tensor, sigma: float, next_sigma: float, eta: float = 0.0,
+              noise: Tensor | None = None) -> Tensor:
     """From noise level sigma > 0 to next_sigma >= 0, either way (Song et al. 2021, eq. 12).
 
     x, z0   [B,C,h,w] the noisy image and the denoiser's answer to it
-    eta     0: deterministic. On the way down, the share of the ancestral noise (1 is ddpm's, as `ancestral_step`); on the way
-            up, the same share of the variance that the step adds, sqrt(next_sigma^2 - sigma^2). Both keep the noise level
+    eta     0: deterministic. On the way down, the share of the ancestral noise (1 is ddpm's, as `ancestral_step`); on
+            the way up, the same share of the variance that the step adds, sqrt(next_sigma^2 - sigma^2). Both keep the
+            noise level
     noise   [B,C,h,w] standard normal; needed where eta is not 0
 
     Differentiable in x and z0. Raises ValueError for eta without noise.
@@ -40,7 +42,8 @@ def invert(z: Tensor, sigmas: Sequence[float], denoise: Denoise, eta: float = 0.
            noises: Sequence[Tensor | None] = ()) -> Tensor:
     """The noisy image from which a deterministic sampler would come back to z: DDIM inversion of a clean image.
 
-    z        [B,C,h,w] the clean image. It stands for the noisy one at sigmas[0], whose noise is taken to be too weak to see
+    z        [B,C,h,w] the clean image. It stands for the noisy one at sigmas[0], whose noise is taken to be too weak to
+             see
     sigmas   rising noise levels, the first > 0. Each step calls the denoiser once, at the level that it leaves
     denoise  the model, guided or not: guidance of an inversion is the caller's (SDI uses -7.5)
     noises   one for each step where eta is not 0

@@ -34,7 +34,8 @@ def clean_image(z_t: Tensor, a: Tensor, b: Tensor, predicted: Tensor, prediction
 
 
 def error_scale(sigma: Tensor, prediction: str) -> Tensor:
-    """The factor between an error of z0 and the error of the prediction: |p_hat - p| = factor |z0 - z|, [B] for sigma [B].
+    """The factor between an error of z0 and the error of the prediction: |p_hat - p| = factor |z0 - z|, [B] for sigma
+    [B].
 
     "epsilon" 1 / sigma, "v_prediction" sqrt(1 + sigma^2) / sigma, "flow" (1 + sigma) / sigma, "x0" 1.
     Raises ValueError for another kind of prediction.

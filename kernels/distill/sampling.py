@@ -28,7 +28,8 @@ def langevin_step(x: Tensor, z0: Tensor, sigma: float, size: float, noise: Tenso
 
 
 def implied_noise(z: Tensor, noise: Tensor, z0: Tensor, sigma: Tensor) -> Tensor:
-    """The noise that a denoiser's answer leaves: eps with z0 + sigma eps = z + sigma noise (Song et al. 2021, DDIM, eq. 12).
+    """The noise that a denoiser's answer leaves: eps with z0 + sigma eps = z + sigma noise (Song et al. 2021, DDIM, eq.
+    12).
 
     z, noise  [B,C,h,w] what the noisy image was made of
     z0        [B,C,h,w] the denoiser's answer to it

@@ -4,8 +4,8 @@
     sliced     E[ v^T ds/dx v + 1/2 (v^T s)^2 ]                  Song et al. 2019 (sliced score matching), eq. 7
     denoising  E[ 1/2 lambda(sigma) |s(x + sigma n) + n/sigma|^2 ]   Vincent 2011; Song and Ermon 2019 (NCSN), eq. 5
 
-The first two have the same minimum as the Fisher divergence E[1/2 |s - grad log p|^2], from which explicit score matching
-differs by a constant of the data. The third finds the score of p blurred by sigma.
+The first two have the same minimum as the Fisher divergence E[1/2 |s - grad log p|^2], from which explicit score
+matching differs by a constant of the data. The third finds the score of p blurred by sigma.
 """
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def explicit_score_matching(score: Score, x: Tensor) -> Tensor:
 
     x  [B,D] samples of the data
 
-    The trace is exact and takes D backward passes, so D is at most some 64. Differentiable in the parameters of `score`.
+    The trace is exact and takes D backward passes, so D is at most some 64. Differentiable in the parameters of
+    `score`.
     """
     x, s = _evaluate(score, x)
     trace = torch.zeros_like(s[:, 0])
@@ -37,11 +38,12 @@ def sliced_score_matching(score: Score, x: Tensor, directions: Tensor, has_exact
     """v^T ds/dx v plus half the squared norm, the mean over samples and directions: a scalar.
 
     x           [B,D] samples of the data
-    directions  [K,B,D] random v with E[v v^T] = 1: standard normal or random signs (Hutchinson's estimator of the trace)
+    directions  [K,B,D] random v with E[v v^T] = 1: standard normal or random signs (Hutchinson's estimator of the
+                trace)
     has_exact_norm  True: 1/2 |s|^2, with less variance (eq. 8); False: 1/2 (v^T s)^2 (eq. 7)
 
-    K backward passes, whatever D is. Its mean over directions is explicit score matching. Differentiable in the parameters of
-    `score`.
+    K backward passes, whatever D is. Its mean over directions is explicit score matching. Differentiable in the
+    parameters of `score`.
     """
     check_shape("directions", directions, "K", *x.shape)
     x, s = _evaluate(score, x)

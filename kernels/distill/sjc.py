@@ -12,8 +12,9 @@ def sjc_gradient(z: Tensor, z0: Tensor, noise: Tensor, sigma: Tensor, variance_r
     noise  [B,C,h,w] the noise that was added
     sigma  [B]  noise level relative to the signal
 
-    Without variance reduction (z + sigma * noise - z0) / sigma, which is eps_hat. With it (z - z0) / sigma, which is the SDS
-    gradient with the weighting "uniform": the two differ by the noise, whose mean is 0. Returns [B,C,h,w], detached.
+    Without variance reduction (z + sigma * noise - z0) / sigma, which is eps_hat. With it (z - z0) / sigma, which is
+    the SDS gradient with the weighting "uniform": the two differ by the noise, whose mean is 0. Returns [B,C,h,w],
+    detached.
     """
     sigma = sigma.reshape(-1, 1, 1, 1)
     centre = z if variance_reduction else z + sigma * noise

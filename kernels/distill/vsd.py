@@ -15,8 +15,8 @@ def vsd_gradient(z0: Tensor, z0_painted: Tensor, sigma: Tensor, weighting: str =
     z0_painted  [B,C,h,w] the prediction, from the same z_t, of a model of what is being painted
     sigma       [B]  sqrt((1 - abar) / abar) of each sample's timestep
 
-    (z0_painted - z0) / sigma equals eps_hat - eps_painted, whatever either model predicts. SDS is the case of a second model
-    that knows the noise: z0_painted = z. Returns [B,C,h,w], detached.
+    (z0_painted - z0) / sigma equals eps_hat - eps_painted, whatever either model predicts. SDS is the case of a second
+    model that knows the noise: z0_painted = z. Returns [B,C,h,w], detached.
     """
     factor = (weight(sigma, weighting) / sigma).reshape(-1, 1, 1, 1)
     return (factor * (z0_painted - z0)).detach()
@@ -30,7 +30,8 @@ def denoising_error(z: Tensor, z0: Tensor, sigma: Tensor, prediction: str = "eps
     prediction  what the network predicts, one of kernels.distill.prediction.PREDICTIONS; "epsilon" gives
                 |eps_hat - eps|^2 = |z - z0|^2 / sigma^2 (Ho et al. 2020, eq. 14)
 
-    Returns a scalar, the mean over elements. Differentiable in z0 and z. Raises ShapeError, ValueError for another prediction.
+    Returns a scalar, the mean over elements. Differentiable in z0 and z. Raises ShapeError, ValueError for another
+    prediction.
     """
     check_shape("z", z, "B", "C", "h", "w")
     check_shape("z0", z0, *z.shape)

@@ -1,8 +1,8 @@
 """The hash grid's three sums as Warp kernels; see hash_grid.py for what they mean.
 
-Every kernel works on a rectangle of levels and points, level by level: a level's rows then stay in the processor's cache.
-The bodies are C++, which Warp compiles for processors and CUDA alike: with its own array indexing the encoding takes
-half as long again on a processor.
+Every kernel works on a rectangle of levels and points, level by level: a level's rows then stay in the processor's
+cache. The bodies are C++, which Warp compiles for processors and CUDA alike: with its own array indexing the encoding
+takes half as long again on a processor.
 """
 from functools import lru_cache
 
@@ -15,8 +15,8 @@ from . import hash_grid as reference
 __name__ = kernel_module(__name__)
 wp.set_module_options({"enable_backward": False, "optimization_level": 3})
 
-# Each task is `per` points of a level. A processor waits for memory most of the time, so it asks for the rows of a batch of
-# points before it uses the first of them.
+# Each task is `per` points of a level. A processor waits for memory most of the time, so it asks for the rows of a
+# batch of points before it uses the first of them.
 _CELLS = """
 #if defined(__CUDA_ARCH__)
 #define DISTILL3D_BATCH 1
@@ -177,9 +177,9 @@ def _gather(task: int, first_level: int, first_point: int, last_point: int, per:
 
 
 @wp.func_native(_GATHER)
-def _gather_half(task: int, first_level: int, first_point: int, last_point: int, per: int, points: _Floats, scales: _Floats,
-                 level_weights: _Floats, shapes: _Ints, levels: int, features: int, has_along: int, along: _Floats,
-                 table: _Halves, out: _Floats): ...
+def _gather_half(task: int, first_level: int, first_point: int, last_point: int, per: int, points: _Floats,
+                 scales: _Floats, level_weights: _Floats, shapes: _Ints, levels: int, features: int, has_along: int,
+                 along: _Floats, table: _Halves, out: _Floats): ...
 
 
 @wp.func_native(_SCATTER)
@@ -190,20 +190,23 @@ def _scatter(task: int, first_level: int, first_point: int, last_point: int, per
 
 @wp.func_native(_TURN)
 def _turn(task: int, first_level: int, first_point: int, last_point: int, per: int, points: _Floats, scales: _Floats,
-          level_weights: _Floats, shapes: _Ints, levels: int, features: int, table: _Floats, grad: _Floats, out: _Floats): ...
+          level_weights: _Floats, shapes: _Ints, levels: int, features: int, table: _Floats, grad: _Floats,
+          out: _Floats): ...
 
 
 @wp.func_native(_TURN)
-def _turn_half(task: int, first_level: int, first_point: int, last_point: int, per: int, points: _Floats, scales: _Floats,
-               level_weights: _Floats, shapes: _Ints, levels: int, features: int, table: _Halves, grad: _Floats, out: _Floats): ...
+def _turn_half(task: int, first_level: int, first_point: int, last_point: int, per: int, points: _Floats,
+               scales: _Floats,
+               level_weights: _Floats, shapes: _Ints, levels: int, features: int, table: _Halves, grad: _Floats,
+               out: _Floats): ...
 
 
 @wp.kernel
 def gather(first_level: int, first_point: int, last_point: int, per: int, points: _Floats, scales: _Floats,
            level_weights: _Floats, shapes: _Ints, levels: int, features: int, has_along: int, along: _Floats,
            table: _Floats, out: _Floats):
-    _gather(wp.tid(), first_level, first_point, last_point, per, points, scales, level_weights, shapes, levels, features,
-            has_along, along, table, out)
+    _gather(wp.tid(), first_level, first_point, last_point, per, points, scales, level_weights, shapes, levels,
+            features, has_along, along, table, out)
 
 
 @wp.kernel
@@ -218,20 +221,22 @@ def gather_half(first_level: int, first_point: int, last_point: int, per: int, p
 def scatter(first_level: int, first_point: int, last_point: int, per: int, points: _Floats, scales: _Floats,
             level_weights: _Floats, shapes: _Ints, levels: int, features: int, has_along: int, along: _Floats,
             grad: _Floats, out: _Floats):
-    _scatter(wp.tid(), first_level, first_point, last_point, per, points, scales, level_weights, shapes, levels, features,
-             has_along, along, grad, out)
+    _scatter(wp.tid(), first_level, first_point, last_point, per, points, scales, level_weights, shapes, levels,
+             features, has_along, along, grad, out)
 
 
 @wp.kernel
 def turn(first_level: int, first_point: int, last_point: int, per: int, points: _Floats, scales: _Floats,
-         level_weights: _Floats, shapes: _Ints, levels: int, features: int, table: _Floats, grad: _Floats, out: _Floats):
+         level_weights: _Floats, shapes: _Ints, levels: int, features: int, table: _Floats, grad: _Floats,
+         out: _Floats):
     _turn(wp.tid(), first_level, first_point, last_point, per, points, scales, level_weights, shapes, levels, features,
           table, grad, out)
 
 
 @wp.kernel
 def turn_half(first_level: int, first_point: int, last_point: int, per: int, points: _Floats, scales: _Floats,
-              level_weights: _Floats, shapes: _Ints, levels: int, features: int, table: _Halves, grad: _Floats, out: _Floats):
+              level_weights: _Floats, shapes: _Ints, levels: int, features: int, table: _Halves, grad: _Floats,
+              out: _Floats):
     _turn_half(wp.tid(), first_level, first_point, last_point, per, points, scales, level_weights, shapes, levels,
                features, table, grad, out)
 
@@ -343,8 +348,8 @@ class _TurnToPosition(torch.autograd.Function):
 
 
 def _reference_turn(x, table, grad, along, inputs, rest):
-    """Partial derivatives of sum(d/dx * along) in `inputs`, some of x, table and grad, recorded where gradients are; None for
-    those that want none."""
+    """Partial derivatives of sum(d/dx * along) in `inputs`, some of x, table and grad, recorded where gradients are;
+    None for those that want none."""
     recorded = torch.is_grad_enabled()
     with torch.enable_grad():
         # As names of their own: what grad was made of may depend on x, and its graph is not to be walked here.

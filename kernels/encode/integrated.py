@@ -29,7 +29,8 @@ def cylinder_gaussian(origins: torch.Tensor, directions: torch.Tensor, t0: torch
                       radius: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and diagonal covariance [N, 3] of a piece of the cylinder that a pixel of an orthographic camera sees.
 
-    directions [N, 3] are unit; radius [N] of the cylinder. Otherwise as `frustum_gaussian`. Differentiable in everything.
+    directions [N, 3] are unit; radius [N] of the cylinder. Otherwise as `frustum_gaussian`. Differentiable in
+    everything.
     """
     along = directions**2
     half = (t1 - t0) / 2

@@ -17,9 +17,10 @@ def normalized(pixels: Tensor) -> Tensor:
 
 
 def clip_pixels(rgb: Tensor, side: int) -> Tensor:
-    """Square pictures rgb [B,H,H,3] in [0,1] -> what a tower of `side` pixels takes [B,3,side,side], float32. Differentiable.
+    """Square pictures rgb [B,H,H,3] in [0,1] -> what a tower of `side` pixels takes [B,3,side,side], float32.
+    Differentiable.
 
-    As in the latent diffusion code: bicubic with the corners aligned and without antialiasing, which is what Zero123 was
-    trained with (transformers' own processor resizes in another way).
+    As in the latent diffusion code: bicubic with the corners aligned and without antialiasing, which is what Zero123
+    was trained with (transformers' own processor resizes in another way).
     """
     return normalized(F.interpolate(rgb.permute(0, 3, 1, 2).float(), (side, side), mode="bicubic", align_corners=True))

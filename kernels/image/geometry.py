@@ -32,7 +32,8 @@ def view_normals(normal: torch.Tensor, opacity: torch.Tensor, c2w: torch.Tensor)
 
 def nearness(depth: torch.Tensor, opacity: torch.Tensor, direction: torch.Tensor, c2w: torch.Tensor,
              distance: torch.Tensor, reach: float) -> torch.Tensor:
-    """1 on the plane at `distance` - reach in front of the camera, 0 on the one at `distance` + reach and where nothing is.
+    """1 on the plane at `distance` - reach in front of the camera, 0 on the one at `distance` + reach and where nothing
+    is.
 
     depth      [B,H,W,1]  weight-summed distance along the ray, not divided by opacity
     opacity    [B,H,W,1]  in [0,1]
@@ -41,8 +42,8 @@ def nearness(depth: torch.Tensor, opacity: torch.Tensor, direction: torch.Tensor
     distance   [B]        of the cameras from the middle of the scene
 
     Returns [B,H,W,1] in [0,1], linear in the distance of planes: (opacity far - z) / (far - near), z the weight-summed
-    distance along the viewing direction (RichDreamer, Qiu et al. 2023, whose data and mesh renderer have such distances;
-    its volume renderer takes those along rays).
+    distance along the viewing direction (RichDreamer, Qiu et al. 2023, whose data and mesh renderer have such
+    distances; its volume renderer takes those along rays).
     Differentiable in depth and opacity; zero gradient beyond the planes. Raises ShapeError.
     """
     check_shape("depth", depth, "B", "H", "W", 1)

@@ -52,8 +52,8 @@ def relative_depth_error(depth: Tensor, target: Tensor, inside: Tensor) -> Tenso
 
     depth, target  [B,H,W,1], both growing away from the camera, each in a scale and with a shift of its own
 
-    Returns a scalar in [0,2], the same for every positive scale and any shift of either. A view where one of both is flat
-    (to about 1e-5 of its size) counts 1, without a gradient. Differentiable. Raises ShapeError.
+    Returns a scalar in [0,2], the same for every positive scale and any shift of either. A view where one of both is
+    flat (to about 1e-5 of its size) counts 1, without a gradient. Differentiable. Raises ShapeError.
     """
     a, b, inside = _rows(depth, target, inside)
     from_a, from_b = a - _row_mean(a, inside), b - _row_mean(b, inside)
@@ -66,13 +66,14 @@ def relative_depth_error(depth: Tensor, target: Tensor, inside: Tensor) -> Tenso
 
 
 def absolute_depth_error(depth: Tensor, target: Tensor, inside: Tensor) -> Tensor:
-    """Mean squared difference of depth and the target after the scale >= 0 and shift that bring the target closest to it.
+    """Mean squared difference of depth and the target after the scale >= 0 and shift that bring the target closest to
+    it.
 
     depth, target  [B,H,W,1], both growing away from the camera; the target's scale and shift are unknown and fitted per
                    view by least squares. A target that runs against the depth fits best as a plane (scale 0)
 
-    Returns a scalar, squared units of depth: the mean over the views with pixels inside. Differentiable in depth, not in
-    target; that the fit follows the depth adds nothing to the gradient, since it is a minimum. Raises ShapeError.
+    Returns a scalar, squared units of depth: the mean over the views with pixels inside. Differentiable in depth, not
+    in target; that the fit follows the depth adds nothing to the gradient, since it is a minimum. Raises ShapeError.
     """
     a, b, inside = _rows(depth, target.detach(), inside)
     from_a, from_b = a - _row_mean(a, inside), b - _row_mean(b, inside)
@@ -98,7 +99,8 @@ def normal_error(normal: Tensor, target: Tensor, inside: Tensor) -> Tensor:
 
 
 def erode(inside: Tensor, pixels: int) -> Tensor:
-    """Takes `pixels` pixels off every edge of a region, as a square brush of 2 pixels + 1; the picture's border is no edge.
+    """Takes `pixels` pixels off every edge of a region, as a square brush of 2 pixels + 1; the picture's border is no
+    edge.
 
     inside  [B,H,W,1] bool. Returns the same shape. Raises ShapeError.
     """

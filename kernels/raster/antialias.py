@@ -135,7 +135,8 @@ def _walk(along, across, w, side, lines, size, strides) -> _Crossings:
     place = torch.lerp(*across[owner].unbind(1), share)
     before = place.detach().floor().clamp(-1, size).long()
     inside = ((before >= 0) & (before < size - 1)).nonzero().squeeze(1)
-    owner, line, place, before, share = owner[inside], line[inside], place[inside], before[inside], share.detach()[inside]
+    owner, line, place, before, share = (owner[inside], line[inside], place[inside], before[inside],
+                                         share.detach()[inside])
     is_first_inner = (side[owner] > 0) == (along.detach()[owner, 1] < along.detach()[owner, 0])
     reach = place - before - 0.5
     one = line * strides[0] + before * strides[1]

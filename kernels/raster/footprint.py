@@ -9,7 +9,8 @@ from ..checks import check_shape
 @torch.no_grad()
 def uv_footprint(positions: torch.Tensor, faces: torch.Tensor, uv: torch.Tensor, faces_uv: torch.Tensor,
                  rast: torch.Tensor) -> torch.Tensor:
-    """Width of each pixel in units of uv, along the axis of the picture on which it is wider, as OpenGL chooses mip levels.
+    """Width of each pixel in units of uv, along the axis of the picture on which it is wider, as OpenGL chooses mip
+    levels.
 
     positions  [B,V,4] clip space, faces [F,3]
     uv         [U,2], faces_uv [F,3], the same faces in the same order

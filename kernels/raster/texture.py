@@ -23,7 +23,8 @@ def mip_pyramid(texture: torch.Tensor, levels: int | None = None) -> list[torch.
 
 
 def sample_mip(pyramid: list[torch.Tensor], uv: torch.Tensor, footprint: torch.Tensor | None = None) -> torch.Tensor:
-    """Trilinear lookup: bilinear in the two levels whose texels are nearest in size to the footprint, then between them.
+    """Trilinear lookup: bilinear in the two levels whose texels are nearest in size to the footprint, then between
+    them.
 
     pyramid    from `mip_pyramid`
     uv         [N,2], (0, 0) at the corner of the first texel, v growing from row to row (see kernels.uv.bake)

@@ -1,7 +1,7 @@
 """Triangle ids as a Warp kernel; see triangle_ids.py for what they mean.
 
-Each task is one face: it walks the pixels of its box and keeps the smallest key (depth, then id) of each. Products are never
-fused with sums, here and in the reference, so that the two edge functions of a shared edge stay exact negatives.
+Each task is one face: it walks the pixels of its box and keeps the smallest key (depth, then id) of each. Products are
+never fused with sums, here and in the reference, so that the two edge functions of a shared edge stay exact negatives.
 """
 import torch
 import warp as wp
@@ -104,7 +104,8 @@ _Longs = wp.array(dtype=wp.int64)
 
 
 @wp.func_native(_FACE)
-def _draw_face(task: int, points: _Doubles, faces: _Longs, height: int, width: int, slack: wp.float64, nearest: _Longs): ...
+def _draw_face(task: int, points: _Doubles, faces: _Longs, height: int, width: int, slack: wp.float64,
+               nearest: _Longs): ...
 
 
 @wp.kernel

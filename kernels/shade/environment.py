@@ -46,7 +46,8 @@ def prepare_environment(panorama: torch.Tensor) -> Environment:
     """
     check_shape("panorama", panorama, "H", "W", 3)
     image = panorama.detach().permute(2, 0, 1)[None]
-    sharp, coarse = (F.interpolate(image, (rows, 2 * rows), mode="area")[0].permute(1, 2, 0) for rows in (_SHARP, _COARSE))
+    sharp, coarse = (F.interpolate(image, (rows, 2 * rows), mode="area")[0].permute(1, 2, 0)
+                     for rows in (_SHARP, _COARSE))
     directions, area = (part.flatten(0, 1) for part in panorama_directions(_COARSE, 2 * _COARSE, coarse))
     light = coarse.reshape(-1, 3) * area[:, None]
     lobe = torch.tensor([1.0] + [2 / 3] * 3 + [1 / 4] * 5).to(light)[:, None]

@@ -21,7 +21,8 @@ class Ellipses(NamedTuple):
     conics     [B,N,3]  1/pixels^2: power = (c0 dx^2 + c2 dy^2) / 2 + c1 dx dy
     opacities  [B,N]    at the centre
     depths     [B,N]    distance from the camera along its view direction, 1 where that is not in front of it
-    reach      [B,N,2]  pixels, half the sides of the box outside which alpha < DARKEST; 0 where nothing is seen. No gradient
+    reach      [B,N,2]  pixels, half the sides of the box outside which alpha < DARKEST; 0 where nothing is seen. No
+               gradient
     """
 
     centers: torch.Tensor
@@ -31,15 +32,16 @@ class Ellipses(NamedTuple):
     reach: torch.Tensor
 
 
-def project(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor, opacities: torch.Tensor, c2w: torch.Tensor,
-            lens: Lens, height: int, width: int, near: float, antialiased: bool) -> Ellipses:
-    """Elliptical weighted averaging (Zwicker et al. 2001) as Kerbl et al. 2023 use it: each Gaussian is projected by the
-    derivative of the camera's projection at its centre (for an orthographic lens that is the same everywhere), and widened
-    by LOW_PASS. Arguments as in `splat`. Differentiable in all tensors.
+def project(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor, opacities: torch.Tensor,
+            c2w: torch.Tensor, lens: Lens, height: int, width: int, near: float, antialiased: bool) -> Ellipses:
+    """Elliptical weighted averaging (Zwicker et al. 2001) as Kerbl et al. 2023 use it: each Gaussian is projected by
+    the derivative of the camera's projection at its centre (for an orthographic lens that is the same everywhere), and
+    widened by LOW_PASS. Arguments as in `splat`. Differentiable in all tensors.
     Backends: torch, warp (float32; what is antialiased or differentiated in c2w or the lens goes the reference's way).
     """
     run = backend.implementation("project_gaussians", positions.device, positions.dtype)
-    return run(positions, rotations, scales, opacities[:, 0].expand(len(c2w), -1), c2w, lens, height, width, near, antialiased)
+    return run(positions, rotations, scales, opacities[:, 0].expand(len(c2w), -1), c2w, lens, height, width, near,
+               antialiased)
 
 
 def _by_torch(positions, rotations, scales, opacities, c2w, lens, height, width, near, antialiased):
@@ -97,8 +99,8 @@ def _by_warp(positions, rotations, scales, opacities, c2w, lens, height, width, 
     turned = torch.stack([right, -up, -back, position], 1)
     focal = lens.focal(height)[:, None]
     views = torch.cat([turned.flatten(1), focal, torch.full_like(focal, float(lens.is_orthographic))], 1)
-    centers, conics, depths, reach = Project.apply(positions, rotations, scales, opacities[:1], views, height, width, near,
-                                                   reference)
+    centers, conics, depths, reach = Project.apply(positions, rotations, scales, opacities[:1], views, height, width,
+                                                   near, reference)
     return Ellipses(centers, conics, opacities, depths, reach)
 
 

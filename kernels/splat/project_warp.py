@@ -1,5 +1,5 @@
-"""Projection of Gaussians as Warp kernels; see project.py for what it means. Each task is one Gaussian, in one view on the way
-there and in all views on the way back, so that nothing is written to twice."""
+"""Projection of Gaussians as Warp kernels; see project.py for what it means. Each task is one Gaussian, in one view on
+the way there and in all views on the way back, so that nothing is written to twice."""
 import torch
 import warp as wp
 
@@ -11,8 +11,8 @@ wp.set_module_options({"enable_backward": False, "optimization_level": 3})
 
 WORK = 4              # what a Gaussian costs in a view, as in_parallel counts
 
-# A view is 14 numbers: the directions right, down and ahead, the camera's place, the focal length in pixels (orthographic:
-# pixels per world unit), and whether it is orthographic. `across` and
+# A view is 14 numbers: the directions right, down and ahead, the camera's place, the focal length in pixels
+# (orthographic: pixels per world unit), and whether it is orthographic. `across` and
 # `along` are how the picture moves, in x and in y, with the Gaussian's own axes, which are the columns of `axis`.
 _SEE = """
     const float *position = positions.data + 3 * n, *quaternion = rotations.data + 4 * n, *scale = scales.data + 3 * n;
@@ -127,24 +127,27 @@ _Floats = wp.array(dtype=wp.float32)
 
 
 @wp.func_native(_PROJECT)
-def _project(task: int, first_one: int, last_one: int, count: int, cameras: int, height: float, width: float, near: float,
-             frustum: float, low_pass: float, darkest: float, views: _Floats, positions: _Floats, rotations: _Floats,
-             scales: _Floats, opacities: _Floats, centers: _Floats, conics: _Floats, depths: _Floats, reach: _Floats): ...
+def _project(task: int, first_one: int, last_one: int, count: int, cameras: int, height: float, width: float,
+             near: float, frustum: float, low_pass: float, darkest: float, views: _Floats, positions: _Floats,
+             rotations: _Floats,
+             scales: _Floats, opacities: _Floats, centers: _Floats, conics: _Floats, depths: _Floats,
+             reach: _Floats): ...
 
 
 @wp.func_native(_HAND_BACK)
-def _hand_back(task: int, first_one: int, count: int, cameras: int, height: float, width: float, near: float, frustum: float,
-               low_pass: float, views: _Floats, positions: _Floats, rotations: _Floats, scales: _Floats, to_centers: _Floats,
-               to_conics: _Floats, to_depths: _Floats, out_positions: _Floats, out_rotations: _Floats,
-               out_scales: _Floats): ...
+def _hand_back(task: int, first_one: int, count: int, cameras: int, height: float, width: float, near: float,
+               frustum: float, low_pass: float, views: _Floats, positions: _Floats, rotations: _Floats, scales: _Floats,
+               to_centers: _Floats, to_conics: _Floats, to_depths: _Floats, out_positions: _Floats,
+               out_rotations: _Floats, out_scales: _Floats): ...
 
 
 @wp.kernel
 def project_one(first_one: int, last_one: int, count: int, cameras: int, height: float, width: float, near: float,
                 frustum: float, low_pass: float, darkest: float, views: _Floats, positions: _Floats, rotations: _Floats,
-                scales: _Floats, opacities: _Floats, centers: _Floats, conics: _Floats, depths: _Floats, reach: _Floats):
-    _project(wp.tid(), first_one, last_one, count, cameras, height, width, near, frustum, low_pass, darkest, views, positions,
-             rotations, scales, opacities, centers, conics, depths, reach)
+                scales: _Floats, opacities: _Floats, centers: _Floats, conics: _Floats, depths: _Floats,
+                reach: _Floats):
+    _project(wp.tid(), first_one, last_one, count, cameras, height, width, near, frustum, low_pass, darkest, views,
+             positions, rotations, scales, opacities, centers, conics, depths, reach)
 
 
 @wp.kernel
@@ -157,8 +160,9 @@ def hand_back_one(first_one: int, count: int, cameras: int, height: float, width
 
 
 class Project(torch.autograd.Function):
-    """(positions, rotations, scales, opacities [N], views [B,14], height, width, near, reference) -> centers, conics, depths,
-    reach of Ellipses. reference: centers, conics and depths of the first three in torch, for second derivatives."""
+    """(positions, rotations, scales, opacities [N], views [B,14], height, width, near, reference) -> centers, conics,
+    depths, reach of Ellipses. reference: centers, conics and depths of the first three in torch, for second
+    derivatives."""
 
     @staticmethod
     def forward(ctx, positions, rotations, scales, opacities, views, height, width, near, reference):

@@ -23,11 +23,13 @@ class Splatted(NamedTuple):
 
     features  [B,H,W,C]  weight-summed, no background
     opacity   [B,H,W,1]  sum of the weights, in [0,1]
-    depth     [B,H,W,1]  weight-summed distance along the pixel's ray, world units, not divided by opacity: where the ray
+    depth     [B,H,W,1]  weight-summed distance along the pixel's ray, world units, not divided by opacity: where the
+              ray
                          meets the plane through the Gaussian's centre that is parallel to the picture
     centers   [B,N,2]    pixels, x to the right and y down, of the Gaussians: what the picture is made of, so that after
                          centers.retain_grad() the backward pass leaves their gradient there. Any number where not seen
-    radii     [B,N]      pixels: half the longer side of the box around what is seen of each; 0 where nothing is. No gradient
+    radii     [B,N]      pixels: half the longer side of the box around what is seen of each; 0 where nothing is. No
+              gradient
     """
 
     features: torch.Tensor
@@ -38,8 +40,8 @@ class Splatted(NamedTuple):
 
 
 def splat(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor, opacities: torch.Tensor,
-          features: torch.Tensor, c2w: torch.Tensor, lens: Lens | torch.Tensor, height: int, width: int, *, near: float = 0.01,
-          antialiased: bool = False, chunk: int = 1 << 19) -> Splatted:
+          features: torch.Tensor, c2w: torch.Tensor, lens: Lens | torch.Tensor, height: int, width: int, *,
+          near: float = 0.01, antialiased: bool = False, chunk: int = 1 << 19) -> Splatted:
     """Draws N Gaussians into B pictures (Kerbl et al. 2023; conventions of gsplat 1.5, Ye et al. 2025).
 
     positions      [N,3]  world
@@ -51,17 +53,18 @@ def splat(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor
     lens           a Lens, or the vertical fields of view [B] of pinholes, radians
     height, width  of the pictures, pixels
     near           distance along the view direction, > 0, from which on centres are seen
-    antialiased    fade what is smaller than a pixel by the area that the low-pass filter added (Yu et al. 2024, Mip-Splatting)
+    antialiased    fade what is smaller than a pixel by the area that the low-pass filter added (Yu et al. 2024,
+                   Mip-Splatting)
     chunk          (pixel, Gaussian) tests that the reference holds in memory at once (about 50 bytes each)
 
-    A Gaussian has alpha = min(0.999, opacity exp(-power)) in a pixel, counts where that is at least 1/255, and hides by it
-    what lies behind; nearer is what has the smaller distance along the view direction, at the same distance the first. A
-    pixel takes no more once less than 1e-4 of the light would be left.
+    A Gaussian has alpha = min(0.999, opacity exp(-power)) in a pixel, counts where that is at least 1/255, and hides by
+    it what lies behind; nearer is what has the smaller distance along the view direction, at the same distance the
+    first. A pixel takes no more once less than 1e-4 of the light would be left.
 
-    Differentiable in all tensors, to any order. Computed in the type of positions, at least float32. Memory O(P) for P pairs
-    of a Gaussian and a tile it touches; on processors the same input gives the same bits. Raises ShapeError naming the
-    argument. Backends: torch, gsplat (CUDA, float32, first derivatives only), warp (float32; what is differentiated twice
-    goes the reference's way). The projection alone is an op of its own, by torch or warp.
+    Differentiable in all tensors, to any order. Computed in the type of positions, at least float32. Memory O(P) for P
+    pairs of a Gaussian and a tile it touches; on processors the same input gives the same bits. Raises ShapeError
+    naming the argument. Backends: torch, gsplat (CUDA, float32, first derivatives only), warp (float32; what is
+    differentiated twice goes the reference's way). The projection alone is an op of its own, by torch or warp.
     """
     check_shape("positions", positions, "N", 3)
     count = len(positions)
@@ -81,8 +84,8 @@ def splat(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor
     positions, rotations, scales, opacities, features, c2w = (
         one.to(wide) for one in (positions, rotations, scales, opacities, features, c2w))
     seen = project(positions, rotations, scales, opacities, c2w, lens, height, width, near, antialiased)
-    # A row for each Gaussian: two numbers for its center, three for its conic, its opacity, and what it shows: its features,
-    # its depth, and 1, whose sum is the picture's opacity.
+    # A row for each Gaussian: two numbers for its center, three for its conic, its opacity, and what it shows: its
+    # features, its depth, and 1, whose sum is the picture's opacity.
     table = torch.cat([seen.centers, seen.conics, seen.opacities[..., None], features,
                        seen.depths[..., None], torch.ones_like(seen.depths)[..., None]], -1)
     run = backend.implementation("splat", table.device, table.dtype)
@@ -104,12 +107,14 @@ def _by_torch(table: torch.Tensor, seen: Ellipses, height: int, width: int, chun
         stop = min(start + max(1, chunk // (pixels * lengths[start])), len(lengths))
         pieces.append((start, stop, lengths[start]))
         start = stop
-    drawn = [table[:0, None, 6:].expand(-1, pixels, -1)]                     # so that there is a way back where nothing is seen
+    # so that there is a way back where nothing is seen
+    drawn = [table[:0, None, 6:].expand(-1, pixels, -1)]
     for start, stop, longest in pieces:
         piece = busy[start:stop]
         rank = torch.arange(longest, device=table.device)
         pair = tiles.offsets[piece, None] + rank
-        row = torch.where(rank < counts[piece, None], tiles.gaussian[pair.clamp(max=len(tiles.gaussian) - 1)], len(table) - 1)
+        row = torch.where(rank < counts[piece, None], tiles.gaussian[pair.clamp(max=len(tiles.gaussian) - 1)],
+                          len(table) - 1)
         corner = torch.stack([piece % columns, piece // columns % rows], -1).to(table.dtype) * TILE
         if len(pieces) > KEPT and table.requires_grad and torch.is_grad_enabled():
             drawn.append(checkpoint(_draw_tiles, table, row, corner, use_reentrant=False, preserve_rng_state=False))
@@ -121,7 +126,8 @@ def _by_torch(table: torch.Tensor, seen: Ellipses, height: int, width: int, chun
 
 
 def _draw_tiles(table: torch.Tensor, row: torch.Tensor, corner: torch.Tensor) -> torch.Tensor:
-    """T tiles that begin at pixel corner [T,2] (column, row), with Gaussians row [T,M] nearest first -> sums [T,pixels,K]."""
+    """T tiles that begin at pixel corner [T,2] (column, row), with Gaussians row [T,M] nearest first -> sums
+    [T,pixels,K]."""
     listed = table.index_select(0, row.flatten()).view(*row.shape, -1)
     x, y, xx, xy, yy, opacity = (one.squeeze(-1) for one in listed[..., :6].split(1, -1))
     pixel = torch.arange(TILE, device=table.device, dtype=table.dtype) + 0.5
@@ -158,12 +164,14 @@ def _why_no_gsplat(device: torch.device, dtype: torch.dtype) -> str | None:
 def _self_test(device: torch.device, run) -> None:
     """Raises unless `run` draws a few ellipses, and hands back their gradients, as the reference does."""
     place = torch.arange(40.0, device=device)
-    columns = (10 + 12 * (3 * place).sin(), 9 + 10 * (5 * place).cos(), 0.2 + 0.1 * place.sin(), 0.08 * (2 * place).sin(),
+    columns = (10 + 12 * (3 * place).sin(), 9 + 10 * (5 * place).cos(), 0.2 + 0.1 * place.sin(),
+               0.08 * (2 * place).sin(),
                0.2 + 0.1 * place.cos(), 0.5 + 0.4 * (7 * place).sin(), place.cos(), place.sin(), 0 * place + 1)
     found = []
     for draw in _by_torch, run:
         table = torch.stack(columns, -1)[None].requires_grad_()
-        seen = Ellipses(table[..., :2], table[..., 2:5], table[..., 5], place[None], torch.full_like(table[..., :2], 12.0))
+        seen = Ellipses(table[..., :2], table[..., 2:5], table[..., 5], place[None],
+                        torch.full_like(table[..., :2], 12.0))
         sums = draw(table, seen, 19, 21, 1 << 19)
         # Without the column of ones, to which not every backend hands a gradient.
         found.append((sums, torch.autograd.grad((sums.square() + sums).sum(), table)[0][..., :-1]))

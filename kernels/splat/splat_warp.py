@@ -1,9 +1,9 @@
 """Drawing Gaussians as Warp kernels; see splat.py for what it means.
 
-Pictures are tile after tile here, channel by channel, [tiles, K, pixels of a tile]. A processor takes a tile at a time and
-goes through its Gaussians, eight pixels in one step. A CUDA card gives each pixel a thread on the way there; on the way back
-32 threads share a tile, so that they add up what a Gaussian gets without writing to the same place. Both write one row for
-each pair of a tile and a Gaussian, and the rows are added in a fixed order: results repeat bit for bit.
+Pictures are tile after tile here, channel by channel, [tiles, K, pixels of a tile]. A processor takes a tile at a time
+and goes through its Gaussians, eight pixels in one step. A CUDA card gives each pixel a thread on the way there; on the
+way back 32 threads share a tile, so that they add up what a Gaussian gets without writing to the same place. Both write
+one row for each pair of a tile and a Gaussian, and the rows are added in a fixed order: results repeat bit for bit.
 """
 import torch
 import warp as wp
@@ -140,8 +140,9 @@ _DRAW = _ELLIPSE + """
 #endif
 """
 
-# From back to front. With T the light before a Gaussian, w = alpha T its weight, v its value times the gradient of the sums:
-# dL/d alpha = T v - (sum of w v behind it) / (1 - alpha). A row has the gradients of center, conic, opacity and values.
+# From back to front. With T the light before a Gaussian, w = alpha T its weight, v its value times the gradient of the
+# sums: dL/d alpha = T v - (sum of w v behind it) / (1 - alpha). A row has the gradients of center, conic, opacity and
+# values.
 _HAND_BACK = _ELLIPSE + """
 #if defined(__CUDA_ARCH__)
 #define DISTILL3D_ADD_UP(x) for (int hop = 16; hop; hop /= 2) x += __shfl_xor_sync(0xffffffffu, x, hop);
@@ -257,33 +258,35 @@ _Ints = wp.array(dtype=wp.int32)
 
 
 @wp.func_native(_DRAW)
-def _draw(task: int, first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float, darkest: float,
+def _draw(task: int, first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float,
+          darkest: float,
           gaussian: _Longs, offsets: _Longs, table: _Floats, sums: _Floats, lights: _Floats, lasts: _Ints): ...
 
 
 @wp.func_native(_HAND_BACK)
-def _hand_back(task: int, first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float, darkest: float,
-               gaussian: _Longs, offsets: _Longs, table: _Floats, grads: _Floats, lights: _Floats, lasts: _Ints,
-               place: _Longs, out: _Floats): ...
+def _hand_back(task: int, first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float,
+               darkest: float, gaussian: _Longs, offsets: _Longs, table: _Floats, grads: _Floats, lights: _Floats,
+               lasts: _Ints, place: _Longs, out: _Floats): ...
 
 
 @wp.kernel
 def draw_tile(first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float, darkest: float,
               gaussian: _Longs, offsets: _Longs, table: _Floats, sums: _Floats, lights: _Floats, lasts: _Ints):
-    _draw(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, table, sums, lights, lasts)
+    _draw(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, table, sums, lights,
+          lasts)
 
 
 @wp.kernel
 def hand_back_tile(first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float, darkest: float,
                    gaussian: _Longs, offsets: _Longs, table: _Floats, grads: _Floats, lights: _Floats, lasts: _Ints,
                    place: _Longs, out: _Floats):
-    _hand_back(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, table, grads, lights,
-               lasts, place, out)
+    _hand_back(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, table, grads,
+               lights, lasts, place, out)
 
 
 class Splat(torch.autograd.Function):
-    """(table [B,N,6 + K], tiles, height, width, limits, reference) -> sums [B,H,W,K]. limits: OPAQUE and DARK; reference: the
-    same of the table in torch, for second derivatives."""
+    """(table [B,N,6 + K], tiles, height, width, limits, reference) -> sums [B,H,W,K]. limits: OPAQUE and DARK;
+    reference: the same of the table in torch, for second derivatives."""
 
     @staticmethod
     def forward(ctx, table, tiles, height, width, limits, reference):
@@ -328,7 +331,8 @@ def _run(kernel, threads: int, tiles: Tiles, channels: int, limits: tuple[float,
     """Runs `kernel` for all tiles; on CUDA with that many threads for each."""
     device = tiles.gaussian.device
     threads = threads if device.type == "cuda" else 1
-    shared = (*tiles.grid, channels, *limits, DARKEST, tiles.gaussian, tiles.offsets, *(one.view(-1) for one in tensors))
+    shared = (*tiles.grid, channels, *limits, DARKEST, tiles.gaussian, tiles.offsets,
+              *(one.view(-1) for one in tensors))
 
     def work(first, last):
         launch(kernel, (last - first) * threads, (first, *shared), device)

@@ -11,7 +11,8 @@ class Tiles(NamedTuple):
 
     gaussian  [P] int64: row of the [B * N] Gaussians; the pairs of a tile are consecutive, nearest first
     offsets   [T + 1] int64: tile t, counted row by row and view by view, has pairs offsets[t] to offsets[t + 1] - 1
-    place     [P] int64: where each pair stands when those of a Gaussian are consecutive, Gaussians in the order `ranked`
+    place     [P] int64: where each pair stands when those of a Gaussian are consecutive, Gaussians in the order
+              `ranked`
     ranked    [B * N] int64: the Gaussians, nearest first
     counts    [B * N] int64: pairs of the Gaussians, in that order
     grid      rows and columns of tiles in a view
@@ -26,7 +27,8 @@ class Tiles(NamedTuple):
 
 
 @torch.no_grad()
-def tiles_of(centers: torch.Tensor, reach: torch.Tensor, depths: torch.Tensor, height: int, width: int, size: int) -> Tiles:
+def tiles_of(centers: torch.Tensor, reach: torch.Tensor, depths: torch.Tensor, height: int, width: int,
+             size: int) -> Tiles:
     """The Tiles of B views: centers, reach [B,N,2] pixels, reach 0 for what is not seen, depths [B,N] > 0.
 
     At equal depth the first Gaussian is in front. No gradient. Memory O(P).
@@ -38,8 +40,8 @@ def tiles_of(centers: torch.Tensor, reach: torch.Tensor, depths: torch.Tensor, h
     last = torch.minimum((centers + reach).div(size).floor().add(1).clamp(min=0), most).long()
     across, down = torch.where(reach > 0, last - first, 0).unbind(-1)
     begin = (torch.arange(views, device=centers.device)[:, None] * rows + first[..., 1]) * columns + first[..., 0]
-    # Distances are positive, and positive numbers are in the order of their bits, which are sorted several times as fast.
-    # For the same reason index_select and 32 bits below.
+    # Distances are positive, and positive numbers are in the order of their bits, which are sorted several times as
+    # fast. For the same reason index_select and 32 bits below.
     bits = depths.contiguous().view(torch.int32 if depths.dtype == torch.float32 else torch.int64)
     ranked = torch.argsort(bits.flatten(), stable=True)
     begin, across, down = (one.flatten().index_select(0, ranked) for one in (begin, across, down))

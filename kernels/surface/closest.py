@@ -32,7 +32,8 @@ def closest_points(points: torch.Tensor, vertices: torch.Tensor, faces: torch.Te
     if len(faces) and len(points):
         low, high = corners.amin((0, 1)), corners.amax((0, 1))
         near = ((points >= low - reach) & (points <= high + reach)).all(1).nonzero().squeeze(1)
-        radius = max(float((corners - corners.roll(1, 1)).norm(dim=2).mean()) / 2, 1e-6 * float((high - low).amax()), 1e-30)
+        radius = max(float((corners - corners.roll(1, 1)).norm(dim=2).mean()) / 2, 1e-6 * float((high - low).amax()),
+                     1e-30)
         while len(near):
             radius, cells = _cells(corners, low, high, min(radius, reach))
             found, distance = _search(points[near], corners, cells, chunk)

@@ -106,8 +106,8 @@ def surface_distance(vertices: torch.Tensor, tets: torch.Tensor, inside: torch.T
     is_inside  points [N,3] -> [N] bool, asked ROUNDS times for each edge that the surface crosses
     far        > 0: the distance given to corners that the surface does not touch; they follow when it comes near
 
-    Returns [V]: the mean distance to the planes through the places where the surface crosses the edges at the corner, at
-    the normals that it has there. Exact for a flat surface. Not meant for gradients.
+    Returns [V]: the mean distance to the planes through the places where the surface crosses the edges at the corner,
+    at the normals that it has there. Exact for a flat surface. Not meant for gradients.
     Raises ShapeError naming the argument.
     """
     check_shape("vertices", vertices, "V", 3)

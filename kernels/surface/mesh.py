@@ -14,7 +14,8 @@ def _corners(vertices: torch.Tensor, faces: torch.Tensor) -> tuple[torch.Tensor,
 
 def _unit(vector: torch.Tensor) -> torch.Tensor:
     """vector [N,3] at length 1; where it vanishes 0, with a gradient of 0 instead of an infinite one."""
-    # Crosses of small triangles are so short that the backward pass of rsqrt overflows: the largest entry is made 1 first.
+    # Crosses of small triangles are so short that the backward pass of rsqrt overflows: the largest entry is made 1
+    # first.
     size = vector.detach().abs().amax(-1, keepdim=True)
     exists = size > torch.finfo(vector.dtype).tiny ** 0.5
     vector = vector / torch.where(exists, size, 1.0)

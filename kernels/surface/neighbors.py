@@ -10,8 +10,8 @@ PAIRS_AT_ONCE = 1 << 24
 
 @torch.no_grad()
 def neighbor_distance(points: torch.Tensor, count: int = 3) -> torch.Tensor:
-    """Root of the mean squared distance [N] from each of points [N,3] to its `count` nearest others, as the first standard
-    deviation in 3D Gaussian Splatting (Kerbl et al. 2023).
+    """Root of the mean squared distance [N] from each of points [N,3] to its `count` nearest others, as the first
+    standard deviation in 3D Gaussian Splatting (Kerbl et al. 2023).
 
     With fewer others, to those that there are; 0 for a single point. Time O(N^2). Raises ShapeError.
     """

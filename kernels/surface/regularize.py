@@ -16,8 +16,8 @@ def normal_consistency(normals: torch.Tensor, faces: torch.Tensor) -> torch.Tens
     normals  [V,3] unit, of the vertices
     faces    [F,3] int64
 
-    Returns a scalar between 0 and 2; 0 without faces. Differentiable in normals, and through them in the vertices: every
-    edge counts once, however many faces it has. Raises ShapeError naming the argument.
+    Returns a scalar between 0 and 2; 0 without faces. Differentiable in normals, and through them in the vertices:
+    every edge counts once, however many faces it has. Raises ShapeError naming the argument.
     """
     check_shape("normals", normals, "V", 3)
     edges, _ = unique_edges(faces)

@@ -67,7 +67,8 @@ def solid(inside: torch.Tensor, edges: torch.Tensor, border: torch.Tensor, small
 
 
 def solid_samples(inside: torch.Tensor, smallest: float = 0.0) -> torch.Tensor:
-    """`solid` for the samples of a grid, [X,Y,Z] bool: connected along the edges of isosurface's tetrahedra, open at the ends.
+    """`solid` for the samples of a grid, [X,Y,Z] bool: connected along the edges of isosurface's tetrahedra, open at
+    the ends.
 
     Memory about 110 bytes a sample.
     """

@@ -13,11 +13,11 @@ STEPS = (0.7548776662466927, 0.5698402909980532)
 def spread_points(vertices: torch.Tensor, faces: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """`count` places on a mesh, by area and more evenly than chance would have it; the same every time.
 
-    vertices [V,3], faces [F,3] int64 with some area; neighbours in space should be near each other in the list of faces,
-    as those of an isosurface are
+    vertices [V,3], faces [F,3] int64 with some area; neighbours in space should be near each other in the list of
+    faces, as those of an isosurface are
 
-    Returns the face [count] int64 of each and its weights at that face's corners [count,3], which are positive and sum to 1.
-    Raises ShapeError naming the argument, ValueError for a mesh without area. Not meant for gradients.
+    Returns the face [count] int64 of each and its weights at that face's corners [count,3], which are positive and sum
+    to 1. Raises ShapeError naming the argument, ValueError for a mesh without area. Not meant for gradients.
     """
     check_shape("faces", faces, "F", 3)
     cumulative = face_areas(vertices, faces).double().cumsum(0)

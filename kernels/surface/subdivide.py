@@ -1,7 +1,7 @@
 """Finer tetrahedra where they are needed, without a crack towards the coarse ones.
 
-Marked tetrahedra are cut into eight at the middles of their edges; their neighbours, of which some edges are cut by that,
-into two or four, so that all faces still meet (red-green refinement: Bank, Sherman and Weiser 1983; Bey 1995).
+Marked tetrahedra are cut into eight at the middles of their edges; their neighbours, of which some edges are cut by
+that, into two or four, so that all faces still meet (red-green refinement: Bank, Sherman and Weiser 1983; Bey 1995).
 """
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def _closure() -> list[int]:
 def _pieces() -> dict[tuple[int, int], torch.Tensor]:
     """(cut edges, diagonal) -> [K,4] pieces. Nodes 0..3 are the corners, 4 + i the middle of EDGES[i].
 
-    The octahedron in the middle of a whole tetrahedron is cut along the diagonal from the middle of edge (0, 1 + diagonal)
-    to that of the opposite edge; elsewhere there is no choice and diagonal is 0.
+    The octahedron in the middle of a whole tetrahedron is cut along the diagonal from the middle of edge (0, 1 +
+    diagonal) to that of the opposite edge; elsewhere there is no choice and diagonal is 0.
     """
     def middle(a: int, b: int) -> int:
         return 4 + EDGES.index((min(a, b), max(a, b)))
@@ -91,9 +91,9 @@ def subdivide(vertices: torch.Tensor, tets: torch.Tensor, marked: torch.Tensor) 
     tets      [T,4] int64 of positive volume, meeting face to face
     marked    [T] bool
 
-    Returns edges [P,2] int64 and tets [T',4]: vertex V + p is the middle of edges[p], so that any quantity x [V,...] goes
-    on as cat([x, x[edges].mean(1)]). The volume filled is the same, tetrahedra still meet face to face, and a function
-    that is linear on each of the old ones is the same function on the new ones: its level sets do not move.
+    Returns edges [P,2] int64 and tets [T',4]: vertex V + p is the middle of edges[p], so that any quantity x [V,...]
+    goes on as cat([x, x[edges].mean(1)]). The volume filled is the same, tetrahedra still meet face to face, and a
+    function that is linear on each of the old ones is the same function on the new ones: its level sets do not move.
     Raises ShapeError naming the argument.
     """
     check_shape("vertices", vertices, "V", 3)

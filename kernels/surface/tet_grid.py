@@ -46,9 +46,9 @@ def tet_grid(counts: tuple[int, int, int], device: torch.device | str = "cpu") -
     counts  lattice units along x, y and z, each even and at least 4
 
     Returns vertices [V,3] float32, lattice units, and tets [T,4] int64 of positive volume; V is about N^3 / 8 and T
-    0.72 N^3. They fill the box exactly: the lattice's vertices one unit outside are moved onto its faces, where edges are
-    as short as 1 and volumes as small as 1/3; inside volumes are 4/3 or 3/2. Deterministic. Memory about 85 N^3 bytes.
-    Raises ValueError for counts that are odd or too small.
+    0.72 N^3. They fill the box exactly: the lattice's vertices one unit outside are moved onto its faces, where edges
+    are as short as 1 and volumes as small as 1/3; inside volumes are 4/3 or 3/2. Deterministic. Memory about 85 N^3
+    bytes. Raises ValueError for counts that are odd or too small.
     """
     if any(count < PERIOD or count % 2 for count in counts):
         raise ValueError(f"tet_grid: counts are {tuple(counts)}; each must be even and at least {PERIOD}.")

@@ -1,8 +1,8 @@
 """Tangent space as glTF has it: where a texture's axes point on the surface, and normals told in those axes.
 
 x runs along the tangent, in which u grows; z is the normal; y = sign * (normal x tangent) points to the TOP of the
-texture, against glTF's v. Charts that are not mirrored have sign +1. This is what viewers assume (MikkTSpace's frame for
-a v that grows upwards, Mikkelsen 2008), with tangents of area-weighted faces.
+texture, against glTF's v. Charts that are not mirrored have sign +1. This is what viewers assume (MikkTSpace's frame
+for a v that grows upwards, Mikkelsen 2008), with tangents of area-weighted faces.
 """
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from ..checks import check_shape
 
 
-def vertex_tangents(vertices: torch.Tensor, faces: torch.Tensor, uv: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
+def vertex_tangents(vertices: torch.Tensor, faces: torch.Tensor, uv: torch.Tensor,
+                    normals: torch.Tensor) -> torch.Tensor:
     """glTF's TANGENT of each vertex.
 
     vertices  [V,3]

@@ -1,5 +1,5 @@
-"""Compositing as Warp kernels; see composite.py for what it means. Each task is one ray, whose sums run in float64, so that
-nothing depends on the order of tasks."""
+"""Compositing as Warp kernels; see composite.py for what it means. Each task is one ray, whose sums run in float64, so
+that nothing depends on the order of tasks."""
 import torch
 import warp as wp
 
@@ -23,7 +23,8 @@ _FORWARD = """
     opacity.data[ray] = (float)(1.0 - light);
 """
 
-# With d the optical depths and T the light behind a sample: dL/dd_i = g_i T_i - sum of later g_j w_j + g_opacity T_last.
+# With d the optical depths and T the light behind a sample: dL/dd_i = g_i T_i - sum of later g_j w_j + g_opacity
+# T_last.
 _BACKWARD = """
     const int ray = first_ray + task;
     const long long first = offsets.data[ray], last = offsets.data[ray + 1];
@@ -69,8 +70,8 @@ def hand_back_ray(first_ray: int, offsets: _Longs, density: _Floats, delta: _Flo
 
 
 class Composite(torch.autograd.Function):
-    """(density, delta, offsets [R + 1], opaque, reference) -> weights [S], opacity [R]. reference: the same of density in
-    torch, for second derivatives."""
+    """(density, delta, offsets [R + 1], opaque, reference) -> weights [S], opacity [R]. reference: the same of density
+    in torch, for second derivatives."""
 
     @staticmethod
     def forward(ctx, density, delta, offsets, opaque, reference):
@@ -79,7 +80,8 @@ class Composite(torch.autograd.Function):
         weights, opacity = torch.empty_like(density), density.new_empty(rays)
 
         def work(first, last):
-            launch(composite_ray, last - first, (first, offsets, density, delta, opaque, weights, opacity), density.device)
+            launch(composite_ray, last - first, (first, offsets, density, delta, opaque, weights, opacity),
+                   density.device)
 
         in_parallel(work, rays, len(density), density.device)
         ctx.save_for_backward(density, delta, offsets, weights)
@@ -91,11 +93,13 @@ class Composite(torch.autograd.Function):
         density, delta, offsets, weights = ctx.saved_tensors
         if torch.is_grad_enabled():
             found = ctx.reference(density)
-            return (*torch.autograd.grad(found, density, (to_weights, to_opacity), create_graph=True), None, None, None, None)
+            return (*torch.autograd.grad(found, density, (to_weights, to_opacity), create_graph=True), None, None, None,
+                    None)
         out, to_weights, to_opacity = torch.empty_like(density), to_weights.contiguous(), to_opacity.contiguous()
 
         def work(first, last):
-            launch(hand_back_ray, last - first, (first, offsets, density, delta, ctx.opaque, weights, to_weights, to_opacity,
+            launch(hand_back_ray, last - first,
+                   (first, offsets, density, delta, ctx.opaque, weights, to_weights, to_opacity,
                                                  out), density.device)
 
         in_parallel(work, len(offsets) - 1, len(density), density.device)

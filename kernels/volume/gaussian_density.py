@@ -16,8 +16,8 @@ PAIRS_AT_ONCE = 1 << 21
 
 @dataclass(frozen=True)
 class Density:
-    """density [M]; value [M,C]: mean of the Gaussians' values, weighted by their shares of the density, 0 where there is
-    none; gradient [M,3] of the density. What was not asked for is None."""
+    """density [M]; value [M,C]: mean of the Gaussians' values, weighted by their shares of the density, 0 where there
+    is none; gradient [M,3] of the density. What was not asked for is None."""
 
     density: torch.Tensor
     value: torch.Tensor | None = None
@@ -30,11 +30,11 @@ def extents(rotations: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
 
 
 def extinction(scales: torch.Tensor, opacities: torch.Tensor) -> torch.Tensor:
-    """Density [N], 1/length, in the middle of Gaussians of scales [N,3] and opacities [N,1]: in proportion to the opacity
-    alone, so that their sum is DreamGaussian's (Tang et al. 2023) but for one factor.
+    """Density [N], 1/length, in the middle of Gaussians of scales [N,3] and opacities [N,1]: in proportion to the
+    opacity alone, so that their sum is DreamGaussian's (Tang et al. 2023) but for one factor.
 
-    The factor is such that a line through the middle of one of usual size, the geometric mean weighted by opacity, has its
-    opacity as optical depth. By sizes of their own, small ones would stick out of the surface as grains.
+    The factor is such that a line through the middle of one of usual size, the geometric mean weighted by opacity, has
+    its opacity as optical depth. By sizes of their own, small ones would stick out of the surface as grains.
     """
     share = opacities[:, 0] / opacities.sum().clamp_min(1e-12)
     radius = (share @ scales.log().mean(-1)).exp()
@@ -50,10 +50,11 @@ def gaussian_density(x: torch.Tensor, positions: torch.Tensor, rotations: torch.
     weights    [N]
     values     [N,C] to be averaged, or None
 
-    Points are looked at in cells, each with the Gaussians within REACH of it: memory is bounded, time grows with the number
-    of pairs that are near each other. Not meant for gradients. Raises ShapeError.
+    Points are looked at in cells, each with the Gaussians within REACH of it: memory is bounded, time grows with the
+    number of pairs that are near each other. Not meant for gradients. Raises ShapeError.
     """
-    for name, tensor, size in (("x", x, 3), ("positions", positions, 3), ("rotations", rotations, 4), ("scales", scales, 3)):
+    for name, tensor, size in (("x", x, 3), ("positions", positions, 3), ("rotations", rotations, 4),
+                               ("scales", scales, 3)):
         check_shape(name, tensor, None, size)
     check_shape("weights", weights, len(positions))
     density = x.new_zeros(len(x))
@@ -89,7 +90,8 @@ def _monomials(x: torch.Tensor) -> torch.Tensor:
 
 
 def _quadratic(precision: torch.Tensor, pull: torch.Tensor, middle: torch.Tensor) -> torch.Tensor:
-    """[10,N]: (x - middle) precision (x - middle) in the monomials of x. precision [N,3,3], pull = precision middle [N,3]."""
+    """[10,N]: (x - middle) precision (x - middle) in the monomials of x. precision [N,3,3], pull = precision middle
+    [N,3]."""
     p = precision
     return torch.stack([p[:, 0, 0], p[:, 1, 1], p[:, 2, 2], 2 * p[:, 0, 1], 2 * p[:, 0, 2], 2 * p[:, 1, 2],
                         -2 * pull[:, 0], -2 * pull[:, 1], -2 * pull[:, 2], (pull * middle).sum(1)])

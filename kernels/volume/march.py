@@ -124,7 +124,8 @@ def _affordable(counts: torch.Tensor, max_samples: int) -> int:
 def _self_test(device: torch.device) -> None:
     """Raises unless Warp finds the reference's samples on some rays through a half empty box."""
     angle = torch.arange(16.0, device=device)
-    directions = torch.nn.functional.normalize(torch.stack([angle.sin(), angle.cos(), 0.3 * (2 * angle).sin()], 1), dim=1)
+    directions = torch.nn.functional.normalize(torch.stack([angle.sin(), angle.cos(), 0.3 * (2 * angle).sin()], 1),
+                                               dim=1)
     binary = torch.arange(64, device=device).view(4, 4, 4) % 3 == 0
     grid = OccupancyGrid(binary.float(), binary, box_bounds(1.0, device))
     near, far = intersect_box(-2 * directions, directions, 1.0)

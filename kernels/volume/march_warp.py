@@ -1,5 +1,6 @@
-"""Marching as Warp kernels; see march.py for what it means. Each task is one ray, looked at twice: once to count its samples,
-once to write them. Products are not fused with sums, so that a sample falls into the cell that the reference finds."""
+"""Marching as Warp kernels; see march.py for what it means. Each task is one ray, looked at twice: once to count its
+samples, once to write them. Products are not fused with sums, so that a sample falls into the cell that the reference
+finds."""
 import torch
 import warp as wp
 

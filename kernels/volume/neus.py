@@ -13,8 +13,8 @@ def incidence(normal: Tensor, direction: Tensor, annealing: float = 1.0) -> Tens
 
     normal     [S,3] the distance's gradient, or its direction
     direction  [S,3] unit, from the camera into the scene
-    annealing  0 counts every surface as if half turned to the camera, which lets gradients pass those that face away; 1 takes
-               the cosine as it is, up to 0. Raised from 0 to 1 in the course of training
+    annealing  0 counts every surface as if half turned to the camera, which lets gradients pass those that face away; 1
+               takes the cosine as it is, up to 0. Raised from 0 to 1 in the course of training
 
     Returns [S]. Differentiable in normal. Raises ShapeError.
     """
@@ -25,9 +25,11 @@ def incidence(normal: Tensor, direction: Tensor, annealing: float = 1.0) -> Tens
 
 
 def opaque_density(sdf: Tensor, sharpness: Tensor) -> Tensor:
-    """The density that hides what NeuS hides, on rays that meet the surface head on (eq. 10): s (1 - Phi(s x)), 1/length.
+    """The density that hides what NeuS hides, on rays that meet the surface head on (eq. 10): s (1 - Phi(s x)),
+    1/length.
 
-    sdf [S], negative inside; sharpness [] s > 0. Returns [S] in [0, s], half of s at the surface. Differentiable in both.
+    sdf [S], negative inside; sharpness [] s > 0. Returns [S] in [0, s], half of s at the surface. Differentiable in
+    both.
     """
     return sharpness * torch.sigmoid(-sharpness * sdf)
 

@@ -65,8 +65,8 @@ def finite_difference_gradient(sdf_fn: DensityFn, x: torch.Tensor, epsilon: floa
                                sdf: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Signed distance at points, its gradient, and the normals: where it points, for distances grow outwards.
 
-    Arguments as of `finite_difference_normals`. Returns sdf [N], gradient [N, 3], of length 1 where the distance is a true
-    one, and unit normals [N, 3]. Everything else as there.
+    Arguments as of `finite_difference_normals`. Returns sdf [N], gradient [N, 3], of length 1 where the distance is a
+    true one, and unit normals [N, 3]. Everything else as there.
     """
     sdf, difference = _differences(sdf_fn, x, epsilon, scheme, sdf)
     return sdf, difference / (epsilon if scheme == "forward" else 2 * epsilon), _unit(difference)

@@ -15,8 +15,8 @@ FLATNESS = 0.1  # thickness of a disc over its radius
 
 
 def to_core(splat: Splat, node: str) -> Any:
-    """Core's Types.SPLAT, a batch of one on the CPU. Raises DistillError, beginning with `node`, where the host knows no
-    splats."""
+    """Core's Types.SPLAT, a batch of one on the CPU. Raises DistillError, beginning with `node`, where the host knows
+    no splats."""
     if not hasattr(Types, "SPLAT"):
         raise DistillError(f"{node}: this ComfyUI has no splats yet; 0.22 has. Extract Mesh gives a mesh in any.")
     columns = {"positions": to_splat_frame(splat.positions), "scales": splat.scales,
@@ -28,8 +28,8 @@ def to_core(splat: Splat, node: str) -> Any:
 def discs(points: Tensor, normals: Tensor, colors: Tensor, radius: float) -> Splat:
     """Opaque round Gaussian discs that lie in a surface.
 
-    points, normals [N,3] in our world, normals unit; colors [N,3] in [0,1], display-referred; radius: standard deviation,
-    world units
+    points, normals [N,3] in our world, normals unit; colors [N,3] in [0,1], display-referred; radius: standard
+    deviation, world units
     """
     scales = points.new_tensor([radius, radius, FLATNESS * radius]).expand(len(points), -1)
     return Splat(points, turning_z_to(normals), scales, points.new_ones(len(points), 1), sh_of(colors))

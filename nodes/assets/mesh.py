@@ -20,7 +20,8 @@ class Mesh:
     texture        [H,W,3] in [0,1] or None: base colour, display-referred (sRGB), as pictures are on wires
     vertex_colors  [V,3] in [0,1] or None: base colour, display-referred. Never together with a texture
     normals        [V,3] unit or None: for shading, the same on both sides of a seam
-    metallic_roughness  [H,W,3] in [0,1] or None: glTF's, linear: green is roughness, blue is metallic, red means nothing
+    metallic_roughness  [H,W,3] in [0,1] or None: glTF's, linear: green is roughness, blue is metallic, red means
+                        nothing
     normal_map     [H,W,3] in [0,1] or None: glTF's, linear: 0.5 + 0.5 n in the tangent space of kernels/uv/tangent.py
     tangents       [V,4] or None: x of that space and the sign of its y. With a normal map always, without one never
 

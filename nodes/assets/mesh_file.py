@@ -23,9 +23,9 @@ def glb_bytes(mesh: Mesh) -> bytes:
     """The mesh as one GLB file (binary glTF 2.0), everything embedded.
 
     Normals always (computed where the mesh has none); an opaque, two-sided material whose base colour is the texture as
-    PNG, else the vertex colours (8 bit, linear as glTF defines COLOR_0), else grey. Its metallic and roughness are those
-    of the map, else 0 and 1. A normal map comes with tangents, so that no viewer has to guess its axes. Equal meshes give
-    equal bytes. Raises MissingPackage.
+    PNG, else the vertex colours (8 bit, linear as glTF defines COLOR_0), else grey. Its metallic and roughness are
+    those of the map, else 0 and 1. A normal map comes with tangents, so that no viewer has to guess its axes. Equal
+    meshes give equal bytes. Raises MissingPackage.
     """
     visual = _trimesh().visual
     material = visual.material.PBRMaterial(name="surface", metallicFactor=0.0, roughnessFactor=1.0,

@@ -20,14 +20,15 @@ FORMATS = ("glb", "gltf", "obj", "stl", "ply")
 def read_mesh(source: str | os.PathLike | bytes, file_format: str, node: str) -> Mesh:
     """The mesh of a file: of its path, or of its content. All its parts in one, each where the file places it.
 
-    The base colour is kept (a texture, or colours at the vertices, times the material's factor), UVs belong to a texture
-    only, normals are always given. Where several parts have textures, trimesh packs them into one. Files beside it (.mtl,
-    .bin, pictures) are found from a path only. Raises DistillError, beginning with `node`, for another format and for a file
-    that cannot be read or has no triangles, and MissingPackage.
+    The base colour is kept (a texture, or colours at the vertices, times the material's factor), UVs belong to a
+    texture only, normals are always given. Where several parts have textures, trimesh packs them into one. Files beside
+    it (.mtl, .bin, pictures) are found from a path only. Raises DistillError, beginning with `node`, for another format
+    and for a file that cannot be read or has no triangles, and MissingPackage.
     """
     kind = file_format.lower()
     if kind not in FORMATS:
-        raise DistillError(f'{node}: files of the kind "{kind}" are not read. Convert it to one of: {", ".join(FORMATS)}.')
+        raise DistillError(f'{node}: files of the kind "{kind}" are not read. Convert it to one of: '
+                           f'{", ".join(FORMATS)}.')
     try:
         import trimesh
     except ImportError as error:
@@ -36,20 +37,22 @@ def read_mesh(source: str | os.PathLike | bytes, file_format: str, node: str) ->
         scene = trimesh.load_scene(BytesIO(source) if isinstance(source, bytes) else os.fspath(source), file_type=kind,
                                    process=False)
         placed = [scene.graph[name] for name in scene.graph.nodes_geometry]
-        parts = [(scene.geometry[shape], _tensor(matrix)) for matrix, shape in placed if hasattr(scene.geometry[shape], "faces")]
+        parts = [(scene.geometry[shape], _tensor(matrix))
+                 for matrix, shape in placed if hasattr(scene.geometry[shape], "faces")]
         mesh = _joined(scene.to_mesh(), parts, is_linear=kind in ("glb", "gltf")) if parts else None
     except Exception as error:  # whatever a parser stumbles over
-        raise DistillError(f"{node}: the file cannot be read as {kind.upper()} ({type(error).__name__}: {error}). Save it "
-                           "again from the program that made it.") from error
+        raise DistillError(f"{node}: the file cannot be read as {kind.upper()} ({type(error).__name__}: {error}). Save "
+                           "it again from the program that made it.") from error
     if mesh is None or not len(mesh.faces):
         raise DistillError(f"{node}: the file has no triangles. Point clouds and Gaussian splats are no meshes.")
     return mesh
 
 
 def _joined(whole: Any, parts: list[tuple[Any, Tensor]], is_linear: bool) -> Mesh:
-    """whole: trimesh's own union of the parts, each of which comes with the matrix [4,4] that places it. is_linear: colours
-    that are no pictures."""
-    normals = F.normalize(torch.cat([_tensor(part.vertex_normals) @ torch.linalg.inv(place[:3, :3]) for part, place in parts]),
+    """whole: trimesh's own union of the parts, each of which comes with the matrix [4,4] that places it. is_linear:
+    colours that are no pictures."""
+    normals = F.normalize(torch.cat([_tensor(part.vertex_normals) @ torch.linalg.inv(place[:3, :3])
+                                     for part, place in parts]),
                           dim=-1)
     mesh = Mesh(from_y_up(_tensor(whole.vertices)), torch.as_tensor(whole.faces.copy(), dtype=torch.int64),
                 normals=from_y_up(normals))

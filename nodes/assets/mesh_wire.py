@@ -42,7 +42,8 @@ def read_core_mesh(core: Any, node: str, warn: Callable[[str], None]) -> Mesh:
             raise DistillError(f"{node}: the mesh has {len(vertices)} vertices but {len(value)} {name}. "
                                "Each vertex needs one.")
         if value is not None and not bool(value.isfinite().all()):
-            raise DistillError(f"{node}: the mesh's {name} are not all finite. The node that made this mesh is at fault.")
+            raise DistillError(f"{node}: the mesh's {name} are not all finite. The node that made this mesh is at "
+                               "fault.")
     uv, normals, colors, tangents = of_vertices.values()
     maps = {name: _item(core, name) if uv is not None else None for name in MAPS}
     mesh = Mesh(from_y_up(vertices.float()), faces, uv, **maps,

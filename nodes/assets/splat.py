@@ -19,8 +19,8 @@ _FROM_SPLAT = (0.5, -0.5, -0.5, 0.5)
 
 
 def to_splat_frame(vectors: Tensor) -> Tensor:
-    """(x, y, z) of our z-up world -> (y, -z, -x), [...,3]: Y up as in viewers, then half a turn around x, which viewers of
-    splats undo."""
+    """(x, y, z) of our z-up world -> (y, -z, -x), [...,3]: Y up as in viewers, then half a turn around x, which viewers
+    of splats undo."""
     return to_y_up(vectors) * vectors.new_tensor([1.0, -1.0, -1.0])
 
 

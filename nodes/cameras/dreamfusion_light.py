@@ -51,14 +51,15 @@ class DreamFusionLightNode(Node):
             description="A point light at a random place on the camera's side.",
             search_aliases=["random light", "point light", "shading"],
             inputs=[
-                io.Float.Input("spread", default=1.0, min=0.0, max=10.0, step=0.05, tooltip="How far the light strays from "
-                               "the camera: standard deviation, world units."),
+                io.Float.Input("spread", default=1.0, min=0.0, max=10.0, step=0.05, tooltip="How far the light strays "
+                               "from the camera: standard deviation, world units."),
                 io.Float.Input("min_distance", default=0.8, min=0.01, max=1000.0, step=0.05,
                                tooltip="Smallest distance of the light from the origin."),
                 io.Float.Input("max_distance", default=1.5, min=0.01, max=1000.0, step=0.05,
                                tooltip="Largest distance of the light from the origin."),
                 io.Float.Input("ambient", default=0.1, min=0.0, max=1.0, step=0.05, tooltip="Light from everywhere."),
-                io.Float.Input("diffuse", default=0.9, min=0.0, max=1.0, step=0.05, tooltip="Light from the point light."),
+                io.Float.Input("diffuse", default=0.9, min=0.0, max=1.0, step=0.05, tooltip="Light from the point "
+                               "light."),
             ],
             outputs=[LIGHT.Output("light", tooltip="A sampler of lights for an Objective.")])
 

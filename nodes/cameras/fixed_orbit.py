@@ -21,9 +21,9 @@ class FixedOrbit:
     distance       from the origin, world units; fovy, start_azimuth in degrees
     lens           one of LENSES; scale: half the height of what an orthographic picture shows, world units
 
-    The N = azimuths * len(elevations) views are numbered ring by ring. Step s takes `batch` views round-robin, beginning
-    with view s * batch, so that N / batch steps see every view once. After each full round the order shifts by one, so
-    that an objective that is active at every k-th step sees all views as well. Nothing is random.
+    The N = azimuths * len(elevations) views are numbered ring by ring. Step s takes `batch` views round-robin,
+    beginning with view s * batch, so that N / batch steps see every view once. After each full round the order shifts
+    by one, so that an objective that is active at every k-th step sees all views as well. Nothing is random.
     """
 
     azimuths: int = 8
@@ -36,8 +36,8 @@ class FixedOrbit:
 
     def __post_init__(self):
         if self.azimuths < 1 or not self.elevations:
-            raise DistillError(f"Fixed Orbit: at least one azimuth and one elevation are needed, got {self.azimuths} and "
-                               f"{list(self.elevations)}.")
+            raise DistillError(f"Fixed Orbit: at least one azimuth and one elevation are needed, got {self.azimuths} "
+                               f"and {list(self.elevations)}.")
         beyond = [elevation for elevation in self.elevations if not -90 <= elevation <= 90]
         if beyond:
             raise DistillError(f"Fixed Orbit: elevation {beyond[0]} is not within -90 .. 90 degrees.")
@@ -49,8 +49,8 @@ class FixedOrbit:
         """The cameras numbered `index` [B], int64 in [0, N)."""
         around = index % self.azimuths * (360.0 / self.azimuths) + self.start_azimuth
         elevation = torch.tensor(self.elevations, dtype=torch.float32)[index // self.azimuths]
-        return orbit(wrap_angle(torch.deg2rad(around)), torch.deg2rad(elevation), self.distance, math.radians(self.fovy),
-                     height, width, self.scale if self.lens == LENSES[1] else None)
+        return orbit(wrap_angle(torch.deg2rad(around)), torch.deg2rad(elevation), self.distance,
+                     math.radians(self.fovy), height, width, self.scale if self.lens == LENSES[1] else None)
 
     def sample(self, batch: int, height: int, width: int, step: int, total: int, streams: Streams) -> Cameras:
         """The `batch` cameras whose turn it is at `step`."""
@@ -67,8 +67,8 @@ def parse_elevations(text: str) -> tuple[float, ...]:
         try:
             elevations.append(float(piece))
         except ValueError:
-            raise DistillError(f'Fixed Orbit: cannot read elevation "{piece.strip()}". Write degrees with commas between '
-                               'them, e.g. "0, 30".') from None
+            raise DistillError(f'Fixed Orbit: cannot read elevation "{piece.strip()}". Write degrees with commas '
+                               'between them, e.g. "0, 30".') from None
     return tuple(elevations)
 
 
@@ -77,21 +77,23 @@ class FixedOrbitNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_FixedOrbit", display_name="Fixed Orbit", category="Distill3D/cameras",
-            description="The same evenly spaced cameras again and again, for fits to given pictures and for evaluation.",
+            description="The same evenly spaced cameras again and again, for fits to given pictures and for "
+                        "evaluation.",
             search_aliases=["turntable", "evenly spaced", "evaluation views", "multi-view"],
             inputs=[
                 io.Int.Input("azimuths", default=8, min=1, max=1000, tooltip="Views per ring."),
-                io.String.Input("elevations", default="15", tooltip="Elevations in degrees with commas between them: one "
-                                "ring of views each."),
+                io.String.Input("elevations", default="15", tooltip="Elevations in degrees with commas between them: "
+                                "one ring of views each."),
                 io.Float.Input("distance", default=3.2, min=0.01, max=100.0, step=0.05,
                                tooltip="Distance from the origin, world units."),
                 io.Float.Input("fovy", default=40.0, min=1.0, max=170.0, step=0.5,
                                tooltip="Vertical field of view, degrees."),
                 io.Float.Input("start_azimuth", default=0.0, min=-360.0, max=360.0, step=1.0,
                                tooltip="Azimuth of each ring's first view, degrees; 0 is the front."),
-                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], optional=True, tooltip="perspective, or "
-                               "orthographic: parallel rays, so that distance does not change sizes."),
-                io.Float.Input("scale", default=1.0, min=0.01, max=100.0, step=0.05, optional=True, tooltip="Orthographic: half "
+                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], optional=True, tooltip="perspective, "
+                               "or orthographic: parallel rays, so that distance does not change sizes."),
+                io.Float.Input("scale", default=1.0, min=0.01, max=100.0, step=0.05, optional=True,
+                               tooltip="Orthographic: half "
                                "the height of what a picture shows, world units."),
             ],
             outputs=[VIEWS.Output("views", tooltip="A sampler of cameras for an Objective.")])
@@ -99,4 +101,5 @@ class FixedOrbitNode(Node):
     @classmethod
     def execute(cls, azimuths=8, elevations="15", distance=3.2, fovy=40.0, start_azimuth=0.0, lens=LENSES[0],
                 scale=1.0) -> io.NodeOutput:
-        return io.NodeOutput(FixedOrbit(azimuths, parse_elevations(elevations), distance, fovy, start_azimuth, lens, scale))
+        return io.NodeOutput(FixedOrbit(azimuths, parse_elevations(elevations), distance, fovy, start_azimuth, lens,
+                                        scale))

@@ -4,7 +4,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..comfy import PICTURES, VIEWS, Node, io
@@ -20,9 +19,9 @@ ORDERS = ("in order", "random")
 class GivenViews:
     """The cameras of posed pictures.
 
-    order  "in order": step s takes `batch` pictures beginning with s * batch, round after round; each round the order shifts
-           by one, so that an objective that is active at every k-th step sees all pictures. "random": independent draws,
-           each picture as often as its weight says, from the stream "cameras"
+    order  "in order": step s takes `batch` pictures beginning with s * batch, round after round; each round the order
+           shifts by one, so that an objective that is active at every k-th step sees all pictures. "random":
+           independent draws, each picture as often as its weight says, from the stream "cameras"
 
     Cameras name their pictures, by which losses find them. Raises DistillError.
     """
@@ -63,8 +62,8 @@ class PoseLearner(nn.Module):
     turn   [V,3] rotation vector around the origin, radians, in the axes of the picture's camera
     shift  [V,3] along these axes, in units of the camera's distance
 
-    Rotations around the origin move a camera on its orbit, which is what pictures of an object are most often wrong about.
-    Angles that priors are conditioned on stay those of the pictures. Adam's rate is radians per step.
+    Rotations around the origin move a camera on its orbit, which is what pictures of an object are most often wrong
+    about. Angles that priors are conditioned on stay those of the pictures. Adam's rate is radians per step.
     """
 
     groups = ("pose",)
@@ -111,10 +110,10 @@ class GivenViewsNode(Node):
             search_aliases=["posed images", "multi-view reconstruction", "camera poses", "pose refinement", "photos"],
             inputs=[
                 PICTURES.Input("pictures", tooltip="From Reference View or Join Pictures."),
-                io.Combo.Input("order", options=list(ORDERS), default=ORDERS[0], tooltip="Take the pictures in order, or draw "
-                               "them at random by their weights."),
-                io.Boolean.Input("learn_poses", default=False, tooltip="Train the poses of the pictures with the scene. "
-                                 'Their rate is that of the group "pose" in Optimizer Settings.'),
+                io.Combo.Input("order", options=list(ORDERS), default=ORDERS[0], tooltip="Take the pictures in order, "
+                               "or draw them at random by their weights."),
+                io.Boolean.Input("learn_poses", default=False, tooltip="Train the poses of the pictures with the "
+                                 'scene. Their rate is that of the group "pose" in Optimizer Settings.'),
             ],
             outputs=[VIEWS.Output("views", tooltip="A sampler of cameras for an Objective with Reference losses.")])
 

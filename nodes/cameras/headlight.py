@@ -31,8 +31,8 @@ class CameraLight:
 
     def __post_init__(self):
         if not 0 <= self.min_ambient <= self.max_ambient <= 1:
-            raise DistillError(f'Camera Light: "min_ambient" ({self.min_ambient}) and "max_ambient" ({self.max_ambient}) '
-                               "must lie within 0 .. 1 and in this order.")
+            raise DistillError(f'Camera Light: "min_ambient" ({self.min_ambient}) and "max_ambient" '
+                               f'({self.max_ambient}) must lie within 0 .. 1 and in this order.')
 
     def sample(self, cameras: Cameras, step: int, total: int, streams: Streams) -> Light:
         """One light per camera, drawn from the stream "light"."""
@@ -52,8 +52,8 @@ class CameraLightNode(Node):
             description="Soft light from about where the camera is: what the built-in prior's pictures are lit by.",
             search_aliases=["headlight", "soft light", "ambient", "built-in prior light"],
             inputs=[
-                io.Float.Input("spread", default=0.5, min=0.0, max=10.0, step=0.05, tooltip="How far the light strays from "
-                               "the camera's direction: standard deviation, 1 is the camera's direction itself."),
+                io.Float.Input("spread", default=0.5, min=0.0, max=10.0, step=0.05, tooltip="How far the light strays "
+                               "from the camera's direction: standard deviation, 1 is the camera's direction itself."),
                 io.Float.Input("lift", default=0.3, min=0.0, max=10.0, step=0.05,
                                tooltip="Raises the light's direction, so that it rather comes from above."),
                 io.Float.Input("min_ambient", default=0.4, min=0.0, max=1.0, step=0.05,

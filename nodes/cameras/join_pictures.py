@@ -26,9 +26,10 @@ class JoinPicturesNode(Node):
             search_aliases=["batch views", "multi-view images", "concatenate references", "posed images"],
             inputs=[
                 PICTURES.Input("pictures", tooltip="The first pictures, from Reference View or Join Pictures."),
-                PICTURES.Input("more", tooltip="The pictures that follow. Smaller ones are enlarged to the size of the largest."),
-                io.Float.Input("weight", default=1.0, min=0.0, max=1000.0, step=0.05, tooltip='How often Given Views draws each '
-                               'of the "more" pictures at random, relative to the first ones.'),
+                PICTURES.Input("more", tooltip="The pictures that follow. Smaller ones are enlarged to the size of the "
+                                               "largest."),
+                io.Float.Input("weight", default=1.0, min=0.0, max=1000.0, step=0.05, tooltip='How often Given Views '
+                               'draws each of the "more" pictures at random, relative to the first ones.'),
             ],
             outputs=[PICTURES.Output("pictures", tooltip="All pictures, for Given Views and the Reference losses.")])
 

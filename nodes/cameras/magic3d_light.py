@@ -48,7 +48,8 @@ class Magic3DLight:
         distance = self.min_distance + (self.max_distance - self.min_distance) * share
         if self.soft_shading:
             return Light(direction * distance[:, None], 1 - soft, soft)
-        return Light(direction * distance[:, None], torch.full_like(soft, self.ambient), torch.full_like(soft, self.diffuse))
+        return Light(direction * distance[:, None], torch.full_like(soft, self.ambient),
+                     torch.full_like(soft, self.diffuse))
 
 
 def _frames(position: Tensor) -> Tensor:
@@ -71,10 +72,11 @@ class Magic3DLightNode(Node):
                                tooltip="Smallest distance of the light from the origin."),
                 io.Float.Input("max_distance", default=1.5, min=0.01, max=1000.0, step=0.05,
                                tooltip="Largest distance of the light from the origin."),
-                io.Boolean.Input("soft_shading", default=False, tooltip="Draw the share of the point light anew for each "
-                                 "view; ambient light is the rest. The two numbers below are not used then."),
+                io.Boolean.Input("soft_shading", default=False, tooltip="Draw the share of the point light anew for "
+                                 "each view; ambient light is the rest. The two numbers below are not used then."),
                 io.Float.Input("ambient", default=0.1, min=0.0, max=1.0, step=0.05, tooltip="Light from everywhere."),
-                io.Float.Input("diffuse", default=0.9, min=0.0, max=1.0, step=0.05, tooltip="Light from the point light."),
+                io.Float.Input("diffuse", default=0.9, min=0.0, max=1.0, step=0.05, tooltip="Light from the point "
+                               "light."),
             ],
             outputs=[LIGHT.Output("light", tooltip="A sampler of lights for an Objective.")])
 

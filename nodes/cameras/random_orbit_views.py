@@ -21,8 +21,8 @@ class RandomOrbitViews:
 
     min_distance .. max_distance    from the origin, world units
     lens                  "field of view": vertical angle from min_fovy .. max_fovy; "focal length": min_focal ..
-                          max_focal in units of the image's width (DreamFusion: 0.7 .. 1.35); "orthographic": parallel rays, half
-                          the height of the picture is min_scale .. max_scale world units
+                          max_focal in units of the image's width (DreamFusion: 0.7 .. 1.35); "orthographic": parallel
+                          rays, half the height of the picture is min_scale .. max_scale world units
     min_elevation .. max_elevation, min_azimuth .. max_azimuth
     by_angle              probability that a batch's elevations are uniform in the angle; otherwise they are uniform on
                           the sphere (fewer views from high above). One coin for the whole batch
@@ -62,13 +62,15 @@ class RandomOrbitViews:
         for name in ("distance", "fovy", "focal", "elevation", "azimuth", "scale"):
             low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
             if not low <= high:
-                raise DistillError(f'Random Orbit Views: "min_{name}" ({low}) lies above "max_{name}" ({high}). Swap them.')
+                raise DistillError(f'Random Orbit Views: "min_{name}" ({low}) lies above "max_{name}" ({high}). Swap '
+                                   'them.')
         if self.lens not in LENSES:
             raise DistillError(f'Random Orbit Views: lens must be one of {", ".join(LENSES)}, got "{self.lens}".')
-        if not (self.min_distance > 0 and self.min_fovy > 0 and self.max_fovy < 180 and self.min_focal > 0 and self.min_scale > 0):
-            raise DistillError("Random Orbit Views: distance, field of view, focal length and scale must be above 0 and the "
-                               f"field of view below 180 degrees, got {self.min_distance}, {self.min_fovy} .. {self.max_fovy}, "
-                               f"{self.min_focal} and {self.min_scale}.")
+        if not (self.min_distance > 0 and self.min_fovy > 0 and self.max_fovy < 180 and self.min_focal > 0
+                and self.min_scale > 0):
+            raise DistillError("Random Orbit Views: distance, field of view, focal length and scale must be above 0 "
+                               f"and the field of view below 180 degrees, got {self.min_distance}, {self.min_fovy} .. "
+                               f"{self.max_fovy}, {self.min_focal} and {self.min_scale}.")
 
     def sample(self, batch: int, height: int, width: int, step: int, total: int, streams: Streams) -> Cameras:
         """`batch` cameras for a step, drawn from the stream "cameras"."""
@@ -138,26 +140,29 @@ class RandomOrbitViewsNode(Node):
             inputs=[
                 number("min_distance", 1.0, "Smallest distance from the origin, world units.", 0.01, 100.0, 0.05),
                 number("max_distance", 1.5, "Largest distance from the origin, world units.", 0.01, 100.0, 0.05),
-                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], tooltip="Draw the vertical field of view "
-                               "in degrees, or the focal length in image widths as DreamFusion does, or the scale of an "
-                               "orthographic lens, whose rays are parallel."),
+                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], tooltip="Draw the vertical field of "
+                               "view in degrees, or the focal length in image widths as DreamFusion does, or the scale "
+                               "of an orthographic lens, whose rays are parallel."),
                 number("min_fovy", 40.0, "Narrowest vertical field of view, degrees.", 1.0, 170.0, 0.5),
                 number("max_fovy", 70.0, "Widest vertical field of view, degrees.", 1.0, 170.0, 0.5),
-                number("min_focal", 0.7, "Shortest focal length in image widths, for the lens focal length.", 0.01, 100.0, 0.05),
-                number("max_focal", 1.35, "Longest focal length in image widths, for the lens focal length.", 0.01, 100.0, 0.05),
-                number("min_elevation", -10.0, "Lowest elevation, degrees; below 0 looks up from underneath.", -90.0, 90.0, 1.0),
+                number("min_focal", 0.7, "Shortest focal length in image widths, for the lens focal "
+                                         "length.", 0.01, 100.0, 0.05),
+                number("max_focal", 1.35, "Longest focal length in image widths, for the lens focal "
+                                          "length.", 0.01, 100.0, 0.05),
+                number("min_elevation", -10.0, "Lowest elevation, degrees; below 0 looks up from "
+                                               "underneath.", -90.0, 90.0, 1.0),
                 number("max_elevation", 90.0, "Highest elevation, degrees; 90 looks straight down.", -90.0, 90.0, 1.0),
-                number("by_angle", 0.5, "Probability that a batch's elevations are uniform in the angle; otherwise they "
-                       "are uniform on the sphere, which has fewer views from high above.", 0.0, 1.0, 0.05),
+                number("by_angle", 0.5, "Probability that a batch's elevations are uniform in the angle; otherwise "
+                       "they are uniform on the sphere, which has fewer views from high above.", 0.0, 1.0, 0.05),
                 number("min_azimuth", -180.0, "Azimuth where the range begins, degrees; 0 is the front, 90 is +y.",
                        -360.0, 360.0, 1.0),
                 number("max_azimuth", 180.0, "Azimuth where the range ends, degrees.", -360.0, 360.0, 1.0),
-                io.Boolean.Input("spread_azimuth", default=True, tooltip="One view in each of as many equal parts of the "
-                                 "azimuth range as there are views, instead of independent ones."),
-                number("position_jitter", 0.1, "Moves each camera coordinate by up to this much. Set 0 for the built-in "
-                       "prior, whose pictures have their object in the middle.", 0.0, 10.0, 0.01),
-                number("target_jitter", 0.2, "Standard deviation of the point that is looked at. Set 0 for the built-in "
-                       "prior.", 0.0, 10.0, 0.01),
+                io.Boolean.Input("spread_azimuth", default=True, tooltip="One view in each of as many equal parts of "
+                                 "the azimuth range as there are views, instead of independent ones."),
+                number("position_jitter", 0.1, "Moves each camera coordinate by up to this much. Set 0 for the "
+                       "built-in prior, whose pictures have their object in the middle.", 0.0, 10.0, 0.01),
+                number("target_jitter", 0.2, "Standard deviation of the point that is looked at. Set 0 for the "
+                       "built-in prior.", 0.0, 10.0, 0.01),
                 number("up_jitter", 0.02, "Standard deviation of the up direction. Set 0 for the built-in prior.",
                        0.0, 1.0, 0.01),
                 io.Int.Input("progressive_until", default=0, min=0, max=1_000_000, tooltip="The ranges open from one "

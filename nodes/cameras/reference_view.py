@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ...kernels.image.resize import resize
 from ..comfy import PICTURES, VIEWS, Node, host, io
-from ..core.errors import DistillError
 from ..core.cameras import LENSES, Cameras
+from ..core.errors import DistillError
 from ..core.pictures import Pictures, orbit_camera
 from .given_views import GivenViews
 
@@ -34,22 +34,22 @@ def make_reference(camera: Cameras, image: Tensor, mask: Tensor | None = None, d
                   x right, y up, z to the viewer
     mask_marks    what the mask is 1 on
     fill          share of the picture that the longer side of the mask's bounding box gets, the box being moved to the
-                  middle; 0, or without a mask: nothing is moved. No pixel is resampled: the picture is cut or gets margins
-                  until it is square, and margins are outside the mask
+                  middle; 0, or without a mask: nothing is moved. No pixel is resampled: the picture is cut or gets
+                  margins until it is square, and margins are outside the mask
 
     Raises DistillError.
     """
     if image.ndim != 4 or len(image) != 1 or image.shape[-1] not in (3, 4) or not image.numel():
-        raise DistillError(f'{TITLE}: "image" has the shape {list(image.shape)}. Connect one picture [1,H,W,3]; for several '
-                           "pictures use several Reference Views and Join Pictures.")
+        raise DistillError(f'{TITLE}: "image" has the shape {list(image.shape)}. Connect one picture [1,H,W,3]; for '
+                           'several pictures use several Reference Views and Join Pictures.')
     if not 0 <= fill <= 1:
         raise DistillError(f'{TITLE}: "fill" is {fill}. Choose a share of the picture, 0 .. 1.')
     height, width = image.shape[1:3]
     opacity = _opacity(image, mask, mask_marks)
     is_masked = bool((opacity < 0.5).any())
     if not bool((opacity > 0.5).any()):
-        raise DistillError(f'{TITLE}: the mask leaves nothing of the object. Set "mask_marks" to the other choice: the mask of '
-                           "Load Image is 1 on the background, that of most other nodes on the object.")
+        raise DistillError(f'{TITLE}: the mask leaves nothing of the object. Set "mask_marks" to the other choice: the '
+                           'mask of Load Image is 1 on the background, that of most other nodes on the object.')
     window = _window(opacity, fill if is_masked else 0.0)
     pictures = {"rgb": image[..., :3].clamp(0, 1), "mask": opacity,
                 "depth": None if depth is None else _depth(depth, depth_bright, height, width),
@@ -75,7 +75,8 @@ def _depth(depth: Tensor, bright: str, height: int, width: int) -> Tensor:
     _check_picture("depth", depth)
     grey = depth[..., :3].mean(-1, keepdim=True)
     if (depth[..., :3] - grey).abs().mean() > _COLORED:
-        raise DistillError(f'{TITLE}: "depth" is a coloured picture. Connect the grey one: brightness has to be the depth.')
+        raise DistillError(f'{TITLE}: "depth" is a coloured picture. Connect the grey one: brightness has to be the '
+                           'depth.')
     return resize(1 - grey if bright == "near" else grey, height, width)
 
 
@@ -113,11 +114,11 @@ def _cut(picture: Tensor, window: tuple[int, int, int]) -> Tensor:
 
 def _warn(reference: Pictures) -> None:
     if not reference.is_masked:
-        host().warn(f"{TITLE}: there is no mask, or it leaves nothing out, so the whole picture counts as the object. Connect "
-                    "a mask, or a picture with transparency.")
+        host().warn(f"{TITLE}: there is no mask, or it leaves nothing out, so the whole picture counts as the object. "
+                    "Connect a mask, or a picture with transparency.")
     if reference.normal is not None and float((reference.normal[..., 2:] * reference.mask).sum()) < 0:
-        host().warn(f"{TITLE}: most normals of the map point away from the viewer, which nothing visible does. Its z axis is "
-                    'another: choose "normal_flips" with z.')
+        host().warn(f"{TITLE}: most normals of the map point away from the viewer, which nothing visible does. Its z "
+                    'axis is another: choose "normal_flips" with z.')
 
 
 class ReferenceViewNode(Node):
@@ -128,36 +129,43 @@ class ReferenceViewNode(Node):
 
         return io.Schema(
             node_id="Distill3D_ReferenceView", display_name=TITLE, category="Distill3D/cameras",
-            description="One picture of the object and the camera that it was taken with, for comparisons with renderings.",
+            description="One picture of the object and the camera that it was taken with, for comparisons with "
+                        "renderings.",
             search_aliases=["image to 3d", "reference image", "input view", "single image"],
             inputs=[
                 io.Image.Input("image", tooltip="One picture of the object."),
-                number("elevation", 5.0, "Degrees above the horizon that the picture was taken from.", -90.0, 90.0, 1.0),
+                number("elevation", 5.0, "Degrees above the horizon that the picture was taken "
+                                         "from.", -90.0, 90.0, 1.0),
                 number("azimuth", 0.0, "Degrees around the object that it was taken from; 0 makes it the front.",
                        -360.0, 360.0, 1.0),
                 number("distance", 3.8, "Of the camera from the origin, world units.", 0.01, 100.0, 0.05),
                 number("fovy", 20.0, "Vertical field of view of the square picture, degrees.", 1.0, 170.0, 0.5),
-                io.Combo.Input("mask_marks", options=list(MARKS), default=MARKS[0], tooltip="What the mask is 1 on. Load "
-                               "Image's is 1 where the picture is transparent: background. Segmentation nodes mark the object."),
-                number("fill", 0.8, "The masked object is moved to the middle and its longer side gets this share of the "
-                       "picture, by cutting and margins alone; 0 leaves it where it is.", 0.0, 1.0, 0.05),
-                io.Combo.Input("depth_bright", options=list(BRIGHT), default=BRIGHT[0], tooltip="What is bright in the depth "
-                               "picture: near (MiDaS, Depth Anything) or far (Omnidata, Marigold)."),
-                io.Combo.Input("normal_flips", options=list(FLIPS), default=FLIPS[0], tooltip="Axes of the normal map to turn "
-                               "around. None, where what faces right is reddish, up greenish, the viewer bluish (OpenGL). y: "
-                               "green points down (DirectX). y z: OpenCV's axes, as Omnidata has."),
-                io.Mask.Input("mask", optional=True, tooltip="The object's outline. Without it a picture's own transparency "
-                              "counts, or all of the picture."),
+                io.Combo.Input("mask_marks", options=list(MARKS), default=MARKS[0], tooltip="What the mask is 1 on. "
+                               "Load Image's is 1 where the picture is transparent: background. Segmentation nodes "
+                               "mark the object."),
+                number("fill", 0.8, "The masked object is moved to the middle and its longer side gets this share of "
+                       "the picture, by cutting and margins alone; 0 leaves it where it is.", 0.0, 1.0, 0.05),
+                io.Combo.Input("depth_bright", options=list(BRIGHT), default=BRIGHT[0], tooltip="What is bright in the "
+                               "depth picture: near (MiDaS, Depth Anything) or far (Omnidata, Marigold)."),
+                io.Combo.Input("normal_flips", options=list(FLIPS), default=FLIPS[0], tooltip="Axes of the normal map "
+                               "to turn around. None, where what faces right is reddish, up greenish, the viewer "
+                               "bluish (OpenGL). y: green points down (DirectX). y z: OpenCV's axes, as Omnidata has."),
+                io.Mask.Input("mask", optional=True, tooltip="The object's outline. Without it a picture's own "
+                              "transparency counts, or all of the picture."),
                 io.Image.Input("depth", optional=True, tooltip="The picture's depth, grey, from any estimator."),
-                io.Image.Input("normal", optional=True, tooltip="The picture's normals in camera axes, from any estimator."),
-                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], optional=True, tooltip="perspective, or "
-                               "orthographic: parallel rays, as Wonder3D's pictures have them."),
-                io.Float.Input("scale", default=1.0, min=0.01, max=100.0, step=0.05, optional=True, tooltip="Orthographic: half "
+                io.Image.Input("normal", optional=True, tooltip="The picture's normals in camera axes, from any "
+                               "estimator."),
+                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], optional=True, tooltip="perspective, "
+                               "or orthographic: parallel rays, as Wonder3D's pictures have them."),
+                io.Float.Input("scale", default=1.0, min=0.01, max=100.0, step=0.05, optional=True,
+                               tooltip="Orthographic: half "
                                "the height of what the square picture shows, world units."),
             ],
             outputs=[VIEWS.Output("views", tooltip="This camera, for the Objective that compares with the picture."),
-                     PICTURES.Output("reference", tooltip="The posed picture, for the Reference losses or Join Pictures."),
-                     io.Image.Output("image", tooltip="The square picture over white, for a prior that is conditioned on it."),
+                     PICTURES.Output("reference", tooltip="The posed picture, for the Reference losses or Join "
+                                                          "Pictures."),
+                     io.Image.Output("image", tooltip="The square picture over white, for a prior that is conditioned "
+                                                      "on it."),
                      io.Mask.Output("mask", tooltip="The square picture's mask, 1 on the object.")])
 
     @classmethod

@@ -1,4 +1,5 @@
-"""The part of the door to ComfyUI that runs its models: what hangs on a MODEL, CLIP or VAE wire, as functions of tensors.
+"""The part of the door to ComfyUI that runs its models: what hangs on a MODEL, CLIP or VAE wire, as functions of
+tensors.
 
 The host's calls run in inference mode, as its own samplers do: weights that its loaders made are inference tensors, and
 patching them in place is allowed nowhere else. What leaves here are ordinary tensors.
@@ -45,7 +46,8 @@ class HostModel:
         return self.model.model.process_latent_out(z)
 
     def noise_levels(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The model's own sigmas, and how much signal and noise its x has there: three [count], from little noise to much.
+        """The model's own sigmas, and how much signal and noise its x has there: three [count], from little noise to
+        much.
 
         x = signal z + noise n. Models of whole timesteps have one level for each; others, flow models for one, are cut
         into `count` equal parts whose middles are taken: at the very ends flow is all signal or all noise.
@@ -77,7 +79,8 @@ class HostModel:
         return [z0.float().clone() for z0 in found]
 
     def prepare(self, x: Tensor, conditions: Mapping[str, Conditioning], key: Hashable) -> list[list]:
-        """The conditions as the network takes them, with the model loaded. In inference mode; arguments as in `denoise`."""
+        """The conditions as the network takes them, with the model loaded. In inference mode; arguments as in
+        `denoise`."""
         prepared = self._prepare(tuple(x.shape), conditions, (key, tuple(x.shape)))
         return [prepared[name] for name in conditions]
 
@@ -98,7 +101,8 @@ class HostModel:
             self._active.restore_hook_patches()
         self._conditions, self._others = {}, []
 
-    def _prepare(self, shape: tuple[int, ...], conditions: Mapping[str, Conditioning], key: Hashable) -> dict[str, list]:
+    def _prepare(self, shape: tuple[int, ...], conditions: Mapping[str, Conditioning],
+                 key: Hashable) -> dict[str, list]:
         from comfy.samplers import filter_registered_hooks_on_conds, process_conds
 
         brings_models = any(name in extras for entries in conditions.values() for _, extras in entries
@@ -119,7 +123,8 @@ class HostModel:
         return self._prepared[key]
 
     def _is_ready(self) -> bool:
-        """Whether the weights in memory are this MODEL's: another one of the same checkpoint may have taken its place."""
+        """Whether the weights in memory are this MODEL's: another one of the same checkpoint may have taken its
+        place."""
         from comfy.model_management import loaded_models
 
         if self._options is None or self._active.model.current_patcher is not self._active:
@@ -132,7 +137,11 @@ class HostModel:
         from comfy.hooks import EnumHookMode
         from comfy.model_patcher import create_model_options_clone
         from comfy.sampler_helpers import cond_has_hooks, prepare_model_patcher, prepare_sampling
-        from comfy.samplers import cast_to_load_options, filter_registered_hooks_on_conds, get_total_hook_groups_in_conds
+        from comfy.samplers import (
+            cast_to_load_options,
+            filter_registered_hooks_on_conds,
+            get_total_hook_groups_in_conds,
+        )
 
         self.close()
         model = self.model
@@ -202,8 +211,8 @@ def check_pair(model: Any, vae: Any, name: str) -> None:
     if vae.first_stage_model is None:
         raise DistillError(f"{name}: the VAE is empty: its checkpoint holds none. Use Load VAE.")
     if latents.latent_dimensions != 2 or vae.latent_dim != 2:
-        raise DistillError(f"{name}: latents of {kind} or of this VAE are not those of single pictures (video, 3D or sound "
-                           "models have others). Use an image model.")
+        raise DistillError(f"{name}: latents of {kind} or of this VAE are not those of single pictures (video, 3D or "
+                           "sound models have others). Use an image model.")
     if latents.latent_channels != vae.latent_channels:
         raise DistillError(f"{name}: the VAE gives {vae.latent_channels} latent channels and the MODEL ({kind}) takes "
                            f"{latents.latent_channels}. Use the VAE that belongs to this model.")
@@ -213,7 +222,8 @@ def private_copy(module: nn.Module, device: torch.device, dtype: torch.dtype, sk
         "decoder", "post_quant_conv", "taesd_decoder"), _known: dict | None = None) -> nn.Module:
     """A copy of a module of the host with weights of its own, frozen, without the submodules named in `skip`.
 
-    Not copy.deepcopy: the host hangs what streams weights to the device on its modules, and that belongs to the original.
+    Not copy.deepcopy: the host hangs what streams weights to the device on its modules, and that belongs to the
+    original.
     """
     known = {} if _known is None else _known
     if id(module) not in known:
@@ -221,7 +231,8 @@ def private_copy(module: nn.Module, device: torch.device, dtype: torch.dtype, sk
         new.__dict__.update(
             _parameters={key: None if value is None else nn.Parameter(_own(value, device, dtype), requires_grad=False)
                          for key, value in module._parameters.items()},
-            _buffers={key: None if value is None else _own(value, device, dtype) for key, value in module._buffers.items()},
+            _buffers={key: None if value is None else _own(value, device, dtype)
+                      for key, value in module._buffers.items()},
             _modules={key: value if value is None else private_copy(value, device, dtype, (), known)
                       for key, value in module._modules.items() if key not in skip}, training=False)
         if hasattr(new, "comfy_cast_weights"):  # weights are where they are used

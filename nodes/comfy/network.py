@@ -11,8 +11,8 @@ from typing import Any, Hashable, Mapping
 import torch
 from torch import Tensor
 
-from .model import Conditioning, HostModel, private_copy
 from ..core.errors import DistillError
+from .model import Conditioning, HostModel, private_copy
 
 NETWORK = "diffusion_model"
 
@@ -41,8 +41,8 @@ class NetworkCopy:
         return getattr(self.host, name)
 
     def denoise(self, x: Tensor, sigma: Tensor, conditions: Mapping[str, Conditioning], key: Hashable) -> list[Tensor]:
-        """As HostModel.denoise, differentiable in what hangs on `network`. Raises DistillError for a condition that is more
-        than a text for the whole picture."""
+        """As HostModel.denoise, differentiable in what hangs on `network`. Raises DistillError for a condition that is
+        more than a text for the whole picture."""
         device = self.host.model.load_device
         x, sigma = x.to(device, torch.float32), sigma.to(device, torch.float32)
         with torch.inference_mode():
@@ -51,10 +51,11 @@ class NetworkCopy:
 
     def _answer(self, x: Tensor, sigma: Tensor, entries: list) -> Tensor:
         first = entries[0]
-        if len(entries) != 1 or any(first.get(extra) is not None for extra in ("control", "area", "mask", "gligen", "hooks")):
-            raise DistillError(f"{self.name}: the second model is asked with a text for the whole picture, and what is wired to "
-                               "the Prior from MODEL holds more (a ControlNet, a mask, several texts). Give it a CLIP or a "
-                               "plain CONDITIONING.")
+        if len(entries) != 1 or any(first.get(extra) is not None
+                                    for extra in ("control", "area", "mask", "gligen", "hooks")):
+            raise DistillError(f"{self.name}: the second model is asked with a text for the whole picture, and what is "
+                               "wired to the Prior from MODEL holds more (a ControlNet, a mask, several texts). Give "
+                               "it a CLIP or a plain CONDITIONING.")
         texts = {extra: _ordinary(value.process_cond(batch_size=len(x), area=None).cond)
                  for extra, value in first["model_conds"].items()}
         return self.inner.apply_model(x, sigma, **texts).float()

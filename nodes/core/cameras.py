@@ -26,7 +26,6 @@ from ...kernels.lens import Lens, project, to_clip, toward
 from ...kernels.lens import rays as lens_rays
 from ...kernels.upload import upload
 
-
 LENSES = ("perspective", "orthographic")
 _TENSORS = ("c2w", "fovy", "azimuth", "elevation", "distance", "scale", "time")
 
@@ -36,7 +35,8 @@ class Cameras:
     """A batch of cameras with one kind of lens: pinhole, or orthographic where `scale` is given.
 
     c2w        [B,4,4]  camera to world
-    fovy       [B]      vertical field of view, radians. Of orthographic cameras that of the pinhole at the same place that
+    fovy       [B]      vertical field of view, radians. Of orthographic cameras that of the pinhole at the same place
+               that
                         sees as much of the plane through the origin; nothing is projected by it
     height, width       pixels
     azimuth, elevation  [B]  radians; distance [B]: kept for conditioning on the view
@@ -105,8 +105,8 @@ class Cameras:
         return lens_rays(self.lens, self.c2w, self.height, self.width)
 
     def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels [B,N,2] (x right, y down, the first centre is (0.5, 0.5)) where points [N,3] or [B,N,3] are seen, and their
-        distances along the view direction [B,N], above 0 in front of the camera."""
+        """Pixels [B,N,2] (x right, y down, the first centre is (0.5, 0.5)) where points [N,3] or [B,N,3] are seen, and
+        their distances along the view direction [B,N], above 0 in front of the camera."""
         return project(self.lens, self.c2w, points, self.height, self.width)
 
     def to_clip(self, points: Tensor, near: float = 0.01, far: float = 100.0) -> Tensor:
@@ -141,7 +141,8 @@ def look_at(position: Tensor, target: Tensor, up: Tensor) -> Tensor:
     backward = F.normalize(position - target, dim=-1)
     right = torch.cross(up, backward, dim=-1)
     along = right.norm(dim=-1, keepdim=True) < 1e-6
-    right = F.normalize(torch.where(along, torch.cross(torch.tensor([1.0, 0, 0]).to(up).expand_as(up), backward, dim=-1),
+    right = F.normalize(torch.where(along,
+                                    torch.cross(torch.tensor([1.0, 0, 0]).to(up).expand_as(up), backward, dim=-1),
                                     right), dim=-1)
     c2w = torch.zeros(len(position), 4, 4, device=position.device, dtype=position.dtype)
     c2w[:, :3, 0], c2w[:, :3, 1] = right, torch.cross(backward, right, dim=-1)
@@ -160,11 +161,13 @@ def wrap_angle(angle: Tensor) -> Tensor:
     return angle - 2 * math.pi * torch.ceil((angle - math.pi) / (2 * math.pi))
 
 
-def relative_pose(elevation: Tensor, azimuth: Tensor, to_elevation: Tensor, to_azimuth: Tensor, farther: Tensor) -> Tensor:
+def relative_pose(elevation: Tensor, azimuth: Tensor, to_elevation: Tensor, to_azimuth: Tensor,
+                  farther: Tensor) -> Tensor:
     """The pose of a camera relative to another: [...,4] of polar angle, sine and cosine of azimuth, distance. Radians.
 
-    The differences are `to` minus the other, and polar = 90 degrees - elevation: a camera that looks from higher up has a
-    negative first number (Liu et al. 2023, Zero123, published code). farther: difference of the distances, world units.
+    The differences are `to` minus the other, and polar = 90 degrees - elevation: a camera that looks from higher up has
+    a negative first number (Liu et al. 2023, Zero123, published code). farther: difference of the distances, world
+    units.
     """
     turn = to_azimuth - azimuth
     return torch.stack(torch.broadcast_tensors(elevation - to_elevation, turn.sin(), turn.cos(), farther), -1)
@@ -173,8 +176,8 @@ def relative_pose(elevation: Tensor, azimuth: Tensor, to_elevation: Tensor, to_a
 def orbit(azimuth, elevation, distance, fovy, height: int, width: int, scale=None) -> Cameras:
     """Cameras on a sphere that look at the origin. Angles in radians, numbers or tensors [B].
 
-    scale  None: pinholes of the field of view `fovy`; otherwise orthographic cameras that see 2 scale of the world from top
-           to bottom (number or tensor [B], world units), whose `fovy` is not read
+    scale  None: pinholes of the field of view `fovy`; otherwise orthographic cameras that see 2 scale of the world from
+           top to bottom (number or tensor [B], world units), whose `fovy` is not read
     """
     is_orthographic = scale is not None
     azimuth, elevation, distance, lens = torch.broadcast_tensors(

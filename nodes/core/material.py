@@ -67,8 +67,8 @@ class Background(nn.Module):
     groups: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, directions: Tensor, streams: Streams | None = None) -> Tensor:
-        """Colours [B,H,W,C] of unit directions [B,H,W,3]. streams: of a step of training, for random backgrounds; None: a
-        still picture."""
+        """Colours [B,H,W,C] of unit directions [B,H,W,3]. streams: of a step of training, for random backgrounds; None:
+        a still picture."""
         raise NotImplementedError
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:

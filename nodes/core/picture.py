@@ -70,7 +70,9 @@ def check_shown(prior: Any, image: str, name: str) -> None:
     """Raises DistillError, beginning with the node's `name`, where a prior's recipe cannot be shown `image`."""
     needed = prior.image
     if needed and image != needed:
-        raise DistillError(f'{name}: this prior knows pictures of "{needed}", not of "{image}". Set "image" to "{needed}".')
+        raise DistillError(f'{name}: this prior knows pictures of "{needed}", not of "{image}". Set "image" to '
+                           f'"{needed}".')
     if not needed and image in (NORMAL_DEPTH, ALBEDO_DEPTH):
         node = "Normal-Depth Prior" if image == NORMAL_DEPTH else "Albedo Prior"
-        raise DistillError(f'{name}: only the {node} is shown "{image}". Wire that one, or set "image" to "rgb" or a normal.')
+        raise DistillError(f'{name}: only the {node} is shown "{image}". Wire that one, or set "image" to "rgb" or a '
+                           'normal.')

@@ -95,8 +95,8 @@ class Pictures:
         return replace(cameras, picture=tuple(index), source=self.digest)
 
     def index_of(self, cameras: Cameras) -> tuple[int, ...] | None:
-        """The number of each camera's picture: the one that it names, else the picture that was taken from there. None if
-        there is none."""
+        """The number of each camera's picture: the one that it names, else the picture that was taken from there. None
+        if there is none."""
         if cameras.source == self.digest:
             return cameras.picture
         own = self.cameras.to(cameras.c2w.device)
@@ -127,8 +127,8 @@ def orbit_camera(name: str, elevation: float, azimuth: float, distance: float, f
     Raises DistillError, beginning with the node's `name`.
     """
     if not (-90 <= elevation <= 90 and distance > 0 and 0 < fovy < 180 and math.isfinite(azimuth)):
-        raise DistillError(f"{name}: elevation {elevation} must lie in -90 .. 90 degrees, distance {distance} above 0, fovy "
-                           f"{fovy} between 0 and 180 degrees, and azimuth {azimuth} must be finite.")
+        raise DistillError(f"{name}: elevation {elevation} must lie in -90 .. 90 degrees, distance {distance} above 0, "
+                           f"fovy {fovy} between 0 and 180 degrees, and azimuth {azimuth} must be finite.")
     turn = wrap_angle(torch.deg2rad(torch.tensor([float(azimuth)])))
     return orbit(turn, math.radians(elevation), distance, math.radians(fovy), size, size, scale)
 
@@ -140,8 +140,8 @@ def join(parts: Sequence[Pictures]) -> Pictures:
     """
     first = parts[0]
     if len({(part.cameras.is_orthographic, part.rgb.shape[-1]) for part in parts}) > 1:
-        raise DistillError("Join Pictures: the pictures differ in their lens (perspective or orthographic) or their number of "
-                           "channels. Join those that are alike.")
+        raise DistillError("Join Pictures: the pictures differ in their lens (perspective or orthographic) or their "
+                           "number of channels. Join those that are alike.")
     size = max(part.rgb.shape[1] for part in parts)
 
     def images(name: str, channels: int, empty: float) -> Tensor | None:

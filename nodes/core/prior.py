@@ -51,8 +51,8 @@ class Encoded:
     """Pictures in the space of a prior.
 
     clean   [B,C,h,w] what the prior denoises: pixels in [-1,1] or scaled latents. Differentiable in the picture
-    beside  [B,K,h,w] what it denoises them beside, such as the depth that colours are painted on, or None. It gets no noise,
-            is not predicted, and takes no gradient
+    beside  [B,K,h,w] what it denoises them beside, such as the depth that colours are painted on, or None. It gets no
+            noise, is not predicted, and takes no gradient
     """
 
     clean: Tensor
@@ -66,12 +66,13 @@ class Encoded:
 
     def expand(self, batch: int) -> "Encoded":
         """One picture as a batch of equal ones."""
-        return Encoded(*(None if part is None else part.expand(batch, -1, -1, -1) for part in (self.clean, self.beside)))
+        return Encoded(*(None if part is None else part.expand(batch, -1, -1, -1)
+                         for part in (self.clean, self.beside)))
 
 
 class Prior(Protocol):
-    """A loaded prior. The weights of its network are frozen: gradients pass through encode_image, and reach an adapter that is
-    attached to the network. Call `denoise` under `no_grad` unless you train an adapter.
+    """A loaded prior. The weights of its network are frozen: gradients pass through encode_image, and reach an adapter
+    that is attached to the network. Call `denoise` under `no_grad` unless you train an adapter.
 
     channels    C of the space that it denoises (3 for pixels, 4 for most latents)
     size        h = w of that space
@@ -96,8 +97,8 @@ class Prior(Protocol):
         """One row per text."""
 
     def encode_negatives(self, texts: Sequence[str]) -> Condition:
-        """The conditions that guidance leads away from, one row per text: the texts themselves for text-to-image models, the
-        unconditional input for models that are conditioned on something else, such as a picture."""
+        """The conditions that guidance leads away from, one row per text: the texts themselves for text-to-image
+        models, the unconditional input for models that are conditioned on something else, such as a picture."""
 
     def encode_image(self, rgb: Tensor) -> Encoded:
         """rgb [B,H,W,3] in [0,1]. Differentiable. Priors of pixels resize and map to [-1,1].
@@ -129,7 +130,8 @@ class Prior(Protocol):
 
 
 class PlainPrior:
-    """What most priors have in common: the unconditional input is a text, nothing is held outside, nothing is trained."""
+    """What most priors have in common: the unconditional input is a text, nothing is held outside, nothing is
+    trained."""
 
     is_adaptable = False
     is_tunable = False
@@ -149,8 +151,8 @@ def draw_timesteps(prior: Prior, batch: int, low: int, high: int, generator: tor
     return t.repeat_interleave(prior.views)[:batch]
 
 
-# Attaches an adapter for one call of the network: given the view [N] int64 that each row of the network's batch belongs to (-1
-# for rows that belong to none), a context inside which the network runs with the adapter.
+# Attaches an adapter for one call of the network: given the view [N] int64 that each row of the network's batch belongs
+# to (-1 for rows that belong to none), a context inside which the network runs with the adapter.
 Attach = Callable[[Tensor], AbstractContextManager]
 
 
@@ -191,12 +193,12 @@ class TunablePrior(Prior, Protocol):
 class LearningPrior(TunablePrior, Protocol):
     """A tunable prior that makes its own training data from renderings."""
 
-    def learn(self, encode: Callable[[], Encoded], cameras: Cameras, read: Callable[[Cameras], Sequence[Condition]], step: int,
-              total: int, streams: Streams) -> Tensor:
+    def learn(self, encode: Callable[[], Encoded], cameras: Cameras, read: Callable[[Cameras], Sequence[Condition]],
+              step: int, total: int, streams: Streams) -> Tensor:
         """One step of its training. Returns its error before the step.
 
-        encode  gives the present renderings of `cameras` in the space of the prior, without gradients; most steps do not
-                need them
+        encode  gives the present renderings of `cameras` in the space of the prior, without gradients; most steps do
+                not need them
         read    the conditions of cameras: the negative one, and the text of each view
         """
 
@@ -215,7 +217,8 @@ class PriorRecipe(Protocol):
     image: str
 
     def load(self, priors: "LoadedPriors") -> Prior:
-        """Loads the prior on priors.device. A recipe that is made from another one shares its network by priors(other)."""
+        """Loads the prior on priors.device. A recipe that is made from another one shares its network by
+        priors(other)."""
 
 
 class LoadedPriors:

@@ -60,7 +60,8 @@ class Rendering:
     """Images of one batch of cameras; fields that were not asked for are None. The name "nearby" asks for that
     part of the samples.
 
-    rgb         [B,H,W,C]  C channels of the scene's material. Colours (C = 3) are in [0,1], display-referred (sRGB-like, as the priors see images), over the background
+    rgb         [B,H,W,C]  C channels of the scene's material. Colours (C = 3) are in [0,1], display-referred
+                (sRGB-like, as the priors see images), over the background
     opacity     [B,H,W,1]  in [0,1]
     depth       [B,H,W,1]  weight-summed distance along the ray, world units, not divided by opacity
     normal      [B,H,W,3]  world space, weight-summed, length <= 1, no background
@@ -83,8 +84,9 @@ class Rendering:
 
 
 def displayed(image: Tensor, is_color: bool = True) -> Tensor:
-    """A rendering [...,C] as colours [...,3] in [0,1] that can be looked at. Of what is no colour the first three channels
-    (the last one repeated where there are fewer), with -3 .. 3 shown as 0 .. 1: latents have a standard deviation of about 1."""
+    """A rendering [...,C] as colours [...,3] in [0,1] that can be looked at. Of what is no colour the first three
+    channels (the last one repeated where there are fewer), with -3 .. 3 shown as 0 .. 1: latents have a standard
+    deviation of about 1."""
     if is_color:
         return image.clamp(0, 1)
     index = [min(channel, image.shape[-1] - 1) for channel in range(3)]

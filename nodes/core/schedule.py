@@ -79,5 +79,6 @@ def parse_keyframes(text: str) -> tuple[tuple[float, float], ...]:
             at, value = piece.split(":")
             keyframes.append((float(at), float(value)))
         except ValueError:
-            raise DistillError(f'Schedule: cannot read keyframe "{piece.strip()}". Write "position: value, ..."') from None
+            raise DistillError(f'Schedule: cannot read keyframe "{piece.strip()}". Write "position: value, '
+                               '..."') from None
     return tuple(keyframes)

@@ -70,6 +70,7 @@ def view_guidance(text: str, negative: str, azimuth: float, elevation: float, ov
     turned = abs((azimuth + 180.0) % 360.0 - 180.0) / 90.0  # 0 front, 1 side, 2 back
     if turned < 1.0:
         r = 1.0 - turned
-        return ViewGuidance((side, front), r, (front, side), (-weights.front_by_front(r), -weights.side_by_side(1.0 - r)))
+        return ViewGuidance((side, front), r, (front, side),
+                            (-weights.front_by_front(r), -weights.side_by_side(1.0 - r)))
     r = 2.0 - turned
     return ViewGuidance((back, side), r, (side, front), (-weights.side_by_back(r), -weights.front_by_back(r)))

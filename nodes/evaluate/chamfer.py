@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ...kernels.checks import check_shape
 from ...kernels.surface.mesh import face_areas
-from ..core.errors import DistillError, MissingPackage
 from ..assets.mesh import from_y_up
+from ..core.errors import DistillError, MissingPackage
 
 
 def chamfer_distance(points: Tensor, truth: Tensor, diagonal: float) -> float:

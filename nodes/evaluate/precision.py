@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence
 
-from torch import Tensor
 import torch
+from torch import Tensor
 
 from ..core.errors import DistillError
 from .views import Pictures

@@ -10,7 +10,8 @@ from typing import Any, Callable, Mapping, Sequence
 class StageRow:
     """What was measured after one stage; None where nothing could be.
 
-    iou, psnr, normal_error, chamfer as in Row, but chamfer is of the scene's own surface, without what export does to it
+    iou, psnr, normal_error, chamfer as in Row, but chamfer is of the scene's own surface, without what export does to
+    it
     triangles       of that surface
     reference_psnr  dB, from where the picture that led was taken
     seconds         of the stage

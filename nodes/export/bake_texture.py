@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from ...kernels.uv.bake import covered_texels, dilate
 from ...kernels.uv.tangent import to_tangent_space
-from ..comfy import SCENE, Node, host, host_tick, io
-from ..core.errors import DistillError
+from ..assets.core_mesh import from_core, to_core
 from ..assets.mesh import Mesh, smooth_normals
 from ..assets.mesh_wire import with_tangents
+from ..comfy import SCENE, Node, host, host_tick, io
+from ..core.errors import DistillError
 from ..core.scene import SceneRecipe
-from ..surface.color import check_volume, surface_color
 from ..core.tick import Tick, no_tick
-from ..assets.core_mesh import from_core, to_core
+from ..surface.color import check_volume, surface_color
 from .surface_scene import appearance_at
 
 NAME = "Bake Texture"
@@ -38,9 +38,9 @@ def bake_texture(mesh: Mesh, recipe: SceneRecipe, size: int = 1024, padding: int
     Of a volume each texel takes the colour that shows along the surface normal behind it (`surface_color`), not the
     colour at one point: the visible layer lies below the extracted surface. Of a scene of triangles it takes what the
     nearest place of the surface shows: also metallic and roughness where the material has them, and a normal map where
-    the scene's normals differ from the mesh's own: bumps, or shape that a coarser mesh lacks. Vertex colours are dropped.
-    Texels far from any chart hold the mean. Raises DistillError when the mesh has no UVs or is not the scene's, when the
-    scene is of another kind, and when memory is too small for the size.
+    the scene's normals differ from the mesh's own: bumps, or shape that a coarser mesh lacks. Vertex colours are
+    dropped. Texels far from any chart hold the mean. Raises DistillError when the mesh has no UVs or is not the
+    scene's, when the scene is of another kind, and when memory is too small for the size.
     """
     if mesh.uv is None:
         raise DistillError(f"{NAME}: the mesh has no texture coordinates. Put Unwrap UV before this node.")
@@ -49,12 +49,14 @@ def bake_texture(mesh: Mesh, recipe: SceneRecipe, size: int = 1024, padding: int
             return _bake(mesh.to(device), recipe.build(device), size, padding, tick).to("cpu")
     except RuntimeError as error:
         if any(words in str(error) for words in OUT_OF_MEMORY):
-            raise DistillError(f"{NAME}: memory is too small for a texture of {size} x {size}. Lower texture_size.") from error
+            raise DistillError(f"{NAME}: memory is too small for a texture of {size} x {size}. Lower "
+                               "texture_size.") from error
         raise
 
 
 def _bake(mesh: Mesh, scene: nn.Module, size: int, padding: int, tick: Tick) -> Mesh:
-    maps = torch.empty(size * size, 9, device=mesh.vertices.device)          # does not fit: fails now, not after the work
+    # does not fit: fails now, not after the work
+    maps = torch.empty(size * size, 9, device=mesh.vertices.device)
     if mesh.normals is None:
         mesh = replace(mesh, normals=smooth_normals(mesh.vertices, mesh.faces))
     mesh = with_tangents(mesh)
@@ -104,8 +106,8 @@ class BakeTextureNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_BakeTexture", display_name=NAME, category="Distill3D/export",
-            description="What a scene shows, as textures on the UV atlas of a mesh: colours, and of a physical material "
-                        "also metallic, roughness and bumps. The result goes to Save Mesh.",
+            description="What a scene shows, as textures on the UV atlas of a mesh: colours, and of a physical "
+                        "material also metallic, roughness and bumps. The result goes to Save Mesh.",
             search_aliases=["texture baking", "albedo map", "normal map", "metallic roughness", "pbr"],
             inputs=[
                 io.Mesh.Input("mesh", tooltip="The scene's mesh with texture coordinates, from Unwrap UV."),

@@ -12,14 +12,14 @@ from ...kernels.surface.isosurface import isosurface
 from ...kernels.surface.mesh import is_watertight
 from ...kernels.surface.shell import fill_interior
 from ...kernels.surface.smooth import taubin_smooth
-from ..comfy import SCENE, Node, host, host_tick, io
-from ..surface.density_grid import check_surface, choose_threshold, sample_inside
-from ..assets.mesh import Mesh, smooth_normals, weld
-from ..core.scene import SceneRecipe
-from ..surface.silhouette import Views, scene_views, silhouette_iou
-from ..surface.color import check_volume, surface_color
-from ..core.tick import Tick, no_tick
 from ..assets.core_mesh import to_core
+from ..assets.mesh import Mesh, smooth_normals, weld
+from ..comfy import SCENE, Node, host, host_tick, io
+from ..core.scene import SceneRecipe
+from ..core.tick import Tick, no_tick
+from ..surface.color import check_volume, surface_color
+from ..surface.density_grid import check_surface, choose_threshold, sample_inside
+from ..surface.silhouette import Views, scene_views, silhouette_iou
 from .render_mesh import render_mesh
 from .surface_scene import surface_mesh
 
@@ -30,9 +30,9 @@ LOST_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Extraction:
-    """mesh on the CPU; threshold used, 1/length, 0 for a scene of triangles; overlap: IoU of its silhouettes with the scene's; found, kept: number
-    of components before and after small ones were dropped; comparison [8,H,W,3]: scene, mesh, difference side by side;
-    source: what was taken for the surface, in words
+    """mesh on the CPU; threshold used, 1/length, 0 for a scene of triangles; overlap: IoU of its silhouettes with the
+    scene's; found, kept: number of components before and after small ones were dropped; comparison [8,H,W,3]: scene,
+    mesh, difference side by side; source: what was taken for the surface, in words
     """
 
     mesh: Mesh
@@ -52,12 +52,13 @@ class Extraction:
 def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 0.0, smallest: float = 0.05,
                  smoothing: int = 10, colors: bool = True, device: str | torch.device = "cpu",
                  tick: Tick = no_tick) -> Extraction:
-    """The surface of a scene: density = threshold in a volume, distance = 0 in one with a signed distance, the triangles
-    themselves in a scene of the Mesh Rasterizer.
+    """The surface of a scene: density = threshold in a volume, distance = 0 in one with a signed distance, the
+    triangles themselves in a scene of the Mesh Rasterizer.
 
     resolution  samples along the longest side of a volume's bounds; memory about 40 bytes * resolution^3
     threshold   density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures,
-                and the zero of a signed distance, for which others are how far inside it the surface is taken, in world units
+                and the zero of a signed distance, for which others are how far inside it the surface is taken, in world
+                units
     smallest    components with less than this share of the largest one's area are dropped
     smoothing   Taubin iterations against the steps of a volume's grid; volume and watertightness are kept
     colors      fill vertex_colors with the colours that the scene shows there
@@ -81,7 +82,8 @@ def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 
             if threshold == 0:
                 threshold, promised = choose_threshold(scene.field, values, bounds, views, recipe, NAME)
             check_surface(scene.field, values, threshold, recipe, NAME)
-            source = "the signed distance's zero" if scene.has_distance and not threshold else f"threshold {threshold:.4g}"
+            source = ("the signed distance's zero" if scene.has_distance
+                      and not threshold else f"threshold {threshold:.4g}")
             tick(0.7)
             mesh, found, kept = _volume_mesh(values, bounds, threshold, smallest, smoothing)
             if colors:
@@ -97,7 +99,8 @@ def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 
         return Extraction(mesh.to("cpu"), threshold, overlap, found, kept, _comparison(views, rgb, drawn).cpu(), source)
 
 
-def _volume_mesh(values: Tensor, bounds: Tensor, threshold: float, smallest: float, smoothing: int) -> tuple[Mesh, int, int]:
+def _volume_mesh(values: Tensor, bounds: Tensor, threshold: float, smallest: float,
+                 smoothing: int) -> tuple[Mesh, int, int]:
     """The mesh, and the number of components before and after small ones were dropped."""
     vertices, faces = isosurface(fill_interior(values, threshold), threshold, bounds)
     found = int(component_labels(faces, len(vertices)).max()) + 1
@@ -119,18 +122,19 @@ class ExtractMeshNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_ExtractMesh", display_name=NAME, category="Distill3D/export",
-            description="The surface of a scene as a triangle mesh that looks like the scene, watertight where it was a "
-                        "volume. Goes on to Unwrap UV and Bake Texture, or straight to Save Mesh with vertex colours.",
+            description="The surface of a scene as a triangle mesh that looks like the scene, watertight where it was "
+                        "a volume. Goes on to Unwrap UV and Bake Texture, or straight to Save Mesh with vertex "
+                        "colours.",
             search_aliases=["marching cubes", "isosurface", "nerf to mesh"],
             inputs=[
-                SCENE.Input("scene", tooltip="A trained scene of the Volume Renderer, the NeuS Renderer, the Mesh Rasterizer or "
-                            "the Splat Renderer."),
+                SCENE.Input("scene", tooltip="A trained scene of the Volume Renderer, the NeuS Renderer, the Mesh "
+                            "Rasterizer or the Splat Renderer."),
                 io.Int.Input("resolution", default=128, min=16, max=512, step=8,
-                             tooltip="Samples of a volume's density along the longest side of its bounds. Triangles are "
-                                     "taken as they are."),
+                             tooltip="Samples of a volume's density along the longest side of its bounds. Triangles "
+                                     "are taken as they are."),
                 io.Float.Input("threshold", default=0.0, min=0.0, max=1e6, step=0.1,
-                               tooltip="Density at a volume's surface. 0 chooses the one whose silhouettes agree best with "
-                                       "the scene's own pictures."),
+                               tooltip="Density at a volume's surface. 0 chooses the one whose silhouettes agree best "
+                                       "with the scene's own pictures."),
                 io.Float.Input("smallest_component", default=0.05, min=0.0, max=1.0, step=0.01,
                                tooltip="Loose parts with a smaller share of the largest part's area are dropped."),
                 io.Int.Input("smoothing", default=10, min=0, max=100,

@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..assets.core_mesh import to_core
+from ..assets.mesh import Mesh
+from ..assets.mesh_reader import FORMATS, read_mesh
 from ..comfy import FILES_3D, Node, host, io
 from ..core.errors import DistillError, check_named
 from ..assets.mesh import Mesh
@@ -24,8 +27,8 @@ def load_mesh(file: Any) -> Mesh:
         return read_mesh(path, path.suffix[1:], NAME)
     if not (hasattr(file, "get_bytes") and hasattr(file, "format")):
         what = "nothing" if file is None else f"a {type(file).__module__}.{type(file).__name__}"
-        raise DistillError(f"{NAME}: the file input holds {what}, not a 3D file of ComfyUI. Connect model_3d of Load 3D, or "
-                           "write the name of a file in the input folder.")
+        raise DistillError(f"{NAME}: the file input holds {what}, not a 3D file of ComfyUI. Connect model_3d of Load "
+                           "3D, or write the name of a file in the input folder.")
     source = file.get_source() if hasattr(file, "get_source") else None
     return read_mesh(source if isinstance(source, str) else file.get_bytes(), str(file.format), NAME)
 
@@ -38,8 +41,8 @@ def named_file(name: str) -> Path:
     root = (host().output_directory if kind == "output" else host().input_directory).resolve()
     path = (root / name).resolve()
     if root not in path.parents or not path.is_file():
-        raise DistillError(f'{NAME}: there is no file "{name}" in the {kind} folder {root}. Put one of these kinds there: '
-                           f"{', '.join(FORMATS)}.")
+        raise DistillError(f'{NAME}: there is no file "{name}" in the {kind} folder {root}. Put one of these kinds '
+                           f"there: {', '.join(FORMATS)}.")
     return path
 
 
@@ -51,9 +54,9 @@ class LoadMeshNode(Node):
             description="A 3D file as a mesh: from a wire of the host's 3D nodes, or by its name in the input folder.",
             search_aliases=["glb", "import mesh", "file to mesh", "obj", "stl", "ply"],
             inputs=[io.MultiType.Input(
-                io.String.Input("file", default="", tooltip="A 3D file of Load 3D, Save Mesh or Create 3D File, or a name "
-                                "below the input folder (below the output folder with [output] behind it). GLB, glTF, OBJ, "
-                                "STL or PLY; Y is up."), types=FILES_3D)],
+                io.String.Input("file", default="", tooltip="A 3D file of Load 3D, Save Mesh or Create 3D File, or a "
+                                "name below the input folder (below the output folder with [output] behind it). GLB, "
+                                "glTF, OBJ, STL or PLY; Y is up."), types=FILES_3D)],
             outputs=[io.Mesh.Output("mesh", tooltip="Everything in the file as one core mesh, with its base colour.")])
 
     @classmethod

@@ -30,8 +30,8 @@ def remesh(data, options):
 
 
 def manifold(data):
-    """pymeshlab's meshes, the first as given, the second in use: no face is there twice, and vertices are split where more
-    than two faces share an edge or two sheets touch."""
+    """pymeshlab's meshes, the first as given, the second in use: no face is there twice, and vertices are split where
+    more than two faces share an edge or two sheets touch."""
     import numpy
     import pymeshlab
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ...kernels.surface.mesh import face_areas, non_manifold_edges
 from ...kernels.uv.bake import sample_texture
+from ..assets.core_mesh import from_core, to_core
+from ..assets.mesh import Mesh, smooth_normals, weld
 from ..comfy import Node, host, host_tick, io
 from ..core.errors import DistillError, MissingPackage
-from ..assets.mesh import Mesh, smooth_normals, weld
 from ..core.tick import Tick, no_tick
-from ..assets.core_mesh import from_core, to_core
 from .killable import TimeLimit, run_killable
 
 NAME = "Remesh"
@@ -27,20 +27,21 @@ def remesh(mesh: Mesh, method: str = "decimate", target_faces: int = 40_000, edg
            time_limit: float = 300.0, tick: Tick = no_tick) -> Mesh:
     """The same surface in other triangles, by pymeshlab.
 
-    method        "decimate": at most about target_faces, more of them where the surface bends; a mesh with fewer is only
-                  repaired. "isotropic": triangles of even size everywhere
+    method        "decimate": at most about target_faces, more of them where the surface bends; a mesh with fewer is
+                  only repaired. "isotropic": triangles of even size everywhere
     target_faces  how many triangles
     edge_length   of isotropic triangles, world units; 0: what gives about target_faces
     time_limit    seconds, after which the process that works is killed
 
-    Vertices at one place are joined; edges with more than two faces are cut open, with a warning. Vertex colours are those of the nearest places. Texture coordinates are dropped: a texture's colours at the vertices
-    stay. Raises MissingPackage without pymeshlab, TimeLimit, and DistillError when nothing is left.
+    Vertices at one place are joined; edges with more than two faces are cut open, with a warning. Vertex colours are
+    those of the nearest places. Texture coordinates are dropped: a texture's colours at the vertices stay. Raises
+    MissingPackage without pymeshlab, TimeLimit, and DistillError when nothing is left.
     """
     if method not in METHODS:
         raise DistillError(f'{NAME}: method must be one of {", ".join(METHODS)}, got "{method}".')
     if mesh.texture is not None and mesh.uv is not None:
-        host().warn(f"{NAME}: the mesh's textures belong to other texture coordinates. Its colours stay at the vertices; "
-                    "Unwrap UV and Bake Texture make new ones.")
+        host().warn(f"{NAME}: the mesh's textures belong to other texture coordinates. Its colours stay at the "
+                    "vertices; Unwrap UV and Bake Texture make new ones.")
         mesh = replace(mesh, vertex_colors=sample_texture(mesh.texture, mesh.uv))
     vertices, faces, colors = joined(mesh, NAME)
     cut = non_manifold_edges(faces)
@@ -88,8 +89,8 @@ def run_pymeshlab(vertices: Tensor, faces: Tensor, colors: Tensor | None, task: 
     try:
         found = run_killable(WORKER, task, arrays, options, time_limit, tick)
     except TimeLimit as limit:
-        raise TimeLimit(f"{node}: changing {len(faces)} faces took longer than time_limit = {time_limit:g} s. Raise it or "
-                        "extract the mesh at a lower resolution.") from limit
+        raise TimeLimit(f"{node}: changing {len(faces)} faces took longer than time_limit = {time_limit:g} s. Raise it "
+                        "or extract the mesh at a lower resolution.") from limit
     except DistillError as error:
         raise DistillError(f"{node}: {error}") from error
     if len(found["faces"]) == 0:
@@ -103,18 +104,19 @@ class RemeshNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_Remesh", display_name=NAME, category="Distill3D/export",
-            description="The same surface in fewer or in evener triangles, in bounded time. Needs pymeshlab. Goes on to Unwrap "
-                        "UV, or to a field that starts from a mesh.",
+            description="The same surface in fewer or in evener triangles, in bounded time. Needs pymeshlab. Goes on "
+                        "to Unwrap UV, or to a field that starts from a mesh.",
             search_aliases=["decimate", "simplify", "reduce faces", "retopology", "isotropic", "pymeshlab"],
             inputs=[
                 io.Mesh.Input("mesh", tooltip="A core mesh, e.g. of Extract Mesh."),
                 io.Combo.Input("method", options=list(METHODS), default="decimate",
-                               tooltip="decimate: fewer triangles, most of them where the surface bends. isotropic: triangles "
-                                       "of even size."),
+                               tooltip="decimate: fewer triangles, most of them where the surface bends. isotropic: "
+                                       "triangles of even size."),
                 io.Int.Input("target_faces", default=40_000, min=4, max=5_000_000, step=1000,
                              tooltip="About how many triangles. decimate leaves meshes with fewer as they are."),
                 io.Float.Input("edge_length", default=0.0, min=0.0, max=100.0, step=0.001,
-                               tooltip="Length of isotropic triangles' edges, world units. 0: what gives target_faces."),
+                               tooltip="Length of isotropic triangles' edges, world units. 0: what gives "
+                                       "target_faces."),
                 io.Float.Input("time_limit", default=300.0, min=1.0, max=7200.0, step=1.0,
                                tooltip="Seconds, after which the work is stopped with an error.")],
             outputs=[io.Mesh.Output("mesh", tooltip="The mesh, with the colours of the old one at its vertices.")],

@@ -7,8 +7,8 @@ from torch import Tensor
 from ...kernels.raster.interpolate import interpolate
 from ...kernels.raster.rasterize import rasterize
 from ...kernels.uv.bake import sample_texture
-from ..core.cameras import Cameras
 from ..assets.mesh import Mesh
+from ..core.cameras import Cameras
 
 GREY = 0.7
 

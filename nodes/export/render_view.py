@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..assets.core_camera import camera_from_core
 from ..comfy import CAMERA_3D, MODEL_3D, SCENE, Node, host, io
 from ..core.cameras import orbit
 from ..core.scene import SceneRecipe
-from ..assets.core_camera import camera_from_core
 from .still import BACKGROUNDS, SHADINGS, check_look, filling_distance, still
 
 NAME = "Render View"
@@ -43,7 +43,8 @@ class RenderViewNode(Node):
     @classmethod
     def define_schema(cls):
         def number(id, default, low, high, tooltip):
-            return io.Float.Input(id, default=default, min=low, max=high, step=1.0 if high > 100 else 0.1, tooltip=tooltip)
+            return io.Float.Input(id, default=default, min=low, max=high, step=1.0 if high > 100 else 0.1,
+                                  tooltip=tooltip)
 
         return io.Schema(
             node_id="Distill3D_RenderView", display_name=NAME, category="Distill3D/export",
@@ -55,22 +56,23 @@ class RenderViewNode(Node):
                 io.Int.Input("height", default=512, min=16, max=4096, step=8, tooltip="Pixels."),
                 number("elevation", 15.0, -90.0, 90.0, "Degrees of the camera above the horizon."),
                 number("azimuth", 0.0, -360.0, 360.0, "Degrees around the object; 0 is the front."),
-                number("distance", 0.0, 0.0, 100.0, "Of the camera from the centre. 0: the bounds just fill the height."),
+                number("distance", 0.0, 0.0, 100.0, "Of the camera from the centre. 0: the bounds just fill the "
+                                                    "height."),
                 number("fovy", 40.0, 1.0, 120.0, "Vertical field of view, degrees."),
                 io.Combo.Input("shading", options=list(SHADINGS), default="albedo",
                                tooltip="albedo: unlit colour. shaded: lit. textureless: lit, without colour. normal: "
                                        "directions as colours."),
                 io.Combo.Input("background", options=list(BACKGROUNDS), default="white",
                                tooltip="scene keeps the scene's own background."),
-                CAMERA_3D.Input("camera_info", optional=True, tooltip="A camera of Load 3D, Preview 3D or Create Camera Info; "
-                                "used rather than elevation, azimuth, distance and fovy."),
-                MODEL_3D.Input("model_3d_info", optional=True, tooltip="How the object was moved, turned or scaled in that "
-                               "viewer, if it was.")],
+                CAMERA_3D.Input("camera_info", optional=True, tooltip="A camera of Load 3D, Preview 3D or Create "
+                                "Camera Info; used rather than elevation, azimuth, distance and fovy."),
+                MODEL_3D.Input("model_3d_info", optional=True, tooltip="How the object was moved, turned or scaled in "
+                               "that viewer, if it was.")],
             outputs=[io.Image.Output("image", tooltip="The picture."),
                      io.Mask.Output("mask", tooltip="How much of each pixel the object covers: 1 on it.")])
 
     @classmethod
-    def execute(cls, scene, width=512, height=512, elevation=15.0, azimuth=0.0, distance=0.0, fovy=40.0, shading="albedo",
-                background="white", camera_info=None, model_3d_info=None) -> io.NodeOutput:
+    def execute(cls, scene, width=512, height=512, elevation=15.0, azimuth=0.0, distance=0.0, fovy=40.0,
+                shading="albedo", background="white", camera_info=None, model_3d_info=None) -> io.NodeOutput:
         return io.NodeOutput(*render_view(scene, height, width, elevation, azimuth, distance, fovy, shading, background,
                                           camera_info, model_3d_info, host().device()))

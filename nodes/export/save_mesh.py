@@ -3,12 +3,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..assets.core_mesh import from_core
+from ..assets.mesh import Mesh
+from ..assets.mesh_file import glb_bytes, obj_files, ply_bytes
 from ..comfy import Node, Types, host, io
 from ..core.errors import DistillError
-from ..assets.mesh import Mesh
 from ..core.state import write_atomically
-from ..assets.core_mesh import from_core
-from ..assets.mesh_file import glb_bytes, obj_files, ply_bytes
 
 NAME = "Save Mesh"
 FORMATS = ("glb", "obj", "ply")

@@ -24,8 +24,8 @@ def check_look(shading: str, background: str, node: str) -> None:
 
 
 def filling_distance(scene: nn.Module, fovy: float) -> float:
-    """From the origin, where the scene just fills a picture of fovy degrees: by its radius where it knows one, as scenes do
-    that reach into the corners of their bounds, otherwise by half the side of the cube around the bounds."""
+    """From the origin, where the scene just fills a picture of fovy degrees: by its radius where it knows one, as
+    scenes do that reach into the corners of their bounds, otherwise by half the side of the cube around the bounds."""
     radius = scene.radius or float(scene.bounds.abs().amax())
     return MARGIN * radius / math.sin(math.radians(fovy) / 2)
 

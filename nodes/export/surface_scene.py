@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from ...kernels.surface.closest import closest_points
 from ...kernels.surface.components import component_labels, in_large_component
 from ...kernels.surface.mesh import compact
+from ..assets.mesh import Mesh
 from ..core.errors import DistillError
 from ..core.field import Surface
-from ..assets.mesh import Mesh
 from ..core.tick import Tick, no_tick
 
 POINTS_AT_ONCE = 1 << 18
@@ -22,8 +22,8 @@ REACH = 0.02
 
 @dataclass
 class Appearance:
-    """What N points of a surface show. albedo [N,3] in [0,1], display-referred; metallic_roughness [N,3] as glTF packs it
-    (0, roughness, metallic), or None where the material is only a colour; normal [N,3] unit, world."""
+    """What N points of a surface show. albedo [N,3] in [0,1], display-referred; metallic_roughness [N,3] as glTF packs
+    it (0, roughness, metallic), or None where the material is only a colour; normal [N,3] unit, world."""
 
     albedo: Tensor
     metallic_roughness: Tensor | None
@@ -34,12 +34,12 @@ def triangles_of(scene: nn.Module, node: str) -> Surface:
     """The scene's surface, detached. Raises DistillError, beginning with `node`, when it is empty or not finite."""
     surface = scene.field.surface()
     if len(surface.faces) == 0:
-        raise DistillError(f"{node}: the scene's surface has no triangles: training made it vanish. Use an earlier state, a "
-                           "lower learning rate, or a larger shape to start from.")
+        raise DistillError(f"{node}: the scene's surface has no triangles: training made it vanish. Use an earlier "
+                           "state, a lower learning rate, or a larger shape to start from.")
     if not bool(surface.vertices.isfinite().all()):
         broken = int((~surface.vertices.isfinite()).any(1).sum())
-        raise DistillError(f"{node}: {broken} of {len(surface.vertices)} vertices of the scene's surface are not finite. The "
-                           "training diverged: use an earlier state or a lower learning rate.")
+        raise DistillError(f"{node}: {broken} of {len(surface.vertices)} vertices of the scene's surface are not "
+                           "finite. The training diverged: use an earlier state or a lower learning rate.")
     return Surface(**{name: None if value is None else value.detach() for name, value in vars(surface).items()})
 
 
@@ -58,7 +58,8 @@ def surface_mesh(scene: nn.Module, node: str, smallest: float = 0.0, colors: boo
         faces, vertex = compact(surface.faces[large], len(surface.vertices))
         uv = None
     else:
-        pairs, faces = torch.unique(surface.faces[large] * len(surface.uv) + surface.faces_uv[large], return_inverse=True)
+        pairs, faces = torch.unique(surface.faces[large] * len(surface.uv) + surface.faces_uv[large],
+                                    return_inverse=True)
         vertex, uv = pairs // len(surface.uv), surface.uv[pairs % len(surface.uv)]
     mesh = Mesh(surface.vertices[vertex], faces, uv, normals=surface.normals[vertex])
     if colors:
@@ -87,8 +88,8 @@ def appearance_at(scene: nn.Module, points: Tensor, node: str, tick: Tick = no_t
     known = torch.cat(known)
     share = float(known.float().mean())
     if share < 0.5:
-        raise DistillError(f"{node}: only {share:.0%} of the mesh lies near the scene's surface, so it is not this scene's "
-                           "mesh. Connect the mesh that Extract Mesh makes of this scene.")
+        raise DistillError(f"{node}: only {share:.0%} of the mesh lies near the scene's surface, so it is not this "
+                           "scene's mesh. Connect the mesh that Extract Mesh makes of this scene.")
     shines = looks[0].metallic_roughness is not None
     return known, Appearance(torch.cat([look.albedo for look in looks]),
                              torch.cat([look.metallic_roughness for look in looks]) if shines else None,

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from ...kernels.uv.box_atlas import box_atlas
+from ..assets.core_mesh import from_core, to_core
+from ..assets.mesh import Mesh, smooth_normals
 from ..comfy import Node, host, host_tick, io
 from ..core.errors import DistillError, MissingPackage
-from ..assets.mesh import Mesh, smooth_normals
 from ..core.tick import Tick, no_tick
-from ..assets.core_mesh import from_core, to_core
 from .killable import run_killable
 from .remesh import WORKER, joined, run_pymeshlab
 

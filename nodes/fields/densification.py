@@ -19,9 +19,9 @@ RESET = 0.01  # opacity
 @dataclass(frozen=True)
 class Densification:
     """every, start, end  steps: at every n-th from `start` on, to `end` (0: the last). every 0: never
-    gradient      mean length of the gradient of one view's loss to a Gaussian's place in the picture, which is 2 wide and
-                  high, from which on there become two of it. It grows with the loss: published 0.0002 with pictures, 0.01 with
-                  score distillation
+    gradient      mean length of the gradient of one view's loss to a Gaussian's place in the picture, which is 2 wide
+                  and high, from which on there become two of it. It grows with the loss: published 0.0002 with
+                  pictures, 0.01 with score distillation
     split_scale   world units: Gaussians with a larger standard deviation are split, others doubled
     min_opacity, max_scale  those below the one or, in world units, above the other go
     reset_every   steps after which all opacities are lowered to 0.01, so that what is not needed goes; 0: never
@@ -40,8 +40,8 @@ class Densification:
 
     def __post_init__(self):
         if min(self.every, self.start, self.end, self.reset_every, self.gradient) < 0 or self.most < 1:
-            raise DistillError("Gaussians: densify_every, densify_start, densify_end, reset_every and gradient must be 0 or "
-                               "more, and max_count 1 or more.")
+            raise DistillError("Gaussians: densify_every, densify_start, densify_end, reset_every and gradient must be "
+                               "0 or more, and max_count 1 or more.")
         if not (self.split_scale > 0 and self.max_scale > 0 and 0 <= self.min_opacity < 1):
             raise DistillError(f"Gaussians: split_scale and max_scale must be positive and min_opacity in 0..1, got "
                                f"{self.split_scale}, {self.max_scale} and {self.min_opacity}.")
@@ -60,8 +60,8 @@ def densified(cloud: Mapping[str, Tensor], gradient: Tensor, settings: Densifica
               generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
     """The cloud after one densification, and rows [M] as in Replacement.
 
-    cloud     tensors with one row for each of N Gaussians, among them position [N,3], scale (logarithm) [N,3], rotation [N,4]
-              wxyz and opacity (logit) [N,1]
+    cloud     tensors with one row for each of N Gaussians, among them position [N,3], scale (logarithm) [N,3], rotation
+              [N,4] wxyz and opacity (logit) [N,1]
     gradient  [N], see Densification
 
     One that is split goes, and two come at random places in it.
@@ -78,7 +78,8 @@ def densified(cloud: Mapping[str, Tensor], gradient: Tensor, settings: Densifica
     spread = torch.randn(2 * len(split), 3, generator=generator).to(largest) * after["scale"][children].exp()
     after["position"][children] += (rotation_matrices(after["rotation"][children]) @ spread[..., None]).squeeze(-1)
     after["scale"][children] -= math.log(SHRINK)
-    kept = (after["opacity"][:, 0].sigmoid() >= settings.min_opacity) & (after["scale"].amax(1).exp() <= settings.max_scale)
+    kept = ((after["opacity"][:, 0].sigmoid() >= settings.min_opacity)
+            & (after["scale"].amax(1).exp() <= settings.max_scale))
     if not bool(kept.any()):  # an empty cloud could never grow again
         return after, rows
     return {name: values[kept] for name, values in after.items()}, rows[kept]
@@ -95,21 +96,22 @@ def _within(grows: Tensor, gradient: Tensor, room: int) -> Tensor:
 def densification_inputs() -> list:
     """The widgets of Densification."""
     return [
-        io.Int.Input("densify_every", default=50, min=0, max=100_000, tooltip="Steps after which Gaussians that pictures pull "
-                     "at hard are doubled or split, and faint or huge ones removed; 0: never."),
-        io.Int.Input("densify_start", default=0, min=0, max=10_000_000, tooltip="First step of that. DreamGaussian: 0 for text, "
-                     "100 for an image."),
+        io.Int.Input("densify_every", default=50, min=0, max=100_000, tooltip="Steps after which Gaussians that "
+                     "pictures pull at hard are doubled or split, and faint or huge ones removed; 0: never."),
+        io.Int.Input("densify_start", default=0, min=0, max=10_000_000, tooltip="First step of that. DreamGaussian: 0 "
+                     "for text, 100 for an image."),
         io.Int.Input("densify_end", default=0, min=0, max=10_000_000, tooltip="Last step of that; 0: the run's last."),
-        io.Float.Input("gradient", default=0.01, min=0.0, max=1e6, step=0.0001, round=False, tooltip="Mean gradient of a "
-                       "Gaussian's place in the picture above which there become two of it. It grows with the loss: published "
-                       "0.01 with score distillation, 0.0002 with pictures."),
-        io.Float.Input("split_scale", default=0.04, min=1e-6, max=1e6, step=0.001, round=False, tooltip="Standard deviation "
-                       "above which a Gaussian is split instead of doubled, world units."),
+        io.Float.Input("gradient", default=0.01, min=0.0, max=1e6, step=0.0001, round=False, tooltip="Mean gradient of "
+                       "a Gaussian's place in the picture above which there become two of it. It grows with the loss: "
+                       "published 0.01 with score distillation, 0.0002 with pictures."),
+        io.Float.Input("split_scale", default=0.04, min=1e-6, max=1e6, step=0.001, round=False, tooltip="Standard "
+                       "deviation above which a Gaussian is split instead of doubled, world units."),
         io.Float.Input("min_opacity", default=0.01, min=0.0, max=0.99, step=0.005, round=False,
                        tooltip="Fainter Gaussians are removed."),
         io.Float.Input("max_scale", default=0.4, min=1e-6, max=1e6, step=0.01, round=False,
                        tooltip="Gaussians with a larger standard deviation are removed, world units."),
-        io.Int.Input("reset_every", default=700, min=0, max=10_000_000, tooltip="Steps after which all opacities are lowered to "
-                     "0.01, so that what is not needed fades; 0: never."),
-        io.Int.Input("max_count", default=100_000, min=1, max=10_000_000, tooltip="There become no more Gaussians than this."),
+        io.Int.Input("reset_every", default=700, min=0, max=10_000_000, tooltip="Steps after which all opacities are "
+                     "lowered to 0.01, so that what is not needed fades; 0: never."),
+        io.Int.Input("max_count", default=100_000, min=1, max=10_000_000, tooltip="There become no more Gaussians than "
+                     "this."),
     ]

@@ -15,8 +15,8 @@ from .encoded_volume import head
 
 @dataclass(frozen=True)
 class Learned:
-    """What a feature grid begins with instead of random numbers: its table [T,F], the weights of its head, hidden [W,E] and
-    output [C,W], and the box [2,3] in which it was learned, world units."""
+    """What a feature grid begins with instead of random numbers: its table [T,F], the weights of its head, hidden [W,E]
+    and output [C,W], and the box [2,3] in which it was learned, world units."""
 
     table: Tensor
     hidden: Tensor
@@ -26,8 +26,8 @@ class Learned:
 
 @dataclass(frozen=True)
 class FeatureGrid:
-    """Recipe. levels, features, log2_size, base: see kernels.encode.hash_grid.HashGrid; finest: vertices per axis of the
-    finest level; width: of the hidden layer. Defaults as published."""
+    """Recipe. levels, features, log2_size, base: see kernels.encode.hash_grid.HashGrid; finest: vertices per axis of
+    the finest level; width: of the hidden layer. Defaults as published."""
 
     levels: int = 16
     features: int = 2

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from ...kernels.surface.neighbors import neighbor_distance
 from ...kernels.volume.gaussian_density import REACH, Density, extents, extinction, gaussian_density
+from ..assets.splat import MAX_DEGREE, Splat, seen_colors, sh_of
+from ..assets.splat_file import NEARLY, THINNEST
 from ..comfy import FIELD, SCENE, SPLAT, SPLAT_FILES, Node, host, host_tick, io
 from ..core.errors import DistillError
 from ..core.field import FieldOutput, GaussianField, Replacement, groups_text
 from ..core.material import own_features
 from ..core.rng import Streams
 from ..core.scene import SceneRecipe
-from ..assets.splat import MAX_DEGREE, Splat, seen_colors, sh_of
-from ..assets.splat_file import NEARLY, THINNEST
 from ..core.tick import Tick, no_tick
 from .densification import RESET, Densification, densification_inputs, densified
 from .splat_start import read_splat, surface_points
@@ -47,8 +47,8 @@ class Gaussians:
 
     def __post_init__(self):
         if self.count < 1 or not (self.radius > 0 and self.scale > 0 and 0 < self.opacity < 1):
-            raise DistillError(f"{NAME}: count must be 1 or more, radius and scale positive, opacity between 0 and 1, got "
-                               f"{self.count}, {self.radius}, {self.scale} and {self.opacity}.")
+            raise DistillError(f"{NAME}: count must be 1 or more, radius and scale positive, opacity between 0 and 1, "
+                               f"got {self.count}, {self.radius}, {self.scale} and {self.opacity}.")
         if not 0 <= self.degree <= MAX_DEGREE:
             raise DistillError(f"{NAME}: the degree must be 0 to {MAX_DEGREE}, got {self.degree}.")
 
@@ -70,11 +70,12 @@ class Gaussians:
 
 
 class GaussiansModule(GaussianField):
-    """See Gaussians; a GaussianField. Parameters are called as the optimiser's groups and hold numbers before their activation:
-    logarithms of scales, logits of opacities, quaternions of any length, and the harmonics' band 0 ("color") apart from the
-    others ("sh").
+    """See Gaussians; a GaussianField. Parameters are called as the optimiser's groups and hold numbers before their
+    activation: logarithms of scales, logits of opacities, quaternions of any length, and the harmonics' band 0
+    ("color") apart from the others ("sh").
 
-    As a volume its density is the sum of its Gaussians by their opacities (see `extinction`), in the mean of their colours.
+    As a volume its density is the sum of its Gaussians by their opacities (see `extinction`), in the mean of their
+    colours.
     """
 
     groups = ("position", "scale", "rotation", "opacity", "color", "sh")
@@ -85,7 +86,8 @@ class GaussiansModule(GaussianField):
         start = recipe.initial or recipe.ball()
         bands = (recipe.degree + 1) ** 2
         sh = F.pad(start.sh, (0, 0, 0, max(0, bands - start.sh.shape[1])))
-        self._take({"position": start.positions, "scale": start.scales.clamp_min(THINNEST).log(), "rotation": start.rotations,
+        self._take({"position": start.positions, "scale": start.scales.clamp_min(THINNEST).log(),
+                    "rotation": start.rotations,
                     "opacity": start.opacities.clamp(NEARLY, 1 - NEARLY).logit(), "color": sh[:, :1], "sh": sh[:, 1:]})
 
     @property
@@ -109,7 +111,8 @@ class GaussiansModule(GaussianField):
         return seen if bool(seen.any()) else torch.ones_like(seen)
 
     def splat(self) -> Splat:
-        return Splat(self.position, self.rotation, self.scale.exp(), self.opacity.sigmoid(), torch.cat([self.color, self.sh], 1))
+        return Splat(self.position, self.rotation, self.scale.exp(), self.opacity.sigmoid(),
+                     torch.cat([self.color, self.sh], 1))
 
     def density(self, x: Tensor) -> Tensor:
         return self._at(x).density
@@ -119,13 +122,14 @@ class GaussiansModule(GaussianField):
         """See VolumeField. Without gradients: Gaussians are trained through a Splat Renderer."""
         splat = self.splat()
         found = self._at(x, seen_colors(splat, None), normals)
-        return FieldOutput(found.density, own_features(found.value), F.normalize(-found.gradient, dim=-1) if normals else None)
+        return FieldOutput(found.density, own_features(found.value),
+                           F.normalize(-found.gradient, dim=-1) if normals else None)
 
     @torch.no_grad()
     def _at(self, x: Tensor, values: Tensor | None = None, gradient: bool = False) -> Density:
         splat = self.splat()
-        return gaussian_density(x, splat.positions, splat.rotations, splat.scales, extinction(splat.scales, splat.opacities),
-                                values, gradient)
+        return gaussian_density(x, splat.positions, splat.rotations, splat.scales,
+                                extinction(splat.scales, splat.opacities), values, gradient)
 
     @torch.no_grad()
     def watch(self, gradient: Tensor, radii: Tensor) -> None:
@@ -178,10 +182,11 @@ class GaussiansModule(GaussianField):
 
 def start_of(recipe: Gaussians, splat: Any = None, scene: SceneRecipe | None = None, device: str | torch.device = "cpu",
              tick: Tick = no_tick) -> Gaussians:
-    """The recipe with what it begins as: a core SPLAT or file, or `recipe.count` points on a trained scene's surface (of a
-    scene of Gaussians, these). Raises DistillError where both are given, or as their readers do."""
+    """The recipe with what it begins as: a core SPLAT or file, or `recipe.count` points on a trained scene's surface
+    (of a scene of Gaussians, these). Raises DistillError where both are given, or as their readers do."""
     if splat is not None and scene is not None:
-        raise DistillError(f"{NAME}: a splat and a scene are wired, but training can begin with one only. Take one away.")
+        raise DistillError(f"{NAME}: a splat and a scene are wired, but training can begin with one only. Take one "
+                           "away.")
     if splat is not None:
         return replace(recipe, initial=read_splat(splat, NAME))
     if scene is None:
@@ -202,20 +207,20 @@ class GaussiansNode(Node):
                         "DreamGaussian).",
             search_aliases=["3dgs", "gaussian splatting", "dreamgaussian", "gaussiandreamer", "splat to scene"],
             inputs=[
-                io.Int.Input("count", default=5000, min=1, max=100_000, tooltip="How many Gaussians there are at first. "
-                             "DreamGaussian: 5000."),
-                io.Float.Input("radius", default=0.5, min=0.001, max=1000.0, step=0.05, tooltip="Of the ball around the origin "
-                               "that they fill at first, world units."),
+                io.Int.Input("count", default=5000, min=1, max=100_000, tooltip="How many Gaussians there are at "
+                             "first. DreamGaussian: 5000."),
+                io.Float.Input("radius", default=0.5, min=0.001, max=1000.0, step=0.05, tooltip="Of the ball around "
+                               "the origin that they fill at first, world units."),
                 io.Float.Input("opacity", default=0.1, min=0.001, max=0.999, step=0.05, tooltip="Of each at first."),
-                io.Float.Input("scale", default=1.0, min=0.01, max=10.0, step=0.1, tooltip="Standard deviation of each at "
-                               "first, in distances to its three nearest neighbours."),
-                io.Int.Input("degree", default=0, min=0, max=MAX_DEGREE, tooltip="Of the spherical harmonics of the colour: 0 "
-                             "is the same from everywhere, 3 shows highlights."),
+                io.Float.Input("scale", default=1.0, min=0.01, max=10.0, step=0.1, tooltip="Standard deviation of each "
+                               "at first, in distances to its three nearest neighbours."),
+                io.Int.Input("degree", default=0, min=0, max=MAX_DEGREE, tooltip="Of the spherical harmonics of the "
+                             "colour: 0 is the same from everywhere, 3 shows highlights."),
                 *densification_inputs(),
                 io.MultiType.Input("splat", types=[SPLAT, *SPLAT_FILES], optional=True,
                                    tooltip="Begin with these Gaussians as they are: a splat, or a file of one."),
-                SCENE.Input("scene", optional=True, tooltip="Begin on the surface of this trained scene, in its colours, with "
-                            "count, opacity and scale as above (GaussianDreamer)."),
+                SCENE.Input("scene", optional=True, tooltip="Begin on the surface of this trained scene, in its "
+                            "colours, with count, opacity and scale as above (GaussianDreamer)."),
             ],
             outputs=[FIELD.Output("field", tooltip=f"For a Splat Renderer. {groups_text(GaussiansModule.groups)}")],
             hidden=[io.Hidden.unique_id])
@@ -224,9 +229,10 @@ class GaussiansNode(Node):
     def execute(cls, count=5000, radius=0.5, opacity=0.1, scale=1.0, degree=0, densify_every=50, densify_start=0,
                 densify_end=0, gradient=0.01, split_scale=0.04, min_opacity=0.01, max_scale=0.4, reset_every=700,
                 max_count=100_000, splat=None, scene=None) -> io.NodeOutput:
-        densification = Densification(densify_every, densify_start, densify_end, gradient, split_scale, min_opacity, max_scale,
-                                      reset_every, max_count)
+        densification = Densification(densify_every, densify_start, densify_end, gradient, split_scale, min_opacity,
+                                      max_scale, reset_every, max_count)
         tick = host_tick(cls.hidden.unique_id, NAME)
-        recipe = start_of(Gaussians(count, radius, opacity, scale, degree, densification), splat, scene, host().device(), tick)
+        recipe = start_of(Gaussians(count, radius, opacity, scale, degree, densification), splat, scene,
+                          host().device(), tick)
         tick(1.0)
         return io.NodeOutput(recipe)

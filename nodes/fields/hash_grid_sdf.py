@@ -64,7 +64,8 @@ class HashGridSDF:
 class HashGridSDFModule(SignedDistanceField):
     """See HashGridSDF. A SignedDistanceField whose features come first in the network's output and the distance last.
 
-    The table is of the group "encoding", the network of "network", ln(s) / 10 of "variance" (the published parametrisation).
+    The table is of the group "encoding", the network of "network", ln(s) / 10 of "variance" (the published
+    parametrisation).
     """
 
     groups = ("encoding", "network", "variance")

@@ -105,7 +105,8 @@ class HashGridVolumeNode(Node):
                 io.Int.Input("hidden", default=1, min=1, max=8, optional=True, tooltip="Hidden layers of the two networks; "
                              "published: 1, and 2 for Zero123."),
             ],
-            outputs=[FIELD.Output("field", tooltip=f"For a Volume Renderer. {groups_text(HashGridVolumeModule.groups)}")])
+            outputs=[FIELD.Output("field", tooltip="For a Volume Renderer. "
+                                                   f"{groups_text(HashGridVolumeModule.groups)}")])
 
     @classmethod
     def execute(cls, radius=1.15, normals="analytic", epsilon=0.01, activation="softplus", blob="magic3d blob",

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ...kernels.surface.spread import spread_points
 from ..core.field import Surface
-from ..surface.color import surface_color
 from ..core.tick import Tick, no_tick
+from ..surface.color import surface_color
 from .feature_grid import FeatureGrid
 
 POINTS = 1 << 15  # on the surface that is learned from
@@ -24,9 +24,10 @@ def inherit_color(scene: nn.Module, surface: Surface, grid: FeatureGrid, box: Te
 
     scene  a built volume scene; grid, box [2,3]: layout and extent of a new feature grid
 
-    A hash grid's encoding and feature head are copied, together with the box that they cover, so that every point of space
-    keeps its features. For other volumes a new grid learns, in `steps` steps of Adam, features whose colour under the
-    scene's material is that which the volume shows at its surface; the mesh needs a material with the same activation.
+    A hash grid's encoding and feature head are copied, together with the box that they cover, so that every point of
+    space keeps its features. For other volumes a new grid learns, in `steps` steps of Adam, features whose colour under
+    the scene's material is that which the volume shows at its surface; the mesh needs a material with the same
+    activation.
     """
     own = scene.field.color_grid()
     if own is not None:

@@ -42,7 +42,8 @@ class InitialDensity:
 
     def __post_init__(self):
         if self.activation not in ACTIVATIONS:
-            raise DistillError(f'Density activation "{self.activation}" is unknown. Use one of {", ".join(ACTIVATIONS)}.')
+            raise DistillError(f'Density activation "{self.activation}" is unknown. Use one of '
+                               f'{", ".join(ACTIVATIONS)}.')
         if self.blob not in BLOBS:
             raise DistillError(f'Initial shape "{self.blob}" is unknown. Use one of {", ".join(BLOBS)}.')
         if self.spread <= 0 or self.scale <= 0:
@@ -87,8 +88,9 @@ def initial_inputs() -> list:
 
 def radius_input():
     return io.Float.Input("radius", default=1.15, min=0.05, max=100.0, step=0.05,
-                          tooltip="Half the side of the cube that can hold matter, in world units. Published recipes with "
-                                  "cameras at distance 1.5 to 2 use 1 or 2; 1.15 fits the built-in prior's cameras.")
+                          tooltip="Half the side of the cube that can hold matter, in world units. Published recipes "
+                                  "with cameras at distance 1.5 to 2 use 1 or 2; 1.15 fits the built-in prior's "
+                                  "cameras.")
 
 
 def cube(radius: float) -> Tensor:

@@ -22,8 +22,8 @@ class InitialEllipsoid:
             raise DistillError(f"Initial radii must be positive, got {self.radii}.")
 
     def sdf(self, x: Tensor) -> Tensor:
-        """(|x / radii| - 1) times the smallest radius: at world points [N,3], [N]. The distance of a sphere; otherwise a
-        lower bound, exact along the shortest axis."""
+        """(|x / radii| - 1) times the smallest radius: at world points [N,3], [N]. The distance of a sphere; otherwise
+        a lower bound, exact along the shortest axis."""
         radii = torch.tensor(self.radii, device=x.device, dtype=x.dtype)
         return ((x / radii).norm(dim=-1) - 1) * radii.amin()
 
@@ -43,7 +43,8 @@ class InitialValues:
 
 @dataclass(frozen=True)
 class InitialGrid:
-    """Signed distances on a grid with cubic cells, values [X,Y,Z], its first and last samples on box [2,3], world units."""
+    """Signed distances on a grid with cubic cells, values [X,Y,Z], its first and last samples on box [2,3], world
+    units."""
 
     values: Tensor = field(compare=False)
     box: tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -60,5 +61,5 @@ class InitialGrid:
 def ellipsoid_inputs() -> list:
     """The widgets of InitialEllipsoid."""
     return [io.Float.Input(f"radius_{axis}", default=0.5, min=0.01, max=100.0, step=0.01,
-                           tooltip=f"Half the extent along {axis} of the ellipsoid that training starts from, world units. "
-                                   "Three equal radii are a sphere; published: 0.5.") for axis in "xyz"]
+                           tooltip=f"Half the extent along {axis} of the ellipsoid that training starts from, world "
+                                   "units. Three equal radii are a sphere; published: 0.5.") for axis in "xyz"]

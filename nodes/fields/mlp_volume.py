@@ -90,7 +90,8 @@ class MLPVolumeNode(Node):
             inputs=[
                 *settings_inputs(),
                 io.Combo.Input("encoding", options=list(ENCODINGS), default="frequency",
-                               tooltip="Waves of the sample's position, or their mean over its part of the pixel's cone."),
+                               tooltip="Waves of the sample's position, or their mean over its part of the pixel's "
+                                       "cone."),
                 io.Int.Input("octaves", default=6, min=1, max=20,
                              tooltip="How many frequencies, each twice the one before."),
                 io.Int.Input("depth", default=3, min=1, max=16, tooltip="How many hidden layers."),

@@ -12,13 +12,13 @@ from ...kernels.surface.mesh import vertex_normals
 from ...kernels.surface.shell import grid_border, solid_samples
 from ...kernels.surface.smooth import taubin_smooth
 from ..comfy import FIELD, SCENE, Node, host, host_tick, io
-from ..surface.density_grid import check_surface, choose_threshold, sample_inside
 from ..core.field import Surface, groups_text
 from ..core.scene import SceneRecipe
 from ..core.schedule import Schedule
-from ..surface.silhouette import drawn_silhouette, scene_views, silhouette_iou
-from ..surface.color import check_volume
 from ..core.tick import Tick, no_tick
+from ..surface.color import check_volume
+from ..surface.density_grid import check_surface, choose_threshold, sample_inside
+from ..surface.silhouette import drawn_silhouette, scene_views, silhouette_iou
 from .feature_grid import FeatureGrid
 from .hash_grid_sdf import SCHEMES, HashGridSDF, HashGridSDFModule, distance_inputs
 from .inherit_color import inherit_color
@@ -45,8 +45,8 @@ def scene_to_sdf(recipe: SceneRecipe, template: HashGridSDF, resolution: int = 6
                  tick: Tick = no_tick) -> Conversion:
     """A signed distance that begins as the surface density = threshold of a volume scene, in its colours.
 
-    template     the field's other settings; its extent and its initial surface are replaced. Its `grid` counts where the
-                 volume's colours come from no hash grid
+    template     the field's other settings; its extent and its initial surface are replaced. Its `grid` counts where
+                 the volume's colours come from no hash grid
     resolution   samples along the longest side of the scene's bounds, between which the first distance is trilinear
     threshold    density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures
     smallest     parts with less than this share of the largest one are dropped, and cavities are filled
@@ -74,7 +74,8 @@ def scene_to_sdf(recipe: SceneRecipe, template: HashGridSDF, resolution: int = 6
 
 
 def _surface(values: Tensor, level: float, box: Tensor, smallest: float) -> tuple[Surface, Tensor]:
-    """The smoothed surface of what is solid in a grid of values, and the signed distance to it at the grid's samples."""
+    """The smoothed surface of what is solid in a grid of values, and the signed distance to it at the grid's
+    samples."""
     inside = solid_samples(values > level, smallest)
     filled, dropped = inside & (values <= level), ~inside & (values > level)
     values = values.masked_fill(filled, float(values.amax())).masked_fill(dropped, float(values.amin()))
@@ -88,20 +89,20 @@ class SceneToSDFNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_SceneToSDF", display_name=NAME, category="Distill3D/fields",
-            description="A signed distance that begins as the surface of a trained volume, in its colours: the step from NeRF "
-                        "to NeuS of DreamCraft3D.",
+            description="A signed distance that begins as the surface of a trained volume, in its colours: the step "
+                        "from NeRF to NeuS of DreamCraft3D.",
             search_aliases=["neus", "nerf to neus", "dreamcraft3d", "convert"],
             inputs=[
                 SCENE.Input("scene", tooltip="A trained volume scene, from Optimize."),
-                io.Int.Input("resolution", default=64, min=16, max=160, step=8, tooltip="Samples of the first distance along "
-                             "the longest side of the scene's bounds. Training adds what is finer."),
+                io.Int.Input("resolution", default=64, min=16, max=160, step=8, tooltip="Samples of the first distance "
+                             "along the longest side of the scene's bounds. Training adds what is finer."),
                 io.Float.Input("threshold", default=0.0, min=0.0, max=1e6, step=0.1,
                                tooltip="Density at the surface. 0 chooses the one whose silhouettes agree best with "
                                        "the scene's own pictures."),
                 io.Float.Input("smallest_component", default=0.05, min=0.0, max=1.0, step=0.01,
                                tooltip="Loose parts with a smaller share of the largest part are dropped."),
-                io.Int.Input("color_steps", default=300, min=0, max=100_000, tooltip="Steps in which a new hash grid learns "
-                             "the volume's colours, where they come from none that could be copied."),
+                io.Int.Input("color_steps", default=300, min=0, max=100_000, tooltip="Steps in which a new hash grid "
+                             "learns the volume's colours, where they come from none that could be copied."),
                 *distance_inputs(),
             ],
             outputs=[FIELD.Output("field", tooltip=f"For a NeuS Renderer. {groups_text(HashGridSDFModule.groups)}"),
@@ -111,12 +112,13 @@ class SceneToSDFNode(Node):
 
     @classmethod
     def execute(cls, scene, resolution=64, threshold=0.0, smallest_component=0.05, color_steps=300, epsilon=0.01,
-                differences=SCHEMES[0], sharpness=20.0, levels=16, features=2, log2_size=19, base=16, finest=4096, width=64,
-                active_levels=32.0) -> io.NodeOutput:
+                differences=SCHEMES[0], sharpness=20.0, levels=16, features=2, log2_size=19, base=16, finest=4096,
+                width=64, active_levels=32.0) -> io.NodeOutput:
         tick = host_tick(cls.hidden.unique_id, NAME)
         template = HashGridSDF(grid=FeatureGrid(levels, features, log2_size, base, finest, width),
-                               active_levels=Schedule.of(active_levels), epsilon=Schedule.of(epsilon), scheme=differences,
-                               sharpness=sharpness)
-        found = scene_to_sdf(scene, template, resolution, threshold, smallest_component, color_steps, host().device(), tick)
+                               active_levels=Schedule.of(active_levels), epsilon=Schedule.of(epsilon),
+                               scheme=differences, sharpness=sharpness)
+        found = scene_to_sdf(scene, template, resolution, threshold, smallest_component, color_steps, host().device(),
+                             tick)
         tick(1.0)
         return io.NodeOutput(found.field, found.threshold, str(found))

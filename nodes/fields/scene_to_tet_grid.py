@@ -13,13 +13,13 @@ from ...kernels.surface.mesh import vertex_normals
 from ...kernels.surface.shell import fill_interior, solid
 from ...kernels.surface.tet_grid import LONGEST, on_box, tet_edges, tet_grid
 from ..comfy import FIELD, SCENE, Node, host, host_tick, io, scheduled
-from ..surface.density_grid import check_finite, check_surface, choose_threshold, inside_value, sample_inside
 from ..core.field import Field, Surface, groups_text
 from ..core.scene import SceneRecipe
 from ..core.schedule import Schedule
-from ..surface.silhouette import drawn_silhouette, scene_views, silhouette_iou
-from ..surface.color import POINTS_AT_ONCE, check_volume
 from ..core.tick import Tick, no_tick
+from ..surface.color import POINTS_AT_ONCE, check_volume
+from ..surface.density_grid import check_finite, check_surface, choose_threshold, inside_value, sample_inside
+from ..surface.silhouette import drawn_silhouette, scene_views, silhouette_iou
 from .feature_grid import FeatureGrid, grid_inputs
 from .inherit_color import inherit_color
 from .initial_surface import InitialValues
@@ -42,17 +42,17 @@ class Conversion:
     faces: int
 
     def __str__(self) -> str:
-        return (f"threshold {self.threshold:.4g}, silhouettes agree {100 * self.overlap:.1f} % (IoU), {self.faces} faces, "
-                f"box {' x '.join(f'{high - low:.3g}' for low, high in zip(*self.field.box))}")
+        return (f"threshold {self.threshold:.4g}, silhouettes agree {100 * self.overlap:.1f} % (IoU), {self.faces} "
+                f"faces, box {' x '.join(f'{high - low:.3g}' for low, high in zip(*self.field.box))}")
 
 
 def scene_to_tet_grid(recipe: SceneRecipe, template: TetGrid, threshold: float = 0.0, smallest: float = 0.05,
                       color_steps: int = 300, device: str | torch.device = "cpu", tick: Tick = no_tick) -> Conversion:
-    """A tet grid that begins as the surface density = threshold of a volume scene, or as its signed distance where it has
-    one, in its colours.
+    """A tet grid that begins as the surface density = threshold of a volume scene, or as its signed distance where it
+    has one, in its colours.
 
-    template     the tet grid's other settings; its box and its initial surface are replaced. Its `features` count where the
-                 volume's colours come from no hash grid
+    template     the tet grid's other settings; its box and its initial surface are replaced. Its `features` count where
+                 the volume's colours come from no hash grid
     threshold    density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures: of all
                  densities in the scene's bounds, again in the box around what was found, and at last of the surfaces at
                  FACTORS of that. Of a signed distance
@@ -83,8 +83,8 @@ def scene_to_tet_grid(recipe: SceneRecipe, template: TetGrid, threshold: float =
         level, sdf, surface = found[overlaps.index(overlap)]
         if overlap < 1 - LOST_SHARE:
             host().warn(f"{NAME}: the surface and the scene's own pictures share only {100 * overlap:.0f} % of their "
-                        "silhouettes. Raise resolution, lower smallest_component, or train the volume longer: fog has no "
-                        "surface.")
+                        "silhouettes. Raise resolution, lower smallest_component, or train the volume longer: fog has "
+                        "no surface.")
         features = inherit_color(scene, surface, grid.features, sampled, color_steps, recipe.seed,
                                  lambda share: tick(0.5 + 0.5 * share))
         return Conversion(replace(grid, initial=InitialValues(sdf.cpu()), features=features), level, overlap,
@@ -102,7 +102,8 @@ def _around(values: Tensor, level: float, box: Tensor, smallest: float) -> Tenso
 
 def _surfaces(field: Field, grid: TetGrid, levels: list[float], recipe: SceneRecipe,
               smallest: float) -> list[tuple[float, Tensor, Surface]]:
-    """Each level that has a surface, with the distances [V] at the lattice's vertices and the surface that they make."""
+    """Each level that has a surface, with the distances [V] at the lattice's vertices and the surface that they
+    make."""
     units, tets = tet_grid(grid.counts, field.bounds.device)
     x, border = grid.world(units), on_box(units, grid.counts)
     values = _inside_values(field, x)
@@ -132,32 +133,34 @@ class SceneToTetGridNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_SceneToTetGrid", display_name=NAME, category="Distill3D/fields",
-            description="A tet grid that begins as the surface of a trained volume, in its colours: the step from the coarse "
-                        "to the refinement stage of Magic3D.",
+            description="A tet grid that begins as the surface of a trained volume, in its colours: the step from the "
+                        "coarse to the refinement stage of Magic3D.",
             search_aliases=["dmtet", "magic3d refine", "nerf to mesh", "convert"],
             inputs=[
                 SCENE.Input("scene", tooltip="A trained volume scene, from Optimize."),
-                io.Int.Input("resolution", default=128, min=8, max=256, step=2, tooltip="Units of the lattice along the "
-                             "longest side of the box around the object; its edges are 2 to 2.45 units. Published: 128."),
+                io.Int.Input("resolution", default=128, min=8, max=256, step=2, tooltip="Units of the lattice along "
+                             "the longest side of the box around the object; its edges are 2 to 2.45 units. Published: "
+                             "128."),
                 io.Float.Input("threshold", default=0.0, min=0.0, max=1e6, step=0.1,
                                tooltip="Density at the surface. 0 chooses the one whose silhouettes agree best with "
                                        "the scene's own pictures."),
                 io.Float.Input("smallest_component", default=0.05, min=0.0, max=1.0, step=0.01,
                                tooltip="Loose parts with a smaller share of the largest part are dropped."),
                 io.Combo.Input("values", options=list(SHAPES), default="vertices",
-                               tooltip="What is trained: a distance and a deformation at each vertex, or a network that is "
-                                       "added to the volume's surface."),
-                scheduled("subdivisions", 0.0, "How often the tetrahedra at the surface are cut into eight, rounded down. "
-                          'Wire a Schedule such as "0: 0, 2000: 1".', min=0.0, max=4.0, step=1.0),
-                io.Float.Input("reach", default=0.5, min=0.0, max=1.0, step=0.05, tooltip="How far a vertex can move along "
-                               "each axis, in shortest edges around it; published 0.5, and 0 keeps the lattice."),
-                io.Int.Input("color_steps", default=300, min=0, max=100_000, tooltip="Steps in which a new hash grid learns "
-                             "the volume's colours, where they come from none that could be copied."),
+                               tooltip="What is trained: a distance and a deformation at each vertex, or a network "
+                                       "that is added to the volume's surface."),
+                scheduled("subdivisions", 0.0, "How often the tetrahedra at the surface are cut into eight, rounded "
+                          'down. Wire a Schedule such as "0: 0, 2000: 1".', min=0.0, max=4.0, step=1.0),
+                io.Float.Input("reach", default=0.5, min=0.0, max=1.0, step=0.05, tooltip="How far a vertex can move "
+                               "along each axis, in shortest edges around it; published 0.5, and 0 keeps the lattice."),
+                io.Int.Input("color_steps", default=300, min=0, max=100_000, tooltip="Steps in which a new hash grid "
+                             "learns the volume's colours, where they come from none that could be copied."),
                 *grid_inputs(),
             ],
             outputs=[FIELD.Output("field", tooltip=f"For a Mesh Rasterizer. {groups_text(TetGridModule.groups)}"),
                      io.Float.Output("threshold", tooltip="The threshold that was used."),
-                     io.String.Output("report", tooltip="Threshold, agreement of silhouettes, faces and box in one line.")],
+                     io.String.Output("report", tooltip="Threshold, agreement of silhouettes, faces and box in one "
+                                                        "line.")],
             hidden=[io.Hidden.unique_id])
 
     @classmethod

@@ -1,4 +1,5 @@
-"""What a cloud of Gaussians can begin as: a splat that comes by wire or in a file, or the surface of a trained scene."""
+"""What a cloud of Gaussians can begin as: a splat that comes by wire or in a file, or the surface of a trained
+scene."""
 from __future__ import annotations
 
 from typing import Any
@@ -11,16 +12,16 @@ from ...kernels.surface.isosurface import isosurface
 from ...kernels.surface.mesh import vertex_normals
 from ...kernels.surface.shell import fill_interior
 from ...kernels.surface.spread import spread_points
-from ..comfy import host
-from ..surface.density_grid import check_surface, choose_threshold, sample_inside
-from ..core.field import Surface
-from ..core.scene import SceneRecipe
-from ..surface.silhouette import scene_views
 from ..assets.splat import Splat
 from ..assets.splat_file import read_ply
 from ..assets.splat_wire import read_core_splat
-from ..surface.color import check_volume, surface_color
+from ..comfy import host
+from ..core.field import Surface
+from ..core.scene import SceneRecipe
 from ..core.tick import Tick, no_tick
+from ..surface.color import check_volume, surface_color
+from ..surface.density_grid import check_surface, choose_threshold, sample_inside
+from ..surface.silhouette import scene_views
 
 RESOLUTION = 64  # samples of a volume along the longest side of its bounds
 
@@ -37,8 +38,8 @@ def read_splat(value: Any, node: str) -> Splat:
 
 def surface_points(recipe: SceneRecipe, count: int, node: str, device: str | torch.device = "cpu",
                    tick: Tick = no_tick) -> tuple[Tensor, Tensor]:
-    """`count` points spread evenly over the surface of a trained scene, and their colours without light, [N,3] each, on the
-    CPU. A scene of triangles has them as surface, a volume the one whose silhouettes agree best with its pictures.
+    """`count` points spread evenly over the surface of a trained scene, and their colours without light, [N,3] each, on
+    the CPU. A scene of triangles has them as surface, a volume the one whose silhouettes agree best with its pictures.
 
     Raises DistillError, beginning with `node`, where there is no surface.
     """

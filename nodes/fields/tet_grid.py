@@ -15,8 +15,8 @@ from ..comfy import FIELD, Node, io, scheduled
 from ..core.errors import DistillError
 from ..core.field import Replacement, Surface, SurfaceField, groups_text
 from ..core.rng import Streams
-from ..core.schedule import Schedule
 from ..core.scene import gather_groups
+from ..core.schedule import Schedule
 from .feature_grid import FeatureGrid, check_sizes, grid_inputs
 from .initial_surface import InitialEllipsoid, ellipsoid_inputs
 from .tet_shape import NetworkShape, VertexShape

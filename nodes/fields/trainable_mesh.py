@@ -1,4 +1,5 @@
-"""Trainable Mesh: a mesh whose texture, and if wanted whose shape, is trained through the rasterizer (DreamGaussian)."""
+"""Trainable Mesh: a mesh whose texture, and if wanted whose shape, is trained through the rasterizer
+(DreamGaussian)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -11,11 +12,11 @@ from ...kernels.raster.texture import mip_pyramid, sample_mip
 from ...kernels.surface.mesh import vertex_normals
 from ...kernels.uv.bake import dilate, texel_positions
 from ...kernels.uv.box_atlas import box_atlas
+from ..assets.mesh import Mesh, weld
+from ..assets.mesh_wire import read_core_mesh
 from ..comfy import FIELD, Node, host, io
 from ..core.errors import DistillError
 from ..core.field import Surface, SurfaceField, groups_text
-from ..assets.mesh import Mesh, weld
-from ..assets.mesh_wire import read_core_mesh
 
 GREY = 0.5
 # Texels around charts that take part in lookups and in the coarser levels.
@@ -46,7 +47,8 @@ class TrainableMesh:
 
 class TrainableMeshModule(SurfaceField):
     """See TrainableMesh. The texture [S,S,C] holds features before the material's activation and is of the group
-    "texture"; offsets [V,3], in world units, are of the group "position". Both sides of a UV seam share their vertex."""
+    "texture"; offsets [V,3], in world units, are of the group "position". Both sides of a UV seam share their
+    vertex."""
 
     groups = ("texture", "position")
 
@@ -77,7 +79,8 @@ class TrainableMeshModule(SurfaceField):
     def features(self, position: Tensor, uv: Tensor | None = None, footprint: Tensor | None = None) -> Tensor:
         """See SurfaceField. Every texel that a mip level averages gets its share of the gradient."""
         if uv is None:
-            raise DistillError("Trainable Mesh: its features lie in a texture and need texture coordinates; none were given.")
+            raise DistillError("Trainable Mesh: its features lie in a texture and need texture coordinates; none were "
+                               "given.")
         return sample_mip([self.texture] if footprint is None else mip_pyramid(self.texture), uv, footprint)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -104,17 +107,19 @@ class TrainableMeshNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_TrainableMesh", display_name="Trainable Mesh", category="Distill3D/fields",
-            description="A mesh whose texture, and if wanted whose shape, is trained through the rasterizer (DreamGaussian).",
+            description="A mesh whose texture, and if wanted whose shape, is trained through the rasterizer "
+                        "(DreamGaussian).",
             search_aliases=["texture refinement", "texturing", "paint mesh", "mesh field"],
             inputs=[
-                io.Mesh.Input("mesh", tooltip="What it begins as, with its texture or vertex colours. Unwrap UV gives better "
-                              "charts than the box projection that a mesh without UVs gets."),
+                io.Mesh.Input("mesh", tooltip="What it begins as, with its texture or vertex colours. Unwrap UV gives "
+                              "better charts than the box projection that a mesh without UVs gets."),
                 io.Int.Input("size", default=512, min=4, max=8192, step=4,
                              tooltip="Texels per side of the trained texture. DreamGaussian: 1024."),
                 io.Boolean.Input("shape", default=False, tooltip="Also move the vertices. Add Laplacian and Normal "
                                  "Consistency losses, or they fray."),
             ],
-            outputs=[FIELD.Output("field", tooltip=f"For a Mesh Rasterizer. {groups_text(TrainableMeshModule.groups)}")])
+            outputs=[FIELD.Output("field", tooltip="For a Mesh Rasterizer. "
+                                                   f"{groups_text(TrainableMeshModule.groups)}")])
 
     @classmethod
     def execute(cls, mesh, size=512, shape=False) -> io.NodeOutput:

@@ -96,8 +96,8 @@ class TriplaneVolumeNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_TriplaneVolume", display_name="Triplane Volume", category="Distill3D/fields",
-            description="Three feature planes and two small networks (EG3D).", search_aliases=["tri-plane", "eg3d", "nerf"],
-            inputs=[
+            description="Three feature planes and two small networks (EG3D).",
+            search_aliases=["tri-plane", "eg3d", "nerf"], inputs=[
                 *settings_inputs("finite difference"),
                 io.Int.Input("resolution", default=64, min=2, max=2048, tooltip="Nodes per side of each plane."),
                 io.Int.Input("features", default=16, min=1, max=256, tooltip="Numbers per node."),
@@ -105,10 +105,12 @@ class TriplaneVolumeNode(Node):
                                tooltip="How a point's three features come together."),
                 io.Int.Input("width", default=32, min=1, max=1024, tooltip="Width of the networks' hidden layer."),
             ],
-            outputs=[FIELD.Output("field", tooltip=f"For a Volume Renderer. {groups_text(TriplaneVolumeModule.groups)}")])
+            outputs=[FIELD.Output("field", tooltip="For a Volume Renderer. "
+                                                   f"{groups_text(TriplaneVolumeModule.groups)}")])
 
     @classmethod
     def execute(cls, radius=1.15, normals="finite difference", epsilon=0.01, activation="softplus", blob="magic3d blob",
-                blob_strength=10.0, blob_spread=0.5, resolution=64, features=16, combine="sum", width=32) -> io.NodeOutput:
+                blob_strength=10.0, blob_spread=0.5, resolution=64, features=16, combine="sum",
+                width=32) -> io.NodeOutput:
         settings = settings_of(radius, normals, epsilon, activation, blob, blob_strength, blob_spread)
         return io.NodeOutput(TriplaneVolume(settings, resolution, features, combine, width))

@@ -156,13 +156,14 @@ class VoxelVolumeNode(Node):
             inputs=[
                 radius_input(), *initial_inputs(),
                 io.Float.Input("density_scale", default=1.5, min=0.001, max=1000.0, step=0.1,
-                               tooltip="Multiplies the density. More than 1 lets a surface be opaque within few samples."),
+                               tooltip="Multiplies the density. More than 1 lets a surface be opaque within few "
+                                       "samples."),
                 io.Int.Input("resolution", default=48, min=2, max=512, tooltip="Nodes per axis of the finest level."),
                 io.Int.Input("pyramid_levels", default=3, min=1, max=8,
-                             tooltip="How many grids are added up; each has half the resolution of the next. The coarse "
-                                     "ones move large regions at once."),
-                scheduled("active_levels", 8.0, "How many levels count, from the coarsest, rounded down. Wire a Schedule "
-                          "to let the finer ones join later.", min=1.0, max=8.0, step=1.0),
+                             tooltip="How many grids are added up; each has half the resolution of the next. The "
+                                     "coarse ones move large regions at once."),
+                scheduled("active_levels", 8.0, "How many levels count, from the coarsest, rounded down. Wire a "
+                          "Schedule to let the finer ones join later.", min=1.0, max=8.0, step=1.0),
             ],
             outputs=[FIELD.Output("field", tooltip=f"For a Volume Renderer. {groups_text(VoxelVolumeModule.groups)}")])
 
@@ -170,4 +171,5 @@ class VoxelVolumeNode(Node):
     def execute(cls, radius=1.15, activation="softplus", blob="magic3d blob", blob_strength=10.0, blob_spread=0.5,
                 density_scale=1.5, resolution=48, pyramid_levels=3, active_levels=8.0) -> io.NodeOutput:
         initial = InitialDensity(activation, blob, blob_strength, blob_spread, density_scale)
-        return io.NodeOutput(VoxelVolume(radius, halved(resolution, pyramid_levels), Schedule.of(active_levels), initial))
+        return io.NodeOutput(VoxelVolume(radius, halved(resolution, pyramid_levels), Schedule.of(active_levels),
+                                         initial))

@@ -44,8 +44,8 @@ class BSD(VSD):
     def __post_init__(self):
         super().__post_init__()
         if not 0 <= self.learning < self.cycle:
-            raise DistillError(f"{TITLE}: the prior learns for {self.learning} of every {self.cycle} steps, so the scene never "
-                               'does. Lower "learning" or raise "cycle".')
+            raise DistillError(f"{TITLE}: the prior learns for {self.learning} of every {self.cycle} steps, so the "
+                               'scene never does. Lower "learning" or raise "cycle".')
 
     def prepare(self, context: RunContext) -> "PreparedBSD":
         return PreparedBSD(self, context)
@@ -61,8 +61,8 @@ class PreparedBSD(PreparedVSD):
         if not self.prior.is_learning:
             raise DistillError(f'{TITLE}: "prior" does not learn. Wire a DreamBooth Prior there, made from this prior.')
         if self.prior is self.lora:
-            raise DistillError(f'{TITLE}: "prior" and "lora" are one model, which cannot be held against itself. Wire a LoRA '
-                               "Prior, or a DreamBooth Prior with another seed.")
+            raise DistillError(f'{TITLE}: "prior" and "lora" are one model, which cannot be held against itself. Wire '
+                               'a LoRA Prior, or a DreamBooth Prior with another seed.')
 
     def __call__(self, look: Look) -> Term:
         if look.step % self.recipe.cycle >= self.recipe.learning:
@@ -97,22 +97,25 @@ class BSDLossNode(Node):
             node_id="Distill3D_BSDLoss", display_name=TITLE, category="Distill3D/losses",
             description="VSD whose prior learns too, from the scene's own renderings that it repaints: for textures "
                         "(DreamCraft3D).",
-            search_aliases=["bsd", "bootstrapped score distillation", "dreamcraft3d", "dreambooth", "texture refinement"],
+            search_aliases=["bsd", "bootstrapped score distillation", "dreamcraft3d", "dreambooth", "texture "
+                            "refinement"],
             inputs=[
-                PRIOR.Input("prior", tooltip="From a DreamBooth Prior, which is distilled, and trained during the run."),
-                PRIOR.Input("lora", tooltip="From a LoRA Prior: the second model, which is trained on the renderings as they "
-                            "are."),
-                PROMPT.Input("prompt", tooltip="What the object should be, with view words; the second model reads it without."),
+                PRIOR.Input("prior", tooltip="From a DreamBooth Prior, which is distilled, and trained during the "
+                                             "run."),
+                PRIOR.Input("lora", tooltip="From a LoRA Prior: the second model, which is trained on the renderings "
+                            "as they are."),
+                PROMPT.Input("prompt", tooltip="What the object should be, with view words; the second model reads it "
+                                               "without."),
                 scheduled("guidance", 2.0, "Guidance scale of the prior in the standard form; published: 2.", min=0.0,
                           max=1000.0, step=0.5),
                 *timestep_inputs(0.05, 0.5),
                 image_input(),
-                io.Int.Input("cycle", default=1000, min=1, max=1000000, tooltip="Steps after which prior and scene have both had "
-                             "their turn; published: 1000."),
-                io.Int.Input("learning", default=200, min=0, max=1000000, tooltip="The first steps of each cycle, in which the "
-                             "prior learns and the scene waits; published: 200."),
-                scheduled("lora_rate", 0.0001, "Learning rate of the second model; published: 0.0001, and 0.00001 for a full "
-                          "copy.", min=0.0, max=1.0, step=0.0001),
+                io.Int.Input("cycle", default=1000, min=1, max=1000000, tooltip="Steps after which prior and scene "
+                             "have both had their turn; published: 1000."),
+                io.Int.Input("learning", default=200, min=0, max=1000000, tooltip="The first steps of each cycle, in "
+                             "which the prior learns and the scene waits; published: 200."),
+                scheduled("lora_rate", 0.0001, "Learning rate of the second model; published: 0.0001, and 0.00001 for "
+                          "a full copy.", min=0.0, max=1.0, step=0.0001),
                 scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "
                           "losses are relative to that.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),

@@ -18,8 +18,8 @@ Measure = Callable[[Look, Target], Tensor]
 class ReferenceMeasure(Stateless):
     """measure(look, target) -> scalar, multiplied by `weight` at the step.
 
-    The target holds the picture of each of the rendering's cameras, at its size and on its device. Only the last size is
-    kept. Raises DistillError, beginning with the node's `title`, where a camera belongs to no picture.
+    The target holds the picture of each of the rendering's cameras, at its size and on its device. Only the last size
+    is kept. Raises DistillError, beginning with the node's `title`, where a camera belongs to no picture.
     """
 
     def __init__(self, title: str, pictures: Pictures, measure: Measure, weight: Schedule):
@@ -38,16 +38,16 @@ class ReferenceMeasure(Stateless):
         return self._all[1].take(self._match(cameras))
 
     def _match(self, cameras: Cameras) -> tuple[int, ...]:
-        """The number of each camera's picture. Cameras that name other pictures are compared once, as that waits for the
-        device."""
+        """The number of each camera's picture. Cameras that name other pictures are compared once, as that waits for
+        the device."""
         names = cameras.source, cameras.picture
         if cameras.source and self._index is not None and self._index[0] == names:
             return self._index[1]
         index = self.pictures.index_of(cameras)
         if index is None:
-            raise DistillError(f"{self.title}: its objective looks from elsewhere than {self._where()}. Give that Objective the "
-                               "views of the same Reference View, or Given Views of the same pictures, and other views an "
-                               "Objective of their own.")
+            raise DistillError(f"{self.title}: its objective looks from elsewhere than {self._where()}. Give that "
+                               "Objective the views of the same Reference View, or Given Views of the same pictures, "
+                               "and other views an Objective of their own.")
         self._index = names, index
         return index
 
@@ -55,9 +55,10 @@ class ReferenceMeasure(Stateless):
         cameras = self.pictures.cameras
         if len(cameras) > 1:
             return f"the {len(cameras)} pictures were taken"
-        elevation, azimuth, fovy = (math.degrees(float(angle)) for angle in (cameras.elevation, cameras.azimuth, cameras.fovy))
-        return (f"the picture was taken (elevation {elevation:g}, azimuth {azimuth:g}, distance {float(cameras.distance):g}, "
-                f"fovy {fovy:g})")
+        elevation, azimuth, fovy = (math.degrees(float(angle))
+                                    for angle in (cameras.elevation, cameras.azimuth, cameras.fovy))
+        return (f"the picture was taken (elevation {elevation:g}, azimuth {azimuth:g}, distance "
+                f"{float(cameras.distance):g}, fovy {fovy:g})")
 
 
 def need_mask(title: str, pictures: Pictures) -> None:
@@ -68,5 +69,5 @@ def need_mask(title: str, pictures: Pictures) -> None:
 
 def need_image(title: str, pictures: Pictures, name: str) -> None:
     if getattr(pictures, name) is None:
-        raise DistillError(f'{title}: the reference has no {name}. Connect "{name}" to its Reference View, or take this loss '
-                           "out.")
+        raise DistillError(f'{title}: the reference has no {name}. Connect "{name}" to its Reference View, or take '
+                           'this loss out.')

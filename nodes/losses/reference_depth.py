@@ -25,8 +25,8 @@ SEEN = 0.1  # opacity below which there is nothing to have a depth
 class ReferenceDepth:
     """Compares depth inside the mask with the reference's, whose scale and shift nobody knows.
 
-    kind    "relative": 1 - Pearson correlation, blind to both; "absolute": the mean of squared differences, world units,
-            after the scale and shift of the reference that fit best
+    kind    "relative": 1 - Pearson correlation, blind to both; "absolute": the mean of squared differences, world
+            units, after the scale and shift of the reference that fit best
     weight  published: 0.05 relative next to an SDS of 0.1, which is a sum over the elements of each view (DreamCraft3D)
 
     What is compared is the mean depth of what a pixel shows, measured along the camera's axis as estimators do.
@@ -50,12 +50,14 @@ class ReferenceDepth:
 
 
 def axial_depth(rendering: Rendering, cameras: Cameras) -> Tensor:
-    """Mean depth along the camera's axis [B,H,W,1], world units, where opacity is more than SEEN; meaningless elsewhere.
+    """Mean depth along the camera's axis [B,H,W,1], world units, where opacity is more than SEEN; meaningless
+    elsewhere.
 
     Divided by opacity, so that its gradient moves matter along the ray and does not thicken it.
     """
     if rendering.depth is None:
-        raise DistillError(f"{TITLE}: this scene's renderer gives no depth. Use one of the pack's, or take this loss out.")
+        raise DistillError(f"{TITLE}: this scene's renderer gives no depth. Use one of the pack's, or take this loss "
+                           "out.")
     _, directions = cameras.rays()
     along = torch.einsum("bhwi,bi->bhw", directions, -cameras.c2w[:, :3, 2])[..., None]
     return along * rendering.depth / rendering.opacity.clamp_min(SEEN)
@@ -69,12 +71,13 @@ class ReferenceDepthLossNode(Node):
             description="Compares depth inside the mask with the reference's, whose scale and shift nobody knows.",
             search_aliases=["image to 3d", "pearson", "relative depth", "midas", "depth anything"],
             inputs=[
-                PICTURES.Input("reference", tooltip="Pictures with depth, from Reference View or Join Pictures. The Objective must "
-                               "have their views."),
-                io.Combo.Input("kind", options=list(KINDS), default="relative", tooltip="relative: 1 - Pearson correlation; "
-                               "absolute: squared differences after the scale and shift of the reference that fit best."),
-                scheduled("weight", 0.05, "Weight of this loss. SDS is a sum over the elements of each view; published: "
-                          "0.05 relative next to an SDS Loss of 0.1.", min=0.0, max=1e6, step=0.01),
+                PICTURES.Input("reference", tooltip="Pictures with depth, from Reference View or Join Pictures. The "
+                               "Objective must have their views."),
+                io.Combo.Input("kind", options=list(KINDS), default="relative", tooltip="relative: 1 - Pearson "
+                               "correlation; absolute: squared differences after the scale and shift of the reference "
+                               "that fit best."),
+                scheduled("weight", 0.05, "Weight of this loss. SDS is a sum over the elements of each view; "
+                          "published: 0.05 relative next to an SDS Loss of 0.1.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])

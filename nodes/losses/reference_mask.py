@@ -47,9 +47,10 @@ class ReferenceMaskLossNode(Node):
             description="Compares opacity with the reference's mask: the mean over pixels of squared differences.",
             search_aliases=["image to 3d", "silhouette", "alpha", "opacity"],
             inputs=[
-                PICTURES.Input("reference", tooltip="From Reference View or Join Pictures. The Objective must have their views."),
-                scheduled("weight", 100.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements of each "
-                          "view; published: 50 to 100 next to an SDS Loss of 0.1.", min=0.0, max=1e6, step=0.01),
+                PICTURES.Input("reference", tooltip="From Reference View or Join Pictures. The Objective must have "
+                                                    "their views."),
+                scheduled("weight", 100.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements of "
+                          "each view; published: 50 to 100 next to an SDS Loss of 0.1.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])

@@ -41,7 +41,8 @@ class ReferenceNormal:
 def _error(look: Look, target: Target) -> Tensor:
     rendering = look.rendering
     if rendering.normal is None:
-        raise DistillError(f"{TITLE}: this scene's renderer gives no normals. Use a field with normals, or take this loss out.")
+        raise DistillError(f"{TITLE}: this scene's renderer gives no normals. Use a field with normals, or take this "
+                           "loss out.")
     turned = torch.einsum("bij,bhwi->bhwj", look.cameras.c2w[:, :3, :3], rendering.normal)
     return normal_error(turned, target.normal, target.inside)
 
@@ -56,8 +57,8 @@ class ReferenceNormalLossNode(Node):
             inputs=[
                 PICTURES.Input("reference", tooltip="Pictures with normals, whose views the Objective must have. "
                                 "Which way the map's axes point is set there."),
-                scheduled("weight", 1.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements of each "
-                          "view. The published recipes leave it off.", min=0.0, max=1e6, step=0.01),
+                scheduled("weight", 1.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements of "
+                          "each view. The published recipes leave it off.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])

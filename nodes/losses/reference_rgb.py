@@ -58,15 +58,16 @@ class ReferenceRGBLossNode(Node):
             description="Compares colours with the reference, which stands before the background that is rendered.",
             search_aliases=["image to 3d", "photometric", "reconstruction", "mse", "l1"],
             inputs=[
-                PICTURES.Input("reference", tooltip="From Reference View or Join Pictures. The Objective must have their views."),
-                io.Combo.Input("metric", options=list(METRICS), default=METRICS[0], tooltip="mse: mean of squared differences; "
-                               "l1: of absolute ones, which blurs less."),
-                io.Combo.Input("region", options=list(REGIONS), default=REGIONS[0], tooltip="All of the picture, or only the "
-                               "inside of the object's mask."),
-                io.Int.Input("erosion", default=0, min=0, max=256, tooltip="Pixels of the rendering that the region object "
-                             "loses at its edge. Published for textures: 4, with l1 at 1024 pixels."),
-                scheduled("weight", 1000.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements of each "
-                          "view; published: 1000 next to an SDS Loss of 0.1.", min=0.0, max=1e6, step=0.01),
+                PICTURES.Input("reference", tooltip="From Reference View or Join Pictures. The Objective must have "
+                                                    "their views."),
+                io.Combo.Input("metric", options=list(METRICS), default=METRICS[0], tooltip="mse: mean of squared "
+                               "differences; l1: of absolute ones, which blurs less."),
+                io.Combo.Input("region", options=list(REGIONS), default=REGIONS[0], tooltip="All of the picture, or "
+                               "only the inside of the object's mask."),
+                io.Int.Input("erosion", default=0, min=0, max=256, tooltip="Pixels of the rendering that the region "
+                             "object loses at its edge. Published for textures: 4, with l1 at 1024 pixels."),
+                scheduled("weight", 1000.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements "
+                          "of each view; published: 1000 next to an SDS Loss of 0.1.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])

@@ -37,8 +37,8 @@ class ScoreRecipe(Protocol):
 
 @dataclass
 class Noised:
-    """Renderings in the space of the prior with noise: picture (its clean part is differentiable in the rendering, the rest is
-    not), t [B], noise [B,C,h,w], and z_t [B,C,h,w] in the scaling of the prior."""
+    """Renderings in the space of the prior with noise: picture (its clean part is differentiable in the rendering, the
+    rest is not), t [B], noise [B,C,h,w], and z_t [B,C,h,w] in the scaling of the prior."""
 
     picture: Encoded
     t: Tensor
@@ -92,11 +92,12 @@ class ScoreLoss:
         return self._negative.take(torch.zeros(batch, dtype=torch.long))
 
     def _term(self, shown: Noised, gradient: Tensor, look: Look, log: Mapping[str, Tensor] = {}) -> Term:
-        """The loss whose gradient with respect to the clean images is `gradient`, times the weight at the step. Non-finite
-        elements count nothing."""
+        """The loss whose gradient with respect to the clean images is `gradient`, times the weight at the step.
+        Non-finite elements count nothing."""
         gradient = torch.nan_to_num(gradient)
         value = surrogate(shown.picture.clean, gradient) * look.at(self.recipe.weight)
-        return Term(value, {"gradient": gradient.norm() / len(gradient) ** 0.5, "timestep": shown.t.float().mean(), **log})
+        return Term(value, {"gradient": gradient.norm() / len(gradient) ** 0.5, "timestep": shown.t.float().mean(),
+                            **log})
 
     def _timesteps(self, batch: int, look: Look) -> Tensor:
         """[B] int64; one draw per group for priors that see several views at once."""
@@ -104,8 +105,8 @@ class ScoreLoss:
         low = min(max(int(look.at(self.recipe.t_min) * self.prior.timesteps), 0), last)
         high = min(int(look.at(self.recipe.t_max) * self.prior.timesteps), last)
         if high < low:
-            raise DistillError(f"{self.title}: at step {look.step} the largest timestep ({high}) lies below the smallest "
-                               f'({low}). Raise "t_max" or lower "t_min".')
+            raise DistillError(f"{self.title}: at step {look.step} the largest timestep ({high}) lies below the "
+                               f'smallest ({low}). Raise "t_max" or lower "t_min".')
         return draw_timesteps(self.prior, batch, low, high, look.streams("timestep"))
 
     def _encode(self, texts: list[str]) -> Condition | None:
@@ -125,5 +126,5 @@ def timestep_inputs(low: float, high: float) -> list:
 
 def image_input():
     return io.Combo.Input("image", options=list(IMAGES), default="rgb", tooltip="What the prior is shown: colours, "
-                          "normals of the world or the camera, what the Normal-Depth Prior and the Albedo Prior need, or "
-                          "the latents of a scene with a Latent material.")
+                          "normals of the world or the camera, what the Normal-Depth Prior and the Albedo Prior need, "
+                          "or the latents of a scene with a Latent material.")

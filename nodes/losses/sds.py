@@ -85,12 +85,13 @@ class SDSLossNode(Node):
                 scheduled("guidance", 5.0, "Guidance scale in the standard form: uncond + scale (cond - uncond). "
                           "DreamFusion's and threestudio's 100 is 101 here; with interpolated views, threestudio's "
                           "perp-neg number stays as it is.", min=0.0, max=1000.0, step=0.5),
-                io.Combo.Input("weighting", options=list(WEIGHTINGS), default="sds", tooltip="How much each noise level "
-                               "counts: sds = 1 - abar (DreamFusion), uniform (Magic3D), fantasia3d, x0 (MVDream)."),
+                io.Combo.Input("weighting", options=list(WEIGHTINGS), default="sds", tooltip="How much each noise "
+                               "level counts: sds = 1 - abar (DreamFusion), uniform (Magic3D), fantasia3d, x0 "
+                               "(MVDream)."),
                 *timestep_inputs(0.02, 0.98),
                 image_input(),
-                io.Boolean.Input("clamp", default=False, tooltip="Limit predicted pixels to [-1, 1]: cleaner colours with "
-                                 "pixel priors; leave off for latent priors."),
+                io.Boolean.Input("clamp", default=False, tooltip="Limit predicted pixels to [-1, 1]: cleaner colours "
+                                 "with pixel priors; leave off for latent priors."),
                 io.Float.Input("rescaling", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="Against oversaturation: "
                                "0 off, MVDream uses 0.5."),
                 scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "

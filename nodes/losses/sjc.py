@@ -69,10 +69,11 @@ class SJCLossNode(Node):
             inputs=[
                 PRIOR.Input("prior", tooltip="The diffusion model that is distilled."),
                 PROMPT.Input("prompt", tooltip="What the object should be, with view words."),
-                scheduled("guidance", 100.0, "Guidance scale in the standard form: uncond + scale (cond - uncond), which is "
-                          "that of the method's own code.", min=0.0, max=1000.0, step=0.5),
-                io.Boolean.Input("variance_reduction", default=True, tooltip="Leave the added noise out of the score, as "
-                                 "published. Then this is SDS with uniform weights; without it, the same on average and noisier."),
+                scheduled("guidance", 100.0, "Guidance scale in the standard form: uncond + scale (cond - uncond), "
+                          "which is that of the method's own code.", min=0.0, max=1000.0, step=0.5),
+                io.Boolean.Input("variance_reduction", default=True, tooltip="Leave the added noise out of the score, "
+                                 "as published. Then this is SDS with uniform weights; without it, the same on average "
+                                 "and noisier."),
                 *timestep_inputs(0.03, 0.99),
                 image_input(),
                 scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "
@@ -82,8 +83,8 @@ class SJCLossNode(Node):
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
 
     @classmethod
-    def execute(cls, prior, prompt, guidance=100.0, variance_reduction=True, t_min=0.03, t_max=0.99, image="rgb", weight=1.0,
-                losses: tuple[Loss, ...] = ()) -> io.NodeOutput:
-        loss = SJC(prior, prompt, Schedule.of(guidance), variance_reduction, Schedule.of(t_min), Schedule.of(t_max), image,
-                   Schedule.of(weight))
+    def execute(cls, prior, prompt, guidance=100.0, variance_reduction=True, t_min=0.03, t_max=0.99, image="rgb",
+                weight=1.0, losses: tuple[Loss, ...] = ()) -> io.NodeOutput:
+        loss = SJC(prior, prompt, Schedule.of(guidance), variance_reduction, Schedule.of(t_min), Schedule.of(t_max),
+                   image, Schedule.of(weight))
         return io.NodeOutput((*losses, loss))

@@ -34,8 +34,8 @@ class VSD:
     weight     of a sum over elements per view, as in SDS
     epsilon, decay  of the second model's AdamW
 
-    The second model reads the text without view words, as published, and knows the view by its cameras. A scene is a single
-    particle; Particles makes several of it, from all of which the second model learns.
+    The second model reads the text without view words, as published, and knows the view by its cameras. A scene is a
+    single particle; Particles makes several of it, from all of which the second model learns.
     """
 
     prior: PriorRecipe
@@ -88,7 +88,8 @@ class PreparedVSD(ScoreLoss):
 
     def _train(self, z: Encoded, look: Look) -> Tensor:
         """One step of the second model on what is rendered now. Returns its error before the step."""
-        t = draw_timesteps(self.lora, len(z), 0, self.lora.timesteps - 1, look.streams("lora timestep")).to(z.clean.device)
+        t = draw_timesteps(self.lora, len(z), 0, self.lora.timesteps - 1,
+                           look.streams("lora timestep")).to(z.clean.device)
         noise = torch.randn(z.clean.shape, generator=look.streams("lora noise")).to(z.clean)
         drops_camera = bool(torch.rand((), generator=look.streams("lora cameras")) < CAMERA_DROPOUT)
         error = self.lora.error(z, noise, t, self._text_of(len(z)), look.cameras, drops_camera)
@@ -109,15 +110,16 @@ class PreparedVSD(ScoreLoss):
 def _check_pair(prior, lora, title: str) -> None:
     """Whether both models speak of the same pictures and noise levels. Raises DistillError."""
     if not lora.is_tunable:
-        raise DistillError(f'{title}: "lora" has no weights that can be trained. Wire a LoRA Prior there, made from this prior.')
+        raise DistillError(f'{title}: "lora" has no weights that can be trained. Wire a LoRA Prior there, made from '
+                           'this prior.')
     ours, theirs = ((prior.channels, prior.size, prior.views, prior.timesteps) for prior in (prior, lora))
     if ours != theirs:
-        raise DistillError(f'{title}: "prior" has (channels, size, views, timesteps) {ours} and "lora" {theirs}. Make the LoRA '
-                           "Prior from the same prior, or set both to one resolution.")
+        raise DistillError(f'{title}: "prior" has (channels, size, views, timesteps) {ours} and "lora" {theirs}. Make '
+                           'the LoRA Prior from the same prior, or set both to one resolution.')
     t = torch.arange(0, prior.timesteps, max(prior.timesteps // 16, 1), device=prior.device)
     if not torch.allclose(prior.sigma(t).cpu(), lora.sigma(t.to(lora.device)).cpu(), rtol=1e-2):
-        raise DistillError(f'{title}: "prior" and "lora" were trained with different noise levels. Make the LoRA Prior from '
-                           "the same prior.")
+        raise DistillError(f'{title}: "prior" and "lora" were trained with different noise levels. Make the LoRA Prior '
+                           'from the same prior.')
 
 
 class VSDLossNode(Node):
@@ -130,13 +132,16 @@ class VSDLossNode(Node):
             search_aliases=["vsd", "variational score distillation", "prolificdreamer", "lora", "text to 3d"],
             inputs=[
                 PRIOR.Input("prior", tooltip="The diffusion model that is distilled."),
-                PRIOR.Input("lora", tooltip="From a LoRA Prior: the second model, which is trained on the renderings during the run."),
-                PROMPT.Input("prompt", tooltip="What the object should be, with view words; the second model reads it without."),
+                PRIOR.Input("lora", tooltip="From a LoRA Prior: the second model, which is trained on the renderings "
+                                            "during the run."),
+                PROMPT.Input("prompt", tooltip="What the object should be, with view words; the second model reads it "
+                                               "without."),
                 scheduled("guidance", 7.5, "Guidance scale of the prior in the standard form; published: 7.5.", min=0.0,
                           max=1000.0, step=0.5),
                 *timestep_inputs(0.02, 0.98),
                 image_input(),
-                scheduled("lora_rate", 0.0001, "Learning rate of the second model; published: 0.0001.", min=0.0, max=1.0,
+                scheduled("lora_rate", 0.0001, "Learning rate of the second model; published: "
+                                               "0.0001.", min=0.0, max=1.0,
                           step=0.0001),
                 scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "
                           "losses are relative to that.", min=0.0, max=1e6, step=0.01),
@@ -146,8 +151,8 @@ class VSDLossNode(Node):
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
 
     @classmethod
-    def execute(cls, prior, lora, prompt, guidance=7.5, t_min=0.02, t_max=0.98, image="rgb", lora_rate=0.0001, weight=1.0,
-                losses: tuple[Loss, ...] = (), epsilon=1e-8, decay=0.01) -> io.NodeOutput:
+    def execute(cls, prior, lora, prompt, guidance=7.5, t_min=0.02, t_max=0.98, image="rgb", lora_rate=0.0001,
+                weight=1.0, losses: tuple[Loss, ...] = (), epsilon=1e-8, decay=0.01) -> io.NodeOutput:
         loss = VSD(prior, lora, prompt, Schedule.of(guidance), Schedule.of(t_min), Schedule.of(t_max), image,
                    Schedule.of(lora_rate), Schedule.of(weight), epsilon=epsilon, decay=decay)
         return io.NodeOutput((*losses, loss))

@@ -31,8 +31,8 @@ def raw_color(color: Tensor, activation: str) -> Tensor:
 
 
 def parse_values(text: str) -> tuple[float, ...]:
-    """A colour as `parse_color` reads it, or any other number of values as "0, 0, 0.5, -1", for channels that are no colours.
-    Raises DistillError."""
+    """A colour as `parse_color` reads it, or any other number of values as "0, 0, 0.5, -1", for channels that are no
+    colours. Raises DistillError."""
     try:
         values = tuple(float(piece) for piece in text.split(","))
     except ValueError:
@@ -43,13 +43,14 @@ def parse_values(text: str) -> tuple[float, ...]:
 
 
 def fit_channels(values: tuple[float, ...], channels: int, node: str) -> tuple[float, ...]:
-    """`values` for C channels: one value is repeated. Raises DistillError, beginning with `node`, for another number."""
+    """`values` for C channels: one value is repeated. Raises DistillError, beginning with `node`, for another
+    number."""
     if len(values) == 1:
         return values * channels
     if len(values) != channels:
         example = ", ".join(["0"] * channels)
-        raise DistillError(f"{node}: the material has {channels} channels and the color {len(values)} values. Write one value for "
-                           f'all of them, such as "0", or {channels}: "{example}".')
+        raise DistillError(f"{node}: the material has {channels} channels and the color {len(values)} values. Write "
+                           f'one value for all of them, such as "0", or {channels}: "{example}".')
     return values
 
 

@@ -80,8 +80,8 @@ class EnvironmentBackgroundNode(Node):
                 io.Int.Input("width", default=16, min=1, max=1024, tooltip="Width of the network's hidden layers."),
                 io.Int.Input("layers", default=2, min=0, max=16, tooltip="How many hidden layers the network has."),
                 io.Combo.Input("activation", options=list(ACTIVATIONS), default="sigmoid",
-                               tooltip='How numbers become colours. "scaled" is unbounded, as published with DeepFloyd IF; '
-                                       '"none" is for a Latent material.'),
+                               tooltip='How numbers become colours. "scaled" is unbounded, as published with DeepFloyd '
+                                       'IF; "none" is for a Latent material.'),
                 io.Float.Input("random_share", default=0.0, min=0.0, max=1.0, step=0.01,
                                tooltip="How often a random plain colour takes the place of the network in training."),
                 io.Boolean.Input("per_view", default=True,

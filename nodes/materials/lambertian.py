@@ -62,7 +62,8 @@ class LambertianModule(Material):
         if mode == "albedo":
             return albedo, albedo
         if normal is None or light is None:
-            raise DistillError(f'Lambertian: shading "{mode}" needs a light and normals. Wire a light into the objective.')
+            raise DistillError(f'Lambertian: shading "{mode}" needs a light and normals. Wire a light into the '
+                               'objective.')
         towards = F.normalize(light.position - position, dim=-1)
         shade = (light.ambient + light.diffuse * (normal * towards).sum(-1).clamp(min=0))[:, None]
         return (shade.expand(-1, 3) if mode == "textureless" else albedo.clamp(0, 1) * shade), albedo
@@ -96,7 +97,8 @@ class LambertianNode(Node):
                                tooltip='How features become colours. "scaled" is unbounded, as published with '
                                        "DeepFloyd IF."),
                 io.Float.Input("albedo_share", default=0.25, min=0.0, max=1.0, step=0.005,
-                               tooltip="How often a step shows colours without light, relative to the other two shares."),
+                               tooltip="How often a step shows colours without light, relative to the other two "
+                                       "shares."),
                 io.Float.Input("textureless_share", default=0.375, min=0.0, max=1.0, step=0.005,
                                tooltip="How often a step shows the light on a white object."),
                 io.Float.Input("shaded_share", default=0.375, min=0.0, max=1.0, step=0.005,

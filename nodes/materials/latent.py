@@ -56,11 +56,11 @@ class LatentNode(Node):
             description="Points show their features as they are, such as the latents of a diffusion model.",
             search_aliases=["latent nerf", "score jacobian chaining", "latent radiance", "channels"],
             inputs=[
-                io.Int.Input("channels", default=4, min=1, max=64, tooltip="Channels of the renderings: 4 for the latents of "
-                             "Stable Diffusion."),
+                io.Int.Input("channels", default=4, min=1, max=64, tooltip="Channels of the renderings: 4 for the "
+                             "latents of Stable Diffusion."),
             ],
-            outputs=[MATERIAL.Output("material", tooltip="For a renderer of volumes or meshes. Let the background have as many "
-                                     'numbers, and set "image" of the loss to "latent".')])
+            outputs=[MATERIAL.Output("material", tooltip="For a renderer of volumes or meshes. Let the background have "
+                                     'as many numbers, and set "image" of the loss to "latent".')])
 
     @classmethod
     def execute(cls, channels=4) -> io.NodeOutput:

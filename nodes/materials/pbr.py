@@ -68,7 +68,8 @@ class PBRModule(Material):
         if mode == "albedo":
             return albedo, albedo
         if normal is None or direction is None:
-            raise DistillError(f'PBR: shading "{mode}" needs normals and directions of view, and the renderer gave none.')
+            raise DistillError(f'PBR: shading "{mode}" needs normals and directions of view, and the renderer gave '
+                               'none.')
         maps = self.textures(features, normal)
         base, metallic = srgb_to_linear(albedo), maps["metallic"]
         if mode == "textureless":
@@ -102,9 +103,11 @@ class PBRModule(Material):
 
 
 def tilted(normal: Tensor, bump: Tensor) -> Tensor:
-    """Unit normals [N,3] tilted by bump [N,3] in [0,1], where 1/2 everywhere leaves them: x runs along the horizon, y up.
+    """Unit normals [N,3] tilted by bump [N,3] in [0,1], where 1/2 everywhere leaves them: x runs along the horizon, y
+    up.
 
-    The frame needs no texture coordinates. It turns quickly near straight up and down, where the horizon has no direction.
+    The frame needs no texture coordinates. It turns quickly near straight up and down, where the horizon has no
+    direction.
     """
     up = torch.tensor([0.0, 0, 1]).to(normal)
     pole = normal[:, 2:].abs() > 1 - 1e-5
@@ -112,13 +115,15 @@ def tilted(normal: Tensor, bump: Tensor) -> Tensor:
     along = F.normalize(torch.where(pole, torch.tensor([0.0, 1, 0]).to(normal), along), dim=1)
     x, y, z = (2 * bump - 1).unbind(1)
     upward = torch.linalg.cross(normal, along)
-    return F.normalize(x[:, None] * along + y[:, None] * upward + (1 + z.clamp(max=0))[:, None].clamp(min=0.05) * normal, dim=1)
+    return F.normalize(x[:, None] * along + y[:, None] * upward + (1 + z.clamp(max=0))[:, None].clamp(min=0.05)
+                       * normal, dim=1)
 
 
 def panorama_of(image: Tensor, rotation: float) -> Tensor:
     """The first of pictures [B,H,W,C] as linear radiance, turned to the left by `rotation` degrees."""
     if image.ndim != 4 or len(image) == 0 or image.shape[-1] < 3 or not bool(image.isfinite().all()):
-        raise DistillError(f"PBR: the environment must be a picture [B,H,W,3] of finite numbers, got {list(image.shape)}.")
+        raise DistillError("PBR: the environment must be a picture [B,H,W,3] of finite numbers, got "
+                           f"{list(image.shape)}.")
     return srgb_to_linear(image[0, ..., :3].float().clamp(min=0)).roll(-round(rotation / 360 * image.shape[2]), 1)
 
 
@@ -134,12 +139,12 @@ class PBRNode(Node):
                                tooltip="Multiplies the light of the environment."),
                 io.Float.Input("rotation", default=0.0, min=-360.0, max=360.0, step=1.0,
                                tooltip="Turns the environment picture around the object, degrees."),
-                io.Boolean.Input("bump", default=True, tooltip="Let the material tilt the normals, which becomes a normal "
-                                 "map in the file."),
+                io.Boolean.Input("bump", default=True, tooltip="Let the material tilt the normals, which becomes a "
+                                 "normal map in the file."),
                 io.Float.Input("albedo_fraction", default=0.0, min=0.0, max=1.0, step=0.01,
                                tooltip="Albedo only before this part of the run."),
-                io.Image.Input("environment", optional=True, tooltip="A panorama, twice as wide as high; its middle lies in "
-                               "front of the object. Without it: a neutral studio."),
+                io.Image.Input("environment", optional=True, tooltip="A panorama, twice as wide as high; its middle "
+                               "lies in front of the object. Without it: a neutral studio."),
             ],
             outputs=[MATERIAL.Output("material", tooltip="For a renderer.")])
 

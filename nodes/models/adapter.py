@@ -1,7 +1,7 @@
 """Adapters: weights that are trained beside a network that stays as it is.
 
-peft puts its layers into the network. Here several priors share one network, so an adapter is attached by hooks, and only
-while its own prior calls the network.
+peft puts its layers into the network. Here several priors share one network, so an adapter is attached by hooks, and
+only while its own prior calls the network.
 """
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Linear
 
-PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")  # the names in an attention, ComfyUI's too
+# the names in an attention, ComfyUI's too
+PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")
 TIMES = ("time_embedding", "time_embed")  # what embeds the timestep: diffusers' name, ComfyUI's
 CAMERA = 16  # numbers of a camera
 
@@ -20,7 +21,8 @@ CAMERA = 16  # numbers of a camera
 class LowRank(nn.Module):
     """LoRA (Hu et al. 2021): up(down(x)) is added to a linear layer's output; 0 before training.
 
-    down(x) is computed in the type of x, so that no activation is widened; the `rank` numbers that are left and up are float32.
+    down(x) is computed in the type of x, so that no activation is widened; the `rank` numbers that are left and up are
+    float32.
     """
 
     def __init__(self, width_in: int, width_out: int, rank: int):
@@ -33,8 +35,8 @@ class LowRank(nn.Module):
 
 
 class Adapter(nn.Module):
-    """One LowRank for each attention projection of a UNet (diffusers' or ComfyUI's), and a network that maps a camera [16] to a
-    vector that is added to the embedding of the timestep. Untrained, both add 0.
+    """One LowRank for each attention projection of a UNet (diffusers' or ComfyUI's), and a network that maps a camera
+    [16] to a vector that is added to the embedding of the timestep. Untrained, both add 0.
 
     Raises ValueError for another network.
     """

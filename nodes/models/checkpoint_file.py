@@ -1,4 +1,5 @@
-"""A checkpoint file of one model, as people have them (.safetensors, .ckpt, .pt), read without running anything in it."""
+"""A checkpoint file of one model, as people have them (.safetensors, .ckpt, .pt), read without running anything in
+it."""
 from __future__ import annotations
 
 import pickle
@@ -75,7 +76,8 @@ def _open_safetensors(path: Path, name: str):
     try:
         return safe_open(path, framework="pt", device="cpu")
     except Exception as error:  # safetensors raises an exception class of its own for everything
-        raise DistillError(f"{name}: {path} cannot be read ({error}). It may be cut off: copy or download it again.") from error
+        raise DistillError(f"{name}: {path} cannot be read ({error}). It may be cut off: copy or download it "
+                           "again.") from error
 
 
 def _load_weights_only(path: Path, name: str) -> dict[str, Tensor]:
@@ -85,22 +87,25 @@ def _load_weights_only(path: Path, name: str) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         if "Unsupported global" in str(error) or "GLOBAL" in str(error):
-            raise DistillError(f"{name}: {path} holds more than weights, and its code is not run. Use a .safetensors file of "
-                               f"this model, or convert it where you trust it. ({_first_line(error)})") from error
+            raise DistillError(f"{name}: {path} holds more than weights, and its code is not run. Use a .safetensors "
+                               "file of this model, or convert it where you trust it. "
+                               f"({_first_line(error)})") from error
         raise _unreadable(path, name, error) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
         raise _unreadable(path, name, error) from error
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
-    tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)} if isinstance(content, dict) else {}
+    tensors = ({key: value for key, value in content.items() if isinstance(value, Tensor)}
+               if isinstance(content, dict) else {})
     if not tensors:
         raise DistillError(f"{name}: {path} holds no weights by name. Choose the checkpoint of a model.")
     return tensors
 
 
 def _unreadable(path, name, error):
-    return DistillError(f"{name}: {path} cannot be read ({_first_line(error)}). It may be cut off: copy or download it again.")
+    return DistillError(f"{name}: {path} cannot be read ({_first_line(error)}). It may be cut off: copy or download it "
+                        "again.")
 
 
 def _stand_in(full_name: str) -> type:

@@ -30,7 +30,8 @@ class ClipText:
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Hidden states [B,77,C] and the pooled text [B,P] (projected where the model has a projection), float32."""
         device = next(self.model.parameters()).device
-        tokens = self.tokenizer(list(texts), padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt")
+        tokens = self.tokenizer(list(texts), padding="max_length", max_length=TOKENS, truncation=True,
+                                return_tensors="pt")
         out = self.model(tokens.input_ids.to(device), output_hidden_states=True)
         hidden = out.last_hidden_state if self.layer == "last" else out.hidden_states[-2]
         pooled = out.text_embeds if hasattr(out, "text_embeds") else out.pooler_output
@@ -46,7 +47,8 @@ def read_hugging_face_clip(source: CheckpointFile, prefix: str, dtype=None) -> t
         vocabulary, width = shapes["embeddings.token_embedding.weight"]
         config = CLIPTextConfig(
             vocab_size=vocabulary, hidden_size=width, projection_dim=width, hidden_act="quick_gelu",
-            num_attention_heads=_heads(width), max_position_embeddings=shapes["embeddings.position_embedding.weight"][0],
+            num_attention_heads=_heads(width),
+            max_position_embeddings=shapes["embeddings.position_embedding.weight"][0],
             num_hidden_layers=count_layers(shapes, r"encoder\.layers\.(\d+)\."), pad_token_id=vocabulary - 1,
             intermediate_size=shapes["encoder.layers.0.mlp.fc1.weight"][0], bos_token_id=vocabulary - 2,
             eos_token_id=vocabulary - 1)
@@ -88,11 +90,14 @@ OPEN_CLIP_NAMES = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "mlp.c_fc": "ml
 
 
 def _split_open_clip(source, prefix, layers, penultimate):
-    """The weights under transformers' names: query, key and value lie in one tensor there. Returns a source and its keys."""
+    """The weights under transformers' names: query, key and value lie in one tensor there. Returns a source and its
+    keys."""
     weights: dict[str, Tensor] = {}
     for key, full in source.below(prefix).items():
         tensor = source.tensor(full)
-        match = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+)\.(weight|bias)|transformer\.resblocks\.(\d+)\.attn\.in_proj_(weight|bias)", key)
+        match = re.fullmatch(
+            r"transformer\.resblocks\.(\d+)\.(.+)\.(weight|bias)|"
+            r"transformer\.resblocks\.(\d+)\.attn\.in_proj_(weight|bias)", key)
         if match and int(match[1] or match[4]) >= layers:
             continue
         if match and match[4]:
@@ -125,12 +130,13 @@ class InMemory:
 
 
 def tokenizer_folder(chosen: str, name: str) -> Path:
-    """The folder of CLIP's tokenizer: `chosen`, or where the host keeps one. Raises DistillError where there is none."""
+    """The folder of CLIP's tokenizer: `chosen`, or where the host keeps one. Raises DistillError where there is
+    none."""
     folder = Path(chosen) if chosen else host().clip_tokenizer()
     if folder is None:
         raise DistillError(f"{name}: a single file holds no tokenizer. Put vocab.json and merges.txt of CLIP "
-                           "(openai/clip-vit-large-patch14) into the folder text_encoders/clip_tokenizer of the models, or "
-                           "into another below the models and choose it as tokenizer.")
+                           "(openai/clip-vit-large-patch14) into the folder text_encoders/clip_tokenizer of the "
+                           "models, or into another below the models and choose it as tokenizer.")
     return folder
 
 
@@ -146,8 +152,8 @@ def read_tokenizer(folder: Path, name: str, pad: str | None = None):
     try:
         return CLIPTokenizer.from_pretrained(folder, local_files_only=True, **({"pad_token": pad} if pad else {}))
     except Exception as error:  # the tokenizers raise whatever they like for a damaged file
-        raise DistillError(f"{name}: the tokenizer in {folder} cannot be read ({error}). It needs vocab.json and merges.txt "
-                           "of CLIP.") from error
+        raise DistillError(f"{name}: the tokenizer in {folder} cannot be read ({error}). It needs vocab.json and "
+                           "merges.txt of CLIP.") from error
 
 
 def _heads(width):

@@ -16,7 +16,8 @@ class Denoiser:
 
     noise        noise levels by timestep, on the device of the prior
     prediction   what the network predicts, one of kernels.distill.prediction.PREDICTIONS
-    is_compiled  the network was rewritten by torch.compile, which does not see hooks: it runs as written under an adapter
+    is_compiled  the network was rewritten by torch.compile, which does not see hooks: it runs as written under an
+                 adapter
     """
 
     def __init__(self, noise: Noise, prediction: str, is_compiled: bool = False):

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import LayerNorm, Linear
 
 from ..core.errors import DistillError
-from .multi_view import join_heads, split_heads
 from .checkpoint_file import CheckpointFile, read_module
+from .multi_view import join_heads, split_heads
 
 PREFIX = "image_embed."
 HEAD = 64  # channels of an attention head
@@ -20,7 +20,8 @@ class ImageResampler(nn.Module):
     Learned queries read the features in several rounds of attention (the perceiver resampler, Alayrac et al. 2022, as
     IP-Adapter Plus has it). Attributes are named as the weights are published.
 
-    tokens  T; width of the queries; inner width of the attention, in heads of 64; mult: width of the feed-forward / width
+    tokens  T; width of the queries; inner width of the attention, in heads of 64; mult: width of the feed-forward /
+            width
     """
 
     def __init__(self, image_width: int, width: int, out_width: int, tokens: int, depth: int, inner: int, mult: int):
@@ -65,7 +66,8 @@ def _feed_forward(width: int, inner: int) -> nn.Sequential:
 
 
 def read_resampler(source: CheckpointFile, prefix: str, dtype: torch.dtype) -> ImageResampler:
-    """From the weights below `prefix` + "image_embed.", sizes from their shapes. Raises DistillError for another kind."""
+    """From the weights below `prefix` + "image_embed.", sizes from their shapes. Raises DistillError for another
+    kind."""
     shapes = source.shapes_below(prefix + PREFIX)
     try:
         depth = len({key.split(".")[1] for key in shapes if key.startswith("layers.")})
@@ -73,8 +75,8 @@ def read_resampler(source: CheckpointFile, prefix: str, dtype: torch.dtype) -> I
         sizes = (shapes["proj_in.weight"][1], width, shapes["proj_out.weight"][0], tokens, depth,
                  shapes["layers.0.0.to_q.weight"][0], shapes["layers.0.1.1.weight"][0] // width)
     except (KeyError, ValueError) as error:
-        raise DistillError(f'{source.name}: "{prefix}{PREFIX}" in {source.path} is no resampler of pictures (at {error}). Only '
-                           "the published pixel and local models of ImageDream are known.") from error
+        raise DistillError(f'{source.name}: "{prefix}{PREFIX}" in {source.path} is no resampler of pictures (at '
+                           f'{error}). Only the published pixel and local models of ImageDream are known.') from error
     return read_module(lambda: ImageResampler(*sizes), source.below(prefix + PREFIX), source, lambda key: key, dtype)
 
 
@@ -101,7 +103,8 @@ class TextAndImageAttention:
 
 
 def build_with_pictures(config: dict, tokens: int) -> nn.Module:
-    """diffusers' UNet2DConditionModel with TextAndImageAttention and its weights to_k_ip, to_v_ip at every cross-attention."""
+    """diffusers' UNet2DConditionModel with TextAndImageAttention and its weights to_k_ip, to_v_ip at every
+    cross-attention."""
     from diffusers import UNet2DConditionModel
 
     unet = UNet2DConditionModel(**config)

@@ -152,12 +152,13 @@ def vae_config(shapes: Shapes, name: str) -> dict[str, Any]:
         channels = tuple(shapes[f"encoder.down.{i}.block.0.conv1.weight"][0] for i in range(levels))
         layers = sum(bool(re.fullmatch(r"encoder\.down\.0\.block\.\d+\.conv1\.weight", key)) for key in shapes)
         latent = shapes["post_quant_conv.weight"][1]
-        return {"in_channels": shapes["encoder.conv_in.weight"][1], "out_channels": shapes["decoder.conv_out.weight"][0],
-                "latent_channels": latent, "block_out_channels": channels, "layers_per_block": layers,
+        return {"in_channels": shapes["encoder.conv_in.weight"][1],
+                "out_channels": shapes["decoder.conv_out.weight"][0], "latent_channels": latent,
+                "block_out_channels": channels, "layers_per_block": layers,
                 "down_block_types": ("DownEncoderBlock2D",) * levels, "up_block_types": ("UpDecoderBlock2D",) * levels}
     except (KeyError, IndexError) as error:
-        raise DistillError(f"{name}: the file holds no autoencoder in the layout of Stable Diffusion (at {error}). Choose a "
-                           "checkpoint that includes its VAE, or give a VAE of its own.") from error
+        raise DistillError(f"{name}: the file holds no autoencoder in the layout of Stable Diffusion (at {error}). "
+                           "Choose a checkpoint that includes its VAE, or give a VAE of its own.") from error
 
 
 _VAE_NAMES = ((r"nin_shortcut", "conv_shortcut"), (r"mid\.block_1", "mid_block.resnets.0"),
@@ -184,14 +185,15 @@ def vae_renaming(levels: int) -> Callable[[str], str | None]:
 
 
 def read_vae(source: CheckpointFile, prefix: str = VAE, scaling: float = 0.18215, dtype=None, pictures: int = 3):
-    """diffusers' AutoencoderKL with the weights below `prefix`; scaling is its latent scaling factor, pictures the number
-    of channels that it must take."""
+    """diffusers' AutoencoderKL with the weights below `prefix`; scaling is its latent scaling factor, pictures the
+    number of channels that it must take."""
     from diffusers import AutoencoderKL
 
     config = vae_config(source.shapes_below(prefix), source.name) | {"scaling_factor": scaling}
     if config["in_channels"] != pictures:
-        hint = "one for normals and depth: use the Normal-Depth Prior node" if config["in_channels"] == 4 else "another model"
-        raise DistillError(f"{source.name}: the autoencoder in {source.path} takes pictures of {config['in_channels']} channels, "
-                           f"not {pictures}. It is {hint}.")
+        hint = ("one for normals and depth: use the Normal-Depth Prior node"
+                if config["in_channels"] == 4 else "another model")
+        raise DistillError(f"{source.name}: the autoencoder in {source.path} takes pictures of {config['in_channels']} "
+                           f"channels, not {pictures}. It is {hint}.")
     return read_module(lambda: AutoencoderKL(**config), source.below(prefix), source,
                        vae_renaming(len(config["block_out_channels"])), dtype)

@@ -19,7 +19,8 @@ def ldm_state(state: dict, layers: int) -> dict:
     """
     rename = _renaming(layers)
     renamed = {rename(key): tensor for key, tensor in state.items()}
-    attentions = {".".join(key.split(".")[:2]) for key in renamed if re.match(r"output_blocks\.\d+\.1\.transformer_blocks", key)}
+    attentions = {".".join(key.split(".")[:2])
+                  for key in renamed if re.match(r"output_blocks\.\d+\.1\.transformer_blocks", key)}
     return {key.format(place=2 if ".".join(key.split(".")[:2]) in attentions else 1): tensor
             for key, tensor in renamed.items()}
 
@@ -29,7 +30,8 @@ def _renaming(layers: int) -> Callable[[str], str]:
         module, _, kind = key.rpartition(".")
         if module in _ENDS:
             return f"{_ENDS[module]}.{kind}"
-        match = re.fullmatch(r"(down_blocks|up_blocks|mid_block)(?:\.(\d+))?\.(resnets|attentions|downsamplers|upsamplers)"
+        match = re.fullmatch(
+            r"(down_blocks|up_blocks|mid_block)(?:\.(\d+))?\.(resnets|attentions|downsamplers|upsamplers)"
                              r"\.(\d+)\.(.+)", key)
         if not match:
             raise KeyError(key)

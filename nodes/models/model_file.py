@@ -7,8 +7,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A checkpoint that Load Checkpoint found, the same on all three wires. Nothing is read yet: a node that knows what to
-    make of it reads what it needs.
+    """A checkpoint that Load Checkpoint found, the same on all three wires. Nothing is read yet: a node that knows what
+    to make of it reads what it needs.
 
     path  of the file
     """

@@ -10,20 +10,22 @@ from ..comfy import FileNames, host
 from ..core.errors import DistillError, check_named
 from .published import missing_model_error
 from .checkpoint_file import EXTENSIONS
+from .published import missing_model_error
 
 KINDS = ("checkpoints", "diffusers")
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 BUILT_IN = "built-in"  # the name of the small model that comes with the pack
-TRAINED = ("*/builtin/model_index.json", "*/*/builtin/model_index.json")  # what the nodes that train write, below the output
+# what the nodes that train write, below the output
+TRAINED = ("*/builtin/model_index.json", "*/*/builtin/model_index.json")
 BUILT_IN_RESOLUTION = 32  # pixels, of all of them
 
 
 def choices(*kinds: str, shipped: Path | None = None) -> FileNames:
-    """What the widget of a model offers: files, and folders with a config.json or model_index.json, below the host's model
-    folders of these kinds (checkpoints and diffusers unless given); what was trained into the output folder; and "built-in"
-    where the pack has a model, `shipped`."""
+    """What the widget of a model offers: files, and folders with a config.json or model_index.json, below the host's
+    model folders of these kinds (checkpoints and diffusers unless given); what was trained into the output folder; and
+    "built-in" where the pack has a model, `shipped`."""
     found = {BUILT_IN} if shipped and shipped.is_dir() else set()
     for kind in kinds or KINDS:
         for root in host().model_folders(kind):

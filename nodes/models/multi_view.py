@@ -1,4 +1,5 @@
-"""What multi-view diffusion models share, in training and as priors: attention across views, and vectors for cameras."""
+"""What multi-view diffusion models share, in training and as priors: attention across views, and vectors for
+cameras."""
 from __future__ import annotations
 
 import torch
@@ -11,8 +12,8 @@ from ..core.cameras import Cameras
 class JointAttention:
     """Self-attention over the tokens of all views of a group (Shi et al. 2023, MVDream, sec. 3.1: "3D self-attention").
 
-    An attention processor of diffusers: hidden states [G V,L,C], group by group, attend as [G,V L,C]. The weights are those
-    of the 2D model, so that one view per group is that model.
+    An attention processor of diffusers: hidden states [G V,L,C], group by group, attend as [G,V L,C]. The weights are
+    those of the 2D model, so that one view per group is that model.
     """
 
     def __init__(self, views: int):
@@ -63,9 +64,9 @@ def view_sizes(cameras: Cameras) -> Tensor:
 def relative_camera_vectors(cameras: Cameras) -> Tensor:
     """What RichDreamer's models are told of each camera [B,16]: c2w row by row, turned and at a relative distance.
 
-    The world is turned by -90 degrees around z, so that the front is the first view of MVDream's set and not the second; the
-    position is twice the size of the view from the origin, whatever the lens ("rotate_z" and "rel_x2" in RichDreamer's
-    configurations).
+    The world is turned by -90 degrees around z, so that the front is the first view of MVDream's set and not the
+    second; the position is twice the size of the view from the origin, whatever the lens ("rotate_z" and "rel_x2" in
+    RichDreamer's configurations).
     """
     turn = cameras.c2w.new_tensor([[0.0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     c2w = turn @ camera_vectors(cameras).view(-1, 4, 4)

@@ -1,4 +1,5 @@
-"""The network of MVDream and its descendants: a Stable Diffusion UNet whose self-attention spans the views of a group."""
+"""The network of MVDream and its descendants: a Stable Diffusion UNet whose self-attention spans the views of a
+group."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -6,9 +7,9 @@ from pathlib import Path
 import torch
 
 from ..core.errors import DistillError
-from .multi_view import join_views
 from .checkpoint_file import CheckpointFile
 from .ldm_layout import UNET, read_unet, read_vae
+from .multi_view import join_views
 
 TEXTS = ("cond_stage_model.", "clip_model.")  # MVDream's, ImageDream's
 VAES = ("first_stage_model.", "vae_model.")
@@ -31,11 +32,11 @@ class MultiViewFile:
         self.prefix = "" if self.folder else UNET
         shapes = self.source.shapes_below(self.prefix)
         if CAMERA not in shapes:
-            raise DistillError(f'{name}: {self.source.path} has no weights "{self.prefix}{CAMERA}", so it takes no cameras. '
-                               f"Choose {kind}.")
+            raise DistillError(f'{name}: {self.source.path} has no weights "{self.prefix}{CAMERA}", so it takes no '
+                               f'cameras. Choose {kind}.')
         if shapes[CAMERA][1] != 16:
-            raise DistillError(f"{name}: {self.source.path} takes {shapes[CAMERA][1]} numbers per camera; 16 were expected. "
-                               f"Choose {kind}.")
+            raise DistillError(f"{name}: {self.source.path} takes {shapes[CAMERA][1]} numbers per camera; 16 were "
+                               f"expected. Choose {kind}.")
         self.takes_image = IMAGE in shapes
 
     def read_unet(self, views: int, dtype: torch.dtype, build=None, inputs: int = 4) -> torch.nn.Module:
@@ -43,8 +44,8 @@ class MultiViewFile:
         unet = read_unet(self.source, self.prefix, average=True, build=build, dtype=dtype)
         if (unet.config.in_channels, unet.config.out_channels) != (inputs, 4):
             node = node_of(self.source, self.prefix)
-            raise DistillError(f"{self.source.name}: the UNet in {self.source.path} takes {unet.config.in_channels} channels and "
-                               f"gives {unet.config.out_channels}, not {inputs} and 4. "
+            raise DistillError(f"{self.source.name}: the UNet in {self.source.path} takes {unet.config.in_channels} "
+                               f"channels and gives {unet.config.out_channels}, not {inputs} and 4. "
                                + (f"Use the {node} node." if node else f"Choose {self.kind}."))
         return join_views(unet, views)
 
@@ -59,7 +60,8 @@ class MultiViewFile:
 
 
 def node_of(source: CheckpointFile, prefix: str = UNET) -> str:
-    """Display name of the node that loads a model of Stable Diffusion's family, by the shapes of its weights; "" for others.
+    """Display name of the node that loads a model of Stable Diffusion's family, by the shapes of its weights; "" for
+    others.
 
     The channels of its pictures are known from the autoencoder, which folders of pipeline parts keep elsewhere.
     """
@@ -83,5 +85,5 @@ def _weights(folder: Path, name: str) -> Path:
     for pattern in ("*.safetensors", "*.bin"):
         for path in sorted(folder.glob(pattern)):
             return path
-    raise DistillError(f"{name}: {folder} holds no .safetensors file. Choose the folder of an MVDream or ImageDream model, with "
-                       "unet, vae, text_encoder and tokenizer.")
+    raise DistillError(f"{name}: {folder} holds no .safetensors file. Choose the folder of an MVDream or ImageDream "
+                       "model, with unet, vae, text_encoder and tokenizer.")

@@ -1,4 +1,5 @@
-"""Noise levels by timestep: the variance-preserving noise of models with whole timesteps, and that of rectified flows."""
+"""Noise levels by timestep: the variance-preserving noise of models with whole timesteps, and that of rectified
+flows."""
 from __future__ import annotations
 
 from typing import Protocol
@@ -92,8 +93,8 @@ def scaled_linear_noise(timesteps: int = 1000, first: float = 0.00085, last: flo
 
 
 def shifted_flow(shift: float, timesteps: int = 1000) -> FlowNoise:
-    """s = shift u / (1 + (shift - 1) u) at u = (t + 1/2) / T (Esser et al. 2024, SD3, eq. 23): a larger shift spends more
-    timesteps on high noise. Published: 3 for SD3, exp(0.5) to exp(1.15) for Flux, by the number of tokens.
+    """s = shift u / (1 + (shift - 1) u) at u = (t + 1/2) / T (Esser et al. 2024, SD3, eq. 23): a larger shift spends
+    more timesteps on high noise. Published: 3 for SD3, exp(0.5) to exp(1.15) for Flux, by the number of tokens.
 
     The middles of the intervals are taken: s never reaches 1, where there is no signal to divide by.
     """
@@ -102,7 +103,9 @@ def shifted_flow(shift: float, timesteps: int = 1000) -> FlowNoise:
 
 
 def check_prediction(prediction: str, name: str) -> str:
-    """Raises DistillError, beginning with `name`, for a kind of prediction that variance-preserving noise has no formula for."""
+    """Raises DistillError, beginning with `name`, for a kind of prediction that variance-preserving noise has no
+    formula for."""
     if prediction not in VARIANCE_PRESERVING:
-        raise DistillError(f'{name}: the model predicts "{prediction}". Only {" and ".join(VARIANCE_PRESERVING)} are known.')
+        raise DistillError(f'{name}: the model predicts "{prediction}". Only {" and ".join(VARIANCE_PRESERVING)} are '
+                           'known.')
     return prediction

@@ -23,12 +23,13 @@ def load_network(kind: type, folder: Path, name: str, dtype: torch.dtype = torch
     """
     with reading(folder, name):
         is_safe = any(folder.glob("*.safetensors"))
-        network, info = kind.from_pretrained(folder, local_files_only=True, use_safetensors=is_safe, output_loading_info=True,
+        network, info = kind.from_pretrained(folder, local_files_only=True, use_safetensors=is_safe,
+                                             output_loading_info=True,
                                              torch_dtype=dtype, variant=_variant(folder, dtype), **options)
         missing = sorted(info["missing_keys"])
         if missing:
-            raise DistillError(f'{name}: the weights in {folder} lack "{missing[0]}" ({len(missing)} of this kind). They '
-                               "belong to another model: copy or download the folder again.")
+            raise DistillError(f'{name}: the weights in {folder} lack "{missing[0]}" ({len(missing)} of this kind). '
+                               'They belong to another model: copy or download the folder again.')
         return network.requires_grad_(False).eval()
 
 
@@ -49,9 +50,10 @@ def reading(place: Path, name: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise MissingPackage(error.name or "sentencepiece", f"{name}: {place}") from error
-    except Exception as error:  # each library has kinds of its own for a damaged file; tokenizers raises plain Exception
-        raise DistillError(f"{name}: {place} cannot be read ({_first_line(error)}). It may be cut off or belong to another "
-                           "model: copy or download it again.") from error
+    # each library has kinds of its own for a damaged file; tokenizers raises plain Exception
+    except Exception as error:
+        raise DistillError(f"{name}: {place} cannot be read ({_first_line(error)}). It may be cut off or belong to "
+                           "another model: copy or download it again.") from error
 
 
 def read_scheduler(folder: Path, name: str) -> tuple[DiscreteNoise, str]:

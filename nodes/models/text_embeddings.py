@@ -31,6 +31,7 @@ def read_embeddings(path: str | Path, width: int, name: str) -> dict[str, Tensor
     if embeddings is None or embeddings.ndim != 3 or not isinstance(texts, list) or len(texts) != len(embeddings):
         raise DistillError(f"{name}: {path} holds no text embeddings. Choose a file that Save Text Embeddings wrote.")
     if embeddings.shape[2] != width:
-        raise DistillError(f"{name}: the embeddings in {path} have {embeddings.shape[2]} numbers per word and the model takes "
-                           f"{width}: they belong to another model. Save them anew with the text encoder of this one.")
+        raise DistillError(f"{name}: the embeddings in {path} have {embeddings.shape[2]} numbers per word and the "
+                           f"model takes {width}: they belong to another model. Save them anew with the text encoder "
+                           "of this one.")
     return dict(zip(texts, embeddings.float()))

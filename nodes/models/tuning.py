@@ -11,8 +11,8 @@ from ..core.errors import DistillError
 
 
 class Tuner:
-    """An adapter and its optimiser (AdamW), which together are the state. It holds the module alone and not its prior, so that
-    the two make no reference cycle that would keep a network in memory.
+    """An adapter and its optimiser (AdamW), which together are the state. It holds the module alone and not its prior,
+    so that the two make no reference cycle that would keep a network in memory.
 
     name     what errors begin with: the name of the node
     what     what errors call the adapter
@@ -25,7 +25,8 @@ class Tuner:
         self.optimizer = self._new_optimizer()
 
     def step(self, error: Tensor, elements: int, rate: float) -> None:
-        """One step downhill. error: a scalar, the mean over `elements`. A gradient that is not finite changes nothing."""
+        """One step downhill. error: a scalar, the mean over `elements`. A gradient that is not finite changes
+        nothing."""
         parameters = list(self.adapter.parameters())
         # Of the sum over elements, and divided afterwards: the mean's gradient is too small for half precision.
         gradients = torch.autograd.grad(error * elements, parameters, allow_unused=True)
@@ -63,12 +64,14 @@ class Tuner:
         self.optimizer.load_state_dict({"state": slots, "param_groups": self.optimizer.state_dict()["param_groups"]})
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.adapter.parameters(), betas=(0.9, 0.99), eps=self.epsilon, weight_decay=self.decay)
+        return torch.optim.AdamW(self.adapter.parameters(), betas=(0.9, 0.99), eps=self.epsilon,
+                                 weight_decay=self.decay)
 
 
 def adam_inputs() -> list:
     """The widgets of an adapter's optimiser."""
     return [io.Float.Input("epsilon", default=1e-8, min=1e-20, max=1.0, step=1e-8, round=False, optional=True,
-                           tooltip="Of AdamW. Published: 1e-15 for LoRA (threestudio), 0.0001 for full copies (DreamCraft3D)."),
+                           tooltip="Of AdamW. Published: 1e-15 for LoRA (threestudio), 0.0001 for full copies "
+                                   "(DreamCraft3D)."),
             io.Float.Input("decay", default=0.01, min=0.0, max=10.0, step=0.001, round=False, optional=True,
                            tooltip="Weight decay of AdamW; published: 0.01.")]

@@ -114,7 +114,7 @@ class OptimizerSettingsNode(Node):
                 io.Float.Input("learning_rate", default=0.01, min=0.0, max=10.0, step=0.0001, round=False,
                                tooltip="Of every group that is not listed below."),
                 io.String.Input("rates", default="", multiline=True, tooltip="Rates of single groups, for example "
-                                f'"density: 0.3, color: 0.1". "position: 0.01 to 0.0002" decays over the run. '
+                                '"density: 0.3, color: 0.1". "position: 0.01 to 0.0002" decays over the run. '
                                "The outputs of field and background nodes name their groups."),
                 scheduled("factor", 1.0, "Multiplies all rates; wire a Schedule for warm-up or decay.", min=0.0,
                           max=100.0, step=0.01),

@@ -52,4 +52,5 @@ class Preview:
         camera = orbit(0.6, 0.35, float(seen.distance.mean()), float(seen.fovy.mean()), size, size, scale).to(device)
         rendering = self.scene.render(camera, None, ("rgb", "opacity", "normal"), shading="albedo")
         grey = rendering.opacity[0].expand(-1, -1, 3)
-        return torch.cat([displayed(rendering.rgb[0], rendering.rgb.shape[-1] == 3), rendering.normal[0] * 0.5 + 0.5, grey]).clamp(0, 1).float().cpu()
+        return torch.cat([displayed(rendering.rgb[0], rendering.rgb.shape[-1] == 3), rendering.normal[0] * 0.5 + 0.5,
+                          grey]).clamp(0, 1).float().cpu()

@@ -12,10 +12,10 @@ from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.picture import ALBEDO_DEPTH
 from ..core.prior import Encoded, LoadedPriors
-from .latent_prior import LatentCondition
 from ..models.model_files import ModelNode, choices, locate, network_dtype
 from ..models.multiview_unet import MultiViewFile
 from ..models.reading import reading_networks
+from .latent_prior import LatentCondition
 from .mvdream import read_latent_model, shared_widgets
 from .richdreamer import RichDreamerPrior
 
@@ -44,21 +44,23 @@ class AlbedoMV:
         with reading_networks(NAME):
             file = MultiViewFile(self.path, NAME, "RichDreamer's albedo_mv_ema.ckpt")
             unet = file.read_unet(self.views, network_dtype(self.precision, device), inputs=5)
-            return AlbedoPrior(read_latent_model(file, unet, self.tokenizer, self.resolution, device), device, self.views, NAME)
+            return AlbedoPrior(read_latent_model(file, unet, self.tokenizer, self.resolution, device), device,
+                               self.views, NAME)
 
 
 class AlbedoPrior(RichDreamerPrior):
     """The Prior contract over Albedo-MV.
 
-    It denoises the latents of the colours beside the depth [B,1,h,w], which conditions the network ("hybrid" in the published
-    configuration). Depth is in [-1,1] at the size of the latents, each pixel the corner of its block, as in training.
+    It denoises the latents of the colours beside the depth [B,1,h,w], which conditions the network ("hybrid" in the
+    published configuration). Depth is in [-1,1] at the size of the latents, each pixel the corner of its block, as in
+    training.
     """
 
     def encode_image(self, rgb: Tensor) -> Encoded:
         """rgb: nodes.core.picture's "albedo and depth" [B,H,W,4]."""
         if rgb.shape[-1] != 4:
-            raise DistillError(f"{NAME}: it was shown a picture of {rgb.shape[-1]} channels. It knows unlit colours on a depth: "
-                               f'set "image" of the loss to "{ALBEDO_DEPTH}".')
+            raise DistillError(f"{NAME}: it was shown a picture of {rgb.shape[-1]} channels. It knows unlit colours on "
+                               f'a depth: set "image" of the loss to "{ALBEDO_DEPTH}".')
         pixels = rgb.permute(0, 3, 1, 2)
         depth = F.interpolate(pixels[:, 3:].detach(), (self.size, self.size), mode="nearest") * 2 - 1
         return Encoded(self.encode_pixels(pixels[:, :3]), depth)
@@ -66,8 +68,8 @@ class AlbedoPrior(RichDreamerPrior):
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None,
                 beside: Tensor | None = None) -> list[Tensor]:
         if beside is None:
-            raise DistillError(f"{NAME}: it paints onto a depth, and none came with the pictures. Sample Prior and Langevin "
-                               "Sample have none: use it with SDS Loss.")
+            raise DistillError(f"{NAME}: it paints onto a depth, and none came with the pictures. Sample Prior and "
+                               "Langevin Sample have none: use it with SDS Loss.")
         return super().denoise(z_t, t, conditions, cameras, beside)
 
 
@@ -77,13 +79,15 @@ class AlbedoPriorNode(ModelNode, Node):
         _, *widgets = shared_widgets()
         return io.Schema(
             node_id="Distill3D_AlbedoPrior", display_name=NAME, category="Distill3D/priors",
-            description="RichDreamer's albedo model as a prior for materials: unlit colours that fit the depth of four views.",
+            description="RichDreamer's albedo model as a prior for materials: unlit colours that fit the depth of four "
+                        "views.",
             search_aliases=["richdreamer", "albedo-mv", "albedo diffusion", "delight", "pbr"],
-            inputs=[io.Combo.Input("model", options=choices("checkpoints"), tooltip="albedo_mv_ema.ckpt in the checkpoints "
-                                   "folder."), *widgets],
-            outputs=[PRIOR.Output("prior", tooltip=f'For SDS Loss with image "{ALBEDO_DEPTH}": it changes colours, never the '
-                                  'shape. RichDreamer: prompt "the albedo of ...", negative prompt "shadow", guidance 10, x0 '
-                                  "weighting, rescaling 0.5. Needs Multi-View Orbit; view words none.")])
+            inputs=[io.Combo.Input("model", options=choices("checkpoints"), tooltip="albedo_mv_ema.ckpt in the "
+                                   "checkpoints folder."), *widgets],
+            outputs=[PRIOR.Output("prior", tooltip=f'For SDS Loss with image "{ALBEDO_DEPTH}": it changes colours, '
+                                  'never the shape. RichDreamer: prompt "the albedo of ...", negative prompt "shadow", '
+                                  'guidance 10, x0 weighting, rescaling 0.5. Needs Multi-View Orbit; view words '
+                                  'none.')])
 
     @classmethod
     def execute(cls, model, views=4, resolution=256, precision="auto", tokenizer="") -> io.NodeOutput:

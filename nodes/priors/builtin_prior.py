@@ -13,10 +13,10 @@ from ..comfy import PRIOR, Node, host, io
 from ..core.errors import DistillError
 from ..core.prior import LoadedPriors
 from ..models.builtin import BUILTIN_FOLDER
-from ..shapes.caption import KNOWN_WORDS
-from .deepfloyd_if import IFPrior
 from ..models.if_folder import read_vocabulary
 from ..models.t5_text import KEEP
+from ..shapes.caption import KNOWN_WORDS
+from .deepfloyd_if import IFPrior
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class BuiltinPriorNode(Node):
                         "\"a blue sphere on top of a green cylinder\" and needs no download.",
             search_aliases=["tiny prior", "text to 3d"],
             inputs=[io.String.Input("folder", default="", optional=True, tooltip="Folder of a prior that Train Prior "
-                                    "wrote, inside the output or models folder. Empty: the one that comes with the pack.")],
+                                    "wrote, inside the output or models folder. Empty: the one that comes with the "
+                                    "pack.")],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior. 32x32 pixels, front = azimuth 0; "
                                   "cameras at distance 3.2, field of view 40 degrees, elevation -40 to 70.")])
 

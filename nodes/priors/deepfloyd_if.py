@@ -50,7 +50,8 @@ class IFPrior(DenoiserPrior):
 
     z are pixels in [-1,1] at the network's own resolution. The network predicts noise (velocity, where the scheduler's
     configuration says so) in its first three output channels and the variance in the last three, which are dropped
-    before guidance. The text encoder's attention mask is used in encoding and not given to the UNet, as in the published pipeline.
+    before guidance. The text encoder's attention mask is used in encoding and not given to the UNet, as in the
+    published pipeline.
 
     The UNet is loaded when it is first asked, and a text encoder that is not to be kept leaves before: of the two,
     only one is in memory at a time. What comes and goes is float32, whatever the networks compute in.
@@ -72,7 +73,8 @@ class IFPrior(DenoiserPrior):
         self.folder, self.device, self.dtype = folder, device, network_dtype(precision, device)
         self.channels, self.size = config["in_channels"], config["sample_size"]
         known = read_embeddings(embeddings, config["encoder_hid_dim"], self.name) if embeddings else {}
-        load = partial(T5Text, folder, device, self.dtype, self.name, text_encoder == EIGHT_BIT) if reads_texts else None
+        load = (partial(T5Text, folder, device, self.dtype, self.name, text_encoder == EIGHT_BIT)
+                if reads_texts else None)
         keeps = text_encoder == KEEP
         self.text = load() if keeps and not known else PassingText(load, known, device, self.name, keeps)
 
@@ -113,23 +115,25 @@ class DeepFloydIFPriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_DeepFloydIFPrior", display_name=NAME, category="Distill3D/priors",
-            description="DeepFloyd IF stage I as a prior: a large text-to-image model of 64x64 pixels, with no autoencoder "
-                        "between the picture and the gradient.",
+            description="DeepFloyd IF stage I as a prior: a large text-to-image model of 64x64 pixels, with no "
+                        "autoencoder between the picture and the gradient.",
             search_aliases=["if", "deepfloyd", "pixel diffusion", "imagen", "t5", "text to 3d"],
             inputs=[
-                io.String.Input("folder", default="IF-I-XL-v1.0", tooltip="Folder of the model below the diffusers folder of "
-                                "the models (or below the output folder), with unet, text_encoder, tokenizer and scheduler."),
+                io.String.Input("folder", default="IF-I-XL-v1.0", tooltip="Folder of the model below the diffusers "
+                                "folder of the models (or below the output folder), with unet, text_encoder, tokenizer "
+                                "and scheduler."),
                 io.Combo.Input("precision", options=["auto", "float32", "bfloat16", "float16"], default="auto",
-                               tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Pictures stay "
-                               "float32."),
-                io.Combo.Input("text_encoder", options=list(TEXT_ENCODERS), default=DROP, tooltip="The T5 text encoder takes "
-                               "about 9 GB. load and drop: it leaves before the UNet comes; keep: both stay; 8-bit: half the "
-                               "size, then dropped, needs bitsandbytes and CUDA."),
-                io.String.Input("embeddings", default="", optional=True, tooltip="File of Save Text Embeddings, below the "
-                                "output or diffusers folder. Its texts need no text encoder; with it the folder may lack "
-                                "text_encoder and tokenizer."),
+                               tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Pictures "
+                               "stay float32."),
+                io.Combo.Input("text_encoder", options=list(TEXT_ENCODERS), default=DROP, tooltip="The T5 text encoder "
+                               "takes about 9 GB. load and drop: it leaves before the UNet comes; keep: both stay; "
+                               "8-bit: half the size, then dropped, needs bitsandbytes and CUDA."),
+                io.String.Input("embeddings", default="", optional=True, tooltip="File of Save Text Embeddings, below "
+                                "the output or diffusers folder. Its texts need no text encoder; with it the folder "
+                                "may lack text_encoder and tokenizer."),
             ],
-            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior. The published model paints 64x64 pixels.")])
+            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior. The published model paints 64x64 "
+                                                   "pixels.")])
 
     @classmethod
     def execute(cls, folder, precision="auto", text_encoder=DROP, embeddings="") -> io.NodeOutput:

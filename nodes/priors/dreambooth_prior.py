@@ -1,4 +1,5 @@
-"""DreamBooth Prior: another prior, trained during the run on what it makes of the scene's own renderings (DreamCraft3D)."""
+"""DreamBooth Prior: another prior, trained during the run on what it makes of the scene's own renderings
+(DreamCraft3D)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from ..core.cameras import Cameras
 from ..core.prior import Condition, Encoded, LoadedPriors, PriorRecipe, draw_timesteps
 from ..core.rng import Streams
 from ..core.schedule import Schedule
-from ..models.tuning import Tuner, adam_inputs
 from ..models.adapter import WholeCopy
+from ..models.tuning import Tuner, adam_inputs
 from .lora_prior import LoRAPrior
 from .repaint import Repainted, repaint
 
@@ -28,8 +29,8 @@ class DreamBooth:
     """A recipe.
 
     prior     the one that it begins as, and that repaints the renderings: its network stays as it is
-    weights   LORA: low-rank weights beside the attention, with a camera input; COPY: every weight, whose view is in the words
-              of the prompt alone, as in the published code
+    weights   LORA: low-rank weights beside the attention, with a camera input; COPY: every weight, whose view is in the
+              words of the prompt alone, as in the published code
     rank      of the low-rank weights
     noise     t', up to which a rendering is noised before it is repainted, as a fraction of the prior's timesteps
     guidance  of the repainting, standard form; steps of it
@@ -79,8 +80,8 @@ class DreamBoothPrior(LoRAPrior):
     def _new_adapter(self, network: torch.nn.Module) -> torch.nn.Module:
         return WholeCopy(network) if self.recipe.weights == COPY else super()._new_adapter(network)
 
-    def learn(self, encode: Callable[[], Encoded], cameras: Cameras, read: Callable[[Cameras], Sequence[Condition]], step: int, total: int,
-              streams: Streams) -> Tensor:
+    def learn(self, encode: Callable[[], Encoded], cameras: Cameras, read: Callable[[Cameras], Sequence[Condition]],
+              step: int, total: int, streams: Streams) -> Tensor:
         recipe = self.recipe
         if not self.repainted or step - self.repainted[-1].step >= recipe.refresh:
             z = encode()
@@ -90,7 +91,8 @@ class DreamBoothPrior(LoRAPrior):
             self.repainted = [*self.repainted, Repainted(picture, cameras, step)][-recipe.kept:]
         shown = self.repainted[int(torch.randint(len(self.repainted), (), generator=streams("repainted")))]
         noise = self._noise_like(shown.z.clean, streams("learning noise"))
-        t = draw_timesteps(self, len(shown.z), 0, self.timesteps - 1, streams("learning timestep")).to(shown.z.clean.device)
+        t = draw_timesteps(self, len(shown.z), 0, self.timesteps - 1,
+                           streams("learning timestep")).to(shown.z.clean.device)
         drops_text = torch.rand(len(shown.z), generator=streams("learning text")) < TEXT_DROPOUT
         negative, positive = read(shown.cameras)
         rows = torch.arange(len(shown.z)) + len(shown.z) * drops_text
@@ -109,7 +111,8 @@ class DreamBoothPrior(LoRAPrior):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Raises DistillError for the state of another model."""
-        self.tuner.load_state_dict({name[len("model."):]: tensor for name, tensor in state.items() if name.startswith("model.")})
+        self.tuner.load_state_dict({name[len("model."):]: tensor
+                                    for name, tensor in state.items() if name.startswith("model.")})
         batches: dict[int, dict[str, Tensor]] = {}
         for name, tensor in state.items():
             if name.startswith("repainted."):
@@ -123,31 +126,35 @@ class DreamBoothPriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_DreamBoothPrior", display_name=NAME, category="Distill3D/priors",
-            description="Another prior that BSD Loss trains, during the run, on what that prior makes of the scene's renderings.",
+            description="Another prior that BSD Loss trains, during the run, on what that prior makes of the scene's "
+                        "renderings.",
             search_aliases=["dreambooth", "bsd", "dreamcraft3d", "bootstrapped", "fine-tune"],
             inputs=[
-                PRIOR.Input("prior", tooltip="The prior that it begins as, and that repaints the renderings. Its network stays "
-                            "as it is; of a Prior from MODEL a copy is made."),
-                io.Combo.Input("weights", options=[LORA, COPY], default=LORA, tooltip="LoRA: small weights beside the attention, "
-                               "told of the cameras. full copy: every weight once more, as published; takes the network's "
-                               "memory four times over."),
+                PRIOR.Input("prior", tooltip="The prior that it begins as, and that repaints the renderings. Its "
+                            "network stays as it is; of a Prior from MODEL a copy is made."),
+                io.Combo.Input("weights", options=[LORA, COPY], default=LORA, tooltip="LoRA: small weights beside the "
+                               "attention, told of the cameras. full copy: every weight once more, as published; takes "
+                               "the network's memory four times over."),
                 io.Int.Input("rank", default=4, min=1, max=128, tooltip="Rank of the small weights of LoRA."),
-                scheduled("noise", 0.5, "How far a rendering is noised before it is repainted, as a fraction of the prior's "
-                          "timesteps. It should fall during the run; published: from 0.5 to 0.2 within 5000 steps.", min=0.0,
+                scheduled("noise", 0.5, "How far a rendering is noised before it is repainted, as a fraction of the "
+                          "prior's timesteps. It should fall during the run; published: from 0.5 to 0.2 within 5000 "
+                          "steps.", min=0.0,
                           max=1.0, step=0.05),
                 io.Float.Input("guidance", default=7.5, min=0.0, max=1000.0, step=0.5, tooltip="Guidance scale of the "
                                "repainting, standard form; published: 7.5."),
-                io.Int.Input("steps", default=25, min=1, max=1000, tooltip="Denoising steps of the repainting; published: 25."),
-                io.Int.Input("refresh", default=25, min=1, max=100000, tooltip="After so many steps of training, a batch is "
-                             "repainted anew; published: 25."),
-                io.Int.Input("kept", default=10, min=1, max=1000, tooltip="How many of the latest repainted batches are trained "
-                             "on; published: 10."),
-                scheduled("rate", 0.0001, "Learning rate; published: 0.00001 for a full copy.", min=0.0, max=1.0, step=0.0001),
+                io.Int.Input("steps", default=25, min=1, max=1000, tooltip="Denoising steps of the repainting; "
+                             "published: 25."),
+                io.Int.Input("refresh", default=25, min=1, max=100000, tooltip="After so many steps of training, a "
+                             "batch is repainted anew; published: 25."),
+                io.Int.Input("kept", default=10, min=1, max=1000, tooltip="How many of the latest repainted batches "
+                             "are trained on; published: 10."),
+                scheduled("rate", 0.0001, "Learning rate; published: 0.00001 for a full copy.", min=0.0, max=1.0,
+                          step=0.0001),
                 seed_input("Of the low-rank weights that training starts from."),
                 *adam_inputs(),
             ],
-            outputs=[PRIOR.Output("prior", tooltip="For the input prior of BSD Loss, which trains it. Untrained, it answers as "
-                                  "the prior that came in.")])
+            outputs=[PRIOR.Output("prior", tooltip="For the input prior of BSD Loss, which trains it. Untrained, it "
+                                  "answers as the prior that came in.")])
 
     @classmethod
     def execute(cls, prior, weights=LORA, rank=4, noise=0.5, guidance=7.5, steps=25, refresh=25, kept=10, rate=0.0001,

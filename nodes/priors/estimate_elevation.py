@@ -32,7 +32,8 @@ def elevation_errors(prior: Prior, picture: Tensor, prompt: Prompt, cameras: Cam
     if prior.views != 1:
         raise DistillError(f"{TITLE}: this prior looks at {prior.views} pictures at once. Wire one that looks at one.")
     if len(set(texts)) < len(texts):
-        raise DistillError(f"{TITLE}: the prompt says the same of several elevations. Set the View Prompt's \"views\" to "
+        raise DistillError(
+            f"{TITLE}: the prompt says the same of several elevations. Set the View Prompt's \"views\" to "
                            '"degrees", and wire a prior that reads them, such as the Built-in Prior.')
     condition = prior.encode_prompts(texts)
     z = prior.encode_image(picture).expand(len(cameras))
@@ -57,27 +58,27 @@ class EstimateElevationNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_EstimateElevation", display_name=TITLE, category="Distill3D/priors",
-            description="From how far above the horizon a picture was taken: the elevation under which a prior that reads "
-                        "views finds the picture likeliest.",
+            description="From how far above the horizon a picture was taken: the elevation under which a prior that "
+                        "reads views finds the picture likeliest.",
             search_aliases=["elevation", "camera pose", "pose estimation", "image to 3d"],
             inputs=[
                 PRIOR.Input("prior", tooltip="One that reads views in degrees, such as the Built-in Prior."),
                 PROMPT.Input("prompt", tooltip='What the picture shows; "views" set to degrees.'),
-                io.Image.Input("image", tooltip="The object on white or with a mask, in the middle and about as large as in the "
-                               "prior's own pictures."),
-                io.Float.Input("azimuth", default=0.0, min=-360.0, max=360.0, step=5.0, tooltip="Degrees around the object "
-                               "that it was taken from; 0 is the front."),
-                io.Float.Input("lowest", default=-10.0, min=-90.0, max=90.0, step=5.0, tooltip="Lowest elevation that is "
-                               "tried, degrees."),
-                io.Float.Input("highest", default=60.0, min=-90.0, max=90.0, step=5.0, tooltip="Highest elevation that is "
-                               "tried, degrees."),
-                io.Float.Input("step", default=5.0, min=1.0, max=90.0, step=1.0, tooltip="Degrees between those that are tried; "
-                               "the Built-in Prior's words are 5 apart."),
-                io.Int.Input("draws", default=8, min=1, max=1000, tooltip="Noise levels at which each is tried. More are surer "
-                             "and take longer."),
+                io.Image.Input("image", tooltip="The object on white or with a mask, in the middle and about as large "
+                               "as in the prior's own pictures."),
+                io.Float.Input("azimuth", default=0.0, min=-360.0, max=360.0, step=5.0, tooltip="Degrees around the "
+                               "object that it was taken from; 0 is the front."),
+                io.Float.Input("lowest", default=-10.0, min=-90.0, max=90.0, step=5.0, tooltip="Lowest elevation that "
+                               "is tried, degrees."),
+                io.Float.Input("highest", default=60.0, min=-90.0, max=90.0, step=5.0, tooltip="Highest elevation that "
+                               "is tried, degrees."),
+                io.Float.Input("step", default=5.0, min=1.0, max=90.0, step=1.0, tooltip="Degrees between those that "
+                               "are tried; the Built-in Prior's words are 5 apart."),
+                io.Int.Input("draws", default=8, min=1, max=1000, tooltip="Noise levels at which each is tried. More "
+                             "are surer and take longer."),
                 seed_input(),
-                io.Mask.Input("mask", optional=True, tooltip="1 on the object, whose surroundings become white. The mask of Load "
-                              "Image is the other way round: invert it."),
+                io.Mask.Input("mask", optional=True, tooltip="1 on the object, whose surroundings become white. The "
+                              "mask of Load Image is the other way round: invert it."),
             ],
             outputs=[io.Float.Output("elevation", tooltip="Degrees, for Reference View and Zero123 Prior.")],
             hidden=[io.Hidden.unique_id])

@@ -17,12 +17,12 @@ from ..core.pictures import Pictures
 from ..core.prior import LoadedPriors
 from ..models.clip_vision import read_open_ai_vision
 from ..models.image_resampler import build_with_pictures, read_resampler
-from .latent_prior import LatentCondition, LatentModel
 from ..models.model_files import ModelNode, locate, network_dtype
 from ..models.multiview_unet import MultiViewFile
-from .mvdream import MVDreamPrior, read_latent_model, shared_widgets
 from ..models.pipeline_folder import load_network
 from ..models.reading import reading_networks
+from .latent_prior import LatentCondition, LatentModel
+from .mvdream import MVDreamPrior, read_latent_model, shared_widgets
 from .reference_views import over_white, reference_views
 
 NAME = "ImageDream Prior"
@@ -36,8 +36,9 @@ class ImageDream:
 
     path     a .pt file as published, or the folder of its conversion for diffusers
     picture  one picture of the object, from its front
-    control  "pixel": the picture also stands beside the views as one that is clean already; "local": its tokens alone lead.
-             The two models have the same weights' names and shapes: "auto" takes "local" where the file's name says so
+    control  "pixel": the picture also stands beside the views as one that is clean already; "local": its tokens alone
+             lead. The two models have the same weights' names and shapes: "auto" takes "local" where the file's name
+             says so
 
     For views, tokenizer, resolution and precision see MVDream.
     """
@@ -52,7 +53,8 @@ class ImageDream:
 
     def __post_init__(self):
         if len(self.picture) != 1:
-            raise DistillError(f"{NAME}: it follows one picture, and {len(self.picture)} are connected. Take one of the batch.")
+            raise DistillError(f"{NAME}: it follows one picture, and {len(self.picture)} are connected. Take one of "
+                               "the batch.")
         if self.control not in CONTROLS:
             raise DistillError(f'{NAME}: control must be one of {", ".join(CONTROLS)}, got "{self.control}".')
 
@@ -63,8 +65,8 @@ class ImageDream:
         with reading_networks(NAME):
             file = MultiViewFile(self.path, NAME)
             if not file.takes_image:
-                raise DistillError(f"{NAME}: {self.path} is an MVDream model, which takes no picture. Use the MVDream Prior "
-                                   "node.")
+                raise DistillError(f"{NAME}: {self.path} is an MVDream model, which takes no picture. Use the MVDream "
+                                   "Prior node.")
             beside = self.control == PIXEL or self.control == "auto" and LOCAL not in Path(self.path).name.lower()
             resampler = read_resampler(file.source, file.prefix, torch.float32)
             build = partial(build_with_pictures, tokens=resampler.latents.shape[1])
@@ -93,22 +95,25 @@ class PictureCondition:
         return PictureCondition(self.embedding[index], self.is_conditioned[index])
 
     def join(self, rows: Sequence["PictureCondition"]) -> "PictureCondition":
-        return PictureCondition(torch.cat([row.embedding for row in rows]), torch.cat([row.is_conditioned for row in rows]))
+        return PictureCondition(torch.cat([row.embedding for row in rows]),
+                                torch.cat([row.is_conditioned for row in rows]))
 
     def lerp(self, other: "PictureCondition", weight: Tensor) -> "PictureCondition":
         """Row by row (1 - weight) * self + weight * other; both with the picture, or both without."""
         if not torch.equal(self.is_conditioned, other.is_conditioned):
             raise DistillError(f"{NAME}: texts with the picture and without it cannot be mixed.")
-        return PictureCondition(torch.lerp(self.embedding, other.embedding, weight.to(self.embedding)[:, None, None]), self.is_conditioned)
+        return PictureCondition(torch.lerp(self.embedding, other.embedding, weight.to(self.embedding)[:, None, None]),
+                                self.is_conditioned)
 
 
 class ImageDreamPrior(MVDreamPrior):
     """The Prior contract over an ImageDream model.
 
-    The picture conditions the network twice (Wang and Shi 2023, sec. 3.2): features of CLIP's last layer but one become tokens
-    that every cross-attention reads beside the text; and, with pixel control, its latents are one more view at the end of each
-    group, clean at every timestep and with a camera of zeros, whose prediction is dropped. In the unconditional input the
-    features (before the resampler) and the latents are zeros. As published, except that the latents are the posterior's mean.
+    The picture conditions the network twice (Wang and Shi 2023, sec. 3.2): features of CLIP's last layer but one become
+    tokens that every cross-attention reads beside the text; and, with pixel control, its latents are one more view at
+    the end of each group, clean at every timestep and with a camera of zeros, whose prediction is dropped. In the
+    unconditional input the features (before the resampler) and the latents are zeros. As published, except that the
+    latents are the posterior's mean.
     """
 
     elevation = 5.0
@@ -165,12 +170,14 @@ class ImageDreamPrior(MVDreamPrior):
 
 def _features(tower: torch.nn.Module, picture: Tensor) -> Tensor:
     """CLIP's hidden states after its last layer but one [B,N,W], float32, of rgb [B,S,S,3] in [0,1]."""
-    pixels = resize_square(_channels_first(picture), tower.config.image_size, antialias=True, mode="bicubic").clamp(0, 1)
+    pixels = resize_square(_channels_first(picture), tower.config.image_size, antialias=True,
+                           mode="bicubic").clamp(0, 1)
     return tower(normalized(pixels).to(tower.dtype), output_hidden_states=True).hidden_states[-2].float()
 
 
 def _channels_first(picture: Tensor) -> Tensor:
-    """[B,S,S,3] -> [B,3,S,S]. It is then resized with a low-pass filter, as by PIL, which the model was trained with."""
+    """[B,S,S,3] -> [B,3,S,S]. It is then resized with a low-pass filter, as by PIL, which the model was trained
+    with."""
     return picture.permute(0, 3, 1, 2).float()
 
 
@@ -184,18 +191,19 @@ class ImageDreamPriorNode(ModelNode, Node):
             search_aliases=["imagedream", "image to 3d", "multi-view diffusion", "image prompt"],
             inputs=[
                 model,
-                io.Image.Input("image", tooltip="The object from its front, whole and in the middle, on white or with a mask."),
+                io.Image.Input("image", tooltip="The object from its front, whole and in the middle, on white or with "
+                                                "a mask."),
                 *widgets,
-                io.Combo.Input("control", options=list(CONTROLS), default="auto", tooltip="pixel: the views also see the picture "
-                               "itself (sd-v2.1-base-4view-ipmv); local: only what CLIP says of it (…-ipmv-local). auto goes by "
-                               "the name of the file or folder."),
+                io.Combo.Input("control", options=list(CONTROLS), default="auto", tooltip="pixel: the views also see "
+                               "the picture itself (sd-v2.1-base-4view-ipmv); local: only what CLIP says of it "
+                               "(…-ipmv-local). auto goes by the name of the file or folder."),
                 tokenizer,
-                io.Mask.Input("mask", optional=True, tooltip="1 on the object, whose surroundings become white. The mask of Load "
-                              "Image is the other way round: put Invert Mask between."),
+                io.Mask.Input("mask", optional=True, tooltip="1 on the object, whose surroundings become white. The "
+                              "mask of Load Image is the other way round: put Invert Mask between."),
             ],
-            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss (guidance 5) and Sample Prior. Describe the picture in View "
-                                  "Prompt and set its view words to none. Needs Multi-View Orbit, at the picture's elevation: "
-                                  "0 to 5 degrees as published.")])
+            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss (guidance 5) and Sample Prior. Describe the picture "
+                                  "in View Prompt and set its view words to none. Needs Multi-View Orbit, at the "
+                                  "picture's elevation: 0 to 5 degrees as published.")])
 
     @classmethod
     def execute(cls, model, image, views=4, resolution=256, precision="auto", control="auto", tokenizer="",

@@ -62,9 +62,9 @@ class LatentPrior(DenoiserPrior):
     """The Prior contract over a LatentModel.
 
     z are scaled latents in float32 whatever the networks compute in. Pictures with as many channels as the latents have
-    are latents already (a field of latents). The posterior mean of the autoencoder is used: published codes draw from the
-    posterior, whose deviation is a hundredth of the latents' and small beside the noise that distillation adds. Pictures are
-    resized without a low-pass filter, as published.
+    are latents already (a field of latents). The posterior mean of the autoencoder is used: published codes draw from
+    the posterior, whose deviation is a hundredth of the latents' and small beside the noise that distillation adds.
+    Pictures are resized without a low-pass filter, as published.
     """
 
     views = 1
@@ -107,9 +107,11 @@ class LatentPrior(DenoiserPrior):
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """[B,P,H,W] in [0,1], with the channels that the autoencoder takes, -> latents [B,C,h,w]."""
-        # Recomputed in the backward pass: the encoder's activations at 512x512 are larger than everything else together.
+        # Recomputed in the backward pass: the encoder's activations at 512x512 are larger than everything else
+        # together.
         picture = resize_square(pixels, self.pixels, antialias=False) * 2 - 1
-        return checkpoint(self._encode, picture, use_reentrant=False) if picture.requires_grad else self._encode(picture)
+        return (checkpoint(self._encode, picture, use_reentrant=False)
+                if picture.requires_grad else self._encode(picture))
 
     def _encode(self, picture: Tensor) -> Tensor:
         encoded = self.vae.encode(picture.to(self.vae.dtype))
@@ -135,6 +137,7 @@ class LatentPrior(DenoiserPrior):
         if condition.pooled is not None:
             side = float(self.pixels)
             sizes = torch.tensor([side, side, 0.0, 0.0, side, side], device=z_t.device, dtype=dtype)
-            more["added_cond_kwargs"] = {"text_embeds": condition.pooled.to(dtype), "time_ids": sizes.expand(len(z_t), 6)}
+            more["added_cond_kwargs"] = {"text_embeds": condition.pooled.to(dtype),
+                                         "time_ids": sizes.expand(len(z_t), 6)}
         z_t = z_t.to(dtype, memory_format=torch.channels_last)
         return self.unet(z_t, t, condition.embedding.to(dtype), return_dict=False, **more)[0]

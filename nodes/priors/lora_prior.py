@@ -41,10 +41,11 @@ class LoRA:
 
 
 class LoRAPrior:
-    """The TunablePrior contract over another prior, whose network stays as it is (of a MODEL of the host a copy is made).
+    """The TunablePrior contract over another prior, whose network stays as it is (of a MODEL of the host a copy is
+    made).
 
-    The adapter has a camera input, as published: c2w, row by row, is embedded and added to the embedding of the timestep.
-    Everything else is delegated to the base prior.
+    The adapter has a camera input, as published: c2w, row by row, is embedded and added to the embedding of the
+    timestep. Everything else is delegated to the base prior.
     """
 
     name = NAME
@@ -54,8 +55,9 @@ class LoRAPrior:
 
     def __init__(self, base: AdaptablePrior, rank: int, seed: int):
         if not base.is_adaptable:
-            raise DistillError(f"{self.name}: a {type(base).__name__} has no network that an adapter can be attached to. Use a "
-                               "Stable Diffusion, DeepFloyd IF, Zero123, MVDream or Built-in Prior, or a Prior from MODEL.")
+            raise DistillError(f"{self.name}: a {type(base).__name__} has no network that an adapter can be attached "
+                               "to. Use a Stable Diffusion, DeepFloyd IF, Zero123, MVDream or Built-in Prior, or a "
+                               "Prior from MODEL.")
         self.base: AdaptablePrior = base.private()
         self.rank, self.seed = rank, seed
         self.channels, self.size, self.views = self.base.channels, self.base.size, self.base.views
@@ -70,8 +72,9 @@ class LoRAPrior:
             try:
                 return self._new_adapter(network).to(self.device)
             except ValueError as error:
-                raise DistillError(f"{self.name}: a {type(network).__name__} cannot have low-rank weights beside its attention "
-                                   f"({error}). Use a model of Stable Diffusion's family or DeepFloyd IF.") from error
+                raise DistillError(f"{self.name}: a {type(network).__name__} cannot have low-rank weights beside its "
+                                   f"attention ({error}). Use a model of Stable Diffusion's family or DeepFloyd "
+                                   "IF.") from error
 
     def _new_adapter(self, network: torch.nn.Module) -> torch.nn.Module:
         return Adapter(network, self.rank)
@@ -120,17 +123,18 @@ class LoRAPriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_LoRAPrior", display_name=NAME, category="Distill3D/priors",
-            description="Another prior with low-rank weights (LoRA) beside its network, which VSD Loss trains on the renderings.",
+            description="Another prior with low-rank weights (LoRA) beside its network, which VSD Loss trains on the "
+                        "renderings.",
             search_aliases=["lora", "vsd", "prolificdreamer", "fine-tune"],
             inputs=[
-                PRIOR.Input("prior", tooltip="The prior whose network is used and stays as it is. Of a Prior from MODEL a copy "
-                            "is made; the others share theirs."),
-                io.Int.Input("rank", default=4, min=1, max=128, tooltip="Rank of the weights beside each projection of the "
-                             "attention; published: 4."),
+                PRIOR.Input("prior", tooltip="The prior whose network is used and stays as it is. Of a Prior from "
+                            "MODEL a copy is made; the others share theirs."),
+                io.Int.Input("rank", default=4, min=1, max=128, tooltip="Rank of the weights beside each projection of "
+                             "the attention; published: 4."),
                 seed_input("Of the weights that training starts from."),
             ],
-            outputs=[PRIOR.Output("prior", tooltip="For the input lora of VSD Loss. Untrained, it answers as the prior that came "
-                                  "in.")])
+            outputs=[PRIOR.Output("prior", tooltip="For the input lora of VSD Loss. Untrained, it answers as the prior "
+                                  "that came in.")])
 
     @classmethod
     def execute(cls, prior, rank=4, seed=0) -> io.NodeOutput:

@@ -34,7 +34,8 @@ class Row:
         controls = [extras["control"] for _, extras in self.entries if extras.get("control") is not None]
         chain = [link for control in controls for link in _chain(control)]
         return (any(name in extras for _, extras in self.entries for name in RANGES)
-                or any(tuple(getattr(control, "timestep_percent_range", (0.0, 1.0))) != (0.0, 1.0) for control in chain))
+                or any(tuple(getattr(control, "timestep_percent_range", (0.0, 1.0))) != (0.0, 1.0)
+                       for control in chain))
 
     def lerp(self, other: "Row", weight: float) -> "Row":
         if weight == 0.0 or other is self:
@@ -73,7 +74,8 @@ def groups(conditions: Sequence[ModelCondition]) -> list[list[int]]:
 
 
 def stack(rows: Sequence[Row]) -> list:
-    """The entries of rows of one layout, each tensor with a row per view. A row for all views is left to the host to repeat."""
+    """The entries of rows of one layout, each tensor with a row per view. A row for all views is left to the host to
+    repeat."""
     if all(row is rows[0] for row in rows):
         return rows[0].entries
     return [[_stack([embedding for embedding, _ in views]),
@@ -117,8 +119,8 @@ def _lerp(one: Any, other: Any, weight: float) -> Any:
 
 
 def _different() -> DistillError:
-    return DistillError("Prior from MODEL: this text encoder's answers for two view words differ in more than numbers and "
-                        "cannot be mixed. Shorten the prompt, or choose view words that are not interpolated.")
+    return DistillError("Prior from MODEL: this text encoder's answers for two view words differ in more than numbers "
+                        "and cannot be mixed. Shorten the prompt, or choose view words that are not interpolated.")
 
 
 def _chain(control: Any) -> Iterator[Any]:

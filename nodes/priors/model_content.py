@@ -33,7 +33,8 @@ class Sockets:
             try:
                 _feed(digest.update, self.objects)
                 self._text = f"Sockets({digest.hexdigest()[:20]})"
-            except (TypeError, AttributeError, RuntimeError):  # another node's objects may raise anything while they are read
+            # another node's objects may raise anything while they are read
+            except (TypeError, AttributeError, RuntimeError):
                 self._text = f"Sockets(unreadable {uuid.uuid4().hex})"
         return self._text
 
@@ -71,11 +72,13 @@ def _facts(part: Any) -> Mapping[str, Any]:
         weights = {**part.model.state_dict(), **{name: kept.weight for name, kept in part.backup.items()}}
         return {"class": type(part.model).__name__, "weights": weights, "patches": part.patches,
                 "objects": part.object_patches, "options": part.model_options,
-                "prediction": str(getattr(part.model, "model_type", "")), "hooks": [str(key) for key in part.hook_patches]}
+                "prediction": str(getattr(part.model, "model_type", "")),
+                "hooks": [str(key) for key in part.hook_patches]}
     if hasattr(part, "first_stage_model"):  # VAE
         return {"weights": part.first_stage_model, "dtype": part.vae_dtype}
     if hasattr(part, "cond_stage_model"):  # CLIP
-        weights = {**part.cond_stage_model.state_dict(), **{name: kept.weight for name, kept in part.patcher.backup.items()}}
+        weights = {**part.cond_stage_model.state_dict(),
+                   **{name: kept.weight for name, kept in part.patcher.backup.items()}}
         return {"weights": weights, "patches": part.patcher.patches, "layer": part.layer_idx,
                 "tokenizer": type(part.tokenizer).__name__, "options": part.tokenizer_options,
                 "hooks": part.apply_hooks_to_conds, "forced": part.patcher.forced_hooks}

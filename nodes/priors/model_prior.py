@@ -28,8 +28,8 @@ POSITIVE, NEGATIVE = "positive", "negative"
 
 @dataclass(frozen=True)
 class ModelPriorRecipe:
-    """The host's objects, "model", "vae", "clip", "positive" and "negative" (the last three may be None), and the side of
-    the pictures that the model is shown, in pixels."""
+    """The host's objects, "model", "vae", "clip", "positive" and "negative" (the last three may be None), and the side
+    of the pictures that the model is shown, in pixels."""
 
     sockets: Sockets
     resolution: int = 512
@@ -41,7 +41,8 @@ class ModelPriorRecipe:
 
 
 class HostNoise:
-    """The noise of one of the host's models: z_t = signal_t z + noise_t noise, for signal and noise [T]. See models.noise."""
+    """The noise of one of the host's models: z_t = signal_t z + noise_t noise, for signal and noise [T]. See
+    models.noise."""
 
     def __init__(self, signal: Tensor, noise: Tensor):
         self._signal, self._noise = signal, noise
@@ -68,9 +69,9 @@ class ModelPrior(DenoiserPrior):
     """The Prior contract over the host's models.
 
     z are latents in the model's own space (scaled and shifted), float32. Pictures with as many channels as the latents
-    have are latents already. `sigma` is the noise level relative to the signal, whatever the model calls sigma: for a flow
-    model at x = (1 - s) z + s noise it is s / (1 - s), so that (z - z0) / sigma is eps_hat - noise, which there equals
-    (1 - s) (v_hat - (noise - z)), and (z - z0) / s is v_hat - (noise - z).
+    have are latents already. `sigma` is the noise level relative to the signal, whatever the model calls sigma: for a
+    flow model at x = (1 - s) z + s noise it is s / (1 - s), so that (z - z0) / sigma is eps_hat - noise, which there
+    equals (1 - s) (v_hat - (noise - z)), and (z - z0) / s is v_hat - (noise - z).
 
     A timestep is the model's own where it was trained on 1000 of them, else its place on the model's schedule in
     thousandths. Guidance is the losses' own: CFG patches of the MODEL (rescaling, for one) do not take part.
@@ -85,17 +86,18 @@ class ModelPrior(DenoiserPrior):
         self.model = HostModel(sockets["model"])
         sigmas, signal, noise = self.model.noise_levels(TIMESTEPS)
         if not (bool((signal > 0).all()) and bool((noise > 0).all())):
-            raise DistillError(f"{NAME}: {self.model.name} does not mix pictures with noise: it is no diffusion or flow "
-                               "model. Use one that KSampler samples from pure noise.")
+            raise DistillError(f"{NAME}: {self.model.name} does not mix pictures with noise: it is no diffusion or "
+                               "flow model. Use one that KSampler samples from pure noise.")
         self._sigmas = sigmas.to(device)
         self.denoiser = Denoiser(HostNoise(signal, noise).to(device), "x0")
         self.vae = HostVAE(sockets["vae"], device)
         if self.pixels % self.vae.factor:
-            raise DistillError(f"{NAME}: the resolution {self.pixels} is no multiple of {self.vae.factor}, the pixels that one "
-                               "latent pixel covers.")
+            raise DistillError(f"{NAME}: the resolution {self.pixels} is no multiple of {self.vae.factor}, the pixels "
+                               "that one latent pixel covers.")
         self.channels, self.size = self.model.channels, self.pixels // self.vae.factor
         self._clip = sockets["clip"]
-        self._wired = {} if self._clip is not None else {role: Row(sockets[role], role) for role in (POSITIVE, NEGATIVE)}
+        self._wired = {} if self._clip is not None else {role: Row(sockets[role], role)
+                                                         for role in (POSITIVE, NEGATIVE)}
         self._rows: dict[str, Row] = {}
         self._warned = False
 
@@ -112,8 +114,8 @@ class ModelPrior(DenoiserPrior):
             return Row(encode_text(self._clip, text))
         if text and not self._warned:
             self._warned = True
-            host().warn(f"{NAME}: without a CLIP the prompt's words, those of the view among them, cannot be said: every "
-                        'view gets the same "positive". Connect "clip" for view words.')
+            host().warn(f"{NAME}: without a CLIP the prompt's words, those of the view among them, cannot be said: "
+                        'every view gets the same "positive". Connect "clip" for view words.')
         return self._wired[POSITIVE if text else NEGATIVE]
 
     def encode_image(self, rgb: Tensor) -> Encoded:
@@ -121,7 +123,8 @@ class ModelPrior(DenoiserPrior):
         if z.shape[1] == self.channels != 3:
             return Encoded(resize_square(z, self.size, antialias=True))
         picture = resize_square(z, self.pixels, antialias=True)
-        # Recomputed in the backward pass: the encoder's activations at 512x512 are larger than everything else together.
+        # Recomputed in the backward pass: the encoder's activations at 512x512 are larger than everything else
+        # together.
         return Encoded(checkpoint(self._encode, picture, use_reentrant=False) if picture.requires_grad
                        else self._encode(picture))
 
@@ -149,7 +152,8 @@ class ModelPrior(DenoiserPrior):
     def _check(self, conditions: Sequence[ModelCondition]) -> None:
         """Guidance between a condition and itself would silently be none."""
         if self._wired and len(conditions) > 1 and all(row.role == POSITIVE for one in conditions for row in one.rows):
-            raise DistillError(f'{NAME}: the prompt has a negative text, which only a CLIP can read. Connect "clip", or leave '
+            raise DistillError(
+                f'{NAME}: the prompt has a negative text, which only a CLIP can read. Connect "clip", or leave '
                                'the prompt\'s "negative" empty: then the wired "negative" is used.')
 
     def private(self) -> "ModelPrior":
@@ -182,8 +186,8 @@ def prior_of_file(model: ModelFile, vae: ModelFile, clip: ModelFile | None, reso
         raise DistillError(f'{NAME}: without ComfyUI the text encoder of the checkpoint is needed. Connect "clip".')
     for name, other in (("vae", vae), ("clip", clip)):
         if other != model:
-            raise DistillError(f'{NAME}: "model" comes from {model.name} and "{name}" from {other.name}. Without ComfyUI both '
-                               "must come from the same Load Checkpoint; ComfyUI itself can mix them.")
+            raise DistillError(f'{NAME}: "model" comes from {model.name} and "{name}" from {other.name}. Without '
+                               'ComfyUI both must come from the same Load Checkpoint; ComfyUI itself can mix them.')
     return StableDiffusion(model.path, resolution=resolution)
 
 
@@ -192,32 +196,37 @@ class PriorFromModelNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_PriorFromModel", display_name=NAME, category="Distill3D/priors",
-            description="Any image model that ComfyUI runs as a prior: checkpoints, LoRAs and ControlNets as you wired them.",
+            description="Any image model that ComfyUI runs as a prior: checkpoints, LoRAs and ControlNets as you wired "
+                        "them.",
             search_aliases=["checkpoint", "model", "lora", "controlnet", "flux", "sd3", "sdxl", "text to 3d"],
             inputs=[
-                io.Model.Input("model", tooltip="The diffusion or flow model, with its LoRAs and patches. Its CFG patches do not "
-                               "take part: the losses do the guidance."),
-                io.Vae.Input("vae", tooltip="The VAE that belongs to the model. A copy of its encoder is made, through which "
-                             "gradients pass."),
-                io.Int.Input("resolution", default=512, min=64, max=2048, step=64, tooltip="Side of the pictures that the model "
-                             "is shown, pixels: best what it was trained on (512 for SD 1.5, 1024 for SDXL), smaller is "
-                             "faster."),
-                io.Clip.Input("clip", optional=True, tooltip="Encodes the prompt with the words of each view. Needed unless both "
-                              "conditionings are given, and used rather than them."),
-                io.Conditioning.Input("positive", optional=True, tooltip="Used where no clip is given, for ControlNets and the "
-                                      "like. Every view gets it: the prompt's text and view words cannot be said."),
-                io.Conditioning.Input("negative", optional=True, tooltip="Used where no clip is given. Leave the prompt's own "
-                                      "negative text empty then."),
+                io.Model.Input("model", tooltip="The diffusion or flow model, with its LoRAs and patches. Its CFG "
+                               "patches do not take part: the losses do the guidance."),
+                io.Vae.Input("vae", tooltip="The VAE that belongs to the model. A copy of its encoder is made, through "
+                             "which gradients pass."),
+                io.Int.Input("resolution", default=512, min=64, max=2048, step=64, tooltip="Side of the pictures that "
+                             "the model is shown, pixels: best what it was trained on (512 for SD 1.5, 1024 for SDXL), "
+                             "smaller is faster."),
+                io.Clip.Input("clip", optional=True, tooltip="Encodes the prompt with the words of each view. Needed "
+                              "unless both conditionings are given, and used rather than them."),
+                io.Conditioning.Input("positive", optional=True, tooltip="Used where no clip is given, for ControlNets "
+                                      "and the like. Every view gets it: the prompt's text and view words cannot be "
+                                      "said."),
+                io.Conditioning.Input("negative", optional=True, tooltip="Used where no clip is given. Leave the "
+                                      "prompt's own negative text empty then."),
             ],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior.")])
 
     @classmethod
     def execute(cls, model, vae, clip=None, positive=None, negative=None, resolution=512) -> io.NodeOutput:
         if clip is None and (positive is None or negative is None):
-            missing = " and ".join(f'"{name}"' for name, given in ((POSITIVE, positive), (NEGATIVE, negative)) if given is None)
-            raise DistillError(f'{NAME}: neither "clip" nor {missing} is connected. Connect "clip", or both conditionings.')
+            missing = " and ".join(f'"{name}"'
+                                   for name, given in ((POSITIVE, positive), (NEGATIVE, negative)) if given is None)
+            raise DistillError(f'{NAME}: neither "clip" nor {missing} is connected. Connect "clip", or both '
+                               'conditionings.')
         if isinstance(model, ModelFile):
             return io.NodeOutput(prior_of_file(model, vae, clip, resolution))
         check_pair(model, vae, NAME)
-        return io.NodeOutput(ModelPriorRecipe(Sockets(model=model, vae=vae, clip=clip, positive=positive, negative=negative),
+        return io.NodeOutput(ModelPriorRecipe(Sockets(model=model, vae=vae, clip=clip, positive=positive,
+                                                      negative=negative),
                                               resolution))

@@ -12,9 +12,8 @@ from torch import Tensor
 from ..comfy import PRIOR, Node, host, io
 from ..core.cameras import Cameras, turntable
 from ..core.errors import DistillError
-from ..models.multi_view import camera_vectors
-from ..models.builtin import BUILTIN_MVDREAM
 from ..core.prior import LoadedPriors
+from ..models.builtin import BUILTIN_MVDREAM
 from ..models.checkpoint_file import CheckpointFile
 from ..models.clip_text import (
     HUGGING_FACE,
@@ -26,12 +25,13 @@ from ..models.clip_text import (
     tokenizer_folder,
 )
 from ..models.denoiser import each_view
-from ..models.noise import DiscreteNoise, scaled_linear_noise
-from .latent_prior import LatentCondition, LatentModel, LatentPrior
 from ..models.model_files import BUILT_IN, BUILT_IN_RESOLUTION, ModelNode, choices, locate, network_dtype
+from ..models.multi_view import camera_vectors
 from ..models.multiview_unet import MultiViewFile
+from ..models.noise import DiscreteNoise, scaled_linear_noise
 from ..models.pipeline_folder import load_network, read_scheduler
 from ..models.reading import reading_networks
+from .latent_prior import LatentCondition, LatentModel, LatentPrior
 
 NAME = "MVDream Prior"
 
@@ -60,8 +60,8 @@ class MVDream:
         with reading_networks(NAME):
             file = MultiViewFile(self.path, NAME)
             if file.takes_image:
-                raise DistillError(f"{NAME}: {self.path} is an ImageDream model, which follows a picture. Use the ImageDream "
-                                   "Prior node.")
+                raise DistillError(f"{NAME}: {self.path} is an ImageDream model, which follows a picture. Use the "
+                                   "ImageDream Prior node.")
             unet = file.read_unet(self.views, network_dtype(self.precision, device))
             model = read_latent_model(file, unet, self.tokenizer, self.resolution, device)
             return MVDreamPrior(model, device, self.views, NAME)
@@ -81,7 +81,8 @@ def read_latent_model(file: MultiViewFile, unet: torch.nn.Module, tokenizer: str
         vae, text = file.read_vae(unet.dtype), read_text(file.source, file.text_prefix, tokenizer)
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
     if resolution <= 0 or resolution % factor:
-        raise DistillError(f"{name}: the resolution {resolution} is no multiple of {factor}, which one latent pixel covers.")
+        raise DistillError(f"{name}: the resolution {resolution} is no multiple of {factor}, which one latent pixel "
+                           "covers.")
     return LatentModel(unet, vae, [text], noise, prediction, resolution // factor)
 
 
@@ -89,7 +90,8 @@ def read_parts(folder: Path, name: str) -> tuple[ClipText, DiscreteNoise, str]:
     """Text encoder, noise levels and kind of prediction of a folder; Stable Diffusion's where it has no scheduler."""
     from transformers import CLIPTextModel
 
-    text = ClipText(load_network(CLIPTextModel, folder / "text_encoder", name), read_tokenizer(folder / "tokenizer", name))
+    text = ClipText(load_network(CLIPTextModel, folder / "text_encoder", name),
+                    read_tokenizer(folder / "tokenizer", name))
     if not (folder / "scheduler").is_dir():
         return text, scaled_linear_noise(), "epsilon"
     return text, *read_scheduler(folder / "scheduler", name)
@@ -106,9 +108,9 @@ def read_text(source: CheckpointFile, prefix: str, tokenizer: str) -> ClipText:
 class MVDreamPrior(LatentPrior):
     """The Prior contract over a multi-view model. Batches are groups of `views` pictures, one group after another.
 
-    All pictures of a group must have the same timestep. Every condition is evaluated with the same cameras, the unconditional
-    one too (MVDream-threestudio, multiview_diffusion_guidance.py). Without cameras, each group is the set of the published
-    demo: evenly around the object from its front on, 15 degrees above the horizon.
+    All pictures of a group must have the same timestep. Every condition is evaluated with the same cameras, the
+    unconditional one too (MVDream-threestudio, multiview_diffusion_guidance.py). Without cameras, each group is the set
+    of the published demo: evenly around the object from its front on, 15 degrees above the horizon.
     """
 
     elevation = 15.0
@@ -122,8 +124,9 @@ class MVDreamPrior(LatentPrior):
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None,
                 beside: Tensor | None = None) -> list[Tensor]:
         if len(z_t) % self.views:
-            raise DistillError(f"{self.name}: {len(z_t)} pictures cannot be parted into groups of {self.views} views. Set the "
-                               f"batch of the Objective (the images of Sample Prior) to a multiple of {self.views}.")
+            raise DistillError(f"{self.name}: {len(z_t)} pictures cannot be parted into groups of {self.views} views. "
+                               "Set the batch of the Objective (the images of Sample Prior) to a multiple of "
+                               f"{self.views}.")
         vectors = self.camera_vectors(self._checked(cameras, len(z_t))).to(z_t)
         shown = z_t if beside is None else torch.cat([z_t, beside], 1)
         predicted = self.denoiser.call(lambda: self.predict_rows(shown, t, conditions, vectors),
@@ -158,8 +161,8 @@ class MVDreamPrior(LatentPrior):
     def check_cameras(self, cameras: Cameras) -> None:
         """Warns of cameras that the model was not trained with."""
         if not _are_around(cameras, self.views):
-            host().warn(f"{self.name}: the cameras of a group do not stand evenly around the object at one elevation, as "
-                        f"the model was trained. Use Multi-View Orbit with {self.views} views (in Sample Prior, set "
+            host().warn(f"{self.name}: the cameras of a group do not stand evenly around the object at one elevation, "
+                        f"as the model was trained. Use Multi-View Orbit with {self.views} views (in Sample Prior, set "
                         f"azimuth_step to {360 / self.views:g}).")
 
 
@@ -168,23 +171,27 @@ def _are_around(cameras: Cameras, views: int) -> bool:
     elevation, azimuth = (angles.cpu().view(-1, views) for angles in (cameras.elevation, cameras.azimuth))
     around = (azimuth % (2 * math.pi)).sort(1).values
     gaps = torch.diff(around, append=around[:, :1] + 2 * math.pi)
-    return bool((elevation.amax(1) - elevation.amin(1)).max() < 0.02 and (gaps - 2 * math.pi / views).abs().max() < 0.02)
+    return bool((elevation.amax(1) - elevation.amin(1)).max() < 0.02
+                and (gaps - 2 * math.pi / views).abs().max() < 0.02)
 
 
 def shared_widgets(shipped: Path | None = None) -> list:
     """Widgets of every multi-view prior: the model first, the optional tokenizer last."""
     return [
-        io.Combo.Input("model", options=choices(shipped=shipped), tooltip="A file of the checkpoints folder, a folder of the "
-                       "diffusers folder" + (", a trained one, or the pack's own, which is always shown 32 pixels." if shipped
+        io.Combo.Input("model", options=choices(shipped=shipped), tooltip="A file of the checkpoints folder, a folder "
+                       "of the diffusers "
+                       "folder" + (", a trained one, or the pack's own, which is always shown 32 pixels." if shipped
                                              else ", or a trained one.")),
-        io.Int.Input("views", default=4, min=1, max=64, tooltip="Pictures that are denoised together. The model was trained "
-                     "with 4. The same number as in Multi-View Orbit; the Objective's batch must be a multiple of it."),
-        io.Int.Input("resolution", default=256, min=8, max=1024, step=8, tooltip="Side of the pictures that the model is "
-                     "shown, pixels. It was trained at 256."),
+        io.Int.Input("views", default=4, min=1, max=64, tooltip="Pictures that are denoised together. The model was "
+                     "trained with 4. The same number as in Multi-View Orbit; the Objective's batch must be a multiple "
+                     "of it."),
+        io.Int.Input("resolution", default=256, min=8, max=1024, step=8, tooltip="Side of the pictures that the model "
+                     "is shown, pixels. It was trained at 256."),
         io.Combo.Input("precision", options=["auto", "float32", "float16", "bfloat16"], default="auto",
-                       tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents stay float32."),
-        io.String.Input("tokenizer", default="", optional=True, tooltip="Folder below the models folder with CLIP's vocab.json "
-                        "and merges.txt. Only needed for single files outside ComfyUI."),
+                       tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents stay "
+                               "float32."),
+        io.String.Input("tokenizer", default="", optional=True, tooltip="Folder below the models folder with CLIP's "
+                        "vocab.json and merges.txt. Only needed for single files outside ComfyUI."),
     ]
 
 
@@ -195,11 +202,13 @@ class MVDreamPriorNode(ModelNode, Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_MVDreamPrior", display_name=NAME, category="Distill3D/priors",
-            description="MVDream as a prior: it paints four views of one object at once, so that none has a second face.",
+            description="MVDream as a prior: it paints four views of one object at once, so that none has a second "
+                        "face.",
             search_aliases=["multi-view diffusion", "mvdream", "text to 3d", "janus"],
             inputs=shared_widgets(cls.shipped),
-            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior. Set the view words of View Prompt to none: "
-                                  "the cameras already say where a picture is seen from. Needs Multi-View Orbit.")])
+            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior. Set the view words of View Prompt "
+                                  "to none: the cameras already say where a picture is seen from. Needs Multi-View "
+                                  "Orbit.")])
 
     @classmethod
     def execute(cls, model, views=4, resolution=256, precision="auto", tokenizer="") -> io.NodeOutput:

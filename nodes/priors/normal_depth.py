@@ -11,17 +11,17 @@ from torch import Tensor
 
 from ..comfy import PRIOR, Node, io
 from ..core.errors import DistillError
-from ..models.multi_view import join_views
 from ..core.picture import NORMAL_DEPTH
 from ..core.prior import Encoded, LoadedPriors
 from ..models.builtin import BUILTIN_NORMAL_DEPTH
 from ..models.checkpoint_file import CheckpointFile
-from ..models.noise import scaled_linear_noise
-from .latent_prior import LatentModel, LatentPrior
 from ..models.ldm_layout import UNET, read_unet, read_vae
 from ..models.model_files import ModelNode, choices, locate, network_dtype
+from ..models.multi_view import join_views
 from ..models.multiview_unet import CAMERA, TEXTS, MultiViewFile, node_of
+from ..models.noise import scaled_linear_noise
 from ..models.reading import reading_networks
+from .latent_prior import LatentModel, LatentPrior
 from .mvdream import read_parts, read_text, shared_widgets
 from .richdreamer import RichDreamerPrior
 
@@ -33,11 +33,12 @@ CHANNELS = 4
 class NormalDepth:
     """A recipe.
 
-    path        a .ckpt file as published: nd_mv_ema (four views at once) or nd-laion_ema (one view). A file that still has
-                both the weights and their average gives the average. Or a folder as MVDream's, without a "vae", for a model
-                of several views
+    path        a .ckpt file as published: nd_mv_ema (four views at once) or nd-laion_ema (one view). A file that still
+                has both the weights and their average gives the average. Or a folder as MVDream's, without a "vae", for
+                a model of several views
     views       pictures that are denoised jointly, by a model of several views. It was trained with 4
-    resolution  side of what the model is shown, pixels; 0: 32 for several views, which has no autoencoder, and 512 for one
+    resolution  side of what the model is shown, pixels; 0: 32 for several views, which has no autoencoder, and 512 for
+                one
 
     For tokenizer and precision see MVDream.
     """
@@ -60,15 +61,16 @@ class NormalDepth:
             unet = read_unet(source, average=True, dtype=dtype)
             texts = [read_text(source, TEXTS[0], self.tokenizer)]
             if UNET + CAMERA in source:
-                # The file also holds the autoencoder that the single-view model was trained with, which this one is not.
+                # The file also holds the autoencoder that the single-view model was trained with, which this one is
+                # not.
                 model = LatentModel(join_views(unet, self.views), None, texts, scaled_linear_noise(), "epsilon",
                                     self.resolution or 32)
                 return MultiViewNormalDepth(model, device, self.views, NAME)
             vae = read_vae(source, dtype=dtype, pictures=CHANNELS)
             factor = 2 ** (len(vae.config.block_out_channels) - 1)
             if self.resolution % factor:
-                raise DistillError(f"{NAME}: the resolution {self.resolution} is no multiple of {factor}, which one latent "
-                                   "pixel covers.")
+                raise DistillError(f"{NAME}: the resolution {self.resolution} is no multiple of {factor}, which one "
+                                   "latent pixel covers.")
             return SingleViewNormalDepth(LatentModel(unet, vae, texts, scaled_linear_noise(), "epsilon",
                                                      (self.resolution or 512) // factor), device)
 
@@ -87,11 +89,12 @@ def _checked(source: CheckpointFile) -> CheckpointFile:
     node = node_of(source)
     if node != NAME:
         raise DistillError(f"{NAME}: {source.path} is no normal-depth model of RichDreamer. "
-                           + (f"Use the {node} node for it." if node else "Choose nd_mv_ema.ckpt or nd-laion_ema.ckpt."))
+                           + (f"Use the {node} node for it." if node else "Choose nd_mv_ema.ckpt or "
+                              "nd-laion_ema.ckpt."))
     width = source.shapes.get(UNET + CAMERA, (0, 16))[1]
     if width != 16:
-        raise DistillError(f"{NAME}: {source.path} takes {width} numbers per camera; 16 were expected. Choose nd_mv_ema.ckpt or "
-                           "nd-laion_ema.ckpt.")
+        raise DistillError(f"{NAME}: {source.path} takes {width} numbers per camera; 16 were expected. Choose "
+                           "nd_mv_ema.ckpt or nd-laion_ema.ckpt.")
     return source
 
 
@@ -113,8 +116,8 @@ class MultiViewNormalDepth(RichDreamerPrior):
 class SingleViewNormalDepth(LatentPrior):
     """The Prior contract over ND, the model of single views, with an autoencoder for pictures of four channels.
 
-    It learned depth from MiDaS, which knows no scale and stretches each picture's nearness over the whole range; here it is
-    shown the picture of the model of several views, as its normals are.
+    It learned depth from MiDaS, which knows no scale and stretches each picture's nearness over the whole range; here
+    it is shown the picture of the model of several views, as its normals are.
     """
 
     def encode_image(self, rgb: Tensor) -> Encoded:
@@ -128,8 +131,8 @@ class SingleViewNormalDepth(LatentPrior):
 
 def _channels_first(picture: Tensor) -> Tensor:
     if picture.shape[-1] != CHANNELS:
-        raise DistillError(f'{NAME}: it was shown a picture of {picture.shape[-1]} channels. It knows normals and depth: set '
-                           f'"image" of the loss to "{NORMAL_DEPTH}".')
+        raise DistillError(f'{NAME}: it was shown a picture of {picture.shape[-1]} channels. It knows normals and '
+                           f'depth: set "image" of the loss to "{NORMAL_DEPTH}".')
     return picture.permute(0, 3, 1, 2)
 
 
@@ -146,21 +149,23 @@ class NormalDepthPriorNode(ModelNode, Node):
         _, views, _, precision, tokenizer = shared_widgets()
         return io.Schema(
             node_id="Distill3D_NormalDepthPrior", display_name=NAME, category="Distill3D/priors",
-            description="RichDreamer's normal-depth models as a prior for geometry: they paint normals and depth, from four "
-                        "views at once or from one.",
+            description="RichDreamer's normal-depth models as a prior for geometry: they paint normals and depth, from "
+                        "four views at once or from one.",
             search_aliases=["richdreamer", "nd-mv", "normal depth diffusion", "geometry prior"],
             inputs=[
-                io.Combo.Input("model", options=choices(shipped=cls.shipped), tooltip="nd_mv_ema.ckpt (four views at once) or "
-                               "nd-laion_ema.ckpt (one view) in the checkpoints folder, a folder that Train Normal-Depth "
-                               "Prior wrote, or the small one that comes with the pack."),
+                io.Combo.Input("model", options=choices(shipped=cls.shipped), tooltip="nd_mv_ema.ckpt (four views at "
+                               "once) or nd-laion_ema.ckpt (one view) in the checkpoints folder, a folder that Train "
+                               "Normal-Depth Prior wrote, or the small one that comes with the pack."),
                 views,
-                io.Int.Input("resolution", default=0, min=0, max=1024, step=8, tooltip="Side of what the model is shown, "
-                             "pixels. 0: what it was trained on, 32 for four views (without autoencoder), 512 for one."),
+                io.Int.Input("resolution", default=0, min=0, max=1024, step=8, tooltip="Side of what the model is "
+                             "shown, pixels. 0: what it was trained on, 32 for four views (without autoencoder), 512 "
+                             "for one."),
                 precision, tokenizer,
             ],
-            outputs=[PRIOR.Output("prior", tooltip=f'For SDS Loss with image "{NORMAL_DEPTH}", and Sample Prior. Four views '
-                                  "need Multi-View Orbit with fields of view of 40 to 45 degrees, elevations of 5 to 30, and "
-                                  "view words none in View Prompt. RichDreamer: guidance 50, weighting sds.")])
+            outputs=[PRIOR.Output("prior", tooltip=f'For SDS Loss with image "{NORMAL_DEPTH}", and Sample Prior. Four '
+                                  'views need Multi-View Orbit with fields of view of 40 to 45 degrees, elevations of '
+                                  '5 to 30, and view words none in View Prompt. RichDreamer: guidance 50, weighting '
+                                  'sds.')])
 
     @classmethod
     def execute(cls, model, views=4, resolution=0, precision="auto", tokenizer="") -> io.NodeOutput:

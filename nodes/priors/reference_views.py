@@ -18,8 +18,8 @@ SMALLEST = 0.1                # of the nearest view's weight
 
 
 def picture_poses(pictures: Pictures, cameras: Cameras) -> Tensor:
-    """The pose of each camera relative to each picture's: relative_pose [B,R,4] of R pictures. Pictures with the distance 0
-    count as taken from as far as the camera."""
+    """The pose of each camera relative to each picture's: relative_pose [B,R,4] of R pictures. Pictures with the
+    distance 0 count as taken from as far as the camera."""
     own = pictures.cameras.to(cameras.azimuth.device)
     farther = torch.where(own.distance > 0, cameras.distance[:, None] - own.distance, 0.0)
     return relative_pose(own.elevation, own.azimuth, cameras.elevation[:, None], cameras.azimuth[:, None], farther)
@@ -54,7 +54,8 @@ def reference_views(name: str, image: Tensor, mask: Tensor | None = None, elevat
     Raises DistillError, beginning with `name`.
     """
     if image.ndim != 4 or image.shape[-1] not in (3, 4) or not image.numel():
-        raise DistillError(f"{name}: the reference image has the shape {list(image.shape)}. Connect pictures [R,H,W,3].")
+        raise DistillError(f"{name}: the reference image has the shape {list(image.shape)}. Connect pictures "
+                           "[R,H,W,3].")
     opacity = image[..., 3:] if image.shape[-1] == 4 else torch.ones_like(image[..., :1])
     if mask is not None:
         opacity = _fitting(name, mask, image).expand_as(opacity)
@@ -76,10 +77,12 @@ def _fitting(name, mask, image):
     """The mask as opacity [R or 1,H,W,1]."""
     mask = mask if mask.ndim == 3 else mask[None]
     if len(mask) not in (1, len(image)):
-        raise DistillError(f"{name}: there are {len(mask)} masks for {len(image)} images. Connect one per image, or one.")
+        raise DistillError(f"{name}: there are {len(mask)} masks for {len(image)} images. Connect one per image, or "
+                           "one.")
     if not bool((mask.flatten(1).amax(1) > 0.5).all()):
-        raise DistillError(f"{name}: the mask is empty, so nothing of the object would be left. It is 1 on the object: Load "
-                           "Image gives none for a picture without transparency, and an inverted one otherwise (use Invert Mask).")
+        raise DistillError(f"{name}: the mask is empty, so nothing of the object would be left. It is 1 on the object: "
+                           "Load Image gives none for a picture without transparency, and an inverted one otherwise "
+                           "(use Invert Mask).")
     if mask.shape[1:] != image.shape[1:3]:
         mask = F.interpolate(mask[:, None], image.shape[1:3], mode="bilinear", antialias=True)[:, 0]
     return mask[..., None]
@@ -105,6 +108,6 @@ def _numbers(name, widget, text, count) -> tuple[float, ...]:
     except ValueError:
         numbers = []
     if len(numbers) not in (1, count) or not all(map(math.isfinite, numbers)):
-        raise DistillError(f'{name}: "{widget}" is "{text}" for {count} reference image{"s" if count > 1 else ""}. Write one '
-                           "number in degrees per image with commas between them, or one for all.")
+        raise DistillError(f'{name}: "{widget}" is "{text}" for {count} reference image{"s" if count > 1 else ""}. '
+                           'Write one number in degrees per image with commas between them, or one for all.')
     return tuple(numbers) * (count if len(numbers) == 1 else 1)

@@ -16,9 +16,10 @@ PIXEL_CHANNELS = 3  # of a prior that denoises pixels, whose predictions are lim
 
 
 @torch.no_grad()
-def repaint(prior: Prior, z: Encoded, t: int, noise: Tensor, conditions: Sequence[Condition], cameras: Cameras, guidance: float,
-            steps: int) -> Encoded:
-    """z with `noise` added up to timestep t, and denoised again by DDIM: an augmented rendering of DreamCraft3D (Sun et al. 2023).
+def repaint(prior: Prior, z: Encoded, t: int, noise: Tensor, conditions: Sequence[Condition], cameras: Cameras,
+            guidance: float, steps: int) -> Encoded:
+    """z with `noise` added up to timestep t, and denoised again by DDIM: an augmented rendering of DreamCraft3D (Sun et
+    al. 2023).
 
     noise       [B,C,h,w]
     conditions  negative and positive, for guidance in the standard form

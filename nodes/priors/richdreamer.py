@@ -21,6 +21,7 @@ class RichDreamerPrior(MVDreamPrior):
         super().check_cameras(cameras)
         sizes = view_sizes(cameras)
         if sizes.min() < SMALLEST - 0.05 or sizes.max() > LARGEST + 0.05:
-            host().warn(f"{self.name}: the views show {sizes.min():.2g} to {sizes.max():.2g} world units around the middle "
-                        f"(distance times the tangent of half the field of view); the model was trained with {SMALLEST:g} to "
-                        f"{LARGEST:g}. Set the sizes of Multi-View Orbit (in Sample Prior, a distance of 2 to 2.7).")
+            host().warn(f"{self.name}: the views show {sizes.min():.2g} to {sizes.max():.2g} world units around the "
+                        "middle (distance times the tangent of half the field of view); the model was trained with "
+                        f"{SMALLEST:g} to {LARGEST:g}. Set the sizes of Multi-View Orbit (in Sample Prior, a distance "
+                        "of 2 to 2.7).")

@@ -37,7 +37,8 @@ def sample(prior: Prior, texts: list[str], negative: str = "", steps: int = 50, 
 
 
 def langevin(prior: Prior, texts: list[str], negative: str = "", levels: int = 30, steps: int = 5, size: float = 0.15,
-             guidance: float = 4.0, seed: int = 0, clamp: bool = True, cameras: Cameras | None = None) -> Iterator[Tensor]:
+             guidance: float = 4.0, seed: int = 0, clamp: bool = True,
+             cameras: Cameras | None = None) -> Iterator[Tensor]:
     """Annealed Langevin dynamics: `steps` steps at each of `levels` falling noise levels; yields as `sample` does.
 
     The levels fall geometrically (Song and Ermon 2019): `steps` steps shrink what is left of the noise by
@@ -67,7 +68,8 @@ def _geometric_times(prior: Prior, levels: int, largest: float = 20.0) -> Tensor
 
 
 class _Denoiser:
-    def __init__(self, prior: Prior, texts: list[str], negative: str, guidance: float, clamp: bool, cameras: Cameras | None):
+    def __init__(self, prior: Prior, texts: list[str], negative: str, guidance: float, clamp: bool,
+                 cameras: Cameras | None):
         self.prior, self.guidance, self.clamp, self.cameras = prior, guidance, clamp, cameras
         self.conditions = [prior.encode_negatives([negative] * len(texts)), prior.encode_prompts(texts)]
         self.shape = (len(texts), prior.channels, prior.size, prior.size)
@@ -88,12 +90,14 @@ def _inputs() -> list:
         PRIOR.Input("prior", tooltip="The prior to look at."),
         PROMPT.Input("prompt", tooltip="What it is asked for."),
         io.Int.Input("images", default=4, min=1, max=64, tooltip="How many pictures."),
-        io.Float.Input("guidance", default=4.0, min=0.0, max=1000.0, step=0.5, tooltip="Guidance scale, standard form."),
-        io.Float.Input("azimuth", default=30.0, min=-180.0, max=180.0, step=15.0, tooltip="View of the first picture in "
-                       "degrees; 0 is the front."),
+        io.Float.Input("guidance", default=4.0, min=0.0, max=1000.0, step=0.5, tooltip="Guidance scale, standard "
+                       "form."),
+        io.Float.Input("azimuth", default=30.0, min=-180.0, max=180.0, step=15.0, tooltip="View of the first picture "
+                       "in degrees; 0 is the front."),
         io.Float.Input("azimuth_step", default=0.0, min=-180.0, max=180.0, step=15.0, tooltip="Added for each further "
                        "picture, to walk around the object."),
-        io.Float.Input("elevation", default=15.0, min=-90.0, max=90.0, step=15.0, tooltip="View in degrees above the horizon."),
+        io.Float.Input("elevation", default=15.0, min=-90.0, max=90.0, step=15.0, tooltip="View in degrees above the "
+                       "horizon."),
         io.Boolean.Input("clamp", default=True, tooltip="Limit predictions to [-1,1]; on for priors of pixels."),
         io.Int.Input("enlarge", default=4, min=1, max=32, tooltip="Each pixel becomes a square of this size."),
         seed_input(),
@@ -101,7 +105,8 @@ def _inputs() -> list:
 
 
 def _distance_input():
-    return io.Float.Input("distance", default=1.5, min=0.01, max=100.0, step=0.1, optional=True, tooltip="Of the camera from "
+    return io.Float.Input("distance", default=1.5, min=0.01, max=100.0, step=0.1, optional=True,
+                          tooltip="Of the camera from "
                           "the object, world units, for priors that know it (Zero123).")
 
 
@@ -112,7 +117,8 @@ def _run(cls, title: str, prior, total: int, enlarge: int, make) -> io.NodeOutpu
         with torch.inference_mode(False):
             for step, images in enumerate(make(priors(prior))):
                 host().check()
-                progress.update(step + 1, f"{step + 1}/{total}", torch.cat(list(images), 1) if progress.is_due() else None)
+                progress.update(step + 1, f"{step + 1}/{total}",
+                                torch.cat(list(images), 1) if progress.is_due() else None)
     finally:
         priors.release()
         progress.close()
@@ -154,10 +160,11 @@ class LangevinSampleNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_LangevinSample", display_name="Langevin Sample", category="Distill3D/priors",
-            description="Pictures from annealed Langevin dynamics on a prior's score: the sampler that score matching came "
-                        "from.", search_aliases=["score matching", "ncsn", "mcmc"],
+            description="Pictures from annealed Langevin dynamics on a prior's score: the sampler that score matching "
+                        "came from.", search_aliases=["score matching", "ncsn", "mcmc"],
             inputs=[*_inputs(),
-                    io.Int.Input("levels", default=30, min=1, max=1000, tooltip="Noise levels, from pure noise to almost none."),
+                    io.Int.Input("levels", default=30, min=1, max=1000, tooltip="Noise levels, from pure noise to "
+                                 "almost none."),
                     io.Int.Input("steps", default=5, min=1, max=1000, tooltip="Langevin steps at each level."),
                     io.Float.Input("step_size", default=0.15, min=0.0001, max=0.5, step=0.01, round=False,
                                    tooltip="Length of a step relative to the squared noise level."),
@@ -169,5 +176,6 @@ class LangevinSampleNode(Node):
                 enlarge=4, seed=0, levels=30, steps=5, step_size=0.15, distance=1.5) -> io.NodeOutput:
         texts = _views(prompt, images, azimuth, azimuth_step, elevation)
         return _run(cls, "Langevin Sample", prior, levels, enlarge,
-                    lambda loaded: langevin(loaded, texts, prompt.negative, levels, steps, step_size, guidance, seed, clamp,
+                    lambda loaded: langevin(loaded, texts, prompt.negative, levels, steps, step_size, guidance, seed,
+                                            clamp,
                                             _cameras(loaded.size, images, azimuth, azimuth_step, elevation, distance)))

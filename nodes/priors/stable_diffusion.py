@@ -19,12 +19,12 @@ from ..models.clip_text import (
     read_tokenizer,
     tokenizer_folder,
 )
-from ..models.noise import VARIANCE_PRESERVING, check_prediction, scaled_linear_noise
-from ..models.reading import reading_networks
-from .latent_prior import LatentModel, LatentPrior
 from ..models.ldm_layout import UNET, read_unet, read_vae
 from ..models.model_files import ModelNode, choices, locate, network_dtype, vae_dtype
+from ..models.noise import VARIANCE_PRESERVING, check_prediction, scaled_linear_noise
 from ..models.pipeline_folder import load_network, read_json, read_scheduler
+from ..models.reading import reading_networks
+from .latent_prior import LatentModel, LatentPrior
 
 NAME = "Stable Diffusion Prior"
 FIRST, SECOND = "cond_stage_model.", "conditioner.embedders."
@@ -77,21 +77,24 @@ class StableDiffusion:
         if is_xl:
             texts.append(ClipText(load_network(CLIPTextModelWithProjection, folder / "text_encoder_2", NAME),
                                   read_tokenizer(folder / "tokenizer_2", NAME), "penultimate"))
-        return LatentModel(unet, vae, texts, noise, self._prediction(prediction), self._size(vae, config["sample_size"]))
+        return LatentModel(unet, vae, texts, noise, self._prediction(prediction),
+                           self._size(vae, config["sample_size"]))
 
     def _read_file(self, path: Path, device) -> LatentModel:
         source = CheckpointFile(path, NAME)
         if not source.below(UNET):
-            raise DistillError(f'{NAME}: {path} has no weights below "{UNET}", so it is no Stable Diffusion checkpoint. '
-                               "Choose a whole checkpoint, not a LoRA, a VAE or a UNet alone.")
+            raise DistillError(f'{NAME}: {path} has no weights below "{UNET}", so it is no Stable Diffusion '
+                               'checkpoint. Choose a whole checkpoint, not a LoRA, a VAE or a UNet alone.')
         dtype = network_dtype(self.precision, device)
         unet = read_unet(source, dtype=dtype)
         if unet.config.in_channels != unet.config.out_channels:
             raise DistillError(f"{NAME}: the UNet in {path} takes {unet.config.in_channels} channels: it is made for "
-                               "inpainting or for an image condition. Choose a text-to-image model, or the node of that model.")
+                               "inpainting or for an image condition. Choose a text-to-image model, or the node of "
+                               "that model.")
         is_xl = any(key.startswith(SECOND) for key in source)
         is_second = unet.config.use_linear_projection and not is_xl  # whose two kinds look alike
-        prediction = (_guess_prediction(source) if self.prediction == "auto" else self.prediction) if is_second else "epsilon"
+        prediction = ((_guess_prediction(source) if self.prediction == "auto" else self.prediction)
+                      if is_second else "epsilon")
         vae = self._other_vae(device) or read_vae(source, scaling=0.13025 if is_xl else 0.18215,
                                                   dtype=vae_dtype(self.precision, device, is_xl))
         own = 128 if is_xl else 96 if prediction == "v_prediction" else 64
@@ -103,7 +106,8 @@ class StableDiffusion:
         usual, filled = read_tokenizer(folder, NAME), read_tokenizer(folder, NAME, pad="!")
         if is_xl:
             return [ClipText(read_hugging_face_clip(source, SECOND + "0." + HUGGING_FACE), usual, "penultimate"),
-                    ClipText(read_open_clip(source, SECOND + "1." + OPEN_CLIP, penultimate=False), filled, "penultimate")]
+                    ClipText(read_open_clip(source, SECOND + "1." + OPEN_CLIP, penultimate=False), filled,
+                             "penultimate")]
         if source.below(FIRST + HUGGING_FACE):
             return [ClipText(read_hugging_face_clip(source, FIRST + HUGGING_FACE), usual)]
         return [ClipText(read_open_clip(source, FIRST + OPEN_CLIP), filled)]
@@ -116,7 +120,8 @@ class StableDiffusion:
         path, dtype = Path(self.vae), vae_dtype(self.precision, device, False)
         if path.is_file():
             return read_vae(CheckpointFile(path, NAME), "", dtype=dtype)
-        kind = AutoencoderTiny if read_json(path / "config.json", NAME).get("_class_name") == "AutoencoderTiny" else AutoencoderKL
+        kind = (AutoencoderTiny if read_json(path / "config.json", NAME).get("_class_name") == "AutoencoderTiny"
+                else AutoencoderKL)
         return load_network(kind, path, NAME, dtype)
 
     def _prediction(self, found: str) -> str:
@@ -125,14 +130,14 @@ class StableDiffusion:
     def _size(self, vae, own: int) -> int:
         factor = 2 ** (len(vae.config.block_out_channels) - 1)
         if self.resolution % factor:
-            raise DistillError(f"{NAME}: the resolution {self.resolution} is no multiple of {factor}, which one latent pixel "
-                               "covers.")
+            raise DistillError(f"{NAME}: the resolution {self.resolution} is no multiple of {factor}, which one latent "
+                               "pixel covers.")
         return self.resolution // factor or own
 
 
 def _guess_prediction(source: CheckpointFile) -> str:
-    """Stable Diffusion 2.1 and its base have the same shapes. The v model's last attention norm has a wider bias: ComfyUI
-    tells them apart by a standard deviation above 0.09 (comfy/supported_models.py, SD20)."""
+    """Stable Diffusion 2.1 and its base have the same shapes. The v model's last attention norm has a wider bias:
+    ComfyUI tells them apart by a standard deviation above 0.09 (comfy/supported_models.py, SD20)."""
     guess = "epsilon"
     if V_NORM in source and source.tensor(V_NORM).float().std(correction=0) > 0.09:
         guess = "v_prediction"
@@ -149,21 +154,23 @@ class StableDiffusionPriorNode(ModelNode, Node):
             description="Stable Diffusion 1.5, 2.1 or XL as a prior, from a diffusers folder or a single file.",
             search_aliases=["sd", "sdxl", "stable diffusion", "checkpoint", "text to 3d"],
             inputs=[
-                io.Combo.Input("model", options=choices(), tooltip="A file of the checkpoints folder, or a folder of the "
-                               "diffusers folder."),
-                io.Combo.Input("prediction", options=["auto", *VARIANCE_PRESERVING], default="auto", tooltip="What the network "
+                io.Combo.Input("model", options=choices(), tooltip="A file of the checkpoints folder, or a folder of "
+                               "the diffusers folder."),
+                io.Combo.Input("prediction", options=["auto", *VARIANCE_PRESERVING], default="auto",
+                               tooltip="What the network "
                                "predicts. A diffusers folder says so; for files of Stable Diffusion 2 it is guessed."),
-                io.Int.Input("resolution", default=0, min=0, max=2048, step=8, tooltip="Side of the pictures that the model is "
-                             "shown, pixels. 0: what it was trained on (512, 768 or 1024)."),
+                io.Int.Input("resolution", default=0, min=0, max=2048, step=8, tooltip="Side of the pictures that the "
+                             "model is shown, pixels. 0: what it was trained on (512, 768 or 1024)."),
                 io.Combo.Input("precision", options=["auto", "float32", "float16", "bfloat16"], default="auto",
                                tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents "
                                "stay float32."),
-                io.Combo.Input("vae", options=FileNames(["", *choices("vae")]), default="", optional=True, tooltip="Another autoencoder, e.g. a "
+                io.Combo.Input("vae", options=FileNames(["", *choices("vae")]), default="", optional=True,
+                               tooltip="Another autoencoder, e.g. a "
                                "tiny one, which makes steps faster. Empty: the model's own."),
-                io.String.Input("tokenizer", default="", optional=True, tooltip="Folder below the models folder with CLIP's "
-                                "vocab.json and merges.txt. Only needed for single files outside ComfyUI."),
-                io.Boolean.Input("compile", default=False, optional=True, tooltip="torch.compile: the first step takes a "
-                                 "minute, the others are faster. Needs a compiler."),
+                io.String.Input("tokenizer", default="", optional=True, tooltip="Folder below the models folder with "
+                                "CLIP's vocab.json and merges.txt. Only needed for single files outside ComfyUI."),
+                io.Boolean.Input("compile", default=False, optional=True, tooltip="torch.compile: the first step takes "
+                                 "a minute, the others are faster. Needs a compiler."),
             ],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior.")])
 

@@ -14,10 +14,10 @@ class ViewPromptNode(Node):
             description="What the object is, with words for the side that is seen.",
             search_aliases=["text", "prompt", "front view", "view dependent prompt"],
             inputs=[
-                io.String.Input("text", default="", multiline=True, tooltip="The object, e.g. \"a red cube on top of a blue "
-                                "sphere\". View words are added by the node."),
-                io.String.Input("negative", default="", multiline=True, tooltip="What to steer away from. No view words "
-                                "are added."),
+                io.String.Input("text", default="", multiline=True, tooltip='The object, e.g. \"a red cube on top of a '
+                                'blue sphere\". View words are added by the node.'),
+                io.String.Input("negative", default="", multiline=True, tooltip="What to steer away from. No view "
+                                "words are added."),
                 io.Combo.Input("views", options=list(VIEW_WORDS), default=VIEW_WORDS[0], tooltip="Words added for each "
                                "view: the published four; degrees, which only the built-in prior knows; none; or the four "
                                "interpolated by azimuth, which leads away from the neighbouring views' words (Perp-Neg, "

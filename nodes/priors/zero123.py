@@ -19,12 +19,12 @@ from ..core.prior import LoadedPriors
 from ..models.builtin import BUILTIN_ZERO123
 from ..models.checkpoint_file import EXTENSIONS, CheckpointFile, read_module
 from ..models.clip_vision import embed_pictures, read_open_ai_vision
-from ..models.noise import scaled_linear_noise
-from .latent_prior import LatentCondition, LatentModel, LatentPrior
 from ..models.ldm_layout import UNET, read_unet, read_vae
 from ..models.model_files import ModelNode, choices, locate, network_dtype, vae_dtype
+from ..models.noise import scaled_linear_noise
 from ..models.pipeline_folder import load_network, read_json, read_scheduler, reading
 from ..models.reading import reading_networks
+from .latent_prior import LatentCondition, LatentModel, LatentPrior
 from .reference_views import has_white_border, over_white, picture_poses, picture_weights, reference_views
 
 NAME = "Zero123 Prior"
@@ -44,8 +44,8 @@ class Zero123:
 
     path       a .ckpt (or .safetensors) in the layout of latent diffusion, or a diffusers folder
     views      the pictures that the object is known from
-    kind       "Zero123" (also XL), "Stable-Zero123", which was taught another pose, or "auto": by the file's name, since
-               their weights have the same names and shapes
+    kind       "Zero123" (also XL), "Stable-Zero123", which was taught another pose, or "auto": by the file's name,
+               since their weights have the same names and shapes
     precision  of the UNet: "auto", "float32", "float16" or "bfloat16". The references are read in float32
     """
 
@@ -59,18 +59,22 @@ class Zero123:
     def load(self, priors: LoadedPriors) -> "Zero123Prior":
         with reading_networks(NAME):
             path, device = Path(self.path), priors.device
-            model = (self._read_folder if path.is_dir() else self._read_file)(path, network_dtype(self.precision, device))
+            model = (self._read_folder if path.is_dir() else self._read_file)(
+                path, network_dtype(self.precision, device))
             _check_widths(model, path)
-            return Zero123Prior(model, device, self.views, self._is_stable(path), vae_dtype(self.precision, device, False))
+            return Zero123Prior(model, device, self.views, self._is_stable(path),
+                                vae_dtype(self.precision, device, False))
 
     def _read_file(self, path: Path, dtype: torch.dtype) -> LatentModel:
         source = CheckpointFile(path, NAME)
         if UNET + "out.2.weight" not in source:
-            raise DistillError(f'{NAME}: {path} has no UNet below "{UNET}". Choose a Zero123 or Stable-Zero123 checkpoint.')
-        _check_channels(source.shapes[UNET + "input_blocks.0.0.weight"][1], source.shapes[UNET + "out.2.weight"][0], path)
+            raise DistillError(f'{NAME}: {path} has no UNet below "{UNET}". Choose a Zero123 or Stable-Zero123 '
+                               'checkpoint.')
+        _check_channels(source.shapes[UNET + "input_blocks.0.0.weight"][1], source.shapes[UNET + "out.2.weight"][0],
+                        path)
         if PROJECTION + "weight" not in source:
-            raise DistillError(f'{NAME}: {path} has no "{PROJECTION}weight", which tells a Zero123 model where to look from. '
-                               "Choose the whole checkpoint.")
+            raise DistillError(f'{NAME}: {path} has no "{PROJECTION}weight", which tells a Zero123 model where to look '
+                               'from. Choose the whole checkpoint.')
         extra = {"vision": read_open_ai_vision(source, VISION, torch.float32),
                  "projection": _read_projection(source, PROJECTION)}
         return LatentModel(read_unet(source, average=True, dtype=dtype), read_vae(source, dtype=torch.float32), [],
@@ -88,7 +92,8 @@ class Zero123:
         extra = {"vision": load_network(CLIPVisionModelWithProjection, folder / "image_encoder", NAME),
                  "projection": _read_projection_folder(folder)}
         return LatentModel(load_network(UNet2DConditionModel, folder / "unet", NAME, dtype),
-                           load_network(AutoencoderKL, folder / "vae", NAME), [], noise, prediction, config.get("sample_size") or SIZE, extra)
+                           load_network(AutoencoderKL, folder / "vae", NAME), [], noise, prediction,
+                           config.get("sample_size") or SIZE, extra)
 
     def _is_stable(self, path: Path) -> bool:
         if self.kind != "auto":
@@ -96,8 +101,8 @@ class Zero123:
         if path == BUILTIN_ZERO123:
             return False
         kind = STABLE if "stable" in path.name.lower() else ZERO123
-        host().warn(f'{NAME}: "{path.name}" is taken for a {kind} model, by its name. If it is none, set "kind": the two '
-                    "kinds were taught different poses.")
+        host().warn(f'{NAME}: "{path.name}" is taken for a {kind} model, by its name. If it is none, set "kind": the '
+                    'two kinds were taught different poses.')
         return kind == STABLE
 
 
@@ -116,18 +121,19 @@ class ImageCondition:
     def lerp(self, other: "ImageCondition", weight: Tensor) -> "ImageCondition":
         """Texts are not read, so the rows of two texts are equal."""
         if not torch.equal(self.is_conditioned, other.is_conditioned):
-            raise DistillError(f"{NAME}: the pictures and the unconditional input cannot be mixed. Use the guidance scale instead.")
+            raise DistillError(f"{NAME}: the pictures and the unconditional input cannot be mixed. Use the guidance "
+                               "scale instead.")
         return self
 
 
 class Zero123Prior(LatentPrior):
     """The Prior contract over a Zero123 model.
 
-    Texts are not read: the condition is a picture and the pose of the camera relative to the picture's (Liu et al. 2023).
-    It enters as one token for cross-attention, projection([CLIP embedding of the picture | pose]), and as the picture's latents
-    beside the noisy ones. Those are the mode of the autoencoder without its scaling factor; the noisy ones have it. The
-    unconditional input is zero in both places. With several pictures, the prediction of each view is their mean, weighted by
-    reference_views.picture_weights.
+    Texts are not read: the condition is a picture and the pose of the camera relative to the picture's (Liu et al.
+    2023). It enters as one token for cross-attention, projection([CLIP embedding of the picture | pose]), and as the
+    picture's latents beside the noisy ones. Those are the mode of the autoencoder without its scaling factor; the noisy
+    ones have it. The unconditional input is zero in both places. With several pictures, the prediction of each view is
+    their mean, weighted by reference_views.picture_weights.
     """
 
     def __init__(self, model: LatentModel, device: torch.device, references: Pictures, is_stable: bool,
@@ -137,7 +143,8 @@ class Zero123Prior(LatentPrior):
         self.projection = model.extra["projection"].to(device)
         tower = model.extra.pop("vision").to(device)  # needed once
         with torch.no_grad():
-            picture = over_white(references).clone().to(device).permute(0, 3, 1, 2)  # a copy: the host's are inference tensors
+            # a copy: the host's are inference tensors
+            picture = over_white(references).clone().to(device).permute(0, 3, 1, 2)
             picture = resize_square(picture, self.pixels, antialias=True)
             self.embeddings = embed_pictures(tower, picture.permute(0, 2, 3, 1))
             self.latents = self.vae.encode(picture * 2 - 1).latent_dist.mode()
@@ -152,8 +159,8 @@ class Zero123Prior(LatentPrior):
         return ImageCondition(torch.zeros(len(texts), dtype=torch.bool))
 
     def poses(self, cameras: Cameras) -> Tensor:
-        """[B,R,4], what the model was taught: see reference_views.picture_poses. The fourth number of Stable-Zero123 is the
-        picture's own polar angle instead."""
+        """[B,R,4], what the model was taught: see reference_views.picture_poses. The fourth number of Stable-Zero123 is
+        the picture's own polar angle instead."""
         found = picture_poses(self.references, cameras)
         if self.is_stable:
             found[..., 3] = 0.5 * math.pi - self.references.cameras.elevation.to(found.device)
@@ -167,11 +174,12 @@ class Zero123Prior(LatentPrior):
                 beside: Tensor | None = None) -> list[Tensor]:
         if cameras is None or len(cameras) != len(z_t):
             count = "no cameras" if cameras is None else f"{len(cameras)} cameras"
-            raise DistillError(f"{NAME}: there are {count} for {len(z_t)} views. It paints the object as seen from a camera: "
-                               "use it with nodes that know theirs.")
+            raise DistillError(f"{NAME}: there are {count} for {len(z_t)} views. It paints the object as seen from a "
+                               "camera: use it with nodes that know theirs.")
         cameras = cameras.to(z_t.device)
         is_conditioned = torch.stack([condition.is_conditioned for condition in conditions]).to(z_t.device)
-        # Every view is computed once unconditionally, and once per picture of weight above 0, where a condition needs it.
+        # Every view is computed once unconditionally, and once per picture of weight above 0, where a condition needs
+        # it.
         weights = picture_weights(self.references, cameras) * is_conditioned.any(0)[:, None]
         alone, = (~is_conditioned).any(0).nonzero(as_tuple=True)
         view, picture = weights.nonzero(as_tuple=True)
@@ -194,9 +202,10 @@ def _after_zeros(count: int, rows: Tensor) -> Tensor:
 def _check_channels(inputs: int, outputs: int, path: Path) -> None:
     if inputs == 2 * outputs:
         return
-    advice = "It is a text-to-image model: use the Stable Diffusion Prior." if inputs == outputs else "Choose a Zero123 model."
-    raise DistillError(f"{NAME}: the UNet in {path} takes {inputs} channels, not the {2 * outputs} of noised latents and a "
-                       f"picture's. {advice}")
+    advice = ("It is a text-to-image model: use the Stable Diffusion Prior."
+              if inputs == outputs else "Choose a Zero123 model.")
+    raise DistillError(f"{NAME}: the UNet in {path} takes {inputs} channels, not the {2 * outputs} of noised latents "
+                       f"and a picture's. {advice}")
 
 
 def _check_widths(model: LatentModel, path: Path) -> None:
@@ -204,8 +213,8 @@ def _check_widths(model: LatentModel, path: Path) -> None:
     wanted = (model.unet.config.cross_attention_dim, tower.config.projection_dim + POSE)
     found = (projection.out_features, projection.in_features)
     if found != wanted:
-        raise DistillError(f"{NAME}: the projection in {path} has the shape {list(found)}; its image tower and UNet need "
-                           f"{list(wanted)}. Its parts belong to different models.")
+        raise DistillError(f"{NAME}: the projection in {path} has the shape {list(found)}; its image tower and UNet "
+                           f"need {list(wanted)}. Its parts belong to different models.")
 
 
 def _read_projection(source: CheckpointFile, prefix: str) -> Linear:
@@ -220,8 +229,9 @@ def _read_projection_folder(folder: Path) -> Linear:
         for extension in EXTENSIONS:
             for path in sorted((folder / part).glob(f"*{extension}")):
                 return _read_projection(CheckpointFile(path, NAME), prefix)
-    raise DistillError(f"{NAME}: {folder} has no weights in {' or '.join(PROJECTION_FOLDERS)}. Choose the folder of a Zero123 "
-                       "model in the diffusers layout (unet, vae, image_encoder, scheduler, clip_camera_projection).")
+    raise DistillError(f"{NAME}: {folder} has no weights in {' or '.join(PROJECTION_FOLDERS)}. Choose the folder of a "
+                       "Zero123 model in the diffusers layout (unet, vae, image_encoder, scheduler, "
+                       "clip_camera_projection).")
 
 
 class Zero123PriorNode(ModelNode, Node):
@@ -234,25 +244,28 @@ class Zero123PriorNode(ModelNode, Node):
             description="Zero123, Zero123-XL or Stable-Zero123 as a prior: an object from one picture, or several.",
             search_aliases=["zero123", "zero-1-to-3", "stable zero123", "image to 3d", "novel view"],
             inputs=[
-                io.Combo.Input("model", options=choices(shipped=cls.shipped), tooltip="A file of the checkpoints folder, a folder of the "
-                               "diffusers folder, a trained one, or the pack's own."),
-                io.Image.Input("image", tooltip="The object on white, or with a mask. One picture or several in a batch."),
-                io.Combo.Input("kind", options=list(KINDS), default="auto", tooltip="The kinds were taught different poses and "
-                               "have weights of the same shapes. auto goes by the name of the file or folder."),
-                io.String.Input("elevation", default="5", tooltip="Degrees above the horizon that the picture was taken from. "
-                                "For several pictures: numbers with commas between."),
-                io.String.Input("azimuth", default="0", tooltip="Degrees around the object that the picture was taken from; 0 is "
-                                "the front. For several pictures: numbers with commas between; each view is led by the nearest."),
-                io.Float.Input("distance", default=0.0, min=0.0, max=100.0, step=0.1, tooltip="Of the picture's camera, world "
-                               "units; a camera further away paints a smaller object. 0: as far as each view. Not read by "
-                               "Stable-Zero123."),
+                io.Combo.Input("model", options=choices(shipped=cls.shipped), tooltip="A file of the checkpoints "
+                               "folder, a folder of the diffusers folder, a trained one, or the pack's own."),
+                io.Image.Input("image", tooltip="The object on white, or with a mask. One picture or several in a "
+                                                "batch."),
+                io.Combo.Input("kind", options=list(KINDS), default="auto", tooltip="The kinds were taught different "
+                               "poses and have weights of the same shapes. auto goes by the name of the file or "
+                               "folder."),
+                io.String.Input("elevation", default="5", tooltip="Degrees above the horizon that the picture was "
+                                "taken from. For several pictures: numbers with commas between."),
+                io.String.Input("azimuth", default="0", tooltip="Degrees around the object that the picture was taken "
+                                "from; 0 is the front. For several pictures: numbers with commas between; each view is "
+                                "led by the nearest."),
+                io.Float.Input("distance", default=0.0, min=0.0, max=100.0, step=0.1, tooltip="Of the picture's "
+                               "camera, world units; a camera further away paints a smaller object. 0: as far as each "
+                               "view. Not read by Stable-Zero123."),
                 io.Combo.Input("precision", options=["auto", "float32", "float16", "bfloat16"], default="auto",
-                               tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents stay "
-                               "float32."),
-                io.Mask.Input("mask", optional=True, tooltip="1 on the object, whose surroundings become white. The mask of Load "
-                              "Image is the other way round: put Invert Mask between."),
-                PICTURES.Input("pictures", optional=True, tooltip="Posed pictures, from Reference View or Join Pictures. They "
-                               "replace image, mask, elevation, azimuth and distance."),
+                               tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents "
+                               "stay float32."),
+                io.Mask.Input("mask", optional=True, tooltip="1 on the object, whose surroundings become white. The "
+                              "mask of Load Image is the other way round: put Invert Mask between."),
+                PICTURES.Input("pictures", optional=True, tooltip="Posed pictures, from Reference View or Join "
+                               "Pictures. They replace image, mask, elevation, azimuth and distance."),
             ],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss, with guidance 3 to 5. It does not read the prompt.")])
 
@@ -261,6 +274,7 @@ class Zero123PriorNode(ModelNode, Node):
                 mask=None, pictures=None) -> io.NodeOutput:
         views = pictures or reference_views(NAME, image, mask, elevation, azimuth, distance)
         if not has_white_border(views):
-            host().warn(f"{NAME}: the border of the reference image is not white. The model knows objects on white only: "
-                        'connect "mask", 1 on the object (inverted, if it is connected and comes from Load Image).')
+            host().warn(f"{NAME}: the border of the reference image is not white. The model knows objects on white "
+                        'only: connect "mask", 1 on the object (inverted, if it is connected and comes from Load '
+                        "Image).")
         return io.NodeOutput(Zero123(str(locate(model, NAME, shipped=cls.shipped)), views, kind, precision))

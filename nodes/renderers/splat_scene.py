@@ -10,10 +10,10 @@ from torch import Tensor
 from ...kernels.quaternion import rotation_matrices
 from ...kernels.splat.splat import Splatted, splat
 from ...kernels.upload import upload
+from ..assets.splat import Splat, seen_colors
 from ..core.cameras import Cameras
 from ..core.rendering import Light, Rendering
 from ..core.rng import Streams
-from ..assets.splat import Splat, seen_colors
 from .field_scene import FieldScene
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class SplatScene(FieldScene):
         values = list(features.values())
         if len(values) > 1:
             values = [value.expand(len(cameras), -1, -1) for value in values]
-        drawn = splat(cloud.positions, cloud.rotations, cloud.scales, cloud.opacities, torch.cat(values, -1), cameras.c2w,
-                      cameras.lens, cameras.height, cameras.width, antialiased=self.recipe.antialiased)
+        drawn = splat(cloud.positions, cloud.rotations, cloud.scales, cloud.opacities, torch.cat(values, -1),
+                      cameras.c2w, cameras.lens, cameras.height, cameras.width, antialiased=self.recipe.antialiased)
         if watched and drawn.centers.requires_grad:
             # Published thresholds are for the loss of one view, and lengths in units of half an image.
             unit = upload(0.5 * len(cameras) * torch.tensor([cameras.width, cameras.height]), drawn.centers.device)

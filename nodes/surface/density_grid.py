@@ -1,6 +1,8 @@
-"""A volume's density or signed distance on a regular grid, and the threshold at which its surface looks like the volume.
+"""A volume's density or signed distance on a regular grid, and the threshold at which its surface looks like the
+volume.
 
-A signed distance is taken negative, so that values are larger inside whatever the field; its threshold is 0. Messages begin with the title of the node that asks.
+A signed distance is taken negative, so that values are larger inside whatever the field; its threshold is 0. Messages
+begin with the title of the node that asks.
 """
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from torch import Tensor
 from ..core.errors import DistillError
 from ..core.field import Field
 from ..core.scene import SceneRecipe
-from .silhouette import Views, best_threshold, highest_along_rays, silhouette_iou
-from .color import POINTS_AT_ONCE
 from ..core.tick import Tick, no_tick
+from .color import POINTS_AT_ONCE
+from .silhouette import Views, best_threshold, highest_along_rays, silhouette_iou
 
 
 def inside_value(field: Field, x: Tensor) -> Tensor:
@@ -51,8 +53,8 @@ def check_finite(values: Tensor, title: str) -> None:
 
 def choose_threshold(field: Field, values: Tensor, bounds: Tensor, views: Views, recipe: SceneRecipe,
                      title: str) -> tuple[float, float]:
-    """The threshold whose silhouettes agree best with the scene's own, 0 of a signed distance, and their intersection over
-    union.
+    """The threshold whose silhouettes agree best with the scene's own, 0 of a signed distance, and their intersection
+    over union.
 
     values  of `sample_inside` on bounds [2,3]
 

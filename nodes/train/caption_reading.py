@@ -2,7 +2,8 @@
 
 DeepFloyd IF's text encoder has read a lot of text before its UNet is trained. A small one that starts from nothing
 must find out through the UNet that "a red cube on top of a blue sphere" has a top, which takes longer than
-learning to paint. Here every position of the text learns to name all that its caption says, in three minutes on two cores.
+learning to paint. Here every position of the text learns to name all that its caption says, in three minutes on two
+cores.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from ...kernels.shapes.sdf import PATTERNS, PRIMITIVES
 from ..shapes.caption import COLORS, parse_shape
 
 _COLORS = tuple(COLORS)
-_CLASSES = 2 * (len(_COLORS) + 1, len(PRIMITIVES) + 1, len(PATTERNS), 2)  # color, primitive, pattern, axis of both parts
+# color, primitive, pattern, axis of both parts
+_CLASSES = 2 * (len(_COLORS) + 1, len(PRIMITIVES) + 1, len(PATTERNS), 2)
 _HARMONICS = (1, 2, 4)  # of the azimuth: front and back, front and sides, the faces of a cube
 
 

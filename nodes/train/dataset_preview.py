@@ -21,7 +21,8 @@ def preview_dataset(dataset: ShapeDataset | ShapeViews, count: int, enlarge: int
     images = torch.from_numpy(data.images).float()[..., :3] / 255
     if images.ndim == 5:
         images = images.transpose(1, 2).flatten(2, 3)
-    return images.repeat_interleave(enlarge, 1).repeat_interleave(enlarge, 2), [str(caption) for caption in data.captions]
+    return images.repeat_interleave(enlarge, 1).repeat_interleave(enlarge, 2), [
+        str(caption) for caption in data.captions]
 
 
 class DatasetPreviewNode(Node):
@@ -29,10 +30,13 @@ class DatasetPreviewNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_DatasetPreview", display_name="Dataset Preview", category="Distill3D/train",
-            description="The first pictures of a dataset with their captions.", search_aliases=["look at training images"],
-            inputs=[io.MultiType.Input("dataset", types=[DATASET, VIEW_DATASET], tooltip="From Shape Dataset or Shape Views."),
+            description="The first pictures of a dataset with their captions.",
+            search_aliases=["look at training images"],
+            inputs=[io.MultiType.Input("dataset", types=[DATASET, VIEW_DATASET], tooltip="From Shape Dataset or Shape "
+                                       "Views."),
                     io.Int.Input("count", default=16, min=1, max=1024, tooltip="How many pictures."),
-                    io.Int.Input("enlarge", default=4, min=1, max=32, tooltip="Each pixel becomes a square of this size.")],
+                    io.Int.Input("enlarge", default=4, min=1, max=32, tooltip="Each pixel becomes a square of this "
+                                 "size.")],
             outputs=[io.Image.Output("images", tooltip="The pictures."),
                      io.String.Output("captions", tooltip="One line for each picture, in the same order.")])
 

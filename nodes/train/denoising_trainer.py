@@ -104,8 +104,8 @@ class DenoisingTrainer:
         self.step, self.seconds = 0, 0.0
         self.must_read = True  # whether there is something to be learned before the first step
         if recipe.batch % self.views:
-            raise DistillError(f"{self.name}: a batch of {recipe.batch} pictures cannot be parted into groups of {self.views} "
-                               f"views. Use a multiple of {self.views}.")
+            raise DistillError(f"{self.name}: a batch of {recipe.batch} pictures cannot be parted into groups of "
+                               f"{self.views} views. Use a multiple of {self.views}.")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.model = torch.nn.ModuleDict(self.networks()).to(self.device).train()
@@ -241,6 +241,7 @@ class DenoisingTrainer:
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
         except RuntimeError as error:
-            raise DistillError(f"{self.name}: the checkpoint {path} is of another kind of prior. Use another folder.") from error
+            raise DistillError(f"{self.name}: the checkpoint {path} is of another kind of prior. Use another "
+                               "folder.") from error
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]

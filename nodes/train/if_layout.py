@@ -10,14 +10,14 @@ import copy
 from collections.abc import Sequence
 
 from ..core.errors import DistillError, MissingPackage
-from ..shapes.caption import KNOWN_WORDS
-from ..models.silence import silence
 from ..core.view_words import VIEW_WORDS
 from ..models.folder_writer import fresh_folder
+from ..models.silence import silence
+from ..shapes.caption import KNOWN_WORDS
 
-# Velocity (Salimans and Ho 2022, sec. 4), where DeepFloyd predicts noise. Under strong noise a predicted noise says next to
-# nothing about the picture, and a small model never learns there which of two colours is on top, which only there is
-# unknown; a predicted velocity is the picture itself.
+# Velocity (Salimans and Ho 2022, sec. 4), where DeepFloyd predicts noise. Under strong noise a predicted noise says
+# next to nothing about the picture, and a small model never learns there which of two colours is on top, which only
+# there is unknown; a predicted velocity is the picture itself.
 PREDICTION = "v_prediction"
 TOKENS = 77  # prompts are padded to this length, as IFPipeline does
 WORDS = ("<pad>", "</s>", "<unk>", ",", *KNOWN_WORDS, *VIEW_WORDS)

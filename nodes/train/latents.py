@@ -42,7 +42,8 @@ def get_autoencoder(vae: nn.Module, images: np.ndarray, recipe: PriorRecipe, cal
     try:
         read_autoencoder(recipe.autoencoder, vae)
     except (OSError, RuntimeError, ValueError) as error:
-        raise DistillError(f"{recipe.autoencoder} holds no autoencoder that fits. Leave autoencoder empty to train one.") from error
+        raise DistillError(f"{recipe.autoencoder} holds no autoencoder that fits. Leave autoencoder empty to train "
+                           "one.") from error
 
 
 def train_autoencoder(vae: nn.Module, images: np.ndarray, steps: int, seed: int, callback: Callable | None = None,
@@ -91,7 +92,8 @@ def _normalize(vae, images, seed):
 
 
 def read_autoencoder(folder: str, vae: nn.Module) -> None:
-    """Fill `vae` from the "vae" of a pipeline folder. Raises OSError, RuntimeError or ValueError for another network."""
+    """Fill `vae` from the "vae" of a pipeline folder. Raises OSError, RuntimeError or ValueError for another
+    network."""
     from diffusers import AutoencoderKL
 
     with silence():
@@ -132,7 +134,8 @@ def noise_schedule():
 @torch.no_grad()
 def sample(predict: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], shape: tuple[int, ...], device, guidance: float,
            steps: int = 50, seed: int = 0) -> Tensor:
-    """Ancestral samples [B,C,h,w] (Ho et al. 2020, algorithm 2). predict(noisy, t) -> velocities with and without condition."""
+    """Ancestral samples [B,C,h,w] (Ho et al. 2020, algorithm 2). predict(noisy, t) -> velocities with and without
+    condition."""
     scheduler = noise_schedule()
     scheduler.set_timesteps(steps)
     generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,5 @@
-"""Multi-view trainers: small models in the layouts of MVDream and RichDreamer's ND-MV, which paint all views together."""
+"""Multi-view trainers: small models in the layouts of MVDream and RichDreamer's ND-MV, which paint all views
+together."""
 
 from __future__ import annotations
 
@@ -14,14 +15,15 @@ from torch import Tensor, nn
 
 from ..core.cameras import Cameras, orbit
 from ..core.errors import DistillError
-from ..models.multi_view import camera_vectors, join_views, relative_camera_vectors
 from ..core.picture import NORMAL_DEPTH
 from ..models.builtin import BUILTIN_MVDREAM, BUILTIN_NORMAL_DEPTH
+from ..models.folder_writer import fresh_folder
+from ..models.ldm_names import ldm_state
+from ..models.multi_view import camera_vectors, join_views, relative_camera_vectors
 from ..models.silence import silence
 from .caption_reading import learn_to_read, shape_facts
 from .clip_vocabulary import write_tokenizer
 from .denoising_trainer import DenoisingTrainer, Lesson, PriorRecipe
-from ..models.folder_writer import fresh_folder
 from .latents import (
     FACTOR,
     LATENTS,
@@ -35,7 +37,6 @@ from .latents import (
     read_autoencoder,
     sample,
 )
-from ..models.ldm_names import ldm_state
 from .sample_sheet import contact_sheet
 from .shape_views import ViewImages
 
@@ -43,13 +44,15 @@ WIDTH, TOKENS = 64, 77  # of the text's hidden states; of a text
 LAYERS = 1  # residual blocks per resolution
 ALONE = 0.1  # share of groups without a caption
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-SHEET_CAPTIONS = ("an orange sphere with a blue nose", "a red cube with a green nose", "a purple cylinder with a yellow nose",
+SHEET_CAPTIONS = ("an orange sphere with a blue nose", "a red cube with a green nose", "a purple cylinder with a "
+                  "yellow nose",
                   "a cyan cone on top of a pink cube", "a red cube", "a blue sphere on top of a green cylinder")
 
 
 class MultiViewTrainer(DenoisingTrainer):
-    """Groups of views of one object, with its caption and the cameras. Self-attention spans the views of a group, so that
-    they agree (Shi et al. 2023, MVDream). The text encoder learns to read first, as the text-to-image prior's does."""
+    """Groups of views of one object, with its caption and the cameras. Self-attention spans the views of a group, so
+    that they agree (Shi et al. 2023, MVDream). The text encoder learns to read first, as the text-to-image prior's
+    does."""
 
     name, index, shipped = "Train MVDream Prior", "model_index.json", BUILTIN_MVDREAM
     channels = 3  # of the pictures
@@ -59,9 +62,9 @@ class MultiViewTrainer(DenoisingTrainer):
     def __init__(self, data: ViewImages, recipe: PriorRecipe, device="cpu"):
         count, self.views, _, side, channels = data.images.shape
         if not count or channels != self.channels or side % 8:
-            raise DistillError(f"{self.name}: it learns from pictures of {self.channels} channels, 8 or a multiple of that wide, "
-                               f"not from {count} shapes with pictures of {side} pixels and {channels} channels. In Shape "
-                               f'Views, set picture to "{self.needed}" and cameras to "all around".')
+            raise DistillError(f"{self.name}: it learns from pictures of {self.channels} channels, 8 or a multiple of "
+                               f"that wide, not from {count} shapes with pictures of {side} pixels and {channels} "
+                               f'channels. In Shape Views, set picture to "{self.needed}" and cameras to "all around".')
         self.data, self.side = data, side
         super().__init__(recipe, device)
         self.tokenizer = build_tokenizer()
@@ -94,8 +97,8 @@ class MultiViewTrainer(DenoisingTrainer):
         try:
             read_folder(folder, self.model, self.views)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise DistillError(f"{self.name}: {folder} holds other networks than the ones that are to be trained. Use the "
-                               "channels that they were made with.") from error
+            raise DistillError(f"{self.name}: {folder} holds other networks than the ones that are to be trained. Use "
+                               "the channels that they were made with.") from error
         self.average.load_state_dict(self.model.state_dict())
         self.must_read = False
 
@@ -139,7 +142,8 @@ class MultiViewTrainer(DenoisingTrainer):
 
 
 class NormalDepthTrainer(MultiViewTrainer):
-    """The same for normals and depth, which are noised as they are, without an autoencoder (Qiu et al. 2023, RichDreamer)."""
+    """The same for normals and depth, which are noised as they are, without an autoencoder (Qiu et al. 2023,
+    RichDreamer)."""
 
     name, shipped = "Train Normal-Depth Prior", BUILTIN_NORMAL_DEPTH
     channels = LATENTS
@@ -161,8 +165,8 @@ class NormalDepthTrainer(MultiViewTrainer):
 
 
 def build_unet(channels: Sequence[int], attention: Sequence[bool], views: int, size: int, name: str) -> nn.Module:
-    """A fresh UNet2DConditionModel with joint attention, of the sizes that a loader of LDM's layout takes for granted: 32
-    groups, heads of 64 channels where the projections around attention are linear. attention: at each resolution."""
+    """A fresh UNet2DConditionModel with joint attention, of the sizes that a loader of LDM's layout takes for granted:
+    32 groups, heads of 64 channels where the projections around attention are linear. attention: at each resolution."""
     from diffusers import UNet2DConditionModel
 
     check_channels(channels, name)
@@ -186,7 +190,8 @@ def build_unet(channels: Sequence[int], attention: Sequence[bool], views: int, s
 def check_channels(channels: Sequence[int], name: str) -> None:
     """Raises DistillError for channels that the layout's groups do not divide."""
     if not 2 <= len(channels) <= 3 or any(width < 32 or width % 32 for width in channels):
-        raise DistillError(f"{name}: channels are {tuple(channels)}. Use two or three multiples of 32, e.g. (32, 64, 96).")
+        raise DistillError(f"{name}: channels are {tuple(channels)}. Use two or three multiples of 32, e.g. (32, 64, "
+                           "96).")
 
 
 def build_text_encoder() -> nn.Module:
@@ -195,8 +200,8 @@ def build_text_encoder() -> nn.Module:
 
     tokenizer = build_tokenizer()
     return CLIPTextModel(CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=2 * WIDTH, projection_dim=WIDTH, num_hidden_layers=3,
-        num_attention_heads=4, max_position_embeddings=TOKENS, bos_token_id=tokenizer.bos_token_id,
+        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=2 * WIDTH, projection_dim=WIDTH,
+        num_hidden_layers=3, num_attention_heads=4, max_position_embeddings=TOKENS, bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id))
 
 

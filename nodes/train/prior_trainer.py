@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from ..core.errors import DistillError
+from ..core.view_words import coarse_view, fine_view
 from ..models.builtin import BUILTIN_FOLDER
 from ..models.silence import silence
-from ..core.view_words import coarse_view, fine_view
 from .caption_reading import caption_facts, learn_to_read
 from .denoising_trainer import DenoisingTrainer, Lesson, PriorRecipe
 from .if_layout import build_text_encoder, build_tokenizer, build_unet, encode_text, save_if_folder
@@ -56,7 +56,8 @@ class PriorTrainer(DenoisingTrainer):
         super().__init__(recipe, device)
 
     def networks(self) -> dict[str, torch.nn.Module]:
-        return {"unet": build_unet(self.recipe.channels, self.data.images.shape[1]), "text_encoder": build_text_encoder()}
+        return {"unet": build_unet(self.recipe.channels, self.data.images.shape[1]),
+                "text_encoder": build_text_encoder()}
 
     def undecayed(self) -> list[torch.nn.Parameter]:
         # Without decay, the untrained variance channels of conv_out stay exactly where they start.

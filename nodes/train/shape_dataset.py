@@ -16,8 +16,8 @@ from ...kernels.shapes.render import render_shapes
 from ..comfy import DATASET, Node, io, seed_input
 from ..core.cameras import on_sphere, orbit
 from ..core.errors import DistillError
-from ..shapes.caption import sample_shape, shape_parts
 from ..core.state import write_atomically
+from ..shapes.caption import sample_shape, shape_parts
 
 _CHUNK = 32  # images per random stream; part of the recipe, as another size gives other images
 
@@ -76,8 +76,8 @@ class ShapeDataset:
             )
         if not (self.distance > self.distance_jitter >= 0 and 0 < self.fovy < 180):
             raise DistillError(
-                f"Shape Dataset: distance is {self.distance} +- {self.distance_jitter} and fovy {self.fovy}. The distance "
-                "must stay above 0 and the field of view between 0 and 180 degrees."
+                f"Shape Dataset: distance is {self.distance} +- {self.distance_jitter} and fovy {self.fovy}. The "
+                "distance must stay above 0 and the field of view between 0 and 180 degrees."
             )
 
     def render(self, progress: Callable[[int, int], None] | None = None, device="cpu") -> ShapeImages:
@@ -150,8 +150,8 @@ def render_chunks(dataset, length: int, progress: Callable[[int, int], None] | N
 
 
 def load_or_render(dataset, path: str, progress: Callable[[int, int], None] | None = None, device="cpu"):
-    """The images of a dataset recipe, read back from the npz at `path` when that holds the same recipe, else rendered and
-    written there. dataset.images is their NamedTuple of arrays."""
+    """The images of a dataset recipe, read back from the npz at `path` when that holds the same recipe, else rendered
+    and written there. dataset.images is their NamedTuple of arrays."""
     recipe = repr(dataset)
     try:
         with np.load(path) as stored:
@@ -177,18 +177,21 @@ class ShapeDatasetNode(Node):
             description="Captioned pictures of random shapes from random views, drawn anew whenever they are needed.",
             search_aliases=["training images", "procedural", "captions"],
             inputs=[
-                io.Int.Input("size", default=60_000, min=1, max=10_000_000, tooltip="Number of pictures. The built-in prior "
-                             "was trained on 60000."),
+                io.Int.Input("size", default=60_000, min=1, max=10_000_000, tooltip="Number of pictures. The built-in "
+                             "prior was trained on 60000."),
                 io.Int.Input("resolution", default=32, min=8, max=256, step=8, tooltip="Width and height, pixels."),
                 seed_input("Of every random choice. Same seed, same pictures."),
-                number("min_elevation", -40.0, -90.0, 90.0, 1.0, "Lowest view, degrees; below 0 looks up from underneath."),
+                number("min_elevation", -40.0, -90.0, 90.0, 1.0, "Lowest view, degrees; below 0 looks up from "
+                       "underneath."),
                 number("max_elevation", 70.0, -90.0, 90.0, 1.0, "Highest view, degrees."),
-                number("distance", 3.2, 1.5, 100.0, 0.1, "Of the camera from the centre; shapes have a radius of about 1."),
+                number("distance", 3.2, 1.5, 100.0, 0.1, "Of the camera from the centre; shapes have a radius of about "
+                                                         "1."),
                 number("distance_jitter", 0.15, 0.0, 1.0, 0.05, "The distance varies by up to this much."),
                 number("fovy", 40.0, 1.0, 120.0, 1.0, "Vertical field of view, degrees."),
                 number("scale_jitter", 0.04, 0.0, 0.5, 0.01, "The size of shapes varies by up to this share."),
                 number("albedo_share", 0.3, 0.0, 1.0, 0.05, "Share of pictures without shading."),
-                io.Int.Input("supersample", default=3, min=1, max=8, tooltip="Rays per pixel along each axis, for smooth edges."),
+                io.Int.Input("supersample", default=3, min=1, max=8, tooltip="Rays per pixel along each axis, for "
+                             "smooth edges."),
             ],
             outputs=[DATASET.Output("dataset", tooltip="For Train Prior and Dataset Preview.")])
 

@@ -51,7 +51,8 @@ class ShapeViews:
     view_size       half of what a picture shows around the origin, world units, +- size_jitter; see Multi-View Orbit
     fovy            degrees
     scale_jitter    relative, +-, of the shapes
-    albedo_share    share of shapes without shading; the others have ambient light in [0.4, 1) and one light for all views
+    albedo_share    share of shapes without shading; the others have ambient light in [0.4, 1) and one light for all
+                    views
 
     Raises DistillError for numbers that make no picture.
     """
@@ -86,8 +87,8 @@ class ShapeViews:
             )
         if not (self.view_size > self.size_jitter >= 0 and 0 < self.fovy < 180):
             raise DistillError(
-                f"Shape Views: view_size is {self.view_size} +- {self.size_jitter} and fovy {self.fovy}. The size must stay "
-                "above 0 and the field of view between 0 and 180 degrees."
+                f"Shape Views: view_size is {self.view_size} +- {self.size_jitter} and fovy {self.fovy}. The size must "
+                "stay above 0 and the field of view between 0 and 180 degrees."
             )
 
     def render(self, progress: Callable[[int, int], None] | None = None, device="cpu") -> ViewImages:
@@ -105,14 +106,16 @@ class ShapeViews:
         scale, light, ambient = (torch.as_tensor(np.repeat(values, self.views, 0), dtype=torch.float32, device=device)
                                  for values in (scale, light, ambient))
         rendered = render_shapes(
-            shape_parts(repeated, scale, device), cameras.c2w, cameras.fovy, self.resolution, self.supersample, light, ambient
+            shape_parts(repeated, scale, device), cameras.c2w, cameras.fovy, self.resolution, self.supersample, light,
+            ambient
         )
         shown = rendered["rgb"] if self.picture == COLOR else picture(_rendering(rendered), cameras, NORMAL_DEPTH)
         shape = (count, self.views)
         return ViewImages(
             shown.mul(255.0).add(0.5).clamp(0, 255).byte().cpu().numpy().reshape(*shape, *shown.shape[1:]),
             np.array([shape.caption for shape in shapes]),
-            *(getattr(cameras, name).cpu().numpy().reshape(shape) for name in ("azimuth", "elevation", "distance", "fovy")),
+            *(getattr(cameras, name).cpu().numpy().reshape(shape)
+              for name in ("azimuth", "elevation", "distance", "fovy")),
         )
 
     def _cameras(self, rng) -> Cameras:
@@ -135,20 +138,23 @@ class ShapeViews:
         """Directions [N,3] and ambient light [N]: one per shape, so that its views agree."""
         count = _CHUNK
         azimuth, jitter = rng.uniform(0.0, 2 * math.pi, count), 0.5 * rng.normal(size=(count, 3)) + (0.0, 0.0, 0.3)
-        around = on_sphere(torch.as_tensor(azimuth), torch.full((count,), math.radians(30.0), dtype=torch.float64)).numpy()
+        around = on_sphere(torch.as_tensor(azimuth),
+                           torch.full((count,), math.radians(30.0), dtype=torch.float64)).numpy()
         light = around + jitter
         ambient = np.where(rng.random(count) < self.albedo_share, 1.0, rng.uniform(0.4, 1.0, count))
         return light / np.linalg.norm(light, axis=-1, keepdims=True), ambient
 
 
-# Single, stacked and nosed shapes; the rest has a pattern. Noses tell the front, which is what several views can agree on.
+# Single, stacked and nosed shapes; the rest has a pattern. Noses tell the front, which is what several views can agree
+# on.
 _SHARES = (0.25, 0.35, 0.35)
 
 
 def _rendering(rendered) -> Rendering:
     """Layers of render_shapes as a renderer gives them: sums weighted by what hits."""
     alpha = rendered["alpha"]
-    return Rendering(rgb=rendered["rgb"], opacity=alpha, depth=rendered["depth"] * alpha, normal=rendered["normal"] * alpha)
+    return Rendering(rgb=rendered["rgb"], opacity=alpha, depth=rendered["depth"] * alpha,
+                     normal=rendered["normal"] * alpha)
 
 
 class ShapeViewsNode(Node):
@@ -164,24 +170,28 @@ class ShapeViewsNode(Node):
             inputs=[
                 io.Int.Input("size", default=12_000, min=1, max=10_000_000, tooltip="Number of shapes."),
                 io.Int.Input("views", default=4, min=1, max=64, tooltip="Pictures of each shape."),
-                io.Combo.Input("picture", options=[COLOR, NORMAL_DEPTH], default=COLOR, tooltip="Colours for Train Zero123 Prior "
-                               "and Train MVDream Prior, normals and depth for Train Normal-Depth Prior."),
-                io.Combo.Input("cameras", options=[ALL_AROUND, ANYWHERE], default=ALL_AROUND, tooltip="all around: evenly, at one "
-                               "elevation, for models of several views. anywhere: each on its own, for Train Zero123 Prior."),
+                io.Combo.Input("picture", options=[COLOR, NORMAL_DEPTH], default=COLOR, tooltip="Colours for Train "
+                               "Zero123 Prior and Train MVDream Prior, normals and depth for Train Normal-Depth "
+                               "Prior."),
+                io.Combo.Input("cameras", options=[ALL_AROUND, ANYWHERE], default=ALL_AROUND, tooltip="all around: "
+                               "evenly, at one elevation, for models of several views. anywhere: each on its own, for "
+                               "Train Zero123 Prior."),
                 io.Int.Input("resolution", default=32, min=8, max=256, step=8, tooltip="Width and height, pixels."),
                 seed_input("Of every random choice. Same seed, same pictures."),
-                number("min_elevation", -30.0, -90.0, 90.0, 1.0, "Lowest view, degrees; below 0 looks up from underneath."),
+                number("min_elevation", -30.0, -90.0, 90.0, 1.0, "Lowest view, degrees; below 0 looks up from "
+                       "underneath."),
                 number("max_elevation", 60.0, -90.0, 90.0, 1.0, "Highest view, degrees."),
-                number("view_size", 1.0, 0.1, 10.0, 0.05, "Half of what a picture shows around the origin, world units; shapes "
-                       "have a radius of about 1. As size in Multi-View Orbit."),
+                number("view_size", 1.0, 0.1, 10.0, 0.05, "Half of what a picture shows around the origin, world "
+                       "units; shapes have a radius of about 1. As size in Multi-View Orbit."),
                 number("size_jitter", 0.03, 0.0, 1.0, 0.01, "The size varies by up to this much."),
                 number("fovy", 40.0, 1.0, 120.0, 1.0, "Vertical field of view, degrees."),
                 number("scale_jitter", 0.04, 0.0, 0.5, 0.01, "The size of shapes varies by up to this share."),
                 number("albedo_share", 0.3, 0.0, 1.0, 0.05, "Share of shapes without shading."),
-                io.Int.Input("supersample", default=3, min=1, max=8, tooltip="Rays per pixel along each axis, for smooth edges."),
+                io.Int.Input("supersample", default=3, min=1, max=8, tooltip="Rays per pixel along each axis, for "
+                             "smooth edges."),
             ],
-            outputs=[VIEW_DATASET.Output("dataset", tooltip="For the nodes that train models of several views, and Dataset "
-                                         "Preview.")])
+            outputs=[VIEW_DATASET.Output("dataset", tooltip="For the nodes that train models of several views, and "
+                                         "Dataset Preview.")])
 
     @classmethod
     def execute(cls, **widgets) -> io.NodeOutput:

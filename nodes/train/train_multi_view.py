@@ -1,4 +1,5 @@
-"""Train MVDream Prior and Train Normal-Depth Prior: teach small models to paint several views of one object together."""
+"""Train MVDream Prior and Train Normal-Depth Prior: teach small models to paint several views of one object
+together."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ _WIDTHS = "two or three multiples of 32"
 
 
 def _reading_widget() -> io.Int.Input:
-    return io.Int.Input("reading_steps", default=1500, min=0, max=100_000, optional=True, tooltip="Steps in which the text "
-                        "encoder alone learns what captions say, before a new run paints. 0: it learns that by painting.")
+    return io.Int.Input("reading_steps", default=1500, min=0, max=100_000, optional=True, tooltip="Steps in which the "
+                        "text encoder alone learns what captions say, before a new run paints. 0: it learns that by "
+                        "painting.")
 
 
 def _outputs(node: str) -> list:
@@ -24,11 +26,11 @@ def _outputs(node: str) -> list:
             io.Image.Output("samples", tooltip="One row of views for each of some captions, from the front on.")]
 
 
-def _train(trainer, cls, dataset, minutes, steps, channels, learning_rate, batch, seed, folder, resume, start, reading_steps,
-           autoencoder="") -> io.NodeOutput:
+def _train(trainer, cls, dataset, minutes, steps, channels, learning_rate, batch, seed, folder, resume, start,
+           reading_steps, autoencoder="") -> io.NodeOutput:
     recipe = PriorRecipe(steps or None, minutes, batch,
-                         parse_channels(channels, trainer.name, partial(check_channels, name=trainer.name)), learning_rate,
-                         seed=seed, reading_steps=reading_steps,
+                         parse_channels(channels, trainer.name, partial(check_channels, name=trainer.name)),
+                         learning_rate, seed=seed, reading_steps=reading_steps,
                          autoencoder=prior_folder(autoencoder, trainer.name, BUILTIN_ZERO123))
     name, sheet = train_below_output(trainer, dataset, recipe, folder, resume, cls.hidden.unique_id, start)
     return io.NodeOutput(name, sheet[None], ui={"text": [name]})
@@ -39,8 +41,8 @@ class TrainMVDreamPriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_TrainMVDreamPrior", display_name=MultiViewTrainer.name, category="Distill3D/train",
-            description="Teaches a small diffusion model to paint several views of one object together: the way the built-in "
-                        "prior for MVDream Prior was made.",
+            description="Teaches a small diffusion model to paint several views of one object together: the way the "
+                        "built-in prior for MVDream Prior was made.",
             search_aliases=["mvdream", "multi-view diffusion", "janus"],
             inputs=[
                 VIEW_DATASET.Input("dataset", tooltip="From Shape Views, with cameras all around."),
@@ -52,8 +54,8 @@ class TrainMVDreamPriorNode(Node):
     @classmethod
     def execute(cls, dataset, minutes=90.0, steps=0, channels="64, 96", learning_rate=1e-3, batch=32, seed=0,
                 folder="distill3d/mvdream", resume=True, start="", reading_steps=1500, autoencoder="") -> io.NodeOutput:
-        return _train(MultiViewTrainer, cls, dataset, minutes, steps, channels, learning_rate, batch, seed, folder, resume,
-                      start, reading_steps, autoencoder)
+        return _train(MultiViewTrainer, cls, dataset, minutes, steps, channels, learning_rate, batch, seed, folder,
+                      resume, start, reading_steps, autoencoder)
 
 
 class TrainNormalDepthPriorNode(Node):
@@ -61,18 +63,20 @@ class TrainNormalDepthPriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_TrainNormalDepthPrior", display_name=NormalDepthTrainer.name, category="Distill3D/train",
-            description="Teaches a small diffusion model to paint normals and depth of several views of one object together, "
-                        "for Normal-Depth Prior: the way its built-in model was made.",
+            description="Teaches a small diffusion model to paint normals and depth of several views of one object "
+                        "together, for Normal-Depth Prior: the way its built-in model was made.",
             search_aliases=["richdreamer", "nd-mv", "geometry prior"],
             inputs=[
-                VIEW_DATASET.Input("dataset", tooltip="From Shape Views, with picture normal and depth, and cameras all around."),
+                VIEW_DATASET.Input("dataset", tooltip="From Shape Views, with picture normal and depth, and cameras "
+                                                      "all around."),
                 *run_widgets(channels="32, 64, 96", widths=_WIDTHS, folder="distill3d/normal_depth"),
                 _reading_widget(),
             ],
-            outputs=_outputs("Normal-Depth Prior"), hidden=[io.Hidden.unique_id], is_output_node=True, not_idempotent=True)
+            outputs=_outputs("Normal-Depth Prior"), hidden=[io.Hidden.unique_id], is_output_node=True,
+            not_idempotent=True)
 
     @classmethod
     def execute(cls, dataset, minutes=90.0, steps=0, channels="32, 64, 96", learning_rate=1e-3, batch=32, seed=0,
                 folder="distill3d/normal_depth", resume=True, start="", reading_steps=1500) -> io.NodeOutput:
-        return _train(NormalDepthTrainer, cls, dataset, minutes, steps, channels, learning_rate, batch, seed, folder, resume,
-                      start, reading_steps)
+        return _train(NormalDepthTrainer, cls, dataset, minutes, steps, channels, learning_rate, batch, seed, folder,
+                      resume, start, reading_steps)

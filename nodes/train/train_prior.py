@@ -33,14 +33,14 @@ class TrainPriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_TrainPrior", display_name="Train Prior", category="Distill3D/train",
-            description="Teaches a small text-to-image diffusion model from captioned pictures: the way the built-in prior was "
-                        "made.", search_aliases=["ddpm", "denoising score matching", "tiny prior"],
+            description="Teaches a small text-to-image diffusion model from captioned pictures: the way the built-in "
+                        "prior was made.", search_aliases=["ddpm", "denoising score matching", "tiny prior"],
             inputs=[
                 DATASET.Input("dataset", tooltip="What it learns from."),
                 *run_widgets(channels="32, 64, 96", widths="multiples of 16, the last of 32", folder="distill3d/prior"),
-                io.Int.Input("reading_steps", default=1500, min=0, max=100_000, optional=True, tooltip="Steps in which the text "
-                             "encoder alone learns what captions say, before a new run paints. 0: it learns that by painting. "
-                             "\"start\" with a prior that can read needs none."),
+                io.Int.Input("reading_steps", default=1500, min=0, max=100_000, optional=True, tooltip="Steps in which "
+                             "the text encoder alone learns what captions say, before a new run paints. 0: it learns "
+                             'that by painting. \"start\" with a prior that can read needs none.'),
             ],
             outputs=[io.String.Output("folder", tooltip="The trained prior, for the folder of Built-in Prior."),
                      io.Image.Output("samples", tooltip="What the prior paints for some prompts.")],

@@ -73,8 +73,8 @@ def run_training(
 
 
 @outside_inference_mode
-def train_below_output(build: Callable[..., DenoisingTrainer], dataset, recipe: PriorRecipe, folder: str, resume: bool = True,
-                       node_id: str | None = None, start: str = "") -> tuple[str, Tensor]:
+def train_below_output(build: Callable[..., DenoisingTrainer], dataset, recipe: PriorRecipe, folder: str,
+                       resume: bool = True, node_id: str | None = None, start: str = "") -> tuple[str, Tensor]:
     """`run_training` as a node runs it: in a folder of the output folder, shown to the host and ended by it.
 
     build    build(images, recipe, device) -> the trainer; build.name is the node's
@@ -174,7 +174,8 @@ def run_widgets(channels: str, widths: str, folder: str, batch: int = 32, minute
                        "minutes with resume on go on where an earlier run ended."),
         io.Int.Input("steps", default=0, min=0, max=10_000_000, tooltip="Training steps instead of minutes; 0 trains "
                      "by the clock. Only a run of steps gives the same result every time."),
-        io.String.Input("channels", default=channels, tooltip=f"Width of the network at each of its resolutions: {widths}."),
+        io.String.Input("channels", default=channels, tooltip="Width of the network at each of its resolutions: "
+                        f"{widths}."),
         io.Float.Input("learning_rate", default=1e-3, min=1e-7, max=1.0, step=1e-4, round=False, tooltip="AdamW's, "
                        "falling over the last 40 percent of the run."),
         io.Int.Input("batch", default=batch, min=1, max=4096, tooltip="Pictures per step."),
@@ -184,5 +185,6 @@ def run_widgets(channels: str, widths: str, folder: str, batch: int = 32, minute
         io.Boolean.Input("resume", default=True, tooltip="Go on with the run that the folder holds, if there is one. "
                          "Off: a folder that holds one is refused."),
         io.String.Input("start", default="", optional=True, tooltip="Weights that a new run begins with: empty for "
-                        "random ones, \"built-in\" for those of the pack, or a prior's folder below the output folder."),
+                        "random ones, \"built-in\" for those of the pack, or a prior's folder below the output "
+                        "folder."),
     ]

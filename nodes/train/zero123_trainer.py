@@ -15,9 +15,9 @@ from ...kernels.image.clip_pixels import clip_pixels
 from ..core.cameras import relative_pose
 from ..core.errors import DistillError
 from ..models.builtin import BUILTIN_ZERO123
+from ..models.folder_writer import fresh_folder
 from ..models.silence import silence
 from .denoising_trainer import DenoisingTrainer, Lesson, PriorRecipe
-from ..models.folder_writer import fresh_folder
 from .latents import (
     FACTOR,
     LATENTS,
@@ -40,17 +40,17 @@ PROJECTION, WEIGHTS = "clip_camera_projection", "diffusion_pytorch_model.safeten
 
 
 class Zero123Trainer(DenoisingTrainer):
-    """Pairs of views of one object: the first leads, by its latents beside the noised ones and by one token that also says
-    where the second was taken from (Liu et al. 2023). The image tower learns along, from nothing."""
+    """Pairs of views of one object: the first leads, by its latents beside the noised ones and by one token that also
+    says where the second was taken from (Liu et al. 2023). The image tower learns along, from nothing."""
 
     name, index, shipped = "Train Zero123 Prior", "model_index.json", BUILTIN_ZERO123
 
     def __init__(self, data: ViewImages, recipe: PriorRecipe, device="cpu"):
         count, views, _, side, channels = data.images.shape
         if not count or views < 2 or channels != 3 or side % (4 * FACTOR):
-            raise DistillError(f"{self.name}: it learns from two or more coloured pictures of each shape, {4 * FACTOR} or a "
-                               f"multiple of that wide, not from {count} shapes with {views} of {side} pixels and {channels} "
-                               'channels. In Shape Views, set picture to "color" and views to 2 or more.')
+            raise DistillError(f"{self.name}: it learns from two or more coloured pictures of each shape, {4 * FACTOR} "
+                               f"or a multiple of that wide, not from {count} shapes with {views} of {side} pixels and "
+                               f'{channels} channels. In Shape Views, set picture to "color" and views to 2 or more.')
         self.data = data
         super().__init__(recipe, device)
 
@@ -70,8 +70,8 @@ class Zero123Trainer(DenoisingTrainer):
         try:
             read_folder(folder, self.model)
         except (OSError, RuntimeError, ValueError) as error:
-            raise DistillError(f"{self.name}: {folder} holds other networks than the ones that are to be trained. Use the "
-                               "channels and the resolution that they were made with.") from error
+            raise DistillError(f"{self.name}: {folder} holds other networks than the ones that are to be trained. Use "
+                               "the channels and the resolution that they were made with.") from error
         self.average.load_state_dict(self.model.state_dict())
         self.must_read = False
 
@@ -142,8 +142,8 @@ def build_image_encoder(side: int) -> nn.Module:
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     return CLIPVisionModelWithProjection(CLIPVisionConfig(
-        hidden_size=WIDTH, intermediate_size=2 * WIDTH, projection_dim=WIDTH, num_hidden_layers=2, num_attention_heads=4,
-        image_size=side, patch_size=side // 4))
+        hidden_size=WIDTH, intermediate_size=2 * WIDTH, projection_dim=WIDTH, num_hidden_layers=2,
+        num_attention_heads=4, image_size=side, patch_size=side // 4))
 
 
 def poses(data: ViewImages, rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> Tensor:
@@ -165,7 +165,8 @@ def condition(model: nn.ModuleDict, reference: np.ndarray, pose: Tensor) -> tupl
 
 
 @torch.no_grad()
-def paint(model: nn.ModuleDict, data: ViewImages, rows, first, second, guidance: float = 3.0, steps: int = 50) -> Tensor:
+def paint(model: nn.ModuleDict, data: ViewImages, rows, first, second, guidance: float = 3.0,
+          steps: int = 50) -> Tensor:
     """Samples [B,H,W,3] of the second views, led by the first."""
     device = next(model.parameters()).device
     token, beside = condition(model, data.images[rows, first], poses(data, rows, first, second).to(device))
@@ -198,7 +199,8 @@ def write_folder(path: str, model: nn.ModuleDict) -> None:
 
 
 def read_folder(folder: str, model: nn.ModuleDict) -> None:
-    """Fill the networks of `model` from a folder of write_folder. Raises RuntimeError or ValueError for other networks."""
+    """Fill the networks of `model` from a folder of write_folder. Raises RuntimeError or ValueError for other
+    networks."""
     from diffusers import UNet2DConditionModel
     from safetensors.torch import load_file
     from transformers import CLIPVisionModelWithProjection

@@ -32,9 +32,12 @@ from .table import guided_table, kernel_table, step_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Times of the kernels and of a training step.")
-    parser.add_argument("--quick", action="store_true", help="small sizes and few repeats: whether it runs, not how fast")
-    parser.add_argument("--repeats", type=int, default=0, help="passes of which the median is shown (5; 2 with --quick)")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Times of the kernels and of a training "
+                                     "step.")
+    parser.add_argument("--quick", action="store_true", help="small sizes and few repeats: whether it runs, not how "
+                        "fast")
+    parser.add_argument("--repeats", type=int, default=0, help="passes of which the median is shown (5; 2 with "
+                        "--quick)")
     parser.add_argument("--threads", type=int, default=0, help="of torch (default: torch's own choice)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, mps")
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes the numbers there as well")

@@ -25,9 +25,9 @@ class Peer:
 
 @dataclass(frozen=True)
 class Case:
-    """run() is the forward pass. leaves: tensors whose gradients are wanted, none for ops without gradients. kernel: the
-    name under which backends of the op register, if it has more than the reference. inputs: all tensors that the op must
-    read, where a floor is wanted."""
+    """run() is the forward pass. leaves: tensors whose gradients are wanted, none for ops without gradients. kernel:
+    the name under which backends of the op register, if it has more than the reference. inputs: all tensors that the op
+    must read, where a floor is wanted."""
 
     op: str
     size: str
@@ -41,7 +41,8 @@ class Case:
 @dataclass(frozen=True)
 class Row:
     """Medians in milliseconds; None where there is nothing to measure. peak: bytes above what was held before.
-    forward_floor, backward_floor: what the pass would take if it only read its inputs once and wrote its result once."""
+    forward_floor, backward_floor: what the pass would take if it only read its inputs once and wrote its result
+    once."""
 
     op: str
     size: str
@@ -57,9 +58,11 @@ class Row:
 
 
 def measure(case: Case, repeats: int, device: torch.device, bandwidth: float | None = None) -> list[Row]:
-    """A row for each backend that can run the case here, the reference first, and for each peer. They take turns, so that
-    what else the machine does falls on all of them. bandwidth: bytes in a second, where floors are wanted."""
-    runners: dict[str, Case | Peer] = {name: case for name in _backends(case, device)} | {peer.name: peer for peer in case.peers}
+    """A row for each backend that can run the case here, the reference first, and for each peer. They take turns, so
+    that what else the machine does falls on all of them. bandwidth: bytes in a second, where floors are wanted."""
+    runners: dict[str, Case | Peer] = {name: case for name in _backends(case,
+                                                                        device)} | {peer.name: peer
+                                                                                    for peer in case.peers}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runners}
     for index in range(repeats + 1):
         for name, runner in runners.items():
@@ -159,7 +162,8 @@ def _backends(case: Case, device: torch.device) -> list[str]:
     found = [backend.REFERENCE]
     for name in backend.BACKENDS if case.kernel else ():
         with _only(name):
-            if name not in found and wanted in ("auto", name) and backend.pick(case.kernel, device, torch.float32) == name:
+            if name not in found and wanted in ("auto", name) and backend.pick(
+                case.kernel, device, torch.float32) == name:
                 found.append(name)
     return found
 

@@ -5,6 +5,7 @@ from statistics import median
 from typing import Any
 
 import torch
+
 from distill3d.kernels.distill.guidance import guide
 from distill3d.nodes.core.errors import MissingPackage
 from distill3d.nodes.models.noise import scaled_linear_noise
@@ -17,8 +18,8 @@ QUICK = {"block_out_channels": (32, 64), "down_block_types": ("CrossAttnDownBloc
 
 
 def guided_denoise(quick: bool, repeats: int, device: torch.device) -> dict[str, Any]:
-    """size in words, median milliseconds of both, their ratio. Batch 1, so two rows of guidance. Passes alternate, so that
-    what else the machine does falls on both.
+    """size in words, median milliseconds of both, their ratio. Batch 1, so two rows of guidance. Passes alternate, so
+    that what else the machine does falls on both.
 
     Raises MissingPackage without diffusers.
     """
@@ -57,6 +58,7 @@ def guided_denoise(quick: bool, repeats: int, device: torch.device) -> dict[str,
             if index:  # the first pass pays for caches and allocations
                 times[run].append(now(device) - start)
     weights = sum(parameter.numel() for parameter in unet.parameters())
-    result = {"size": f"{size} x {size} latents, 2 rows, UNet of {weights / 1e6:.0f} M weights, {unet.dtype}".replace("torch.", ""),
+    result = {"size": f"{size} x {size} latents, 2 rows, UNet of {weights / 1e6:.0f} M weights, "
+                      f"{str(unet.dtype).removeprefix('torch.')}",
               "prior": median(times[ours]), "diffusers": median(times[plain])}
     return result | {"ratio": result["prior"] / result["diffusers"]}

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from distill3d.kernels.encode.hash_grid import HashGrid, encode_hash_grid
+from distill3d.kernels.lens import to_clip
 from distill3d.kernels.raster.antialias import EdgeFaces, antialias
 from distill3d.kernels.raster.interpolate import interpolate
-from distill3d.kernels.lens import to_clip
 from distill3d.kernels.raster.rasterize import rasterize
 from distill3d.kernels.raster.triangle_ids import triangle_ids
 from distill3d.kernels.splat.splat import splat
@@ -24,8 +24,8 @@ from distill3d.kernels.uv.box_atlas import box_atlas
 from distill3d.kernels.volume.composite import accumulate, composite
 from distill3d.kernels.volume.march import march_rays
 from distill3d.kernels.volume.occupancy import new_occupancy
-from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.assets.mesh import Mesh
+from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.export.unwrap_uv import unwrap_uv
 
 from . import peers
@@ -40,8 +40,8 @@ def kernel_cases(quick: bool, device: torch.device) -> Iterator[Callable[[], Cas
              [(500, 32)]) if quick else (
         [16], [200_000], [(32, 4)], [64, 128], [(100, 256)], [512, 2048], [14, 17], [100, 700], [32, 100], [64, 128],
         [64, 128], [(100, 256), (316, 512)], [(5000, 128), (50_000, 256)])
-    for make, column in zip((_hash_grid, _composite, _march, _isosurface, _triangle_ids, _bake, _closest, _boxes, _xatlas,
-                             _tet_grid, _marching_tets, _draw, _splats), sizes):
+    for make, column in zip((_hash_grid, _composite, _march, _isosurface, _triangle_ids, _bake, _closest, _boxes,
+                             _xatlas, _tet_grid, _marching_tets, _draw, _splats), sizes):
         for size in column:
             yield lambda make=make, size=size: make(size, quick, device)
 
@@ -99,7 +99,8 @@ def _marching_tets(size: int, quick: bool, device: torch.device) -> Case:
     x, y, z = (vertices.cpu() * (2 * RADIUS / size) - RADIUS).unbind(1)
     sdf = _leaf(torch.sqrt(x * x + y * y + z * z) - 0.7 - 0.1 * torch.sin(9 * x) * torch.sin(9 * y), device)
     vertices.requires_grad_()
-    return Case("marching tets", f"{size}, {len(tets)} tets", lambda: marching_tets(vertices, sdf, tets)[0], [vertices, sdf])
+    return Case("marching tets", f"{size}, {len(tets)} tets", lambda: marching_tets(vertices, sdf, tets)[0],
+                [vertices, sdf])
 
 
 def _triangle_ids(size: tuple[int, int], quick: bool, device: torch.device) -> Case:
@@ -107,7 +108,8 @@ def _triangle_ids(size: tuple[int, int], quick: bool, device: torch.device) -> C
     vertices, faces = _torus(rings, device)
     camera = turntable(1, 30.0, 3.2, 40.0, pixels).to(device)
     positions = to_clip(vertices, camera.c2w, camera.fovy, pixels, pixels)
-    return Case("triangle ids", f"{len(faces)} faces, {pixels}^2", lambda: triangle_ids(positions, faces, pixels, pixels),
+    return Case("triangle ids", f"{len(faces)} faces, {pixels}^2",
+                lambda: triangle_ids(positions, faces, pixels, pixels),
                 kernel="triangle_ids", inputs=[positions, faces])
 
 
@@ -144,7 +146,8 @@ def _splats(size: tuple[int, int], quick: bool, device: torch.device) -> Case:
         found = splat(*leaves, camera.c2w, camera.fovy, pixels, pixels)
         return torch.cat([found.features, found.opacity, found.depth], -1)
 
-    return Case("splats", f"{count} Gaussians, {pixels}^2", run, leaves, "splat", leaves, peers.splat_peers(leaves, camera))
+    return Case("splats", f"{count} Gaussians, {pixels}^2", run, leaves, "splat", leaves,
+                peers.splat_peers(leaves, camera))
 
 
 def _bake(size: int, quick: bool, device: torch.device) -> Case:

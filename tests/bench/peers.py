@@ -41,10 +41,12 @@ def _peers(name: str, device: torch.device, make: Callable[[ModuleType], Peer]) 
 
 
 def hash_grid_peers(x: Tensor, layout: HashGrid) -> list[Peer]:
-    """Its coordinates are shifted by half a cell, and a level's table may have other rows: as much work, other numbers."""
+    """Its coordinates are shifted by half a cell, and a level's table may have other rows: as much work, other
+    numbers."""
     def make(tcnn):
-        encoding = tcnn.Encoding(3, {"otype": "HashGrid", "n_levels": layout.levels, "n_features_per_level": layout.features,
-                                     "log2_hashmap_size": layout.log2_size, "base_resolution": layout.base,
+        encoding = tcnn.Encoding(3, {"otype": "HashGrid", "n_levels": layout.levels,
+                                     "n_features_per_level": layout.features, "log2_hashmap_size": layout.log2_size,
+                                     "base_resolution": layout.base,
                                      "per_level_scale": layout.growth}, dtype=torch.float32).to(x.device)
         return Peer("tiny-cuda-nn alone", lambda: encoding(x), list(encoding.parameters()))
 
@@ -53,7 +55,8 @@ def hash_grid_peers(x: Tensor, layout: HashGrid) -> list[Peer]:
 
 def composite_peers(density: Tensor, delta: Tensor, rgb: Tensor, ray: Tensor, rays: int) -> list[Peer]:
     def make(nerfacc):
-        own, color, start = density.detach().clone().requires_grad_(), rgb.detach().clone().requires_grad_(), torch.zeros_like(delta)
+        own, color, start = (density.detach().clone().requires_grad_(), rgb.detach().clone().requires_grad_(),
+                             torch.zeros_like(delta))
 
         def run() -> Tensor:
             weights = nerfacc.render_weight_from_density(start, delta, own, ray_indices=ray, n_rays=rays)[0]
@@ -67,7 +70,8 @@ def composite_peers(density: Tensor, delta: Tensor, rgb: Tensor, ray: Tensor, ra
 
 def march_peers(origins: Tensor, directions: Tensor, grid: OccupancyGrid, step: float) -> list[Peer]:
     def make(nerfacc):
-        estimator = nerfacc.OccGridEstimator(roi_aabb=grid.bounds.flatten().tolist(), resolution=grid.resolution, levels=1)
+        estimator = nerfacc.OccGridEstimator(roi_aabb=grid.bounds.flatten().tolist(), resolution=grid.resolution,
+                                             levels=1)
         estimator = estimator.to(origins.device)
         estimator.binaries.copy_(grid.binary[None])
         return Peer("nerfacc alone", lambda: estimator.sampling(origins, directions, render_step_size=step)[1])
@@ -78,7 +82,8 @@ def march_peers(origins: Tensor, directions: Tensor, grid: OccupancyGrid, step: 
 def draw_peers(vertices: Tensor, faces: Tensor, project: Callable[[Tensor], Tensor], pixels: int) -> list[Peer]:
     """project: vertices [V,3] -> clip space [1,V,4]."""
     def make(dr):
-        own, faces_int, context = vertices.detach().clone().requires_grad_(), faces.int(), dr.RasterizeCudaContext(vertices.device)
+        own, faces_int, context = (vertices.detach().clone().requires_grad_(), faces.int(),
+                                   dr.RasterizeCudaContext(vertices.device))
 
         def run() -> Tensor:
             positions = project(own).contiguous()
@@ -104,8 +109,8 @@ def splat_peers(leaves: list[Tensor], cameras: Cameras) -> list[Peer]:
 
         def run() -> Tensor:
             positions, rotations, scales, opacities, colors = own
-            return gsplat.rasterization(positions, rotations, scales, opacities[:, 0], colors, views, lens, cameras.width,
-                                        cameras.height, near_plane=0.01, packed=False)[0]
+            return gsplat.rasterization(positions, rotations, scales, opacities[:, 0], colors, views, lens,
+                                        cameras.width, cameras.height, near_plane=0.01, packed=False)[0]
 
         return Peer("gsplat alone", run, own)
 

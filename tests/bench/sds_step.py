@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from distill3d.runner import listing
 from distill3d.nodes.comfy import Host, io
 from distill3d.nodes.core.loss import Look, RunContext
 from distill3d.nodes.core.prior import LoadedPriors
@@ -17,6 +16,7 @@ from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.optimize.initial_scene import InitialScene
 from distill3d.nodes.optimize.optimize import OptimizeNode
 from distill3d.nodes.train.if_layout import build_text_encoder, build_tokenizer, build_unet, save_if_folder
+from distill3d.runner import listing
 from distill3d.runner.check import needed_order
 from distill3d.runner.graph import Graph, read_graph
 from distill3d.runner.run import run_workflow
@@ -106,12 +106,14 @@ class _Step:
         objective, streams = self.objective, Streams(self.seed, step)
         start = now(self.device)
         self.scene.update(step, self.total, streams.within("scene"))
-        cameras = objective.views.sample(self.batch, self.pixels, self.pixels, step, self.total, streams).to(self.device)
+        cameras = objective.views.sample(self.batch, self.pixels, self.pixels, step, self.total,
+                                         streams).to(self.device)
         light = objective.light.sample(cameras, step, self.total, streams) if objective.light else None
         rendering = self.scene.render(cameras, light, objective.wanted, step=step, streams=streams,
                                       shading=None if light is not None else "albedo")
         rendered, self.prior_time = now(self.device), 0.0
-        value = sum(loss(Look(rendering, cameras, step, self.total, streams.within(str(index)), self.scene, self.initial)).value
+        value = sum(loss(Look(rendering, cameras, step, self.total, streams.within(str(index)), self.scene,
+                              self.initial)).value
                     for index, loss in enumerate(self.losses))
         judged = now(self.device)
         value.backward(inputs=[p for entry in self.optimizer.param_groups for p in entry["params"]])
@@ -119,8 +121,8 @@ class _Step:
         self.settings.set_rates(self.optimizer, step, self.total)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return dict(zip(PARTS, (rendered - start, self.prior_time, judged - rendered - self.prior_time, returned - judged,
-                                now(self.device) - returned)))
+        return dict(zip(PARTS, (rendered - start, self.prior_time, judged - rendered - self.prior_time,
+                                returned - judged, now(self.device) - returned)))
 
     def _timed(self, prior):
         self.prior, denoise = prior, prior.denoise

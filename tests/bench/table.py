@@ -32,7 +32,8 @@ def step_table(step: dict[str, Any]) -> str:
     """The parts of one step, and what share of it each takes."""
     parts, total = step["parts"], step["step"]
     lines = [("", *parts, "step", "steps/s", "peak MB"),
-             ("ms", *(f"{time:.1f}" for time in parts.values()), f"{total:.1f}", f"{1e3 / total:.1f}", _megabytes(step["peak"])),
+             ("ms", *(f"{time:.1f}" for time in parts.values()), f"{total:.1f}", f"{1e3 / total:.1f}",
+              _megabytes(step["peak"])),
              ("share", *(f"{time / total:.0%}" for time in parts.values()), "", "", "")]
     return f"SDS step: {step['size']}\n{_aligned(lines, left=1)}"
 

@@ -1,4 +1,5 @@
-"""The adapters call what the libraries are known to offer, with what these are known to take: stand-ins check and answer."""
+"""The adapters call what the libraries are known to offer, with what these are known to take: stand-ins check and
+answer."""
 import sys
 from types import ModuleType
 
@@ -21,7 +22,8 @@ def stand_ins(monkeypatch):
         def __init__(self, n_input_dims, encoding_config, seed=1337, dtype=None):
             super().__init__()
             assert n_input_dims == 3 and encoding_config["otype"] == "HashGrid" and dtype == torch.float32
-            assert {"n_levels", "n_features_per_level", "log2_hashmap_size", "base_resolution", "per_level_scale"} < set(encoding_config)
+            assert ({"n_levels", "n_features_per_level", "log2_hashmap_size", "base_resolution", "per_level_scale"}
+                    < set(encoding_config))
             self.params, self.width = torch.nn.Parameter(torch.ones(5)), encoding_config["n_levels"]
 
         def forward(self, x):
@@ -36,7 +38,8 @@ def stand_ins(monkeypatch):
 
         def sampling(self, rays_o, rays_d, render_step_size=1e-3):
             calls.append("sampling")
-            assert rays_o.shape == rays_d.shape and self.binaries.any() and not self.binaries.all() and render_step_size > 0
+            assert (rays_o.shape == rays_d.shape and self.binaries.any() and not self.binaries.all()
+                    and render_step_size > 0)
             return torch.zeros(2, dtype=torch.long), torch.zeros(2), torch.ones(2)
 
     def render_weight_from_density(t_starts, t_ends, sigmas, packed_info=None, ray_indices=None, n_rays=None):
@@ -62,11 +65,13 @@ def stand_ins(monkeypatch):
         assert color.shape[:3] == rast.shape[:3]
         return color + 0 * pos.sum()
 
-    def rasterization(means, quats, scales, opacities, colors, viewmats, Ks, width, height, near_plane=0.01, packed=True):
+    def rasterization(means, quats, scales, opacities, colors, viewmats, Ks, width, height, near_plane=0.01,
+                      packed=True):
         calls.append("splat")
         count = len(means)
         shapes = [(count, 3), (count, 4), (count, 3), (count,), (count, 3), (1, 4, 4), (1, 3, 3)]
-        assert [tuple(one.shape) for one in (means, quats, scales, opacities, colors, viewmats, Ks)] == shapes and not packed
+        assert [tuple(one.shape) for one in (means, quats, scales, opacities, colors, viewmats,
+                                             Ks)] == shapes and not packed
         seen = viewmats[0] @ torch.tensor([0.0, 0.0, 0.0, 1.0])  # the origin, which the camera looks at
         assert seen[2] > 2 and seen[:2].abs().max() < 1e-5
         pixel = Ks[0] @ seen[:3] / seen[2]
@@ -77,8 +82,8 @@ def stand_ins(monkeypatch):
     members = {"tinycudann": dict(Encoding=Encoding),
                "nerfacc": dict(OccGridEstimator=OccGridEstimator, render_weight_from_density=render_weight_from_density,
                                accumulate_along_rays=accumulate_along_rays),
-               "nvdiffrast.torch": dict(RasterizeCudaContext=lambda device: None, rasterize=rasterize, interpolate=interpolate,
-                                        antialias=antialias),
+               "nvdiffrast.torch": dict(RasterizeCudaContext=lambda device: None, rasterize=rasterize,
+                                        interpolate=interpolate, antialias=antialias),
                "gsplat": dict(rasterization=rasterization)}
     for name, content in members.items():
         module = ModuleType(name)
@@ -117,10 +122,12 @@ def test_a_library_that_fails_on_import_is_only_missing(monkeypatch):
 
 def test_floors_are_the_bytes_that_must_move():
     leaf = torch.ones(1000, requires_grad=True)
-    double = Case("double", "1000", lambda: 2 * leaf, [leaf], inputs=[leaf], peers=[Peer("other", lambda: leaf + leaf, [leaf])])
+    double = Case("double", "1000", lambda: 2 * leaf, [leaf], inputs=[leaf],
+                  peers=[Peer("other", lambda: leaf + leaf, [leaf])])
     rows = measure(double, 1, CPU, bandwidth=1e6)
     assert [(row.forward_floor, row.backward_floor) for row in rows] == [(8.0, 8.0)] * 2
-    table = kernel_table([Row("double", "1000", "torch", 16.0, 32.0, None, 8.0, 8.0), Row("none", "1", "torch", 1.0, None, None)])
+    table = kernel_table([Row("double", "1000", "torch", 16.0, 32.0, None, 8.0, 8.0),
+                          Row("none", "1", "torch", 1.0, None, None)])
     assert "of floor" in table and "50%, 25%" in table and table.splitlines()[-1].endswith("-")
     assert "of floor" not in kernel_table(measure(double, 1, CPU))
 

@@ -7,15 +7,14 @@ import torch.nn.functional as F
 from distill3d.kernels.shapes.render import paint, render_shapes
 from distill3d.kernels.shapes.sdf import Parts, shape_sdf
 from distill3d.kernels.surface.isosurface import isosurface
+from distill3d.nodes.assets.mesh import Mesh
 from distill3d.nodes.cameras.random_orbit_views import RandomOrbitViews
 from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.cameras import turntable
-from distill3d.nodes.assets.mesh import Mesh
 from distill3d.nodes.core.objective import Objective
 from distill3d.nodes.core.prompt import Prompt
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.core.schedule import Schedule
-from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.nodes.fields.trainable_mesh import TrainableMesh
 from distill3d.nodes.losses.bsd import BSD
 from distill3d.nodes.materials.albedo import Albedo
@@ -26,6 +25,7 @@ from distill3d.nodes.priors.builtin_prior import BuiltinPrior
 from distill3d.nodes.priors.dreambooth_prior import DreamBooth
 from distill3d.nodes.priors.lora_prior import LoRA
 from distill3d.nodes.renderers.mesh_rasterizer import MeshRasterizer
+from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 
 EYES = turntable(8, 20, 3.2, 40, 64)
 FALLING = Schedule(((0.0, 0.5), (1.0, 0.2)), "fraction")
@@ -49,7 +49,8 @@ def blurred(caption):
 def measured(scene, caption):
     """High-frequency energy as a share of the true pictures', and PSNR in dB, both where the object is."""
     parts = shape_parts([parse_shape(caption)] * len(EYES))
-    true = {name: picture.permute(0, 3, 1, 2) for name, picture in render_shapes(parts, EYES.c2w, EYES.fovy, 64).items()}
+    true = {name: picture.permute(0, 3, 1, 2)
+            for name, picture in render_shapes(parts, EYES.c2w, EYES.fovy, 64).items()}
     inside = F.avg_pool2d((true["alpha"] > 0.999).float(), 5, 1, 2) > 0.999
     with torch.no_grad():
         seen = scene.render(EYES, wanted=("rgb", "opacity")).rgb.permute(0, 3, 1, 2)
@@ -67,13 +68,14 @@ def measured(scene, caption):
 def test_a_blurred_texture_gets_sharper(tmp_path, caption):
     prior = BuiltinPrior()
     learning = DreamBooth(prior, noise=FALLING, guidance=3.0, steps=8, refresh=5, kept=6, rate=Schedule.of(1e-3))
-    loss = BSD(learning, LoRA(prior), Prompt(caption, views="degrees"), t_max=FALLING, lora_rate=Schedule.of(1e-3), cycle=32,
-               learning=16)
-    recipe = SceneRecipe(MeshRasterizer(), TrainableMesh(blurred(caption), 128), Albedo(), SolidBackground((1.0, 1.0, 1.0)))
+    loss = BSD(learning, LoRA(prior), Prompt(caption, views="degrees"), t_max=FALLING, lora_rate=Schedule.of(1e-3),
+               cycle=32, learning=16)
+    recipe = SceneRecipe(MeshRasterizer(), TrainableMesh(blurred(caption), 128), Albedo(),
+                         SolidBackground((1.0, 1.0, 1.0)))
     chain = (Objective(VIEWS, (loss,), batch=Schedule.of(4), resolution=Schedule.of(32)),)
     energy, psnr = measured(recipe.build(), caption)
     run = Run(recipe, chain, OptimizerSettings(learning_rate=0.03), RunSettings(96, save_every=0), Host(tmp_path), "1")
     energy_after, psnr_after = measured(run.run().scene.build(), caption)
-    print(f"{caption}: high-frequency energy {energy:.3f} of the truth's before and {energy_after:.3f} after, PSNR {psnr:.2f} "
-          f"and {psnr_after:.2f} dB")
+    print(f"{caption}: high-frequency energy {energy:.3f} of the truth's before and {energy_after:.3f} after, PSNR "
+          f"{psnr:.2f} and {psnr_after:.2f} dB")
     assert energy_after > 1.3 * energy

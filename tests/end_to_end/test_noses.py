@@ -5,14 +5,15 @@ import subprocess
 import sys
 
 import pytest
+
 from distill3d.nodes.evaluate.prompts import STANDARD
 
 NOSED = STANDARD.with_name("prompts_nosed.txt")
 
 
 def one_nose(workflow, output):
-    subprocess.run([sys.executable, "-m", "distill3d", "evaluate", "--workflow", workflow, "--prompts", str(NOSED), "--quick",
-                    "--output", output, "--device", "cpu", "--resume", "--quiet"], check=True)
+    subprocess.run([sys.executable, "-m", "distill3d", "evaluate", "--workflow", workflow, "--prompts", str(NOSED),
+                    "--quick", "--output", output, "--device", "cpu", "--resume", "--quiet"], check=True)
     with open(os.path.join(output, "table.json"), encoding="utf-8") as file:
         summary = json.load(file)["summary"]
     print(workflow, json.dumps(summary, indent=1))

@@ -22,7 +22,8 @@ def stages(workflow, tmp_path, *options):
         table = json.load(file)
     assert table["summary"]["failed"] == 0
     rows = [row["stages"] for row in table["rows"]]
-    return [{name: sum(row[number][name] for row in rows) / len(rows) for name in ("iou", "psnr", "normal_error", "chamfer")}
+    return [{name: sum(row[number][name] for row in rows) / len(rows)
+             for name in ("iou", "psnr", "normal_error", "chamfer")}
             for number in range(len(rows[0]))]
 
 

@@ -1,4 +1,5 @@
-"""A tet grid behind the mesh rasterizer, in the loop: it recovers a known object from pictures, and subdivides on the way."""
+"""A tet grid behind the mesh rasterizer, in the loop: it recovers a known object from pictures, and subdivides on the
+way."""
 import math
 from dataclasses import dataclass
 
@@ -19,7 +20,6 @@ from distill3d.nodes.core.objective import Objective
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.core.schedule import Schedule
-from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.nodes.core.state import read_state
 from distill3d.nodes.evaluate.chamfer import chamfer_distance, sample_mesh
 from distill3d.nodes.fields.feature_grid import FeatureGrid
@@ -31,6 +31,7 @@ from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
 from distill3d.nodes.renderers.mesh_rasterizer import MeshRasterizer
+from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 
 VIEWS = 24
 MATERIAL, BACKGROUND = Lambertian(shares=(0.0, 0.0, 1.0), albedo_fraction=0.0), SolidBackground((1.0, 1.0, 1.0))
@@ -135,11 +136,12 @@ def test_a_known_mesh_is_recovered_from_24_pictures(tmp_path):
     with torch.no_grad():
         surface = result.scene.build().field.surface()
     assert is_watertight(surface.faces)
-    one, other = (sample_mesh(part.vertices, part.faces, 30_000, torch.Generator().manual_seed(0)) for part in (surface, truth))
+    one, other = (sample_mesh(part.vertices, part.faces, 30_000, torch.Generator().manual_seed(0))
+                  for part in (surface, truth))
     size = (truth.vertices.amax(0) - truth.vertices.amin(0)).amax().item()
     chamfer, angle = chamfer_distance(one, other, size), angles(surface, truth).median().item()
-    print(f"{len(surface.faces)} faces, Chamfer {100 * chamfer:.2f} % of the size, normals {angle:.2f} degrees (median), "
-          f"{result.seconds:.0f} s")
+    print(f"{len(surface.faces)} faces, Chamfer {100 * chamfer:.2f} % of the size, normals {angle:.2f} degrees "
+          f"(median), {result.seconds:.0f} s")
     assert chamfer < 0.01 and angle < 5
 
 

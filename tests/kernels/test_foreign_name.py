@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from foreign_pack import OPS
 
 import distill3d
+from foreign_pack import OPS
 
 pytest.importorskip("warp")
 PACK = Path(distill3d.__file__).resolve().parent
@@ -25,8 +25,8 @@ def cache(tmp_path_factory):
 
 def run(cache, *packs):
     arguments = [str(part) for pack in packs for part in pack]
-    done = subprocess.run([sys.executable, str(HERE), *arguments], capture_output=True, text=True, cwd=cache, timeout=300,
-                          env={**os.environ, "WARP_CACHE_PATH": str(cache), "DISTILL3D_BACKEND": ""})
+    done = subprocess.run([sys.executable, str(HERE), *arguments], capture_output=True, text=True, cwd=cache,
+                          timeout=300, env={**os.environ, "WARP_CACHE_PATH": str(cache), "DISTILL3D_BACKEND": ""})
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line.removeprefix("FOUND ")) for line in done.stdout.splitlines() if line.startswith("FOUND ")]
 
@@ -68,7 +68,8 @@ def test_two_copies_do_not_run_each_others_kernels(cache, tmp_path, order):
     source = file.read_text()
     assert source.count("expf(") and file.write_text(source.replace("expf(", "2.0f * expf("))
     names = ["/a/custom_nodes/distill3d", "/a/custom_nodes/broken"][::order]
-    by_name = dict(zip(names, run(cache, *list(zip([PACK, broken], ["/a/custom_nodes/distill3d", "/a/custom_nodes/broken"]))
+    by_name = dict(zip(names, run(cache,
+                                  *list(zip([PACK, broken], ["/a/custom_nodes/distill3d", "/a/custom_nodes/broken"]))
                                   [::order])))
     good, bad = by_name["/a/custom_nodes/distill3d"], by_name["/a/custom_nodes/broken"]
     good.pop("reasons")

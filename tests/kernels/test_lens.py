@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from distill3d.kernels.checks import ShapeError
-from distill3d.kernels.raster.interpolate import interpolate
 from distill3d.kernels.lens import Lens, clip_matrix, project, ray_lengths, rays, to_clip, toward
+from distill3d.kernels.raster.interpolate import interpolate
 from distill3d.kernels.raster.rasterize import rasterize
 
 
@@ -134,6 +134,8 @@ def test_lenses_have_gradients(orthographic):
     c2w = two_cameras().requires_grad_()
     points = torch.rand(4, 3, dtype=torch.float64, requires_grad=True)
     half = torch.tensor([0.9, 0.6], dtype=torch.float64, requires_grad=True)
-    for ask in (lambda p, c, h: project(Lens(h, orthographic), c, p, 9, 12), lambda p, c, h: rays(Lens(h, orthographic), c, 3, 2),
-                lambda p, c, h: to_clip(p, c, Lens(h, orthographic), 9, 12), lambda p, c, h: toward(Lens(h, orthographic), c, p)):
+    for ask in (lambda p, c, h: project(Lens(h, orthographic), c, p, 9, 12),
+                lambda p, c, h: rays(Lens(h, orthographic), c, 3, 2),
+                lambda p, c, h: to_clip(p, c, Lens(h, orthographic), 9, 12),
+                lambda p, c, h: toward(Lens(h, orthographic), c, p)):
         assert torch.autograd.gradcheck(ask, (points, c2w, half))

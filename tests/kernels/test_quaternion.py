@@ -28,7 +28,8 @@ def test_random_rotations_are_rotations():
 
 def test_a_product_turns_by_one_and_then_by_the_other():
     left, right = torch.randn(2, 30, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    torch.testing.assert_close(rotation_matrices(multiply(left, right)), rotation_matrices(left) @ rotation_matrices(right))
+    torch.testing.assert_close(rotation_matrices(multiply(left, right)),
+                               rotation_matrices(left) @ rotation_matrices(right))
     torch.testing.assert_close(multiply(left[:1], right), torch.cat([multiply(left[:1], one[None]) for one in right]))
 
 

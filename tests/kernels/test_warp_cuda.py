@@ -32,7 +32,8 @@ def test_compiles(source, arch, tmp_path):
     assert kernels and all(f"{name}_" in ptx for name in kernels)
 
 
-@pytest.mark.parametrize("name, fused", [("raster.triangle_ids_warp", "fma.rn.f64"), ("volume.march_warp", "fma.rn.f32")])
+@pytest.mark.parametrize("name, fused",
+                         [("raster.triangle_ids_warp", "fma.rn.f64"), ("volume.march_warp", "fma.rn.f32")])
 def test_kernels_that_promise_exactness_fuse_nothing(name, fused, tmp_path):
     warp_runtime.start()
     compile_to_ptx(importlib.import_module(f"distill3d.kernels.{name}"), 86, tmp_path)
@@ -69,7 +70,8 @@ def test_missing_package_is_a_reason(monkeypatch):
 
 
 def test_parallel_pieces_cover_everything_once(monkeypatch):
-    for threads, items, weight in (1, 7, 10**9), (3, 7, 10**9), (64, 5, 10**9), (4, 0, 0), (4, 100, 10), (4, 100, 3 * 2**13):
+    for threads, items, weight in (1, 7, 10**9), (3, 7, 10**9), (64, 5, 10**9), (4, 0, 0), (4, 100, 10), (4, 100,
+                                                                                                          3 * 2**13):
         monkeypatch.setattr(warp_runtime.torch, "get_num_threads", lambda threads=threads: threads)
         pieces = []
         warp_runtime.in_parallel(lambda first, last: pieces.append((first, last)), items, weight, torch.device("cpu"))

@@ -1,7 +1,7 @@
-"""Small random models in the published formats, where ComfyUI and the pack look for models, with CLIP's real vocabulary."""
+"""Small random models in the published formats, where ComfyUI and the pack look for models, with CLIP's real
+vocabulary."""
 
 import torch
-
 
 WORDS = 49408
 
@@ -15,8 +15,9 @@ def place(server, kind, name):
 def write_stable_diffusion(path):
     """The least that Load Checkpoint takes for Stable Diffusion 1.5: it knows the UNet by its width, and has one text
     encoder and one autoencoder for it. Half a gigabyte."""
-    from published import hugging_face_clip, ldm_unet, ldm_vae, random_weights
     from safetensors.torch import save_file
+
+    from published import hugging_face_clip, ldm_unet, ldm_vae, random_weights
 
     half = torch.float16
     state = random_weights(ldm_unet(multipliers=(1, 1), layers=1, depths=(1, 0)), "model.diffusion_model.", 1, half)
@@ -27,8 +28,9 @@ def write_stable_diffusion(path):
 
 def write_tiny_stable_diffusion(path):
     """For Stable Diffusion Prior, which reads any width."""
-    from published import hugging_face_clip, random_weights
     from safetensors.torch import save_file
+
+    from published import hugging_face_clip, random_weights
     from tiny_sd import state_dict
 
     state = {key: value for key, value in state_dict("sd1").items() if not key.startswith("cond_stage_model.")}
@@ -37,7 +39,8 @@ def write_tiny_stable_diffusion(path):
 
 
 def write_mvdream(path):
-    """With an autoencoder of the published depth, whose latents are 8x8 for the smallest pictures that the node takes."""
+    """With an autoencoder of the published depth, whose latents are 8x8 for the smallest pictures that the node
+    takes."""
     from published import hugging_face_clip, ldm_vae, random_weights
     from tiny_mv import unet_weights
     from tiny_sd import VAE

@@ -23,8 +23,9 @@ class Page:
 
     def wait(self):
         """Until the editor is there. (A function must not be what is waited for: playwright would call it.)"""
-        self.page.wait_for_function("Boolean(window.app?.graph && window.app.extensionManager && window.app.api?.clientId"
-                                    f" && window.LiteGraph?.registered_node_types?.['{OPTIMIZE}'])")
+        self.page.wait_for_function("Boolean(window.app?.graph && window.app.extensionManager && "
+                                    "window.app.api?.clientId && "
+                                    f"window.LiteGraph?.registered_node_types?.['{OPTIMIZE}'])")
 
     def settings(self, values):
         for name, value in values.items():
@@ -32,7 +33,8 @@ class Page:
 
     def load(self, workflow, name):
         """Waits until the editor shows it."""
-        self.page.evaluate("async ([workflow, name]) => { await app.loadGraphData(workflow, true, true, name) }", [workflow, name])
+        self.page.evaluate("async ([workflow, name]) => { await app.loadGraphData(workflow, true, true, name) }",
+                           [workflow, name])
         self.settle()
 
     def settle(self):
@@ -55,7 +57,8 @@ class Page:
 @contextmanager
 def editor(address, vue, width=900, height=800):
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium") or shutil.which("google-chrome"), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
+                                             args=FLAGS)
         page = Page(browser.new_context(viewport={"width": width, "height": height}).new_page(), address)
         page.settings({"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": vue, "Comfy.Minimap.Visible": False})
         page.page.keyboard.press("Escape")

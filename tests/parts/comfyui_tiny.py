@@ -23,9 +23,10 @@ UNET = dict(image_size=32, in_channels=4, out_channels=4, model_channels=32, num
             transformer_depth=[1, 1], transformer_depth_output=[1, 1, 1, 1], transformer_depth_middle=1, context_dim=16,
             use_spatial_transformer=True, legacy=False, use_temporal_attention=False, adm_in_channels=None,
             use_linear_in_transformer=False, dtype=torch.float32)
-MMDIT = dict(in_channels=16, patch_size=2, depth=2, input_size=None, adm_in_channels=16, context_size=16, pos_embed_max_size=8,
-             num_patches=64, context_embedder_config={"target": "torch.nn.Linear",
-                                                      "params": {"in_features": 16, "out_features": 128}}, dtype=torch.float32)
+MMDIT = dict(in_channels=16, patch_size=2, depth=2, input_size=None, adm_in_channels=16, context_size=16,
+             pos_embed_max_size=8, num_patches=64, context_embedder_config={"target": "torch.nn.Linear",
+                                                      "params": {"in_features": 16, "out_features": 128}},
+             dtype=torch.float32)
 TEXT = dict(hidden_size=16, intermediate_size=32, num_attention_heads=2, num_hidden_layers=2, projection_dim=16)
 
 
@@ -33,7 +34,8 @@ def randomize(module, seed=0):
     generator = torch.Generator().manual_seed(seed)
     for name, value in module.named_parameters():
         drawn = torch.randn(value.shape, generator=generator)
-        value.data = drawn * 0.1 + 1 if value.ndim == 1 and name.endswith("weight") else drawn / value.shape[1:].numel() ** 0.5
+        value.data = (drawn * 0.1 + 1 if value.ndim == 1
+                      and name.endswith("weight") else drawn / value.shape[1:].numel() ** 0.5)
     for name, value in module.named_buffers():
         if name.endswith("pos_embed"):  # left as memory had it, until a file is read
             value.copy_(torch.randn(value.shape, generator=generator))
@@ -95,9 +97,9 @@ def with_lora(model):
 
 @torch.inference_mode()
 def with_control(positive, negative, percent=(0.0, 1.0)):
-    settings = {key: UNET[key] for key in ("image_size", "in_channels", "model_channels", "num_res_blocks", "channel_mult",
-                                           "transformer_depth", "transformer_depth_middle", "context_dim", "legacy",
-                                           "use_spatial_transformer")}
+    settings = {key: UNET[key] for key in ("image_size", "in_channels", "model_channels", "num_res_blocks",
+                                           "channel_mult", "transformer_depth", "transformer_depth_middle",
+                                           "context_dim", "legacy", "use_spatial_transformer")}
     net = randomize(comfy.cldm.cldm.ControlNet(hint_channels=3, num_heads=8, operations=comfy.ops.disable_weight_init,
                                                dtype=torch.float32, **settings), 3)
     control = comfy.controlnet.ControlNet(net, load_device=CPU, manual_cast_dtype=None)

@@ -1,7 +1,8 @@
-"""The pack's kernels under the name that a host gives a pack. Run in a process of its own; see tests/kernels/test_foreign_name.py.
+"""The pack's kernels under the name that a host gives a pack. Run in a process of its own; see
+tests/kernels/test_foreign_name.py.
 
-foreign_pack.py FOLDER NAME [FOLDER NAME ...]: loads the pack in each folder under its name, runs every op on the processor,
-and prints one JSON object for each: {op: backend that runs it}, and under "reasons" why others do not.
+foreign_pack.py FOLDER NAME [FOLDER NAME ...]: loads the pack in each folder under its name, runs every op on the
+processor, and prints one JSON object for each: {op: backend that runs it}, and under "reasons" why others do not.
 """
 import importlib
 import importlib.util
@@ -14,7 +15,8 @@ OPS = ["encode.hash_grid", "raster.triangle_ids", "splat.project", "splat.splat"
 
 def load(folder, name):
     """As ComfyUI's load_custom_node does, for a pack that is a folder."""
-    spec = importlib.util.spec_from_file_location(name, Path(folder) / "__init__.py", submodule_search_locations=[str(folder)])
+    spec = importlib.util.spec_from_file_location(name, Path(folder) / "__init__.py",
+                                                  submodule_search_locations=[str(folder)])
     package = importlib.util.module_from_spec(spec)
     sys.modules[name] = package
     spec.loader.exec_module(package)

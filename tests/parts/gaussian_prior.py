@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 
 import torch
+
 from distill3d.nodes.core.prior import Encoded, PlainPrior, TextCondition
 
 ABAR = torch.cos((torch.arange(1000) + 0.5) / 1000 * torch.pi / 2).square().clamp(1e-4, 0.9999)

@@ -16,7 +16,8 @@ ATTRIBUTES = {"POSITION": ("VEC3", {5126}), "NORMAL": ("VEC3", {5126}), "TANGENT
 
 
 class Glb:
-    """tree: the JSON; attributes, indices: numpy arrays of the one primitive; pictures: PIL's, by the material's word."""
+    """tree: the JSON; attributes, indices: numpy arrays of the one primitive; pictures: PIL's, by the material's
+    word."""
 
     def __init__(self, data: bytes):
         self.tree, self.buffer = container(data)
@@ -31,7 +32,8 @@ class Glb:
         assert primitive.get("mode", 4) == 4
         self.attributes = {name: self.values[index] for name, index in primitive["attributes"].items()}
         self._check_attributes(primitive["attributes"])
-        self.indices = self._check_indices(self.tree["accessors"][primitive["indices"]], self.values[primitive["indices"]])
+        self.indices = self._check_indices(self.tree["accessors"][primitive["indices"]],
+                                           self.values[primitive["indices"]])
         self.material = self.tree["materials"][primitive["material"]]
         self.pictures = self._pictures()
 

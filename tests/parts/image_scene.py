@@ -17,7 +17,8 @@ class Picture(Scene):
     def render(self, cameras, light=None, wanted=("rgb", "opacity"), *, step=0, streams=None, shading=None):
         rgb = self.pixels.expand(len(cameras), -1, -1, -1)
         if rgb.shape[1] != cameras.height:
-            rgb = nn.functional.interpolate(rgb.permute(0, 3, 1, 2), (cameras.height, cameras.width)).permute(0, 2, 3, 1)
+            rgb = nn.functional.interpolate(rgb.permute(0, 3, 1, 2), (cameras.height,
+                                                                      cameras.width)).permute(0, 2, 3, 1)
         return Rendering(rgb=rgb, opacity=torch.full_like(rgb[..., :1], 0.5), normal=torch.zeros_like(rgb))
 
     def parameter_groups(self):

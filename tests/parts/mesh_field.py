@@ -1,6 +1,6 @@
 """Surfaces with parameters: a ball of triangles, and whatever other triangles a test makes."""
-from dataclasses import dataclass
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -27,7 +27,8 @@ def ball(rings=8, radius=0.7, dtype=torch.float32):
 
 
 class Triangles(SurfaceField):
-    """A SurfaceField of given triangles. Features are one vector everywhere, or a color per vertex by nearest vertex."""
+    """A SurfaceField of given triangles. Features are one vector everywhere, or a color per vertex by nearest
+    vertex."""
 
     def __init__(self, vertices, faces, features=(2.0, 0.0, -2.0)):
         super().__init__()

@@ -1,4 +1,5 @@
-"""The multi-view UNet line by line in float64, from the weights under their published names: no diffusers, no fused attention."""
+"""The multi-view UNet line by line in float64, from the weights under their published names: no diffusers, no fused
+attention."""
 
 import math
 
@@ -68,7 +69,8 @@ class MultiViewReference:
         groups = []
         for first in range(0, len(tokens), self.views):
             group = torch.cat(list(tokens[first:first + self.views]))[None]
-            out = self.linear(f"{name}.to_out.0", self.attend(*(self.linear(f"{name}.to_{part}", group) for part in "qkv")))
+            out = self.linear(f"{name}.to_out.0",
+                              self.attend(*(self.linear(f"{name}.to_{part}", group) for part in "qkv")))
             groups += list(out[0].chunk(self.views))
         return torch.stack(groups)
 

@@ -3,9 +3,9 @@ import math
 
 import torch
 
+from distill3d.kernels.lens import to_clip
 from distill3d.kernels.raster.antialias import antialias
 from distill3d.kernels.raster.interpolate import interpolate
-from distill3d.kernels.lens import to_clip
 from distill3d.kernels.raster.rasterize import rasterize
 
 FOVY = 40.0

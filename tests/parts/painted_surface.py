@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from mesh_field import Triangles, ball
 
 from distill3d.kernels.surface.mesh import vertex_normals
 from distill3d.kernels.uv.box_atlas import box_atlas
@@ -15,6 +14,7 @@ from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.materials.albedo import Albedo
 from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.renderers.mesh_rasterizer import MeshRasterizer
+from mesh_field import Triangles, ball
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+
 from distill3d.nodes.models.checkpoint_file import CheckpointFile
 
 
@@ -101,7 +102,8 @@ def ldm_unet(width=320, multipliers=(1, 2, 4, 4), layers=2, depths=(1, 1, 1, 0),
 
 
 def ldm_vae(widths=(128, 256, 512, 512), layers=2, latent=4, pictures=3):
-    """Shapes of an LDM autoencoder (KL, Stable Diffusion's unless told otherwise). pictures: channels of what it encodes."""
+    """Shapes of an LDM autoencoder (KL, Stable Diffusion's unless told otherwise). pictures: channels of what it
+    encodes."""
     shapes = {}
 
     def weights(name, *shape):
@@ -170,7 +172,8 @@ def hugging_face_clip(width=768, layers=12, vocabulary=49408, positions=77, inne
               "text_model.final_layer_norm.weight": (width,), "text_model.final_layer_norm.bias": (width,)}
     for i in range(layers):
         layer = f"text_model.encoder.layers.{i}"
-        for name, shape in (*((f"self_attn.{part}", (width, width)) for part in ("q_proj", "k_proj", "v_proj", "out_proj")),
+        for name, shape in (*((f"self_attn.{part}", (width, width))
+                              for part in ("q_proj", "k_proj", "v_proj", "out_proj")),
                             ("mlp.fc1", (inner * width, width)), ("mlp.fc2", (width, inner * width)),
                             ("layer_norm1", (width,)), ("layer_norm2", (width,))):
             shapes |= {f"{layer}.{name}.weight": shape, f"{layer}.{name}.bias": shape[:1]}

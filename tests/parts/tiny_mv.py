@@ -3,6 +3,7 @@
 import json
 
 import torch
+
 from mv_reference import MultiViewReference
 from published import hugging_face_clip, ldm_unet, ldm_vae, open_clip, random_weights
 from tiny_sd import VOCABULARY
@@ -43,15 +44,17 @@ def write_file(path, kind):
 
 
 def write_folder(folder, prior, weights, **config):
-    """The conversion for diffusers: LDM's names in the UNet's file, everything else as diffusers has it. prior: a loaded one
-    with the same weights."""
+    """The conversion for diffusers: LDM's names in the UNet's file, everything else as diffusers has it. prior: a
+    loaded one with the same weights."""
     from safetensors.torch import save_file
+
     from tiny_sd import write_tokenizer
 
     (folder / "unet").mkdir(parents=True)
     save_file({key: value.contiguous() for key, value in weights.items()},
               folder / "unet" / "diffusion_pytorch_model.safetensors")
-    (folder / "unet" / "config.json").write_text(json.dumps({"_class_name": "MultiViewUNetModel", "camera_dim": 16, **config}))
+    (folder / "unet" / "config.json").write_text(json.dumps({"_class_name": "MultiViewUNetModel", "camera_dim": 16,
+                                                             **config}))
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "MVDreamPipeline"}))
     prior.model.vae.save_pretrained(folder / "vae")
     prior.model.texts[0].model.save_pretrained(folder / "text_encoder")
@@ -88,8 +91,8 @@ def picture_shapes(unet, context=1024, image=1280, tokens=16, depth=4, inner=768
 
 def vision_shapes(width=1280, layers=32, patch=14, side=16, projection=1024):
     """OpenCLIP's image tower."""
-    shapes = {"class_embedding": (width,), "positional_embedding": (side * side + 1, width), "proj": (width, projection),
-              "conv1.weight": (width, 3, patch, patch)}
+    shapes = {"class_embedding": (width,), "positional_embedding": (side * side + 1, width),
+              "proj": (width, projection), "conv1.weight": (width, 3, patch, patch)}
     for name in ("ln_pre", "ln_post"):
         shapes |= {f"{name}.weight": (width,), f"{name}.bias": (width,)}
     text = open_clip(width, layers)

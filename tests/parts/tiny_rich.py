@@ -1,6 +1,8 @@
-"""Tiny models of RichDreamer in the published format: a .ckpt with "state_dict" and the buffers of the noise schedule."""
+"""Tiny models of RichDreamer in the published format: a .ckpt with "state_dict" and the buffers of the noise
+schedule."""
 
 import torch
+
 from mv_reference import MultiViewReference
 from published import hugging_face_clip, ldm_unet, ldm_vae, open_clip, random_weights
 from tiny_sd import VOCABULARY
@@ -13,8 +15,8 @@ UNETS = {
 }
 HEADS = {"nd_mv": lambda channels: 8, "nd": lambda channels: 8, "albedo_mv": lambda channels: channels // 64}
 BUFFERS = ("betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod",
-           "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod", "sqrt_recipm1_alphas_cumprod", "posterior_variance",
-           "posterior_log_variance_clipped", "posterior_mean_coef1", "posterior_mean_coef2")
+           "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod", "sqrt_recipm1_alphas_cumprod",
+           "posterior_variance", "posterior_log_variance_clipped", "posterior_mean_coef1", "posterior_mean_coef2")
 
 
 def unet_weights(kind):

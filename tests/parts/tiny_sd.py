@@ -4,6 +4,7 @@ import json
 import string
 
 import torch
+
 from published import hugging_face_clip, ldm_unet, ldm_vae, open_clip, random_weights
 
 CHARACTERS = "!" + string.ascii_lowercase + string.digits + ",.-"
@@ -12,7 +13,8 @@ WIDTHS = {"sd1": 64, "sd2": 64, "xl": (64, 128)}
 UNETS = {
     "sd1": dict(width=32, multipliers=(1, 2, 2), layers=1, depths=(1, 1, 0), context=64),
     "sd2": dict(width=64, multipliers=(1, 2, 2), layers=1, depths=(1, 1, 0), context=64, linear=True),
-    "xl": dict(width=64, multipliers=(1, 2), layers=1, depths=(0, 2), middle=2, context=192, linear=True, pooled=6 * 256 + 128),
+    "xl": dict(width=64, multipliers=(1, 2), layers=1, depths=(0, 2), middle=2, context=192, linear=True,
+               pooled=6 * 256 + 128),
 }
 VAE = dict(widths=(32, 32, 32, 32), layers=1)
 
@@ -24,8 +26,8 @@ def write_tokenizer(folder, pad=None):
     (folder / "merges.txt").write_text("#version: 0.2\nr e\nre d</w>\n")
     specials = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>",
                 "pad_token": pad or "<|endoftext|>"}
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CLIPTokenizer", "model_max_length": 77,
-                                                              **specials}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CLIPTokenizer",
+                                                              "model_max_length": 77, **specials}))
     (folder / "special_tokens_map.json").write_text(json.dumps(specials))
     return folder
 
@@ -71,12 +73,13 @@ def write_folder(folder, kind, prediction="epsilon"):
             **shared, block_out_channels=(64, 128), sample_size=16, cross_attention_dim=192, use_linear_projection=True,
             attention_head_dim=(1, 2), transformer_layers_per_block=(1, 2), addition_embed_type="text_time",
             addition_time_embed_dim=256, projection_class_embeddings_input_dim=6 * 256 + 128,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"))
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"))
     else:
         widths = (32, 64, 64) if kind == "sd1" else (64, 128, 128)
         unet = UNet2DConditionModel(
-            **shared, block_out_channels=widths, sample_size=16, cross_attention_dim=64, use_linear_projection=kind == "sd2",
-            attention_head_dim=8 if kind == "sd1" else (1, 2, 2),
+            **shared, block_out_channels=widths, sample_size=16, cross_attention_dim=64,
+            use_linear_projection=kind == "sd2", attention_head_dim=8 if kind == "sd1" else (1, 2, 2),
             down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"))
     unet.load_state_dict(single.convert_ldm_unet_checkpoint(dict(state), dict(unet.config)))
@@ -89,7 +92,8 @@ def write_folder(folder, kind, prediction="epsilon"):
 
     def clip(kind, width, layers, act, weights, pad):
         model = kind(CLIPTextConfig(hidden_size=width, intermediate_size=4 * width, num_attention_heads=width // 64,
-                                    num_hidden_layers=layers, hidden_act=act, projection_dim=width, pad_token_id=pad, **common))
+                                    num_hidden_layers=layers, hidden_act=act, projection_dim=width, pad_token_id=pad,
+                                    **common))
         own = model.state_dict()
         prefix = "text_model." if any(key.startswith("text_model.") for key in own) else ""
         weights = {key if key.startswith("text_projection") else prefix + key.removeprefix("text_model."): value
@@ -116,9 +120,9 @@ def write_folder(folder, kind, prediction="epsilon"):
         text.save_pretrained(folder / f"text_encoder{mark}")
         write_tokenizer(folder / f"tokenizer{mark}", "!" if i or kind == "sd2" else None)
     kind_of_pipeline = "StableDiffusionXLPipeline" if kind == "xl" else "StableDiffusionPipeline"
-    index = {"_class_name": kind_of_pipeline, "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
-             "scheduler": ["diffusers", "DDIMScheduler"], "tokenizer": ["transformers", "CLIPTokenizer"],
-             "text_encoder": ["transformers", "CLIPTextModel"]}
+    index = {"_class_name": kind_of_pipeline, "unet": ["diffusers", "UNet2DConditionModel"],
+             "vae": ["diffusers", "AutoencoderKL"], "scheduler": ["diffusers", "DDIMScheduler"],
+             "tokenizer": ["transformers", "CLIPTokenizer"], "text_encoder": ["transformers", "CLIPTextModel"]}
     if kind == "xl":
         index |= {"tokenizer_2": ["transformers", "CLIPTokenizer"], "force_zeros_for_empty_prompt": True,
                   "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"]}

@@ -5,6 +5,7 @@ import json
 
 import torch
 import torch.nn.functional as F
+
 from published import ldm_unet, ldm_vae, random_weights
 
 UNET = dict(width=32, multipliers=(1, 2), layers=1, depths=(0, 1), context=24)
@@ -64,14 +65,15 @@ def networks():
 
     part = parts()
     unet = UNet2DConditionModel(
-        in_channels=8, out_channels=4, sample_size=32, layers_per_block=1, block_out_channels=(32, 64), cross_attention_dim=24,
-        attention_head_dim=8, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        in_channels=8, out_channels=4, sample_size=32, layers_per_block=1, block_out_channels=(32, 64),
+        cross_attention_dim=24, attention_head_dim=8, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"))
     state = {"model.diffusion_model." + key: value for key, value in part["average"].items()}
     unet.load_state_dict(single.convert_ldm_unet_checkpoint(state, dict(unet.config)))
     vae = AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
                         block_out_channels=(32, 32), layers_per_block=1, latent_channels=4, scaling_factor=0.18215)
-    vae.load_state_dict(single.convert_ldm_vae_checkpoint({"first_stage_model." + key: value for key, value in part["vae"].items()},
+    vae.load_state_dict(single.convert_ldm_vae_checkpoint({"first_stage_model." + key: value
+                                                           for key, value in part["vae"].items()},
                                                           dict(vae.config)))
     return unet.eval(), vae.eval()
 
@@ -88,7 +90,9 @@ def write_folder(folder, projection="clip_camera_projection", extension=".safete
         projection_dim=24, hidden_act="quick_gelu"))
     tower.load_state_dict(_tower_by_hand(parts()["tower"]), strict=True)
     # The older names of the autoencoder's attention, which folders of 2022 and 2023 have.
-    olden = {key.replace("to_q.", "query.").replace("to_k.", "key.").replace("to_v.", "value.").replace("to_out.0.", "proj_attn."):
+    olden = {key.replace("to_q.", "query.").replace("to_k.",
+                                                    "key.").replace("to_v.",
+                                                                    "value.").replace("to_out.0.", "proj_attn."):
              value for key, value in vae.state_dict().items()}
     names = {"clip_camera_projection": "proj.", "cc_projection": "projection."}
     linear = {names[projection] + key: value for key, value in parts()["projection"].items()}
@@ -101,7 +105,8 @@ def write_folder(folder, projection="clip_camera_projection", extension=".safete
             config.config.save_pretrained(folder / name)
         else:
             config.save_config(folder / name)
-        stem = "diffusion_pytorch_model" if name != "image_encoder" else "model" if extension != ".bin" else "pytorch_model"
+        stem = ("diffusion_pytorch_model" if name != "image_encoder" else "model"
+                if extension != ".bin" else "pytorch_model")
         state = {key: value.contiguous() for key, value in state.items()}
         if extension == ".bin":
             torch.save(state, folder / name / (stem + extension))
@@ -126,7 +131,8 @@ def _tower_by_hand(weights):
             old, new = f"transformer.resblocks.{i}", f"vision_model.encoder.layers.{i}"
             q, k, v = weights[f"{old}.attn.in_proj_{kind}"].chunk(3)
             ours |= {f"{new}.self_attn.q_proj.{kind}": q, f"{new}.self_attn.k_proj.{kind}": k,
-                     f"{new}.self_attn.v_proj.{kind}": v, f"{new}.self_attn.out_proj.{kind}": weights[f"{old}.attn.out_proj.{kind}"],
+                     f"{new}.self_attn.v_proj.{kind}": v,
+                     f"{new}.self_attn.out_proj.{kind}": weights[f"{old}.attn.out_proj.{kind}"],
                      f"{new}.mlp.fc1.{kind}": weights[f"{old}.mlp.c_fc.{kind}"],
                      f"{new}.mlp.fc2.{kind}": weights[f"{old}.mlp.c_proj.{kind}"],
                      f"{new}.layer_norm1.{kind}": weights[f"{old}.ln_1.{kind}"],
@@ -157,7 +163,8 @@ def embed_by_hand(weights, picture, dtype=torch.float64):
         block = f"transformer.resblocks.{i}"
         attention = torch.nn.MultiheadAttention(width, width // 64, batch_first=True, dtype=dtype)
         prefix = f"{block}.attn."
-        attention.load_state_dict({key[len(prefix):]: value for key, value in weights.items() if key.startswith(prefix)})
+        attention.load_state_dict({key[len(prefix):]: value
+                                   for key, value in weights.items() if key.startswith(prefix)})
         y = norm(f"{block}.ln_1", x)
         with torch.no_grad():
             x = x + attention(y, y, y, need_weights=False)[0]

@@ -1,6 +1,7 @@
 """Rules for the help pages that ComfyUI shows for a node: web/docs/NODE_ID.md.
 
-A page is written by hand down to its heading "Inputs"; `make sync` writes what follows, and a stub for a page that is missing.
+A page is written by hand down to its heading "Inputs"; `make sync` writes what follows, and a stub for a page that is
+missing.
 """
 import re
 from pathlib import Path
@@ -23,7 +24,7 @@ every_node = pytest.mark.parametrize("node_id", NODES)
 
 def page(node_id):
     path = PAGES / f"{node_id}.md"
-    assert path.is_file(), f"{node_id} has no help page. Write {path.relative_to(PAGES.parents[1])}: see its neighbours."
+    assert path.is_file(), f"{node_id} has no help page. Run make sync, which begins it."
     return path.read_text(encoding="utf-8")
 
 

@@ -103,7 +103,8 @@ def complaint(module: tuple[str, ...], found: Import) -> str | None:
     if module[:2] == DOOR and target[:1] != ("kernels",) and target[:2] not in {("nodes", "core"), DOOR}:
         return f"imports {'.'.join(target)}; the door to ComfyUI imports kernels, nodes/core and itself"
     if room and target[:1] != ("kernels",) and target[:2] not in {("nodes", "core"), ("nodes", room), DOOR, *shelves}:
-        return f"imports {'.'.join(target)}; a room imports kernels, nodes/core, the shelves, the door to ComfyUI and itself"
+        return (f"imports {'.'.join(target)}; a room imports kernels, nodes/core, the shelves, the door to ComfyUI and "
+                "itself")
     return None
 
 

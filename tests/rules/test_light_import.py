@@ -89,15 +89,17 @@ for node in nodes:
     node.GET_SCHEMA()
 seconds = time.process_time() - began
 assert len(nodes) > 40
-print(seconds / needed, sorted({module.split(".")[0] for module in set(sys.modules) - already} - set(sys.stdlib_module_names) - {"pack"}))
+loaded = {module.split(".")[0] for module in set(sys.modules) - already}
+print(seconds / needed, sorted(loaded - set(sys.stdlib_module_names) - {"pack"}))
 """
 
 
 def test_a_start_of_comfyui_waits_for_less_than_half_of_what_torch_takes(tmp_path):
-    """With torch and numpy there already, which take 1.5 s where the pack takes less than half a second. The best of three,
-    in time of the processor, and compared: other programs may run too."""
+    """With torch and numpy there already, which take 1.5 s where the pack takes less than half a second. The best of
+    three, in time of the processor, and compared: other programs may run too."""
     (tmp_path / "server_stand_in.py").write_text("import base64, io, json, logging, urllib.request\n")
-    runs = [subprocess.run([sys.executable, "-c", QUICK, str(ROOT)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    runs = [subprocess.run([sys.executable, "-c", QUICK, str(ROOT)], cwd=tmp_path, capture_output=True, text=True,
+                           timeout=300)
             for _ in range(3)]
     assert all(run.returncode == 0 for run in runs), runs[0].stderr
     assert {run.stdout.split(" ", 1)[1].strip() for run in runs} == {"[]"}  # nothing else, however small

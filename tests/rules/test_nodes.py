@@ -125,10 +125,11 @@ def test_execute_takes_every_input_and_needs_only_the_required(node):
     assert not {name for name in needed if own[name]}
 
 
-# Inputs whose recipe has them in another form, or has something else under their name (the activation of the density and that
-# of the network; as many particles as a scene has).
+# Inputs whose recipe has them in another form, or has something else under their name (the activation of the density
+# and that of the network; as many particles as a scene has).
 PARSED = {("Distill3D_SolidBackground", "color"), ("Distill3D_FixedOrbit", "elevations"),
-          ("Distill3D_OptimizerSettings", "rates"), ("Distill3D_MLPVolume", "activation"), ("Distill3D_Particles", "count")}
+          ("Distill3D_OptimizerSettings", "rates"), ("Distill3D_MLPVolume", "activation"),
+          ("Distill3D_Particles", "count")}
 
 
 @every_node

@@ -79,7 +79,8 @@ def drive(page, workflow, widgets):
     found["finished"] = at.panel(lambda panel: panel["status"] != "running", 60)
 
     seen = at.run()
-    found["again"] = {"cached": [detail["nodes"] for kind, _, detail in seen if kind == "execution_cached"], "panel": at.panels()}
+    found["again"] = {"cached": [detail["nodes"] for kind, _, detail in seen if kind == "execution_cached"],
+                      "panel": at.panels()}
     found["saved widgets"] = at.evaluate(f"() => {FIND}.serialize().widgets_values")
 
     saved = at.evaluate("() => (app.rootGraph ?? app.graph).serialize()")
@@ -93,7 +94,8 @@ def drive(page, workflow, widgets):
     at.run()
     found["short"] = at.panel(lambda panel: panel["text"].startswith("Finished"), 60)
     # The editor keeps its draft now and then.
-    page.until(lambda: at.evaluate("() => JSON.stringify(Object.entries(localStorage))"), lambda kept: OPTIMIZE in kept, 20)
+    page.until(lambda: at.evaluate("() => JSON.stringify(Object.entries(localStorage))"), lambda kept: OPTIMIZE in kept,
+               20)
     page.page.reload(wait_until="domcontentloaded")
     page.wait()
     page.until(lambda: at.evaluate(f"() => Boolean({FIND})"), bool, 60)

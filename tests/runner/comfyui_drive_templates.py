@@ -1,5 +1,5 @@
-"""Run by test_comfyui_templates.py with an interpreter that has playwright: opens every workflow that the template browser
-lists for the pack, and prints one JSON object.
+"""Run by test_comfyui_templates.py with an interpreter that has playwright: opens every workflow that the template
+browser lists for the pack, and prints one JSON object.
 
 comfyui_drive_templates.py ADDRESS VUE(0 or 1)
 """
@@ -22,7 +22,8 @@ def main():
     with editor(address, vue == "1") as page:
         listed = page.page.evaluate("async () => (await app.api.fetchApi('/workflow_templates')).json()")[PACK]
         for name in listed:
-            workflow = page.page.evaluate("async ([pack, name]) => (await app.api.fetchApi(`/workflow_templates/${pack}/"
+            workflow = page.page.evaluate(
+                "async ([pack, name]) => (await app.api.fetchApi(`/workflow_templates/${pack}/"
                                           "${name}.json`)).json()", [PACK, name])
             page.load(workflow, name)
             found[name] = page.page.evaluate(LOOK)

@@ -15,7 +15,8 @@ RAN = []  # (node class, unique id) of every execution
 
 def node(node_id, name, inputs, outputs, run, **options):
     def define_schema(cls):
-        return io.Schema(node_id=node_id, display_name=name, category="Test/things", description=f"{name} does it. More.",
+        return io.Schema(node_id=node_id, display_name=name, category="Test/things", description=f"{name} does it. "
+                         "More.",
                          inputs=inputs, outputs=outputs, **options)
 
     def execute(cls, **values):
@@ -69,8 +70,9 @@ CLASSES = [
         io.MultiType.Input(io.Float.Input("factor", default=2.0, min=0.0, max=9.0), types=[RAMP])],
         [NUMBER.Output("number")],
         lambda cls, number, factor, other=None: io.NodeOutput(("scaled", number, factor, other))),
-    node("Test_Write", "Write Number", [NUMBER.Input("number"), io.String.Input("filename_prefix", default="numbers/n")],
-         [], write, is_output_node=True),
+    node("Test_Write", "Write Number",
+         [NUMBER.Input("number"), io.String.Input("filename_prefix", default="numbers/n")], [], write,
+         is_output_node=True),
     node("Test_Fail", "Failing", [NUMBER.Input("number"), io.Combo.Input("how", options=[
         "mendable", "unexpected", "too few", "fine"])], [NUMBER.Output("number")], fail),
     node("Distill3D_ViewPrompt", "View Prompt", [io.String.Input("text", default="", multiline=True),
@@ -179,7 +181,8 @@ def describe(classes):
     info = {}
     for cls in classes:
         entries = schema.inputs_of(cls)
-        parts = {part: {name: spec(entry) for name, entry in entries.items() if bool(entry.optional) == (part == "optional")}
+        parts = {part: {name: spec(entry)
+                        for name, entry in entries.items() if bool(entry.optional) == (part == "optional")}
                  for part in ("required", "optional")}
         info[schema.schema_of(cls).node_id] = {
             "input": parts, "input_order": {part: list(names) for part, names in parts.items()},

@@ -146,7 +146,8 @@ def test_finishing_keeps_the_result(files, chain, monkeypatch, capsys):
 def test_shipped_workflows_are_found_by_name(files, monkeypatch, capsys, chain):
     folder = files / "shipped"
     folder.mkdir()
-    note = {"id": 9, "type": "MarkdownNote", "widgets_values": ["# Dream\n\nText to shape ([Poole et al. 2022](https://a.b)). Then more."]}
+    note = {"id": 9, "type": "MarkdownNote", "widgets_values": ["# Dream\n\nText to shape ([Poole et al. "
+                                                                "2022](https://a.b)). Then more."]}
     (folder / "dream.json").write_text(json.dumps({"nodes": [note], "links": []}))
     monkeypatch.setattr(listing, "FOLDER", folder)
     for name in ("dream", "dream.json"):
@@ -198,7 +199,8 @@ def test_doctor_sees_an_output_folder_that_cannot_be_written(tmp_path):
 def test_as_a_program():
     """python -m distill3d answers, and needs neither diffusers nor transformers to do so."""
     code = ("import sys, runpy; sys.argv = ['distill3d', 'list', 'workflows']\n"
-            "try:\n    runpy.run_module('distill3d', run_name='__main__')\nexcept SystemExit as end:\n    code = end.code\n"
+            "try:\n    runpy.run_module('distill3d', run_name='__main__')\nexcept SystemExit as end:\n    code = "
+            "end.code\n"
             "heavy = {'diffusers', 'transformers', 'trimesh', 'PIL', 'av'} & set(sys.modules)\n"
             "sys.exit(f'{code} {heavy}' if code or heavy else 0)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

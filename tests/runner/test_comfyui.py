@@ -7,8 +7,8 @@ import shutil
 import time
 
 import pytest
-from comfyui_server import PACK, needs_comfyui, small
 
+from comfyui_server import PACK, needs_comfyui, small
 from distill3d.nodes import node_list
 from distill3d.runner import schema
 
@@ -16,7 +16,8 @@ pytestmark = needs_comfyui
 
 
 def test_every_node_is_there(info):
-    assert {name for name in info if name.startswith("Distill3D_")} == {schema.schema_of(node).node_id for node in node_list()}
+    assert {name for name in info if name.startswith("Distill3D_")} == {schema.schema_of(node).node_id
+                                                                        for node in node_list()}
 
 
 def test_nothing_is_complained_about(server, info):
@@ -130,7 +131,8 @@ def test_warp_runs_every_op(server):
     for name in "magic3d", "dreamgaussian":  # volumes and meshes, Gaussians
         server.run(small(name))
     found = server.request("/distill3d/kernels")[1]
-    assert set(found["ran"]) == {"composite", "encode_hash_grid", "march_rays", "project_gaussians", "splat", "triangle_ids"}
+    assert set(found["ran"]) == {"composite", "encode_hash_grid", "march_rays", "project_gaussians", "splat",
+                                 "triangle_ids"}
     assert set(found["ran"].values()) == {"warp"}, found["reasons"]
     assert not any("failed" in reason for reason in found["reasons"].values())
 

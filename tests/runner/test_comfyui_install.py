@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from comfyui_server import COMFYUI, PACK, PYTHON, needs_comfyui
 
 pytestmark = needs_comfyui
@@ -45,8 +46,8 @@ print(json.dumps({"site": sysconfig.get_paths()["purelib"], "files": files}))
 def planned(tmp_path_factory):
     """(what a ComfyUI without the pack has, what pip would install into it: {name: version})."""
     requirements = Path(COMFYUI, "requirements.txt")
-    host = json.loads(subprocess.run([PYTHON, "-c", CLOSURE, str(requirements)], capture_output=True, text=True, check=True,
-                                     timeout=120).stdout)
+    host = json.loads(subprocess.run([PYTHON, "-c", CLOSURE, str(requirements)], capture_output=True, text=True,
+                                     check=True, timeout=120).stdout)
     folder = tmp_path_factory.mktemp("host")
     for names in host["files"].values():
         for name in names:
@@ -54,9 +55,9 @@ def planned(tmp_path_factory):
             if name not in ("..", "__pycache__") and source.exists() and not (folder / name).exists():
                 (folder / name).symlink_to(source)
     # Without the site's packages, pip takes this folder for what is installed.
-    run = subprocess.run([PYTHON, "-S", "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-", "--break-system-packages",
-                          "-r", str(PACK / "requirements.txt")], capture_output=True, text=True, timeout=580, cwd=folder,
-                         env={**os.environ, "PYTHONPATH": str(folder)})
+    run = subprocess.run([PYTHON, "-S", "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-",
+                          "--break-system-packages", "-r", str(PACK / "requirements.txt")], capture_output=True,
+                         text=True, timeout=580, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)})
     if run.returncode and "No matching distribution" in run.stderr:
         pytest.skip("no package index can be reached")
     assert run.returncode == 0, run.stderr[-3000:]

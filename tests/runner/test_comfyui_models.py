@@ -1,17 +1,29 @@
-"""The workflows of real models in ComfyUI's own executor: a few steps with small random models in the published formats."""
+"""The workflows of real models in ComfyUI's own executor: a few steps with small random models in the published
+formats."""
 import pytest
-from comfyui_models import (place, write_deepfloyd_if, write_depth, write_mvdream, write_normals, write_picture,
-                            write_stable_diffusion, write_tiny_stable_diffusion, write_zero123)
+
+from comfyui_models import (
+    place,
+    write_deepfloyd_if,
+    write_depth,
+    write_mvdream,
+    write_normals,
+    write_picture,
+    write_stable_diffusion,
+    write_tiny_stable_diffusion,
+    write_zero123,
+)
 from comfyui_server import needs_comfyui, small
 
 pytestmark = needs_comfyui
 
-SCENE = {"Distill3D_HashGridVolume": {"log2_size": 8, "levels": 4}, "Distill3D_VolumeRenderer": {"samples": 24, "occupancy": 8},
-         "Distill3D_ExtractMesh": {"resolution": 16}, "Distill3D_Objective": {"resolution": 8},
-         "Distill3D_Turntable": {"frames": 2, "size": 16}}
+SCENE = {"Distill3D_HashGridVolume": {"log2_size": 8, "levels": 4},
+         "Distill3D_VolumeRenderer": {"samples": 24, "occupancy": 8}, "Distill3D_ExtractMesh": {"resolution": 16},
+         "Distill3D_Objective": {"resolution": 8}, "Distill3D_Turntable": {"frames": 2, "size": 16}}
 SMALL_SD = ("checkpoints", "small_sd.safetensors", write_stable_diffusion)
 TINY_ZERO123 = ("checkpoints", "tiny_zero123.ckpt", write_zero123)
-TINY_SD, TINY_IF = ("checkpoints", "tiny_sd.safetensors", write_tiny_stable_diffusion), ("diffusers", "tiny_if", write_deepfloyd_if)
+TINY_SD, TINY_IF = ("checkpoints", "tiny_sd.safetensors", write_tiny_stable_diffusion), (
+    "diffusers", "tiny_if", write_deepfloyd_if)
 PICTURE = {"CheckpointLoaderSimple": {"ckpt_name": "small_sd.safetensors"}, "KSampler": {"steps": 2},
            "EmptyLatentImage": {"width": 64, "height": 64}, "Distill3D_PriorFromModel": {"resolution": 64}}
 MIXED = {  # workflow: (models, widgets, kinds of the files)
@@ -22,7 +34,8 @@ MIXED = {  # workflow: (models, widgets, kinds of the files)
          "Distill3D_Turntable": {"frames": 2, "size": 64}}, ["glb", "png", "png", "png", "webp"])}
 MODELS = {  # workflow: (folder, file, who writes it, widgets)
     "dreamfusion_sd": ("checkpoints", "small_sd.safetensors", write_stable_diffusion, {
-        "CheckpointLoaderSimple": {"ckpt_name": "small_sd.safetensors"}, "Distill3D_PriorFromModel": {"resolution": 64}}),
+        "CheckpointLoaderSimple": {"ckpt_name": "small_sd.safetensors"},
+        "Distill3D_PriorFromModel": {"resolution": 64}}),
     "prolificdreamer": (*TINY_SD, {
         "Distill3D_StableDiffusionPrior": {"model": "tiny_sd.safetensors", "resolution": 64},
         "Distill3D_VolumeRenderer": {"samples": 48, "occupancy": 8}}),
@@ -78,7 +91,8 @@ def test_dreamcraft3d_with_its_three_models(server, info):
     """The last stage has steps in which the model learns, the scene is distilled, and the picture is compared."""
     prompt = prepared(server, "dreamcraft3d_full", [TINY_IF, TINY_ZERO123, TINY_SD], {
         "Distill3D_DeepFloydIFPrior": {"folder": "tiny_if"}, "Distill3D_Zero123Prior": {"model": "tiny_zero123.ckpt"},
-        "Distill3D_StableDiffusionPrior": {"model": "tiny_sd.safetensors", "resolution": 64}, "Distill3D_Optimize": {"steps": 4},
+        "Distill3D_StableDiffusionPrior": {"model": "tiny_sd.safetensors", "resolution": 64},
+        "Distill3D_Optimize": {"steps": 4},
         "Distill3D_NeuSRenderer": {"samples": 48, "annealing": 1.0}, "Distill3D_BSDLoss": {"cycle": 4, "learning": 2}})
     reference, = (entry["inputs"] for entry in prompt.values() if entry["class_type"] == "Distill3D_ReferenceView")
     for name, write in (("image", write_picture), ("depth", write_depth), ("normal", write_normals)):

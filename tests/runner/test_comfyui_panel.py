@@ -6,8 +6,8 @@ comfyui_drive_panel.py drives it once for each of the two; what it saw is judged
 import json
 
 import pytest
-from comfyui_server import SMALL, drive, needs_comfyui
 
+from comfyui_server import SMALL, drive, needs_comfyui
 from distill3d.runner import listing
 
 pytestmark = needs_comfyui
@@ -18,8 +18,10 @@ WAITING = "The run will be shown here."
 @pytest.fixture(scope="module", params=["classic", "Nodes 2.0"])
 def seen(server, request):
     vue = int(request.param != "classic")
-    widgets = {**WIDGETS, "Distill3D_Optimize": {"steps": 3, "seed": 1 + vue}}  # the server has the other's results cached
-    return drive(server, "comfyui_drive_panel.py", str(listing.shipped_workflows()["dreamfusion"]), str(vue), json.dumps(widgets))
+    # the server has the other's results cached
+    widgets = {**WIDGETS, "Distill3D_Optimize": {"steps": 3, "seed": 1 + vue}}
+    return drive(server, "comfyui_drive_panel.py", str(listing.shipped_workflows()["dreamfusion"]), str(vue),
+                 json.dumps(widgets))
 
 
 def test_nothing_goes_wrong_in_the_page(seen):
@@ -84,7 +86,8 @@ def test_nothing_of_it_is_saved(seen):
 
 def test_it_works_inside_a_subgraph_and_goes_with_its_node(seen):
     assert seen["inside"]["ends"] == "execution_success" and ":" in seen["inside"]["node"]
-    assert seen["inside"]["panel"]["status"] == "finished" and seen["inside"]["panel"]["text"].startswith("Finished \u00b7 5 / 5")
+    assert (seen["inside"]["panel"]["status"] == "finished"
+            and seen["inside"]["panel"]["text"].startswith("Finished \u00b7 5 / 5"))
     assert seen["deleted"] == []
 
 

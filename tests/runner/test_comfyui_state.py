@@ -3,6 +3,7 @@ import re
 import time
 
 import pytest
+
 from comfyui_server import Server, needs_comfyui, small
 
 pytestmark = needs_comfyui
@@ -13,7 +14,8 @@ def optimizing(**settings):
     prompt = small("dreamfusion")
     optimize = next(node for node, one in prompt.items() if one["class_type"] == "Distill3D_Optimize")
     prompt[optimize]["inputs"].update(settings)
-    prompt["state"] = {"class_type": "Distill3D_SaveState", "inputs": {"scene": [optimize, 0], "filename_prefix": "kept"}}
+    prompt["state"] = {"class_type": "Distill3D_SaveState",
+                       "inputs": {"scene": [optimize, 0], "filename_prefix": "kept"}}
     needed, waiting = {}, ["state"]
     while waiting:
         node = waiting.pop()
@@ -31,7 +33,8 @@ def test_two_equal_stages_both_run(server):
     """Each has a panel of its own. Both write the same state, whose name is what the run is made of."""
     prompt, optimize = optimizing(steps=6, seed=11, save_every=600)
     prompt["twin"] = {**prompt[optimize], "inputs": dict(prompt[optimize]["inputs"])}
-    prompt["twin state"] = {"class_type": "Distill3D_SaveState", "inputs": {"scene": ["twin", 0], "filename_prefix": "twin"}}
+    prompt["twin state"] = {"class_type": "Distill3D_SaveState",
+                            "inputs": {"scene": ["twin", 0], "filename_prefix": "twin"}}
     before, seen = states(server), set()
     name = server.queue(prompt)
 
@@ -51,13 +54,14 @@ def test_only_what_changed_and_what_follows_runs_again(server):
     server.run(prompt)
     kept = states(server)
     prompt["view"] = {"class_type": "Distill3D_RenderView", "inputs": {
-        "scene": [optimize, 0], "width": 16, "height": 16, "elevation": 0.0, "azimuth": 0.0, "distance": 0.0, "fovy": 40.0,
-        "shading": "shaded", "background": "white"}}
+        "scene": [optimize, 0], "width": 16, "height": 16, "elevation": 0.0, "azimuth": 0.0, "distance": 0.0,
+        "fovy": 40.0, "shading": "shaded", "background": "white"}}
     prompt["show"] = {"class_type": "PreviewImage", "inputs": {"images": ["view", 0]}}
     cached = dict(server.run(prompt)["status"]["messages"])["execution_cached"]["nodes"]
     assert set(cached) == set(prompt) - {"view", "show"} and states(server) == kept
     prompt["view"]["inputs"]["azimuth"] = 90.0
-    assert set(dict(server.run(prompt)["status"]["messages"])["execution_cached"]["nodes"]) == set(prompt) - {"view", "show"}
+    assert set(dict(server.run(prompt)["status"]["messages"])["execution_cached"]["nodes"]) == set(prompt) - {"view",
+                                                                                                              "show"}
 
 
 def test_a_loaded_state_that_was_replaced_is_loaded_again(server):

@@ -6,8 +6,8 @@ import itertools
 import json
 
 import pytest
-from comfyui_server import drive, needs_comfyui
 
+from comfyui_server import drive, needs_comfyui
 from distill3d.runner import listing
 
 pytestmark = needs_comfyui
@@ -41,13 +41,14 @@ def test_every_node_is_known(opened, name):
 
 
 def essence(node, shipped):
-    """Of a saved node, what must be as it is shipped. The editor adds: an input for an upload, what became of a picture or a
-    viewer, and in Nodes 2.0 height."""
+    """Of a saved node, what must be as it is shipped. The editor adds: an input for an upload, what became of a picture
+    or a viewer, and in Nodes 2.0 height."""
     known = {slot["name"] for slot in shipped.get("inputs") or []}
     slots = {side: [{key: slot[key] for key in keys if slot.get(key) not in (None, [])} for slot in node.get(side) or []
                     if side == "outputs" or slot["name"] in known] for side, keys in SLOT.items()}
     return {**{key: node.get(key) for key in ("id", "type", "title", "pos", "flags", "mode", "properties")}, **slots,
-            "width": node["size"][0], "widgets": (node.get("widgets_values") or [])[:len(shipped.get("widgets_values") or [])]}
+            "width": node["size"][0],
+            "widgets": (node.get("widgets_values") or [])[:len(shipped.get("widgets_values") or [])]}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -64,7 +65,8 @@ def test_saving_again_keeps_what_is_shipped(opened, name):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_no_nodes_overlap_and_wires_run_to_the_right(opened, name):
-    boxes = {int(node["id"]): node["box"] for node in opened["templates"][name]["live"]}  # left, top, width, height, with title
+    # left, top, width, height, with title
+    boxes = {int(node["id"]): node["box"] for node in opened["templates"][name]["live"]}
     for (a, (x, y, w, h)), (b, (left, top, width, height)) in itertools.combinations(boxes.items(), 2):
         assert x >= left + width or left >= x + w or y >= top + height or top >= y + h, (a, b)
     for _, source, _, target, *_ in opened["templates"][name]["saved"]["links"]:

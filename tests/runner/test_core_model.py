@@ -20,7 +20,8 @@ def checkpoints(here, tmp_path, monkeypatch):
 def test_all_three_wires_carry_the_file(checkpoints):
     (checkpoints / "sub/a.safetensors").write_bytes(b"")
     given = CheckpointLoaderSimple.execute("sub/a.safetensors").args
-    assert given == (ModelFile(str((checkpoints / "sub/a.safetensors").resolve())),) * 3 and given[0].name == "a.safetensors"
+    assert (given == (ModelFile(str((checkpoints / "sub/a.safetensors").resolve())),) * 3
+            and given[0].name == "a.safetensors")
     assert [slot.get_io_type() for slot in schema.outputs_of(CheckpointLoaderSimple)] == ["MODEL", "CLIP", "VAE"]
 
 

@@ -125,7 +125,8 @@ def positions(data):
     """POSITION of the only mesh in a GLB file, read by hand."""
     length = struct.unpack_from("<I", data, 12)[0]
     tree = json.loads(data[20:20 + length])
-    view = tree["bufferViews"][tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]["bufferView"]]
+    view = tree["bufferViews"][
+        tree["accessors"][tree["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]["bufferView"]]
     start = 20 + length + 8 + view["byteOffset"]
     return torch.frombuffer(bytearray(data[start:start + view["byteLength"]]), dtype=torch.float32).view(-1, 3)
 
@@ -146,8 +147,8 @@ def test_mesh_to_file_to_disk(here):
 
 
 def test_splat_to_file_to_disk(here):
-    splat = Types.SPLAT(positions=torch.rand(1, 5, 3), scales=torch.rand(1, 5, 3) + 0.1, rotations=torch.rand(1, 5, 4) + 0.1,
-                        opacities=torch.rand(1, 5, 1), sh=torch.rand(1, 5, 4, 3))
+    splat = Types.SPLAT(positions=torch.rand(1, 5, 3), scales=torch.rand(1, 5, 3) + 0.1,
+                        rotations=torch.rand(1, 5, 4) + 0.1, opacities=torch.rand(1, 5, 1), sh=torch.rand(1, 5, 4, 3))
     file = core_3d.SplatToFile3D.execute(splat, "ply").args[0]
     core_3d.SaveGLB.execute(file, "s")
     assert here.written[0].suffix == ".ply"

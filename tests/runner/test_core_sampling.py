@@ -1,4 +1,5 @@
-"""Making pictures without ComfyUI: Euler's method against a prior whose answers are known, and tiny Stable Diffusion."""
+"""Making pictures without ComfyUI: Euler's method against a prior whose answers are known, and tiny Stable
+Diffusion."""
 
 import pytest
 import torch
@@ -56,7 +57,8 @@ def test_a_share_of_the_schedule_starts_from_the_picture(here):
 
 def test_the_seed_decides(here):
     """Of an agreeing prior the noise itself is left."""
-    one, same, other = (sample(Agreeing(), torch.zeros(SHAPE), ["this"], ["that"], 2, 1.0, 1.0, seed) for seed in (0, 0, 1))
+    one, same, other = (sample(Agreeing(), torch.zeros(SHAPE), ["this"], ["that"], 2, 1.0, 1.0, seed)
+                        for seed in (0, 0, 1))
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
@@ -76,7 +78,8 @@ def test_nothing_made_anew_is_the_latent_itself(here):
     assert KSampler.execute(None, 0, 1, 1.0, "euler", "normal", ["a"], [""], latent, denoise=0.0).args[0] is latent
 
 
-@pytest.mark.parametrize("first, length, found", [(0, 1, [0]), (-1, 1, [3]), (2, 9, [2, 3]), (9, 1, [3]), (-9, 2, [0, 1])])
+@pytest.mark.parametrize("first, length, found",
+                         [(0, 1, [0]), (-1, 1, [3]), (2, 9, [2, 3]), (9, 1, [3]), (-9, 2, [0, 1])])
 def test_pictures_of_a_batch(first, length, found):
     batch = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 2, 2, 3)
     assert ImageFromBatch.execute(batch, first, length).args[0][:, 0, 0, 0].tolist() == found
@@ -103,11 +106,15 @@ def test_a_graph_from_text_to_picture_and_back(checkpoint, here):
     sampling = dict(model=["1", 0], positive=["2", 0], negative=["2", 0], steps=2, cfg=2.0, sampler_name="euler",
                     scheduler="normal", seed=5)
     result = run_workflow({
-        "1": node("CheckpointLoaderSimple", ckpt_name=checkpoint), "2": node("CLIPTextEncode", text="red", clip=["1", 1]),
+        "1": node("CheckpointLoaderSimple", ckpt_name=checkpoint),
+        "2": node("CLIPTextEncode", text="red", clip=["1", 1]),
         "3": node("EmptyLatentImage", width=64, height=48, batch_size=2),
-        "4": node("KSampler", **sampling, latent_image=["3", 0], denoise=1.0), "5": node("VAEDecode", samples=["4", 0], vae=["1", 2]),
-        "6": node("ImageFromBatch", image=["5", 0], batch_index=1, length=1), "7": node("VAEEncode", pixels=["6", 0], vae=["1", 2]),
-        "8": node("KSampler", **sampling, latent_image=["7", 0], denoise=0.5), "9": node("VAEDecode", samples=["8", 0], vae=["1", 2]),
+        "4": node("KSampler", **sampling, latent_image=["3", 0], denoise=1.0),
+        "5": node("VAEDecode", samples=["4", 0], vae=["1", 2]),
+        "6": node("ImageFromBatch", image=["5", 0], batch_index=1, length=1),
+        "7": node("VAEEncode", pixels=["6", 0], vae=["1", 2]),
+        "8": node("KSampler", **sampling, latent_image=["7", 0], denoise=0.5),
+        "9": node("VAEDecode", samples=["8", 0], vae=["1", 2]),
         "10": node("SaveImage", images=["9", 0], filename_prefix="p")}, host=here)
     picture, back = result.outputs["5"][0], result.outputs["9"][0]
     assert picture.shape == (2, 48, 64, 3) and back.shape == (1, 48, 64, 3) and len(result.files) == 1

@@ -14,8 +14,8 @@ from distill3d.kernels.shapes.sdf import Parts, shape_sdf
 from distill3d.kernels.surface.isosurface import isosurface
 from distill3d.nodes.comfy import PROMPT, SCENE, Node, Types, io
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.nodes.evaluate.truth import true_rendering
+from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.runner import schema
 from distill3d.runner.cli import main
 from distill3d.runner.evaluation import Evaluation, _each
@@ -130,7 +130,8 @@ def test_resume_says_what_else_rows_were_made_with(tmp_path):
     old = json.loads((tmp_path / "rows" / "a_red_cube.json").read_text())
     del old["made_with"]  # as written by earlier versions
     (tmp_path / "rows" / "a_red_cube.json").write_text(json.dumps({**old, "fingerprint": "x"}))
-    assert evaluation(make, facts=other, size=12).run(tmp_path, only=1, resume=True)[0].iou > 0.8 and len(make.asked) == 4
+    assert (evaluation(make, facts=other, size=12).run(tmp_path, only=1, resume=True)[0].iou > 0.8
+            and len(make.asked) == 4)
 
 
 def test_an_interrupted_run_keeps_its_rows(tmp_path):

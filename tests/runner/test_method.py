@@ -2,6 +2,7 @@
 import json
 
 import pytest
+
 from distill3d.nodes.comfy import io
 from distill3d.nodes.core.errors import DistillError
 from distill3d.runner import describe, schema, sync
@@ -18,7 +19,8 @@ def test_a_description_becomes_a_file_and_comes_back(registry, tmp_path):
     path.write_text(json.dumps(CHAIN.file(registry)))
     found = describe.read(path, registry)
     assert meaning(found.named(registry)) == meaning(CHAIN.named(registry))
-    assert found.nodes["test_scale"].title == "Twice" and found.nodes["test_source"].inputs == {"value": 3.0, "words": "two\nlines"}
+    assert found.nodes["test_scale"].title == "Twice" and found.nodes["test_source"].inputs == {"value": 3.0,
+                                                                                                "words": "two\nlines"}
 
 
 def test_its_python_is_the_same_description(registry, tmp_path):
@@ -32,10 +34,12 @@ def test_its_python_is_the_same_description(registry, tmp_path):
 
 
 def test_a_difference(registry):
-    other = CHAIN.differing(notes=("Other",), numbers={"source.value": 5.0, "source.words": None, "write.number": Wire("source")},
+    other = CHAIN.differing(notes=("Other",),
+                            numbers={"source.value": 5.0, "source.words": None, "write.number": Wire("source")},
                             without=["scale"], groups=("A", "B"))
     api = other.api(registry)
-    assert api["1"]["inputs"] == {"value": 5.0} and api["2"]["inputs"]["number"] == ["1", 0] and other.notes == ("Other",)
+    assert (api["1"]["inputs"] == {"value": 5.0} and api["2"]["inputs"]["number"] == ["1", 0]
+            and other.notes == ("Other",))
     assert CHAIN.nodes["source"].inputs["value"] == 3.0  # the base stays as it was
 
 
@@ -52,7 +56,8 @@ def test_what_does_not_exist_is_named(registry, change, words):
 def test_every_shipped_description_says_what_its_file_says():
     registry = schema.default_registry()
     for name, method in sync.methods().items():
-        assert meaning(describe.read(sync.FOLDER / f"{name}.json", registry).named(registry)) == meaning(method.named(registry)), name
+        assert meaning(describe.read(sync.FOLDER / f"{name}.json",
+                                     registry).named(registry)) == meaning(method.named(registry)), name
 
 
 def test_an_appended_widget_and_a_moved_node_change_no_file(monkeypatch, tmp_path):

@@ -18,8 +18,8 @@ from distill3d.runner.graph import read_graph
 from distill3d.runner.listing import find_workflow
 from distill3d.runner.run import run_workflow
 
-
-SMALL = {"Optimize.steps": 2, "Hash Grid Volume.log2_size": 8, "Hash Grid Volume.levels": 4, "Volume Renderer.samples": 24,
+SMALL = {"Optimize.steps": 2, "Hash Grid Volume.log2_size": 8, "Hash Grid Volume.levels": 4, "Volume "
+         "Renderer.samples": 24,
          "Volume Renderer.occupancy": 8, "Extract Mesh.resolution": 16, "Unwrap UV.atlas": "boxes",
          "Unwrap UV.texture_size": 256, "Bake Texture.texture_size": 256, "Turntable.frames": 2, "Turntable.size": 16}
 PICTURE = "Picture of the run"
@@ -52,8 +52,8 @@ def folder(machine, kind):
 
 
 def run(name, machine, only=None, **settings):
-    """The priors in the graph (one: itself) and the kinds of files that were written. only: a title, the part of the graph that this
-    node needs; exporting is the same in all of them."""
+    """The priors in the graph (one: itself) and the kinds of files that were written. only: a title, the part of the
+    graph that this node needs; exporting is the same in all of them."""
     registry = schema.default_registry()
     graph = read_graph(find_workflow(name), registry)
     if only:
@@ -64,7 +64,8 @@ def run(name, machine, only=None, **settings):
     result = run_workflow(graph, {**small, **settings}, host=machine)
     assert not machine.warnings  # a gradient that is not finite would be one
     assert all(path.stat().st_size for path in result.files)
-    priors = [outputs[0] for one, outputs in result.outputs.items() if graph.nodes[one].type.endswith(("Prior", "FromModel"))]
+    priors = [outputs[0] for one, outputs in result.outputs.items()
+              if graph.nodes[one].type.endswith(("Prior", "FromModel"))]
     return priors[0] if len(priors) == 1 else priors, sorted(path.suffix for path in result.files)
 
 
@@ -75,7 +76,8 @@ def test_stable_diffusion_from_load_checkpoint(machine):
 
     path = write_file(folder(machine, "checkpoints") / "tiny.safetensors", "sd1")
     write_tokenizer(folder(machine, "text_encoders") / "clip_tokenizer")
-    prior, files = run("dreamfusion_sd", machine, PICTURE, **{"ckpt_name": "tiny.safetensors", "Prior from MODEL.resolution": 64,
+    prior, files = run("dreamfusion_sd", machine, PICTURE, **{"ckpt_name": "tiny.safetensors", "Prior from "
+                                                              "MODEL.resolution": 64,
                                                            "Objective.resolution": 8})
     assert prior == StableDiffusion(str(path.resolve()), resolution=64) and files == [".png"]
 
@@ -112,10 +114,12 @@ def test_prolificdreamer_with_the_lora_of_a_velocity_model(machine):
              for name, value in (("model", "tiny.safetensors"), ("resolution", 64))}
     sizes = {f"Objective of the {part}.resolution": 16 for part in ("volume", "shape", "texture")}
     priors, files = run("prolificdreamer", machine, PICTURE, **sizes, **small, **{
-        "1 A volume.steps": 2, "2 A mesh's shape.steps": 2, "3 Its texture.steps": 2, "Scene to Tet Grid.resolution": 24,
+        "1 A volume.steps": 2, "2 A mesh's shape.steps": 2, "3 Its texture.steps": 2, "Scene to Tet "
+                                                                                      "Grid.resolution": 24,
         "Scene to Tet Grid.levels": 4, "Scene to Tet Grid.log2_size": 10, "Scene to Tet Grid.color_steps": 2,
         "Volume Renderer.samples": 48})
-    base, velocity = (StableDiffusion(str(path.resolve()), resolution=64, prediction=kind) for kind in ("epsilon", "v_prediction"))
+    base, velocity = (StableDiffusion(str(path.resolve()), resolution=64, prediction=kind)
+                      for kind in ("epsilon", "v_prediction"))
     assert set(priors) == {base, velocity, LoRA(velocity)} and files == [".png"]
 
 
@@ -154,15 +158,18 @@ def test_one_picture_with_zero123(machine, name, kind):
     write_checkpoint(folder(machine, "checkpoints") / "tiny.ckpt")
     write_picture(machine.input_directory / "red.png")
     sizes = {f"{title}.resolution": 8 for title in ("Objective: sides that are not seen", "Objective: the picture")}
-    prior, files = run(name, machine, PICTURE, **{"Zero123 Prior.model": "tiny.ckpt", "Load Image.image": "red.png", **sizes,
+    prior, files = run(name, machine, PICTURE,
+                       **{"Zero123 Prior.model": "tiny.ckpt", "Load Image.image": "red.png", **sizes,
                                                   "Objective: sides that are not seen.batch": 2})
     assert prior.kind == kind and len(prior.views) == 1 and files == [".png"]
-    assert prior.views.rgb[0].amin() < 0.5 < prior.views.rgb[0, 0, 0].amin()  # the square over white, as Reference View has it
+    # the square over white, as Reference View has it
+    assert prior.views.rgb[0].amin() < 0.5 < prior.views.rgb[0, 0, 0].amin()
 
 
 @pytest.mark.slow
 def test_dreamcraft3d_with_its_three_models(machine):
-    """All four stages, the last one with steps in which the model learns, the scene is distilled, and the picture is compared."""
+    """All four stages, the last one with steps in which the model learns, the scene is distilled, and the picture is
+    compared."""
     pytest.importorskip("diffusers")
     pytest.importorskip("transformers")
     from comfyui_models import write_depth, write_normals, write_picture
@@ -180,14 +187,15 @@ def test_dreamcraft3d_with_its_three_models(machine):
     stages = ("1 Coarse: a volume", "2 NeuS: a signed distance", "3 Geometry: a mesh", "4 Texture")
     priors, files = run("dreamcraft3d_full", machine, PICTURE, **{
         **{f"{title}.image": f"{title}.png" for title in ("The picture", "Its depth", "Its normals")},
-        **dict(zip((f"{title}.steps" for title in stages), (2, 2, 4, 4))), "DeepFloyd IF Prior.folder": "tiny", "Zero123 Prior.model": "tiny.ckpt",
-        "Stable Diffusion 2.1 base.model": "tiny.safetensors", "Stable Diffusion 2.1 base.resolution": 64,
-        **{f"{objective}.resolution": 16 for objective in (
+        **dict(zip((f"{title}.steps" for title in stages), (2, 2, 4, 4))), "DeepFloyd IF Prior.folder": "tiny",
+        "Zero123 Prior.model": "tiny.ckpt", "Stable Diffusion 2.1 base.model": "tiny.safetensors",
+        "Stable Diffusion 2.1 base.resolution": 64, **{f"{objective}.resolution": 16 for objective in (
             "1: sides that are not seen", "1: the picture", "2: sides that are not seen", "2: the picture",
-            "3: normals, steps 1, 5, 9", "3: normals, steps 2, 6, 10", "3: normals, steps 3, 7, 11", "3: colours, steps 0, 4, 8",
+            "3: normals, steps 1, 5, 9", "3: normals, steps 2, 6, 10", "3: normals, steps 3, 7, 11", "3: colours, "
+                                                                                                     "steps 0, 4, 8",
             "3: the picture, steps 0, 4, 8", "4: sides that are not seen", "4: the picture")},
-        "Hash Grid Volume.radius": 1.0, "Volume Renderer.samples": 48, "NeuS Renderer.samples": 64, "Annealing.keyframes": "0: 1",
-        **{f"{title}.{name}": value for title in ("Scene to SDF", "Scene to Tet Grid")
+        "Hash Grid Volume.radius": 1.0, "Volume Renderer.samples": 48, "NeuS Renderer.samples": 64,
+        "Annealing.keyframes": "0: 1", **{f"{title}.{name}": value for title in ("Scene to SDF", "Scene to Tet Grid")
            for name, value in (("resolution", 24), ("levels", 4), ("log2_size", 10), ("color_steps", 2))},
         "Scene to SDF.sharpness": 100.0, "BSD Loss.cycle": 4, "BSD Loss.learning": 2, "The model that learns.steps": 2})
     assert {type(one).__name__ for one in priors} == {"DeepFloydIF", "Zero123", "StableDiffusion", "DreamBooth"}
@@ -195,8 +203,10 @@ def test_dreamcraft3d_with_its_three_models(machine):
 
 
 @pytest.mark.parametrize("name, place, missing", [
-    ("dreamfusion_sd", "Load Checkpoint", 'the file v1-5-pruned-emaonly-fp16.safetensors into the models folder "checkpoints"'),
-    ("dreamfusion_if", "DeepFloyd IF Prior", 'the whole repository as a folder "IF-I-XL-v1.0" into the models folder "diffusers"'),
+    ("dreamfusion_sd", "Load Checkpoint", 'the file v1-5-pruned-emaonly-fp16.safetensors into the models folder '
+                                          '"checkpoints"'),
+    ("dreamfusion_if", "DeepFloyd IF Prior", 'the whole repository as a folder "IF-I-XL-v1.0" into the models folder '
+                                             '"diffusers"'),
     ("mvdream", "MVDream Prior", 'the file sd-v2.1-base-4view.pt into the models folder "checkpoints"')])
 def test_without_the_model_the_error_says_which_file_goes_where(machine, name, place, missing):
     with pytest.raises(DistillError) as error:

@@ -98,7 +98,8 @@ def test_errors_name_the_node_in_one_line(registry, chain, here, how, message):
 
 
 def test_a_title_stands_in_front(registry, chain, here):
-    chain["2"] = {"class_type": "Test_Fail", "inputs": {"number": ["1", 0], "how": "mendable"}, "_meta": {"title": "Bad"}}
+    chain["2"] = {"class_type": "Test_Fail", "inputs": {"number": ["1", 0], "how": "mendable"},
+                  "_meta": {"title": "Bad"}}
     with pytest.raises(DistillError, match=r"^Bad \(#2\): the number is wrong"):
         run_workflow(chain, classes=registry)
 

@@ -1,7 +1,9 @@
-"""`distill3d new`: what it writes is named rightly, compiles, and is listed. That it runs is what its own test shows."""
+"""`distill3d new`: what it writes is named rightly, compiles, and is listed. That it runs is what its own test
+shows."""
 import shutil
 
 import pytest
+
 from distill3d.nodes.core.errors import DistillError
 from distill3d.runner import scaffold
 from distill3d.runner.listing import PACK
@@ -17,8 +19,10 @@ def pack(tmp_path):
 
 
 @pytest.mark.parametrize("kind, name, file, node", [
-    ("loss", "Frobnicated Loss", "losses/frobnicated.py", "FrobnicatedLossNode"), ("prior", "FrobNet", "priors/frobnet_prior.py", "FrobNetPriorNode"),
-    ("field", "frob volume", "fields/frob_volume.py", "FrobVolumeNode"), ("material", "Frob", "materials/frob.py", "FrobNode")])
+    ("loss", "Frobnicated Loss", "losses/frobnicated.py", "FrobnicatedLossNode"),
+    ("prior", "FrobNet", "priors/frobnet_prior.py", "FrobNetPriorNode"),
+    ("field", "frob volume", "fields/frob_volume.py", "FrobVolumeNode"),
+    ("material", "Frob", "materials/frob.py", "FrobNode")])
 def test_files_and_the_line(pack, kind, name, file, node):
     before = (pack / "nodes" / "__init__.py").read_text()
     written = scaffold.write(kind, name, pack)
@@ -31,7 +35,8 @@ def test_files_and_the_line(pack, kind, name, file, node):
     assert any(f"import {node}" in line for line in added) and after.count(node) == 2
 
 
-@pytest.mark.parametrize("name, words", [("Frob", "exists"), ("!!", "is no name"), ("2D", "is no name"), ("Loss", "is no name")])
+@pytest.mark.parametrize("name, words",
+                         [("Frob", "exists"), ("!!", "is no name"), ("2D", "is no name"), ("Loss", "is no name")])
 def test_names_that_cannot_be(pack, name, words):
     scaffold.write("loss", "Frob", pack)
     with pytest.raises(DistillError, match=words):

@@ -12,8 +12,9 @@ def graph(registry):
         return {"class_type": "Distill3D_Optimize", "inputs": {"number": [source, 0], "steps": 10, "seed": 1},
                 "_meta": {"title": title}}
     return read_graph({
-        "1": {"class_type": "Test_Source", "inputs": {"words": ["9", 0]}}, "2": stage("", "1"), "3": stage("Refine", "2"),
-        "4": {"class_type": "Distill3D_ViewPrompt", "inputs": {"text": "a cat", "negative": "a dog"}},
+        "1": {"class_type": "Test_Source", "inputs": {"words": ["9", 0]}}, "2": stage("", "1"),
+        "3": stage("Refine", "2"), "4": {"class_type": "Distill3D_ViewPrompt",
+                                         "inputs": {"text": "a cat", "negative": "a dog"}},
         "9": {"class_type": "PrimitiveString", "inputs": {"value": "x"}},
         "5": {"class_type": "Test_Scale", "inputs": {"number": ["3", 0], "factor": ["6", 0]}},
         "6": {"class_type": "Test_Ramp", "inputs": {}}}, registry)

@@ -28,8 +28,8 @@ def test_is_what_an_editor_saves(name):
 
 
 def test_no_value_is_lost_or_shifted(name):
-    """Each node holds as many values as its widgets and control modes take, but for optional widgets at the end, which may have
-    been appended to the node after the file was written."""
+    """Each node holds as many values as its widgets and control modes take, but for optional widgets at the end, which
+    may have been appended to the node after the file was written."""
     registry = schema.default_registry()
     for node in json.loads(SHIPPED[name].read_text(encoding="utf-8"))["nodes"]:
         if node["type"] in registry and not schema.is_lenient(registry[node["type"]]):
@@ -51,7 +51,8 @@ def test_agrees_with_the_converter_of_comfy_cli(name, object_info):
 def test_files_that_can_be_fetched_are_offered(name):
     """Each node that names a file of the model table says where it comes from, as the table does."""
     for node in json.loads(SHIPPED[name].read_text(encoding="utf-8"))["nodes"]:
-        known = [find_model(value) for value in node.get("widgets_values") or [] if isinstance(value, str) and "\n" not in value]
+        known = [find_model(value) for value in node.get("widgets_values") or [] if isinstance(value, str)
+                 and "\n" not in value]
         wanted = [model.download for model in known if model is not None and model.download]
         assert node["properties"].get("models", []) == wanted
 

@@ -8,9 +8,9 @@ from PIL import Image
 from distill3d.nodes.cameras.reference_view import ReferenceViewNode
 from distill3d.nodes.comfy import PICTURES, SCENE, Node, io
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.shapes.caption import parse_shape
 from distill3d.nodes.evaluate.table import Row
 from distill3d.nodes.evaluate.truth import true_rendering
+from distill3d.nodes.shapes.caption import parse_shape
 from distill3d.runner import schema
 from distill3d.runner.core_image import LoadImage
 from distill3d.runner.evaluation import Evaluation
@@ -66,7 +66,8 @@ def graph(workflow=WORKFLOW):
 def test_the_picture_is_the_true_shape_from_where_the_reference_view_says(tmp_path):
     changed = with_true_pictures(graph(), REGISTRY, "a red cube", tmp_path)
     name = changed.nodes["1"].inputs["image"]
-    saved = torch.frombuffer(bytearray(Image.open(tmp_path / name).tobytes()), dtype=torch.uint8).view(256, 256, 4) / 255
+    saved = torch.frombuffer(bytearray(Image.open(tmp_path / name).tobytes()), dtype=torch.uint8).view(256, 256,
+                                                                                                       4) / 255
     view = viewpoint_of(graph(), REGISTRY)
     assert view == (20.0, 30.0, 2.75, 40.0)
     truth = true_rendering(parse_shape("a red cube"), view.cameras())
@@ -78,8 +79,8 @@ def test_depth_and_normals_come_as_the_reference_view_wants_them(tmp_path):
     workflow = {**WORKFLOW, "5": {"class_type": "LoadImage", "inputs": {"image": "d.png"}},
                 "6": {"class_type": "LoadImage", "inputs": {"image": "n.png"}},
                 "2": {"class_type": "Distill3D_ReferenceView", "inputs": {
-                    "image": ["1", 0], "mask": ["1", 1], "depth": ["5", 0], "normal": ["6", 0], **VIEW, "elevation": 0.0,
-                    "azimuth": 0.0, "depth_bright": "far", "normal_flips": "y z"}}}
+                    "image": ["1", 0], "mask": ["1", 1], "depth": ["5", 0], "normal": ["6", 0], **VIEW,
+                    "elevation": 0.0, "azimuth": 0.0, "depth_bright": "far", "normal_flips": "y z"}}}
     produce = WorkflowProducer(graph(workflow), classes=REGISTRY, output=tmp_path)
     changed = with_true_pictures(graph(workflow), REGISTRY, "a red sphere", tmp_path / "x" / "input")
     loaded = {key: Image.open(tmp_path / "x" / "input" / changed.nodes[key].inputs["image"]) for key in ("5", "6")}

@@ -23,7 +23,8 @@ def changed(monkeypatch):
         given = {name: outputs[link.node][link.slot] for name, link in node.links()}
         before = {name: content(value) for name, value in given.items()}
         result = original(node, registry, outputs, prompt)
-        found.extend(f"{node.label(registry)}: {name}" for name, value in given.items() if content(value) != before[name])
+        found.extend(f"{node.label(registry)}: {name}"
+                     for name, value in given.items() if content(value) != before[name])
         return result
 
     monkeypatch.setattr(run, "_execute", execute)
@@ -38,7 +39,8 @@ def test_a_whole_workflow_and_what_else_takes_its_scene_and_mesh(here, changed):
     more = {"view": ("Distill3D_RenderView", {"scene": scene, "width": 16, "height": 16}),
             "show": ("PreviewImage", {"images": Link("view", 0)}),
             "state": ("Distill3D_SaveState", {"scene": scene}),
-            "again": ("Distill3D_Optimize", {"scene": scene, "objective": graph.nodes[kinds["Distill3D_Optimize"]].inputs["objective"],
+            "again": ("Distill3D_Optimize",
+                      {"scene": scene, "objective": graph.nodes[kinds["Distill3D_Optimize"]].inputs["objective"],
                                              "steps": 2}),
             "keep": ("Distill3D_SaveState", {"scene": Link("again", 0)}),
             "file": ("Distill3D_SaveMesh", {"mesh": mesh, "format": "ply"}),
@@ -61,6 +63,7 @@ def test_the_check_sees_a_change(here, changed, registry, chain, monkeypatch):
 
     values = torch.zeros(3)
     monkeypatch.setattr(registry["Test_Source"], "execute", classmethod(lambda cls, **_: io.NodeOutput(values, "")))
-    monkeypatch.setattr(registry["Test_Scale"], "execute", classmethod(lambda cls, number, **_: io.NodeOutput(number.add_(1))))
+    monkeypatch.setattr(registry["Test_Scale"], "execute",
+                        classmethod(lambda cls, number, **_: io.NodeOutput(number.add_(1))))
     run.run_workflow(chain, classes=registry)
     assert changed == ["Scale (#2): number"]

@@ -12,7 +12,8 @@ def test_the_answer_with_its_noise_is_the_noisy_image_again():
 
 
 def test_ddim_of_a_gaussian_ends_where_its_flow_does():
-    """N(m, d^2): the probability flow scales x - m by sqrt(d^2 + sigma^2), so it ends at m + d (x - m) / sqrt(d^2 + S^2)."""
+    """N(m, d^2): the probability flow scales x - m by sqrt(d^2 + sigma^2), so it ends at m + d (x - m) / sqrt(d^2 +
+    S^2)."""
     m, d, largest = 0.3, 0.5, 5.0
     z = torch.zeros(1, 1, 1, 64, dtype=torch.float64)
     noise = torch.randn(z.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -60,8 +60,8 @@ def test_sliced_is_explicit_in_expectation():
 
 
 def test_explicit_is_the_fisher_divergence_but_for_a_constant():
-    """Integration by parts (Hyvarinen 2005): the difference does not depend on the score. For a Gaussian and linear scores
-    every expectation is a sum over the points of a quadrature of degree 3, so the identity holds to rounding."""
+    """Integration by parts (Hyvarinen 2005): the difference does not depend on the score. For a Gaussian and linear
+    scores every expectation is a sum over the points of a quadrature of degree 3, so the identity holds to rounding."""
     nodes = torch.tensor([-(3.0**0.5), 0.0, 3.0**0.5], dtype=torch.float64)
     weights = torch.tensor([1 / 6, 2 / 3, 1 / 6], dtype=torch.float64)
     grid = torch.cartesian_prod(nodes, nodes)
@@ -83,7 +83,8 @@ def test_denoising_is_half_of_the_simple_objective():
     value = denoising_score_matching(-eps_hat / sigma[:, None], noise, sigma)
     image = lambda v: v[:, :, None, None]  # noqa: E731
     simple = denoising_error(image(x), image(x + sigma[:, None] * (noise - eps_hat)), sigma, "epsilon")
-    torch.testing.assert_close(value, 0.5 * 2 * simple, atol=1e-12, rtol=0)  # that one is a mean over the 2 elements too
+    # that one is a mean over the 2 elements too
+    torch.testing.assert_close(value, 0.5 * 2 * simple, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["explicit", "sliced", "denoising"])

@@ -1,4 +1,5 @@
-"""Rows of the table against closed form: a prior whose data is one Gaussian for each condition, so that its score is known."""
+"""Rows of the table against closed form: a prior whose data is one Gaussian for each condition, so that its score is
+known."""
 import pytest
 import torch
 
@@ -7,7 +8,18 @@ from distill3d.kernels.distill.inversion import ddim_step
 from distill3d.kernels.distill.sds import sds_gradient
 from distill3d.kernels.distill.sjc import sjc_gradient
 from distill3d.kernels.distill.terms import (
-    EMPTY, HERE, METHODS, NEARBY, NEGATIVE, NOISE, SOURCE, TEXT, Place, Prediction, score_gradient, terms,
+    EMPTY,
+    HERE,
+    METHODS,
+    NEARBY,
+    NEGATIVE,
+    NOISE,
+    SOURCE,
+    TEXT,
+    Place,
+    Prediction,
+    score_gradient,
+    terms,
 )
 from distill3d.kernels.distill.vsd import vsd_gradient
 from distill3d.kernels.distill.weighting import weight
@@ -47,7 +59,8 @@ class Batch:
                   SOURCE: Place(self.source + column(self.sigma) * noise, self.sigma)}
         row = terms(method, guidance, self.t, annealing)
         clean = {HERE: self.z, SOURCE: self.source}
-        answers = {key: clean[key.place] if key.condition == NOISE else denoise(places[key.place].x, places[key.place].sigma, key.condition)
+        answers = {key: clean[key.place]
+                   if key.condition == NOISE else denoise(places[key.place].x, places[key.place].sigma, key.condition)
                    for key in row}
         return score_gradient(row, answers, places, self.weight)
 
@@ -136,8 +149,8 @@ def test_vsd_with_an_overfitted_second_model_is_sds():
 
 
 def test_the_two_parts_of_the_derivation_of_sds():
-    """(A) the entropy's part -noise has mean 0; (B) eps_hat has the same mean as SDS and a larger variance with the published
-    sign, and the best control variate has the smallest."""
+    """(A) the entropy's part -noise has mean 0; (B) eps_hat has the same mean as SDS and a larger variance with the
+    published sign, and the best control variate has the smallest."""
     batch = Batch()
     generator = torch.Generator().manual_seed(5)
     noise = torch.randn(4000, *SHAPE, generator=generator, dtype=torch.float64)
@@ -157,7 +170,8 @@ def test_the_two_parts_of_the_derivation_of_sds():
 
 
 def test_ism_goes_along_the_inversion():
-    """With both places on one path of DDIM by the empty text, the difference over a small interval is its change of eps."""
+    """With both places on one path of DDIM by the empty text, the difference over a small interval is its change of
+    eps."""
     batch = Batch()
     low, high = 0.5, 0.5001
     column = torch.full((5,), low, dtype=torch.float64)

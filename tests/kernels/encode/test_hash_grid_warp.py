@@ -69,7 +69,8 @@ def test_gradients_of_normals(wanted_of):
     for dtype, run in (torch.float32, encode_hash_grid), (torch.float64, lambda *all: by_reference(*all, None)):
         leaves = {name: one.detach().to(dtype).requires_grad_() for name, one in
                   dict(x=x, table=table, upstream=upstream).items()}
-        slope, = torch.autograd.grad(run(leaves["x"], leaves["table"], LAYOUT), leaves["x"], leaves["upstream"], create_graph=True)
+        slope, = torch.autograd.grad(run(leaves["x"], leaves["table"], LAYOUT), leaves["x"], leaves["upstream"],
+                                     create_graph=True)
         found += [slope.detach(), *torch.autograd.grad(slope.sin().sum(), leaves[wanted_of])]
     assert_near(found[0], found[2])
     assert found[3].abs().sum() > 0

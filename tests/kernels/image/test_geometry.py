@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from distill3d.kernels.checks import ShapeError
 from distill3d.kernels.image.geometry import nearness, view_normals
 from distill3d.nodes.core.cameras import orbit
@@ -28,8 +29,10 @@ def test_normals_of_the_front_camera_by_hand():
 def test_the_picture_turns_with_the_camera():
     """Normals that turn as the camera does make the same picture."""
     front, other = cameras(), cameras(2.0, 0.7)
-    local = torch.nn.functional.normalize(torch.randn(1, SIDE, SIDE, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
-    seen = [view_normals(torch.einsum("bij,bhwj->bhwi", c.c2w[:, :3, :3], local), full(1), c.c2w) for c in (front, other)]
+    local = torch.nn.functional.normalize(torch.randn(1, SIDE, SIDE, 3, generator=torch.Generator().manual_seed(0)),
+                                          dim=-1)
+    seen = [view_normals(torch.einsum("bij,bhwj->bhwi", c.c2w[:, :3, :3], local), full(1), c.c2w)
+            for c in (front, other)]
     assert torch.allclose(*seen, atol=1e-5)
     assert torch.allclose(seen[0] * 2 - 1, local * torch.tensor([-1.0, 1, 1]), atol=1e-5)
 
@@ -44,7 +47,8 @@ def test_the_background_faces_the_camera_and_mixes_by_opacity():
 def test_a_shortened_normal_counts_by_its_direction():
     """Normals that disagree along a ray sum up to less than the opacity; the surface is no less there."""
     normal = torch.tensor([0.0, 0.0, 0.3]).expand(1, 1, 1, 3)
-    assert view_normals(normal, torch.ones(1, 1, 1, 1), cameras().c2w).flatten().tolist() == pytest.approx([0.5, 1, 0.5])
+    assert view_normals(normal, torch.ones(1, 1, 1,
+                                           1), cameras().c2w).flatten().tolist() == pytest.approx([0.5, 1, 0.5])
 
 
 @pytest.mark.parametrize("place", [1.2, 2.5, 3.9])

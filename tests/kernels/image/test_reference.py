@@ -3,8 +3,14 @@ import torch
 import torch.nn.functional as F
 
 from distill3d.kernels.checks import ShapeError
-from distill3d.kernels.image.reference import (absolute_depth_error, color_error, erode, mask_error, normal_error,
-                                               relative_depth_error)
+from distill3d.kernels.image.reference import (
+    absolute_depth_error,
+    color_error,
+    erode,
+    mask_error,
+    normal_error,
+    relative_depth_error,
+)
 
 DEPTHS = [relative_depth_error, absolute_depth_error]
 
@@ -130,11 +136,13 @@ def test_nothing_inside_is_zero_and_has_no_gradient(error):
 def test_flat_depth_says_nothing_and_harms_nothing():
     b, inside = random(1, 4, 5, 1).float(), torch.ones(1, 4, 5, 1, dtype=torch.bool)
     flat = (3.8 + 1e-7 * random(1, 4, 5, 1, seed=1).float()).requires_grad_()
-    for error in (relative_depth_error(flat, b, inside), relative_depth_error(b.requires_grad_(), flat.detach(), inside)):
+    for error in (relative_depth_error(flat, b, inside),
+                  relative_depth_error(b.requires_grad_(), flat.detach(), inside)):
         error.backward()
         assert error.item() == 1
     assert flat.grad.abs().max() == 0 and b.grad.abs().max() == 0
-    assert absolute_depth_error(b, torch.ones_like(b), inside).item() == pytest.approx(b.var(correction=0).item(), rel=1e-4)
+    assert absolute_depth_error(b, torch.ones_like(b), inside).item() == pytest.approx(b.var(correction=0).item(),
+                                                                                       rel=1e-4)
 
 
 def test_nowhere_is_zero():
@@ -153,4 +161,5 @@ def test_shapes_are_checked():
     with pytest.raises(ShapeError, match="mask"):
         mask_error(torch.zeros(2, 2, 2, 1), torch.zeros(1, 2, 2, 1))
     with pytest.raises(ShapeError, match="normal"):
-        normal_error(torch.zeros(1, 2, 2, 2), F.normalize(torch.ones(1, 2, 2, 2)), torch.ones(1, 2, 2, 1, dtype=torch.bool))
+        normal_error(torch.zeros(1, 2, 2, 2), F.normalize(torch.ones(1, 2, 2, 2)),
+                     torch.ones(1, 2, 2, 1, dtype=torch.bool))

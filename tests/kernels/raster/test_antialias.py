@@ -6,7 +6,6 @@ import torch
 from distill3d.kernels.checks import ShapeError
 from distill3d.kernels.raster.antialias import EdgeFaces, antialias
 from distill3d.kernels.raster.rasterize import rasterize
-
 from mesh_field import ball
 from outline import camera, draw, motions_of, slopes
 
@@ -143,15 +142,16 @@ def test_gradcheck():
     # No vertex on a line of pixel centres, where an edge may be counted with this line or not.
     clip = clip + 0.02 * torch.randn(clip.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     rast = rasterize(clip, faces, (9, 11))
-    assert torch.autograd.gradcheck(lambda c, p: antialias(c, rast, p, faces), (color.requires_grad_(), clip.requires_grad_()),
-                                    fast_mode=True)
+    assert torch.autograd.gradcheck(lambda c, p: antialias(c, rast, p, faces),
+                                    (color.requires_grad_(), clip.requires_grad_()), fast_mode=True)
 
 
 def test_pixels_stay_mixes_of_their_neighbours():
     """A hole around one pixel's centre, whose sides all reach into it."""
     square = [(-1, 1), (1, 1), (1, -1), (-1, -1)]
     points = torch.tensor([(x * r, y * r, 0, 1) for r in (0.9, 0.1) for x, y in square], dtype=torch.float64)[None]
-    faces = torch.tensor([face for k in range(4) for face in ((k, (k + 1) % 4, 4 + k), ((k + 1) % 4, 4 + (k + 1) % 4, 4 + k))])
+    faces = torch.tensor([face for k in range(4)
+                          for face in ((k, (k + 1) % 4, 4 + k), ((k + 1) % 4, 4 + (k + 1) % 4, 4 + k))])
     rast = rasterize(points, faces, (5, 5))
     found = antialias((rast[..., 3:] > 0).double(), rast, points, faces)[0, ..., 0]
     assert rast[0, 2, 2, 3] == 0 and found[2, 2] == 1 and found.max() <= 1 and found.min() >= 0

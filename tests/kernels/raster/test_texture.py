@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from distill3d.kernels.checks import ShapeError
+from distill3d.kernels.lens import to_clip
 from distill3d.kernels.raster.footprint import uv_footprint
 from distill3d.kernels.raster.interpolate import interpolate
-from distill3d.kernels.lens import to_clip
 from distill3d.kernels.raster.rasterize import rasterize
 from distill3d.kernels.raster.texture import mip_pyramid, sample_mip
 from distill3d.kernels.uv.bake import sample_texture
@@ -46,7 +46,8 @@ def test_levels_are_mixed_by_the_logarithm():
     two = sample_mip(pyramid, uv, torch.full((20,), 2 / 16))
     four = sample_mip(pyramid, uv, torch.full((20,), 4 / 16))
     torch.testing.assert_close(two, sample_texture(pyramid[1], uv))
-    torch.testing.assert_close(sample_mip(pyramid, uv, torch.full((20,), 2**1.5 / 16)), (two + four) / 2, atol=1e-6, rtol=0)
+    torch.testing.assert_close(sample_mip(pyramid, uv, torch.full((20,), 2**1.5 / 16)), (two + four) / 2, atol=1e-6,
+                               rtol=0)
     torch.testing.assert_close(sample_mip(pyramid, uv, torch.full((20,), 99.0)), pyramid[-1][0].expand(20, 2))
 
 

@@ -2,11 +2,11 @@
 import sys
 import types
 
-import foreign_pack
 import pytest
 import torch
 
 import distill3d.kernels.raster.triangle_ids as triangle_ids_module
+import foreign_pack
 from distill3d.kernels.raster import triangle_ids_nvdiffrast
 from distill3d.kernels.raster.triangle_ids import EMPTY, triangle_ids
 

@@ -47,7 +47,8 @@ def by_hand(positions, rotations, scales, opacities, features, c2w, fovy, height
     light = torch.ones(height, width, dtype=torch.float64)
     closed = torch.zeros(height, width, dtype=torch.bool)
     centres = (positions - c2w[0, :3, 3]) @ turn.T
-    columns, rows = torch.meshgrid(torch.arange(width).double() + 0.5, torch.arange(height).double() + 0.5, indexing="xy")
+    columns, rows = torch.meshgrid(torch.arange(width).double() + 0.5, torch.arange(height).double() + 0.5,
+                                   indexing="xy")
     lengths = (1 + ((columns - width / 2) / focal) ** 2 + ((rows - height / 2) / focal) ** 2).sqrt()
     for i in torch.argsort(centres[:, 2], stable=True).tolist():
         x, y, z = centres[i].tolist()
@@ -117,7 +118,8 @@ def test_one_gaussian_in_closed_form(kernel):
     assert found.opacity[0, 4, 4].item() == pytest.approx(0.7, rel=1e-6)
     close(found.opacity[0, ..., 0], alpha, kernel)
     close(found.features[0, ..., 0], 5 * alpha, kernel)
-    close(found.depth[0, ..., 0], 2 * alpha * (1 + squared / (9 / (2 * math.tan(math.radians(30)))) ** 2).sqrt(), kernel)
+    close(found.depth[0, ..., 0], 2 * alpha * (1 + squared / (9 / (2 * math.tan(math.radians(30)))) ** 2).sqrt(),
+          kernel)
     torch.testing.assert_close(found.centers, torch.tensor([[[4.5, 4.5]]], dtype=kernel))
     assert found.radii.item() == pytest.approx(math.sqrt(2 * math.log(0.7 * 255) * variance), rel=1e-5)
 
@@ -160,7 +162,8 @@ def test_up_is_up_and_right_is_right(kernel):
     row, column = divmod(int(found.opacity[0].argmax()), 9)
     assert (row, column) == (int(4.5 - focal * 0.4), int(4.5 + focal * 0.2))
     turned = one_at([0.0, 0, 0], 0.9, 0.02, kernel)                            # a needle along x, turned to lie along y
-    turned[1], turned[2] = torch.tensor([[3.0, 0, 0, 3.0]], dtype=kernel), torch.tensor([[0.5, 0.02, 0.02]], dtype=kernel)
+    turned[1], turned[2] = torch.tensor([[3.0, 0, 0,
+                                          3.0]], dtype=kernel), torch.tensor([[0.5, 0.02, 0.02]], dtype=kernel)
     opacity = splat(*turned, c2w, fovy, height, width).opacity[0, ..., 0]
     assert opacity[:, 4].sum() > 3 * opacity[4].sum()
 
@@ -183,7 +186,8 @@ def test_centers_keep_their_gradient(kernel):
     c2w, fovy, height, width = (one.to(kernel) if torch.is_tensor(one) else one for one in view(2))
     found = splat(*given, c2w, fovy, height, width)
     found.centers.retain_grad()
-    weights = torch.rand(2, height, width, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(kernel)
+    weights = torch.rand(2, height, width, 3, generator=torch.Generator().manual_seed(0),
+                         dtype=torch.float64).to(kernel)
     (found.features * weights).sum().backward()
     assert found.centers.grad.shape == (2, 40, 2) and not found.centers.grad[found.radii == 0].any()
     assert (found.centers.grad[found.radii > 0].abs().sum(-1) > 0).float().mean() > 0.9
@@ -194,7 +198,8 @@ def test_opacity_of_what_is_smaller_than_a_pixel_is_faded_when_asked(kernel):
     focal = 9 / (2 * math.tan(math.radians(30)))
     sharp = (0.01 * focal / 2) ** 2
     faded = splat(*given, *camera, antialiased=True)
-    assert faded.opacity[0, 4, 4].item() == 0.0 and faded.radii.item() == 0.0   # 0.5 * sharp / (sharp + 0.3) is below 1/255
+    # 0.5 * sharp / (sharp + 0.3) is below 1/255
+    assert faded.opacity[0, 4, 4].item() == 0.0 and faded.radii.item() == 0.0
     given[2] = given[2] * 20
     sharp *= 400
     faded = splat(*given, *camera, antialiased=True)
@@ -254,11 +259,11 @@ def test_gradients_equal_finite_differences(kernel):
         given[4] = torch.rand(2, 7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         inputs = [one.requires_grad_() for one in (*given, *camera[:2])]
         for antialiased in False, True:
-            assert gradcheck(lambda *given: splat(*given, 7, 9, antialiased=antialiased)[:3], inputs, eps=1e-7, atol=1e-5,
-                             fast_mode=True)
+            assert gradcheck(lambda *given: splat(*given, 7, 9, antialiased=antialiased)[:3], inputs, eps=1e-7,
+                             atol=1e-5, fast_mode=True)
         return
-    # In single precision along one direction at a time, of sums over the picture; of a few that are larger than it, because
-    # at 1/255 the picture jumps.
+    # In single precision along one direction at a time, of sums over the picture; of a few that are larger than it,
+    # because at 1/255 the picture jumps.
     generator = torch.Generator().manual_seed(1)
     inputs = [one.float().requires_grad_() for one in gaussians(5, 3, size=1.0)]
     camera, weights = view(1, 10, 12, torch.float32), torch.rand(1, 10, 12, 3, generator=generator)
@@ -364,14 +369,16 @@ def test_an_orthographic_lens_draws_sizes_that_no_distance_changes(kernel):
     found = []
     for place in ([0.25, 0.5, 0.0], [0.25, 0.5, -30.0]):
         drawn = splat(*one_at(place, 0.9, 0.2, kernel), c2w, lens, height, width)
-        torch.testing.assert_close(drawn.centers[0, 0].double(), torch.tensor([20.625, 8.25]).double(), atol=1e-5, rtol=0)
+        torch.testing.assert_close(drawn.centers[0, 0].double(), torch.tensor([20.625, 8.25]).double(), atol=1e-5,
+                                   rtol=0)
         torch.testing.assert_close(drawn.depth, drawn.opacity * (2.0 - place[2]), atol=1e-4, rtol=1e-5)
         found.append(drawn.opacity)
     torch.testing.assert_close(*found)
     # exp(-r^2 / (2 sigma^2)) with sigma = 0.2 world units = 3.3 pixels, and the low-pass filter.
     row, column = torch.meshgrid(torch.arange(33) + 0.5, torch.arange(33) + 0.5, indexing="ij")
     wanted = 0.9 * torch.exp(-0.5 * ((column - 20.625) ** 2 + (row - 8.25) ** 2) / (3.3**2 + 0.3)).double()
-    torch.testing.assert_close(found[0][0, ..., 0].double(), torch.where(wanted < 1 / 255, 0.0, wanted), atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(found[0][0, ..., 0].double(), torch.where(wanted < 1 / 255, 0.0, wanted), atol=2e-5,
+                               rtol=1e-4)
 
 
 def test_orthographic_gradients_equal_finite_differences_and_the_reference(kernel, monkeypatch):
@@ -380,7 +387,8 @@ def test_orthographic_gradients_equal_finite_differences_and_the_reference(kerne
     if kernel == torch.float64:
         inputs = [one.requires_grad_() for one in (*given, c2w, half)]
         for antialiased in False, True:
-            assert gradcheck(lambda *given: splat(*given[:-1], Lens(given[-1], True), 7, 9, antialiased=antialiased)[:3],
+            assert gradcheck(lambda *given: splat(*given[:-1], Lens(given[-1], True), 7, 9,
+                                                  antialiased=antialiased)[:3],
                              inputs, eps=1e-7, atol=1e-5, fast_mode=True)
         return
 

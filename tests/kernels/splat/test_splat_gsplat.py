@@ -2,11 +2,11 @@
 import sys
 import types
 
-import foreign_pack
 import pytest
 import torch
 
 import distill3d.kernels.splat.splat as splat_module
+import foreign_pack
 from distill3d.kernels import backend
 from distill3d.kernels.splat import splat_gsplat
 from distill3d.kernels.splat.splat import splat
@@ -16,8 +16,8 @@ from .test_splat import gaussians, view
 
 @pytest.fixture
 def gsplat(monkeypatch):
-    """Its rasterize_to_pixels: means2d [B,N,2], conics [B,N,3], colors [B,N,K], opacities [B,N], isect_offsets [B,h,w] and
-    flatten_ids [P] int32, the former where each tile's part of the latter begins."""
+    """Its rasterize_to_pixels: means2d [B,N,2], conics [B,N,3], colors [B,N,K], opacities [B,N], isect_offsets [B,h,w]
+    and flatten_ids [P] int32, the former where each tile's part of the latter begins."""
     seen = []
 
     def rasterize_to_pixels(means2d, conics, colors, opacities, image_width, image_height, tile_size, isect_offsets,
@@ -27,12 +27,15 @@ def gsplat(monkeypatch):
         assert colors.shape[-1] in (1, 2, 3, 4, 5, 8, 9, 16, 17, 32)
         seen.append(colors.shape[-1])
         ends = [*isect_offsets.flatten().tolist()[1:], len(flatten_ids)]
-        means2d, conics, colors, opacities = (one.flatten(0, 1) for one in (means2d, conics, colors, opacities[..., None]))
+        means2d, conics, colors, opacities = (one.flatten(0, 1)
+                                              for one in (means2d, conics, colors, opacities[..., None]))
         pictures = []
         row, column = torch.meshgrid(torch.arange(16) + 0.5, torch.arange(16) + 0.5, indexing="ij")
         for tile in range(isect_offsets.numel()):
-            top, left = 16 * (tile // isect_offsets.shape[2] % isect_offsets.shape[1]), 16 * (tile % isect_offsets.shape[2])
-            light, sums, open_ = torch.ones(16, 16), torch.zeros(16, 16, colors.shape[1]), torch.ones(16, 16, dtype=torch.bool)
+            top, left = (16 * (tile // isect_offsets.shape[2] % isect_offsets.shape[1]),
+                         16 * (tile % isect_offsets.shape[2]))
+            light, sums, open_ = torch.ones(16, 16), torch.zeros(16, 16, colors.shape[1]), torch.ones(16, 16,
+                                                                                                      dtype=torch.bool)
             for g in flatten_ids[isect_offsets.flatten()[tile]:ends[tile]].tolist():
                 x, y = column + left - means2d[g, 0], row + top - means2d[g, 1]
                 power = 0.5 * (conics[g, 0] * x * x + conics[g, 2] * y * y) + conics[g, 1] * x * y

@@ -32,8 +32,8 @@ def test_it_is_the_nearest(spread):
     assert int(face.min()) >= 0
     assert float(weights.min()) >= 0
     torch.testing.assert_close(weights.sum(1), torch.ones(len(points)))
-    torch.testing.assert_close(distance_of(points, vertices, faces, face, weights), brute_force(points, vertices, faces),
-                               atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(distance_of(points, vertices, faces, face, weights),
+                               brute_force(points, vertices, faces), atol=1e-5, rtol=1e-4)
 
 
 def test_what_is_out_of_reach_has_no_face():
@@ -46,8 +46,8 @@ def test_what_is_out_of_reach_has_no_face():
 
 def test_faces_of_all_sizes_and_without_area():
     # A large floor, a tiny triangle above it, a segment and a point.
-    vertices = torch.tensor([[-50.0, -50, 0], [50, -50, 0], [0, 90, 0], [0, 0, 1], [0.01, 0, 1], [0, 0.01, 1], [3, 0, 1],
-                             [3, 0, 2], [6, 0, 1]])
+    vertices = torch.tensor([[-50.0, -50, 0], [50, -50, 0], [0, 90, 0], [0, 0, 1], [0.01, 0, 1], [0, 0.01, 1],
+                             [3, 0, 1], [3, 0, 2], [6, 0, 1]])
     faces = torch.tensor([[0, 1, 2], [3, 4, 5], [6, 7, 6], [8, 8, 8]])
     points = torch.tensor([[0.0, 0, 0.4], [0.0, 0, 0.9], [2.9, 0, 1.5], [6, 0.1, 1], [20.0, 0, -0.3]])
     face, weights = closest_points(points, vertices, faces, 5.0)

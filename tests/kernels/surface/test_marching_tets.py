@@ -6,8 +6,14 @@ import torch
 
 from distill3d.kernels.checks import ShapeError
 from distill3d.kernels.surface.marching_tets import marching_tets, surface_distance
-from distill3d.kernels.surface.mesh import (face_areas, face_cross, face_normals, is_watertight, signed_volume,
-                                            unique_edges)
+from distill3d.kernels.surface.mesh import (
+    face_areas,
+    face_cross,
+    face_normals,
+    is_watertight,
+    signed_volume,
+    unique_edges,
+)
 
 TET = torch.tensor([[0., 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
 

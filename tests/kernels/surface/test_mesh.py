@@ -3,8 +3,16 @@ import torch
 
 from distill3d.kernels.checks import ShapeError
 from distill3d.kernels.surface.isosurface import isosurface
-from distill3d.kernels.surface.mesh import (compact, face_areas, face_normals, is_watertight,
-                                            non_manifold_edges, signed_volume, unique_edges, vertex_normals)
+from distill3d.kernels.surface.mesh import (
+    compact,
+    face_areas,
+    face_normals,
+    is_watertight,
+    non_manifold_edges,
+    signed_volume,
+    unique_edges,
+    vertex_normals,
+)
 
 TET = torch.tensor([[0., 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
 TET_FACES = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
@@ -84,7 +92,8 @@ def test_is_watertight():
 def test_non_manifold_edges():
     assert non_manifold_edges(TET_FACES) == 0 == non_manifold_edges(TET_FACES[:0])
     fin = torch.tensor([[0, 1, 4], [1, 0, 5], [4, 5, 6]])
-    assert non_manifold_edges(torch.cat([TET_FACES, fin])) == 1                       # four faces at one edge count once
+    # four faces at one edge count once
+    assert non_manifold_edges(torch.cat([TET_FACES, fin])) == 1
 
 
 def test_compact_keeps_geometry():

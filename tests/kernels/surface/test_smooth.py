@@ -55,7 +55,8 @@ def test_gradient():
     assert torch.autograd.gradcheck(lambda v: taubin_smooth(v, FACES, 2), vertices)
 
 
-@pytest.mark.parametrize("numbers", [dict(iterations=-1), dict(iterations=1, shrink=0), dict(iterations=1, inflate=0.1)])
+@pytest.mark.parametrize("numbers",
+                         [dict(iterations=-1), dict(iterations=1, shrink=0), dict(iterations=1, inflate=0.1)])
 def test_numbers_out_of_range(numbers):
     with pytest.raises(ValueError, match="taubin_smooth"):
         taubin_smooth(TETRAHEDRON, FACES, **numbers)

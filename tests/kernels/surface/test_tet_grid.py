@@ -16,7 +16,8 @@ def volumes(vertices, tets):
 def boundary(tets, count):
     """Triangles [N,3] that belong to one tetrahedron alone; no triangle may belong to more than two."""
     triangles = torch.cat([tets[:, corners] for corners in ([1, 2, 3], [0, 3, 2], [0, 1, 3], [0, 2, 1])]).sort(1).values
-    unique, times = torch.unique((triangles[:, 0] * count + triangles[:, 1]) * count + triangles[:, 2], return_counts=True)
+    unique, times = torch.unique((triangles[:, 0] * count + triangles[:, 1]) * count + triangles[:, 2],
+                                 return_counts=True)
     assert times.max() == 2
     single = unique[times == 1]
     return torch.stack([single // count**2, single // count % count, single % count], 1)
@@ -71,7 +72,8 @@ def test_a_sphere_converges_with_the_square_of_the_resolution():
     errors = []
     for count in (16, 32, 64):
         vertices, tets = tet_grid((count, count, count))
-        positions, faces = marching_tets(vertices.double(), vertices.double().sub(count / 2).norm(dim=1) - 0.4 * count, tets)
+        positions, faces = marching_tets(vertices.double(), vertices.double().sub(count / 2).norm(dim=1) - 0.4 * count,
+                                         tets)
         errors.append(1 - signed_volume(positions, faces).item() / (4 / 3 * math.pi * (0.4 * count)**3))
     assert errors[0] < 0.05 and all(3.5 < coarse / fine < 4.5 for coarse, fine in zip(errors, errors[1:]))
 

@@ -66,9 +66,12 @@ def test_extents_are_those_along_the_worlds_axes():
 
 def test_nothing_anywhere():
     positions, rotations, scales, weights, values = cloud(0)
-    assert gaussian_density(torch.rand(5, 3).double(), positions, rotations, scales, weights, values).density.eq(0).all()
+    assert gaussian_density(torch.rand(5,
+                                       3).double(), positions, rotations, scales, weights, values).density.eq(0).all()
     positions, rotations, scales, weights, values = cloud(3)
-    assert gaussian_density(torch.zeros(0, 3).double(), positions, rotations, scales, weights, values).value.shape == (0, 2)
+    assert gaussian_density(torch.zeros(0,
+                                        3).double(), positions, rotations, scales, weights,
+                            values).value.shape == (0, 2)
 
 
 def test_shapes_are_checked():

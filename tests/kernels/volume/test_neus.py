@@ -16,7 +16,8 @@ def ray_through_a_plane(count=400, slope=-0.6, length=2.0):
 
 
 def test_alpha_is_the_definition():
-    """With Phi at both ends of each segment, where the distance is linear in between; growing distances are transparent."""
+    """With Phi at both ends of each segment, where the distance is linear in between; growing distances are
+    transparent."""
     t, sdf, slope, delta = ray_through_a_plane(40)
     near, far = (torch.sigmoid(SHARP * (sdf + side * 0.5 * slope * delta)) for side in (-1, 1))
     torch.testing.assert_close(neus_alpha(sdf, slope, delta, SHARP), (near - far) / near, rtol=1e-9, atol=1e-12)
@@ -32,7 +33,8 @@ def test_the_published_form_is_the_same_but_for_its_constants():
 
 
 def test_weights_are_the_logistic_density_around_the_surface():
-    """Transmittance telescopes to Phi, so weight / delta is its slope s |c| Phi (1 - Phi), heaviest at the surface itself."""
+    """Transmittance telescopes to Phi, so weight / delta is its slope s |c| Phi (1 - Phi), heaviest at the surface
+    itself."""
     t, sdf, slope, delta = ray_through_a_plane()
     weights, opacity = composite_alpha(neus_alpha(sdf, slope, delta, SHARP), torch.zeros(len(t), dtype=torch.int64), 1)
     phi = torch.sigmoid(SHARP * sdf)

@@ -4,9 +4,9 @@ import math
 import pytest
 import torch
 
+from distill3d.nodes.assets.core_camera import camera_from_core
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.assets.core_camera import camera_from_core
 
 HALF = math.sqrt(0.5)
 
@@ -16,7 +16,8 @@ def xyz(*values, **more):
 
 
 def viewer(position=(0, 0, 4), target=(0, 0, 0), **more):
-    return {"position": xyz(*position), "target": xyz(*target), "zoom": 1, "cameraType": "perspective", "fov": 40, **more}
+    return {"position": xyz(*position), "target": xyz(*target), "zoom": 1, "cameraType": "perspective", "fov": 40,
+            **more}
 
 
 def camera(info, models=None, height=8, width=8):
@@ -32,7 +33,8 @@ def close(one, other):
     ((4, 0, 0), 90, 0), ((0, 0, -4), 180, 0), ((-4, 0, 0), -90, 0),
     ((0, 4 * HALF, 4 * HALF), 0, 45), ((2, -2 * math.sqrt(2), 2), 45, -45)])
 def test_a_camera_that_looks_at_the_origin_is_the_orbit_one(position, azimuth, elevation):
-    found, ours = camera(viewer(position)), orbit(math.radians(azimuth), math.radians(elevation), 4.0, math.radians(40), 8, 8)
+    found, ours = camera(viewer(position)), orbit(math.radians(azimuth), math.radians(elevation), 4.0, math.radians(40),
+                                                  8, 8)
     for name in ("c2w", "fovy", "elevation", "distance"):
         close(getattr(found, name), getattr(ours, name))
     close(torch.cos(found.azimuth - ours.azimuth), torch.ones(1))
@@ -97,7 +99,8 @@ def test_an_object_that_was_moved_in_the_viewer():
     (None, None, "holds a NoneType without a position"), ({"target": xyz(0, 0, 0)}, None, "dict without a position"),
     (viewer((0, 0, 0)), None, "stands on the point"), (viewer(quaternion=xyz(0, 0, 0, w=0)), None, "turns nowhere"),
     (viewer(fov=190), None, "field of view of 190"), (viewer(zoom=-1), None, "at zoom -1"),
-    (viewer(), [{"scale": xyz(1, 2, 1)}], "alike along all axes"), (viewer(), [{"scale": xyz(-1, -1, -1)}], "scaled by")])
+    (viewer(), [{"scale": xyz(1, 2, 1)}], "alike along all axes"),
+    (viewer(), [{"scale": xyz(-1, -1, -1)}], "scaled by")])
 def test_what_is_no_camera(info, models, message):
     with pytest.raises(DistillError, match="^Test: .*" + message):
         camera(info, models)

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from distill3d.nodes.comfy import Types
-from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.assets.core_mesh import from_core, to_core
 from distill3d.nodes.assets.mesh import Mesh
 from distill3d.nodes.assets.mesh_wire import with_tangents
-from distill3d.nodes.assets.core_mesh import from_core, to_core
+from distill3d.nodes.comfy import Types
+from distill3d.nodes.core.errors import DistillError
 
 VERTICES = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 FACES = torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.assets.splat import Splat
 from distill3d.nodes.assets.splat_file import ply_bytes, read_ply
+from distill3d.nodes.core.errors import DistillError
 from random_splat import random_splat
 
 
@@ -17,8 +17,8 @@ def test_what_is_written_is_read(degree):
 
 
 def test_the_file_holds_numbers_before_their_activation():
-    one = Splat(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[1.0, 0, 0, 0]]), torch.full((1, 3), 0.5), torch.full((1, 1), 0.5),
-                torch.arange(12.0).view(1, 4, 3))
+    one = Splat(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[1.0, 0, 0, 0]]), torch.full((1, 3), 0.5),
+                torch.full((1, 1), 0.5), torch.arange(12.0).view(1, 4, 3))
     data = ply_bytes(one)
     head, body = data.split(b"end_header\n")
     names = [line.split()[2] for line in head.decode().splitlines() if line.startswith("property")]
@@ -32,7 +32,8 @@ def test_the_file_holds_numbers_before_their_activation():
 
 def test_opaque_gaussians_survive():
     one = random_splat()
-    back = read_ply(ply_bytes(Splat(one.positions, one.rotations, one.scales, torch.ones_like(one.opacities), one.sh)), "Test")
+    back = read_ply(ply_bytes(Splat(one.positions, one.rotations, one.scales, torch.ones_like(one.opacities), one.sh)),
+                    "Test")
     assert float(back.opacities.min()) > 1 - 2e-6
 
 

@@ -3,10 +3,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from distill3d.nodes.assets.core_splat import to_core
+from distill3d.nodes.assets.splat_wire import read_core_splat
 from distill3d.nodes.comfy import Types
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.assets.splat_wire import read_core_splat
-from distill3d.nodes.assets.core_splat import to_core
 from random_splat import random_splat
 
 
@@ -20,7 +20,8 @@ def core(**changes):
 def test_what_goes_out_comes_in():
     one = random_splat(50, degree=3)
     back = read_core_splat(to_core(one, "Test"), "Test")
-    assert all(torch.equal(getattr(back, name), getattr(one, name)) for name in ("positions", "scales", "opacities", "sh"))
+    assert all(torch.equal(getattr(back, name), getattr(one, name))
+               for name in ("positions", "scales", "opacities", "sh"))
     torch.testing.assert_close(back.rotations, one.rotations, atol=3e-7, rtol=0)
 
 

@@ -49,7 +49,8 @@ def test_the_node_reads_elevations():
     assert parse_elevations("-15\n 45,") == (-15.0, 45.0)
 
 
-@pytest.mark.parametrize("elevations, words", [("", "at least one"), ("0, high", '"high"'), ("95", "95"), ("nan", "nan")])
+@pytest.mark.parametrize("elevations, words",
+                         [("", "at least one"), ("0, high", '"high"'), ("95", "95"), ("nan", "nan")])
 def test_elevations_that_make_no_orbit_are_named(elevations, words):
     with pytest.raises(DistillError, match=words):
         FixedOrbitNode.execute(elevations=elevations)

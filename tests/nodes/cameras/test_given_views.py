@@ -72,7 +72,8 @@ def test_a_scene_is_fitted_to_four_pictures():
     def error(scene):
         with torch.no_grad():
             seen = scene.build().render(pictures.cameras, wanted=("rgb", "opacity"), shading="albedo")
-        return float((seen.rgb - pictures.over(1.0)).square().mean()), float((seen.opacity - pictures.mask).square().mean())
+        return float((seen.rgb - pictures.over(1.0)).square().mean()), float(
+            (seen.opacity - pictures.mask).square().mean())
 
     result, _ = run(recipe, GivenViews(pictures), losses, 40, {"learning_rate": 0.05}, 4)
     for before, after in zip(error(recipe), error(result.scene)):
@@ -97,8 +98,8 @@ def test_pictures_without_depth_do_not_count_for_depth():
 
 def test_poses_are_found():
     """The scene is true and stays; the cameras begin 5 degrees off, each in another direction."""
-    recipe = SceneRecipe(VolumeRenderer(samples=64, occupancy=0), SoftShape(kind="box", softness=0.05, peak=20.0), OwnColor(),
-                         SolidBackground())
+    recipe = SceneRecipe(VolumeRenderer(samples=64, occupancy=0), SoftShape(kind="box", softness=0.05, peak=20.0),
+                         OwnColor(), SolidBackground())
     true = orbit(torch.arange(4) * (math.pi / 2) + 0.4, 0.3, 3.0, math.radians(45), 24, 24)
     with torch.no_grad():
         seen = recipe.build().render(true, wanted=("rgb", "opacity", "albedo"))
@@ -107,7 +108,8 @@ def test_poses_are_found():
     pictures = Pictures(wrong, seen.albedo / seen.opacity.clamp_min(1e-6), seen.opacity)
     views = LearnedViews(pictures)
     assert isinstance(views, LearningViews) and not isinstance(GivenViews(pictures), LearningViews)
-    _, training = run(recipe, views, (ReferenceRGB(pictures), ReferenceMask(pictures)), 80, {"rates": (("pose", 0.005),)}, 4)
+    _, training = run(recipe, views, (ReferenceRGB(pictures), ReferenceMask(pictures)), 80,
+                      {"rates": (("pose", 0.005),)}, 4)
     with torch.no_grad():
         found = training.views[0].sample(4, 24, 24)
 
@@ -122,7 +124,8 @@ def test_poses_are_found():
 def test_learned_poses_have_gradients():
     cameras = shape_pictures(2, 4).cameras
     cameras = replace(cameras, c2w=cameras.c2w.double(), distance=cameras.distance.double())
-    turn, shift = (0.1 * torch.randn(2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(i)).requires_grad_()
+    turn, shift = (0.1 * torch.randn(2, 3, dtype=torch.float64,
+                                     generator=torch.Generator().manual_seed(i)).requires_grad_()
                    for i in range(2))
     turn, shift = turn.detach().requires_grad_(), shift.detach().requires_grad_()
     assert torch.autograd.gradcheck(lambda t, s: moved(cameras, t, s), (turn, shift))

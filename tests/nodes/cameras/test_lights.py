@@ -51,7 +51,8 @@ def test_dreamfusion_light_is_the_shifted_camera():
     expected = F.normalize(CAMERAS.position + torch.randn(COUNT, 3, generator=generator), dim=-1)
     cosines = (expected * F.normalize(CAMERAS.position, dim=-1)).sum(-1).mean()
     assert torch.cos(torch.deg2rad(angle(drawn))).mean().item() == pytest.approx(cosines.item(), abs=0.03)
-    assert torch.equal(drawn.ambient, torch.full((COUNT,), 0.1)) and torch.equal(drawn.diffuse, torch.full((COUNT,), 0.9))
+    assert torch.equal(drawn.ambient, torch.full((COUNT,),
+                                                 0.1)) and torch.equal(drawn.diffuse, torch.full((COUNT,), 0.9))
     assert angle(sample(DreamFusionLight(spread=0.0))).max() < 0.1
 
 
@@ -88,8 +89,9 @@ def test_camera_light_is_what_the_builtin_prior_saw():
 
 
 @pytest.mark.parametrize("build, words", [
-    (lambda: DreamFusionLight(min_distance=2.0), "min_distance"), (lambda: Magic3DLight(min_distance=0.0), "min_distance"),
-    (lambda: Magic3DLight(max_angle=200.0), "max_angle"), (lambda: CameraLight(min_ambient=0.8, max_ambient=0.5), "min_ambient"),
+    (lambda: DreamFusionLight(min_distance=2.0), "min_distance"),
+    (lambda: Magic3DLight(min_distance=0.0), "min_distance"), (lambda: Magic3DLight(max_angle=200.0), "max_angle"),
+    (lambda: CameraLight(min_ambient=0.8, max_ambient=0.5), "min_ambient"),
 ])
 def test_impossible_numbers_are_named(build, words):
     with pytest.raises(DistillError, match=words):

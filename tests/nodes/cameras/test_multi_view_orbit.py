@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from distill3d.nodes.cameras.multi_view_orbit import MultiViewOrbit, MultiViewOrbitNode
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.rng import Streams
@@ -70,5 +71,6 @@ def test_impossible_ranges_are_named(wrong, words):
 
 def test_the_node_starts_with_the_recipes_numbers():
     schema = MultiViewOrbitNode.define_schema()
-    assert MultiViewOrbitNode.execute(**{widget.id: widget.default for widget in schema.inputs}).args[0] == MultiViewOrbit()
+    assert MultiViewOrbitNode.execute(**{widget.id: widget.default
+                                         for widget in schema.inputs}).args[0] == MultiViewOrbit()
     assert MultiViewOrbitNode.execute(max_size=3.0).args[0].max_size == 3.0

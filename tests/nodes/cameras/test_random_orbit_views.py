@@ -49,7 +49,8 @@ def test_spread_azimuth_puts_one_view_in_each_part():
     assert ((loose + 180) // 45).tolist() != list(range(8))
 
 
-@pytest.mark.parametrize("by_angle, middle", [(1.0, 40.0), (0.0, math.degrees(math.asin((1 + math.sin(math.radians(-10))) / 2)))])
+@pytest.mark.parametrize("by_angle, middle",
+                         [(1.0, 40.0), (0.0, math.degrees(math.asin((1 + math.sin(math.radians(-10))) / 2)))])
 def test_median_elevation_of_each_kind_of_sampling(by_angle, middle):
     elevation = degrees(sample(replace(STILL, by_angle=by_angle), batch=4096).elevation)
     assert elevation.median().item() == pytest.approx(middle, abs=2.5)
@@ -139,5 +140,6 @@ def test_impossible_ranges_are_named(wrong, words):
 
 def test_the_node_starts_with_the_recipes_numbers():
     schema = RandomOrbitViewsNode.define_schema()
-    assert RandomOrbitViewsNode.execute(**{widget.id: widget.default for widget in schema.inputs}).args[0] == RandomOrbitViews()
+    assert RandomOrbitViewsNode.execute(**{widget.id: widget.default
+                                           for widget in schema.inputs}).args[0] == RandomOrbitViews()
     assert RandomOrbitViewsNode.execute(max_distance=3.0).args[0].max_distance == 3.0

@@ -40,10 +40,12 @@ def test_mask_conventions():
                   make_reference(VIEW, torch.cat([image, 1 - mask[..., None]], -1), mask, mask_marks="object")):
         assert torch.equal(other.rgb, from_load_image.rgb) and torch.equal(other.mask, from_load_image.mask)
     assert from_load_image.mask.sum() == mask.sum() and from_load_image.is_masked
-    assert torch.equal(from_load_image.rgb[from_load_image.mask[..., 0] > 0.5], torch.tensor([[1.0, 0, 0]]).expand(12, 3))
+    assert torch.equal(from_load_image.rgb[from_load_image.mask[..., 0] > 0.5],
+                       torch.tensor([[1.0, 0, 0]]).expand(12, 3))
 
 
-@pytest.mark.parametrize("place", [dict(), dict(top=0, left=0), dict(height=20, width=6, top=13, left=2), dict(tall=3, wide=7)])
+@pytest.mark.parametrize("place",
+                         [dict(), dict(top=0, left=0), dict(height=20, width=6, top=13, left=2), dict(tall=3, wide=7)])
 def test_the_object_comes_to_the_middle_undistorted(place):
     image, mask = picture(**place)
     tall, wide = place.get("tall", 4), place.get("wide", 3)

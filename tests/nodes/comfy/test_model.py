@@ -2,10 +2,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from distill3d.nodes.comfy.model import HostModel, check_pair, private_copy
-from distill3d.nodes.core.errors import DistillError
 from torch import nn
 from torch.nn import Conv2d
+
+from distill3d.nodes.comfy.model import HostModel, check_pair, private_copy
+from distill3d.nodes.core.errors import DistillError
 
 CPU = torch.device("cpu")
 
@@ -34,19 +35,22 @@ class Flow:
 
 
 def fake_model(sampling=None, channels=4, dimensions=2):
-    parts = {"model_sampling": sampling, "latent_format": SimpleNamespace(latent_channels=channels, latent_dimensions=dimensions)}
+    parts = {"model_sampling": sampling,
+             "latent_format": SimpleNamespace(latent_channels=channels, latent_dimensions=dimensions)}
     return SimpleNamespace(get_model_object=parts.__getitem__, model=SimpleNamespace())
 
 
 def test_timesteps_of_a_discrete_model_are_its_own():
     sigmas, signal, noise = HostModel(fake_model(Noise())).noise_levels(1000)
-    assert torch.equal(sigmas, Noise.sigmas) and torch.equal(noise, Noise.sigmas) and torch.equal(signal, torch.ones(1000))
+    assert torch.equal(sigmas, Noise.sigmas) and torch.equal(noise, Noise.sigmas) and torch.equal(signal,
+                                                                                                  torch.ones(1000))
 
 
 def test_a_flow_is_cut_into_equal_parts_of_its_schedule():
     sigmas, signal, noise = HostModel(fake_model(Flow())).noise_levels(1000)
     s = (torch.arange(1000) + 0.5) / 1000
-    assert torch.allclose(sigmas, 3 * s / (1 + 2 * s)) and torch.equal(noise, sigmas) and torch.equal(signal, 1 - sigmas)
+    assert torch.allclose(sigmas, 3 * s / (1 + 2
+                                           * s)) and torch.equal(noise, sigmas) and torch.equal(signal, 1 - sigmas)
     assert signal.min() > 0 and noise.min() > 0
 
 

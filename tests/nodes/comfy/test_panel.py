@@ -2,6 +2,7 @@ import json
 import time
 
 import pytest
+
 from distill3d.nodes.comfy.panel import ENDED, KEPT, POINTS, Curve, Panel, Panels
 
 

@@ -55,7 +55,8 @@ def test_rays_are_unit_vectors_that_span_the_vertical_field_of_view():
 def test_pixels_are_square():
     _, directions = orbit(0.0, 0.0, 2.0, 0.9, 3, 9).rays()
     slope = directions / -directions[..., :1]
-    assert (slope[0, 1, 5, 1] - slope[0, 1, 4, 1]).item() == pytest.approx((slope[0, 0, 4, 2] - slope[0, 1, 4, 2]).item())
+    assert (slope[0, 1, 5, 1] - slope[0, 1, 4,
+                                      1]).item() == pytest.approx((slope[0, 0, 4, 2] - slope[0, 1, 4, 2]).item())
 
 
 @pytest.mark.parametrize("elevation", [-90.0, 90.0])

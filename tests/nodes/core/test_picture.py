@@ -1,8 +1,9 @@
-from types import SimpleNamespace
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
+
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.picture import IMAGES, check_shown, picture
@@ -25,7 +26,8 @@ def sphere():
 
 
 def test_a_sphere_by_hand():
-    """Both cameras see the same sphere: its middle faces them, its left is red, its top green; it is nearest in the middle."""
+    """Both cameras see the same sphere: its middle faces them, its left is red, its top green; it is nearest in the
+    middle."""
     found = picture(sphere(), CAMERAS, "normal and depth")
     assert found.shape == (2, SIDE, SIDE, 4) and torch.allclose(found[0], found[1], atol=1e-4)
     middle = SIDE // 2
@@ -49,7 +51,8 @@ def test_the_other_pictures():
     assert torch.equal(picture(rendering, CAMERAS, "camera normal"), nd[..., :3])
     albedo = picture(rendering, CAMERAS, "albedo and depth")
     assert torch.equal(albedo[..., 3:], nd[..., 3:])
-    assert albedo[0, 32, 32, :3].tolist() == pytest.approx([0.8, 0.2, 0.1]) and albedo[0, 0, 0, :3].tolist() == [1, 1, 1]
+    assert albedo[0, 32, 32, :3].tolist() == pytest.approx([0.8, 0.2,
+                                                            0.1]) and albedo[0, 0, 0, :3].tolist() == [1, 1, 1]
     assert picture(rendering, CAMERAS, "rgb") is rendering.rgb
     assert picture(rendering, CAMERAS, "normal")[0, 32, 32].tolist() == pytest.approx([1.0, 0.5, 0.5], abs=1e-4)
 

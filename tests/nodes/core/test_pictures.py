@@ -17,7 +17,8 @@ def reference(**options):
 
 def test_a_camera_on_the_sphere():
     cameras = orbit_camera("Test", 30.0, 270.0, 2.0, 25.0, 6)
-    torch.testing.assert_close(cameras.position, 2 * torch.tensor([[0.0, -math.cos(math.pi / 6), 0.5]]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(cameras.position, 2 * torch.tensor([[0.0, -math.cos(math.pi / 6), 0.5]]), atol=1e-6,
+                               rtol=0)
     assert (cameras.height, cameras.width) == (6, 6)
     assert torch.rad2deg(cameras.azimuth).tolist() == pytest.approx([-90.0])
     assert torch.rad2deg(cameras.fovy).tolist() == pytest.approx([25.0])
@@ -35,8 +36,10 @@ def test_the_text_is_the_content_in_every_process():
     assert text == f"Pictures({reference().digest})" and len(text) == 30
     changed = reference().rgb.clone()
     changed[0, 3, 3, 2] += 1e-6
-    others = [replace(reference(), rgb=changed), replace(reference(), cameras=orbit_camera("Test", 5.0, 1.0, 3.8, 20.0, 4)),
-              reference(is_masked=False), reference(depth=torch.ones(1, 4, 4, 1)), reference(normal=torch.ones(1, 4, 4, 3))]
+    others = [replace(reference(), rgb=changed),
+              replace(reference(), cameras=orbit_camera("Test", 5.0, 1.0, 3.8, 20.0, 4)),
+              reference(is_masked=False), reference(depth=torch.ones(1, 4, 4, 1)),
+              reference(normal=torch.ones(1, 4, 4, 3))]
     assert len({text, *map(repr, others)}) == 6
 
 
@@ -54,7 +57,8 @@ def test_nothing_from_outside_the_mask_comes_in():
     normal = inner * torch.tensor([0.0, 0.6, 0.8]) + outer * torch.tensor([1.0, 0.0, 0.0])
     whole = Pictures(CAMERA, color, mask, depth=inner * 2 + outer * 900, normal=normal)
     small = whole.at(5, 5)
-    assert small.rgb.shape == (1, 5, 5, 3) and small.mask.shape == small.inside.shape == small.depth.shape == (1, 5, 5, 1)
+    assert small.rgb.shape == (1, 5, 5, 3) and small.mask.shape == small.inside.shape == small.depth.shape == (1, 5, 5,
+                                                                                                               1)
     assert ((0.05 < small.mask) & (small.mask < 0.95)).any()  # the edge is soft, and grey right up to it
     torch.testing.assert_close(small.rgb, 0.5 * small.mask.expand(-1, -1, -1, 3))
     torch.testing.assert_close(small.depth[small.inside], torch.full((int(small.inside.sum()),), 2.0))
@@ -93,8 +97,8 @@ def test_cameras_find_their_pictures():
     moved = replace(named, c2w=named.c2w + 0.1)                      # a learned pose still belongs to its picture
     assert pictures.index_of(moved) == (2, 0, 2)
     assert pictures.index_of(orbit([2.0, 1.0], 0.2, 3.0, 0.7, 8, 8)) == (2, 1)
-    for stranger in (orbit(2.1, 0.2, 3.0, 0.7, 8, 8), orbit(2.0, 0.2, 3.0, 0.8, 8, 8), orbit(2.0, 0.2, 3.0, 0.7, 8, 8, 1.0),
-                     replace(moved, source="another")):
+    for stranger in (orbit(2.1, 0.2, 3.0, 0.7, 8, 8), orbit(2.0, 0.2, 3.0, 0.8, 8, 8),
+                     orbit(2.0, 0.2, 3.0, 0.7, 8, 8, 1.0), replace(moved, source="another")):
         assert pictures.index_of(stranger) is None
 
 
@@ -106,7 +110,8 @@ def test_targets_of_several_pictures():
 
 def test_joined_pictures_keep_what_each_of_them_has():
     first = several(2, is_masked=False)
-    second = several(3, 8, 5.0, depth=torch.rand(3, 8, 8, 1), normal=torch.rand(3, 8, 8, 3), weight=torch.tensor([1.0, 2, 3]))
+    second = several(3, 8, 5.0, depth=torch.rand(3, 8, 8, 1), normal=torch.rand(3, 8, 8, 3),
+                     weight=torch.tensor([1.0, 2, 3]))
     both = join([first, second])
     assert len(both) == 5 and both.rgb.shape == (5, 8, 8, 3) and both.cameras.height == 8 and not both.is_masked
     assert both.depth[:2].isnan().all() and torch.equal(both.depth[2:], second.depth)

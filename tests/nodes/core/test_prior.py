@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 
 import torch
+
 from distill3d.nodes.core.prior import LoadedPriors, PlainPrior
 
 

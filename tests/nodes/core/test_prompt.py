@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDS, Prompt
 
@@ -37,7 +38,8 @@ def test_every_offered_kind_of_words_works():
 
 
 def test_one_mixture_for_each_camera():
-    cameras = orbit(torch.deg2rad(torch.tensor([30.0, 180, 0])), torch.deg2rad(torch.tensor([0.0, 0, 75])), 2.0, 0.7, 4, 4)
+    cameras = orbit(torch.deg2rad(torch.tensor([30.0, 180, 0])), torch.deg2rad(torch.tensor([0.0, 0, 75])), 2.0, 0.7, 4,
+                    4)
     slanted, back, above = Prompt("a cube", "ugly", INTERPOLATED, 70.0).guidance_of_cameras(cameras)
     assert slanted.positive == ("a cube, side view", "a cube, front view") and abs(slanted.share - 2 / 3) < 1e-6
     assert back.positive[0] == "a cube, back view" and abs(back.share) < 1e-6

@@ -19,7 +19,8 @@ def test_the_seeds_of_streams_stay_what_they_are():
 
 
 def test_seed_step_and_name_each_matter():
-    drawn = [draw(stream(*key)) for key in [(0, 0, "a"), (1, 0, "a"), (0, 1, "a"), (0, 0, "b"), (10, 0, "a"), (1, 1, "a")]]
+    drawn = [draw(stream(*key)) for key in [(0, 0, "a"), (1, 0, "a"), (0, 1, "a"), (0, 0, "b"), (10, 0, "a"),
+                                            (1, 1, "a")]]
     for i, first in enumerate(drawn):
         assert all(not torch.equal(first, other) for other in drawn[i + 1:])
 

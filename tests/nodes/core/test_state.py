@@ -7,7 +7,8 @@ import torch
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.state import read_state, save_state, write_atomically
 
-TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([True, False]), "c": torch.tensor(3, dtype=torch.int64)}
+TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.tensor([True, False]),
+           "c": torch.tensor(3, dtype=torch.int64)}
 FACTS = {"step": 12, "seed": 2**53 - 1, "name": "a red cube, ä", "list": [1, 2.5, None]}
 
 
@@ -15,7 +16,8 @@ def test_what_is_saved_is_read(tmp_path):
     path = save_state(tmp_path / "deep" / "run.safetensors", TENSORS, FACTS)
     tensors, facts = read_state(path)
     assert facts == FACTS and sorted(tensors) == sorted(TENSORS)
-    assert all(torch.equal(tensors[name], TENSORS[name]) and tensors[name].dtype == TENSORS[name].dtype for name in TENSORS)
+    assert all(torch.equal(tensors[name], TENSORS[name]) and tensors[name].dtype == TENSORS[name].dtype
+               for name in TENSORS)
     assert os.listdir(path.parent) == ["run.safetensors"]
 
 

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+
 from distill3d.nodes.core.view_guidance import Decay, PerpNegWeights, view_guidance
 
 F, S, B, O = (f"a cat, {view} view" for view in ("front", "side", "back", "overhead"))
@@ -45,7 +46,8 @@ def test_mixtures_meet_at_the_side_and_mirror_at_the_front():
     before, after = of(90 - 1e-9), of(90)
     assert before.positive[0] == after.positive[1] == S and before.share < 1e-9 and after.share == 1
     weights = dict(zip(before.negatives, before.weights)), dict(zip(after.negatives, after.weights))
-    assert weights[0][F] == pytest.approx(weights[1][F], abs=1e-3) and weights[0][S] == pytest.approx(weights[1][S], abs=1e-3)
+    assert weights[0][F] == pytest.approx(weights[1][F], abs=1e-3) and weights[0][S] == pytest.approx(weights[1][S],
+                                                                                                      abs=1e-3)
     for azimuth in (10, 80, 100, 170):
         assert of(azimuth) == of(-azimuth) == of(azimuth - 720)
 

@@ -1,4 +1,5 @@
 import pytest
+
 from distill3d.nodes.core.view_words import VIEW_WORDS, coarse_view, fine_view
 
 

@@ -9,7 +9,6 @@ import torch
 
 from distill3d.kernels.shapes.sdf import Parts, shape_sdf
 from distill3d.nodes.core.scene import SceneRecipe
-from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.nodes.evaluate.compare_geometry import CompareGeometryNode
 from distill3d.nodes.evaluate.score_views import score_scene
 from distill3d.nodes.export.extract_mesh import ExtractMeshNode
@@ -17,6 +16,7 @@ from distill3d.nodes.fields.voxel_volume import VoxelVolume
 from distill3d.nodes.materials.albedo import Albedo
 from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
+from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 
 CAPTION = "a red sphere with a blue nose"
 

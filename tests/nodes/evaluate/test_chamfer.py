@@ -2,14 +2,14 @@
 import pytest
 import torch
 
+from distill3d.kernels.shapes.sdf import Parts, shape_sdf
 from distill3d.kernels.surface.isosurface import isosurface
 from distill3d.nodes.comfy import Types
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.rng import stream
-from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.nodes.evaluate.chamfer import chamfer_distance, sample_mesh, world_mesh
 from distill3d.nodes.evaluate.compare_geometry import CompareGeometryNode
-from distill3d.kernels.shapes.sdf import Parts, shape_sdf
+from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 
 TRIANGLE = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 2, 0]]), torch.tensor([[0, 1, 2]])
 

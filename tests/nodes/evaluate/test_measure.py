@@ -6,10 +6,10 @@ import torch
 
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.rendering import Rendering
-from distill3d.nodes.shapes.caption import COLORS, parse_shape
 from distill3d.nodes.evaluate.measure import color_error, color_psnr, normal_error, score, silhouette_iou
 from distill3d.nodes.evaluate.truth import true_rendering
 from distill3d.nodes.evaluate.views import Pictures, headlight, standard_views, take_pictures
+from distill3d.nodes.shapes.caption import COLORS, parse_shape
 
 CAMERAS = standard_views(16)
 

@@ -3,9 +3,10 @@ from functools import partial
 
 import pytest
 import torch
-from distill3d.nodes.shapes.caption import NOSED, Shape, nosed, single
+
 from distill3d.nodes.evaluate.noses import connected, count_noses, has_nose
 from distill3d.nodes.evaluate.truth import true_rendering
+from distill3d.nodes.shapes.caption import NOSED, Shape, nosed, single
 
 
 def count(shape, parts):

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.shapes.caption import parse_shape
 from distill3d.nodes.evaluate.precision import prompt_precision, rank
 from distill3d.nodes.evaluate.truth import true_rendering
 from distill3d.nodes.evaluate.views import standard_views, take_pictures
+from distill3d.nodes.shapes.caption import parse_shape
 
 PROMPTS = ["a red cube", "a blue cube", "a red torus", "a blue sphere on top of a green cylinder",
            "a green sphere on top of a blue cylinder"]

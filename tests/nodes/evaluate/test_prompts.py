@@ -5,8 +5,8 @@ import pytest
 
 from distill3d.kernels.shapes.sdf import PRIMITIVES
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.shapes.caption import COLORS
 from distill3d.nodes.evaluate.prompts import read_prompts, true_shape
+from distill3d.nodes.shapes.caption import COLORS
 
 
 def test_the_standard_list_is_balanced():

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.shapes.caption import parse_shape
 from distill3d.nodes.evaluate.score_views import ScoreViewsNode
 from distill3d.nodes.evaluate.truth import true_rendering
 from distill3d.nodes.evaluate.views import VIEWS_AT_ONCE
+from distill3d.nodes.shapes.caption import parse_shape
 
 
 @dataclass(frozen=True)

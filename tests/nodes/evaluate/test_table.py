@@ -16,7 +16,8 @@ def test_summary():
     assert (facts["color_right"], facts["textureless_right"]) == (1, 2)
     assert facts["chamfer_mean"] == 0.01 and facts["seconds_median"] == 20 and facts["peak_memory_mb"] == 600
     assert summary_line(ROWS) == ("3 objects; IoU mean 0.800, min 0.700; PSNR mean 15.0 dB; precision colour 1/3, "
-                                  "textureless 2/3; Chamfer mean 0.0100; median 20.0 s, of it 8.5 s optimising; 1 FAILED; 1 without a mesh")
+                                  "textureless 2/3; Chamfer mean 0.0100; median 20.0 s, of it 8.5 s optimising; 1 "
+                                  "FAILED; 1 without a mesh")
 
 
 def test_nothing_measured():

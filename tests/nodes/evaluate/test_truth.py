@@ -6,8 +6,8 @@ import torch
 
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.shapes.caption import COLORS, parse_shape
 from distill3d.nodes.evaluate.truth import bounding_diagonal, true_rendering, true_surface
+from distill3d.nodes.shapes.caption import COLORS, parse_shape
 
 RADIUS = 0.72  # of a single sphere
 

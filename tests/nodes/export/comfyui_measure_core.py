@@ -20,11 +20,13 @@ CAMERAS = {
     "look_at": {"mode": "look_at", "position_x": 3.0, "position_y": 1.5, "position_z": -3.0},
     "quaternion": {"mode": "quaternion", "position_x": 4.5, "position_y": 0.0, "position_z": 0.3, "quat_x": 0.0,
                    "quat_y": 0.70710678, "quat_z": 0.0, "quat_w": 0.70710678}}
-LENSES = {"orbit": {"roll": 30.0, "zoom": 1.3}, "below": {}, "look_at": {"target_x": 0.2, "target_y": -0.1}, "quaternion": {}}
+LENSES = {"orbit": {"roll": 30.0, "zoom": 1.3}, "below": {}, "look_at": {"target_x": 0.2, "target_y": -0.1},
+          "quaternion": {}}
 
 
 def load_pack():
-    spec = importlib.util.spec_from_file_location("distill3d", PACK / "__init__.py", submodule_search_locations=[str(PACK)])
+    spec = importlib.util.spec_from_file_location("distill3d", PACK / "__init__.py",
+                                                  submodule_search_locations=[str(PACK)])
     sys.modules["distill3d"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["distill3d"])
 
@@ -46,13 +48,15 @@ def measure_views(scene, splat):
     for name in CAMERAS:
         info = camera_info(name)
         ours, opacity = render_view(scene, SIZE, SIZE, camera=info)
-        theirs, covered = splats.RenderSplat.execute(splat, SIZE, SIZE, 1, 1.0, 1.0, 0.0, 0.0, "#ffffff", "color", info).args
+        theirs, covered = splats.RenderSplat.execute(splat, SIZE, SIZE, 1, 1.0, 1.0, 0.0, 0.0, "#ffffff", "color",
+                                                     info).args
         normal, _ = splats.RenderSplat.execute(splat, SIZE, SIZE, 1, 1.0, 1.0, 0.0, 0.0, "#ffffff", "normal", info).args
         one, other = opacity > 0.5, covered > 0.5
         both = one & other
         inside = -torch.nn.functional.max_pool2d(-one.float()[None], 9, 1, 4)[0] > 0
-        found[name] = {"iou": float(both.sum() / (one | other).sum()), "psnr": psnr(ours, theirs), "mirrored": psnr(ours.flip(2), theirs),
-                       "share": float(one.float().mean()), "holes": float((1 - covered[inside]).max()),
+        found[name] = {"iou": float(both.sum() / (one | other).sum()), "psnr": psnr(ours, theirs),
+                       "mirrored": psnr(ours.flip(2), theirs), "share": float(one.float().mean()),
+                       "holes": float((1 - covered[inside]).max()),
                        "facing": float((2 * normal[both] - 1)[:, 2].mean())}
     return found
 
@@ -117,7 +121,8 @@ def main():
     from distill3d.nodes.assets.mesh import Mesh
 
     vertices, faces = torch.rand(9, 3, generator=generator), torch.arange(9).view(3, 3)
-    mesh = Mesh(vertices, faces, torch.rand(9, 2, generator=generator), (torch.rand(8, 8, 3, generator=generator) * 255).round() / 255)
+    mesh = Mesh(vertices, faces, torch.rand(9, 2, generator=generator),
+                (torch.rand(8, 8, 3, generator=generator) * 255).round() / 255)
     print("MEASURED " + json.dumps({"views": measure_views(scene, splat), "files": measure_files(scene, mesh, splat),
                                     "gaussians": measure_gaussians(), "unknown types": measure_types()}))
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from distill3d.kernels.image.compare import psnr
-from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.assets.mesh import Mesh
-from distill3d.nodes.export.bake_texture import BakeTextureNode, bake_texture
 from distill3d.nodes.assets.core_mesh import from_core, to_core
+from distill3d.nodes.assets.mesh import Mesh
+from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.export.bake_texture import BakeTextureNode, bake_texture
 from distill3d.nodes.export.render_mesh import render_mesh
 from distill3d.nodes.surface.color import surface_color
 from distill3d.nodes.surface.silhouette import scene_views
@@ -60,7 +60,8 @@ def test_without_uvs_it_says_what_to_do(soft_scene, unwrapped):
 
 def test_a_texture_larger_than_memory_is_refused_at_once(soft_scene, unwrapped):
     scene, mesh = unwrapped
-    with pytest.raises(DistillError, match="memory is too small for a texture of 1000000 x 1000000. Lower texture_size"):
+    with pytest.raises(DistillError, match="memory is too small for a texture of 1000000 x 1000000. Lower "
+                                           "texture_size"):
         bake_texture(mesh, scene, 1_000_000)
 
 

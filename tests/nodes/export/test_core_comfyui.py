@@ -18,8 +18,10 @@ SCRIPT = Path(__file__).with_name("comfyui_measure_core.py")
 
 @pytest.fixture(scope="module")
 def measured():
-    run = subprocess.run([os.environ.get("COMFYUI_PYTHON", sys.executable), str(SCRIPT)], cwd=COMFYUI, capture_output=True,
-                         text=True, timeout=900, env={**os.environ, "PYTHONPATH": str(COMFYUI), "PYTHONDONTWRITEBYTECODE": "1"})
+    run = subprocess.run([os.environ.get("COMFYUI_PYTHON", sys.executable), str(SCRIPT)], cwd=COMFYUI,
+                         capture_output=True,
+                         text=True, timeout=900, env={**os.environ, "PYTHONPATH": str(COMFYUI),
+                                                      "PYTHONDONTWRITEBYTECODE": "1"})
     lines = [line for line in run.stdout.splitlines() if line.startswith("MEASURED ")]
     assert run.returncode == 0 and lines, run.stderr[-6000:]
     return json.loads(lines[-1].removeprefix("MEASURED "))

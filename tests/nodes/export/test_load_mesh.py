@@ -3,13 +3,13 @@ import io as bytes_io
 import pytest
 import torch
 
-from distill3d.nodes.comfy import Types
-from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.assets.mesh import Mesh, smooth_normals
 from distill3d.nodes.assets.core_mesh import from_core
-from distill3d.nodes.export.load_mesh import LoadMeshNode, load_mesh
+from distill3d.nodes.assets.mesh import Mesh, smooth_normals
 from distill3d.nodes.assets.mesh_file import glb_bytes, obj_files, ply_bytes
 from distill3d.nodes.assets.mesh_reader import read_mesh
+from distill3d.nodes.comfy import Types
+from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.export.load_mesh import LoadMeshNode, load_mesh
 
 trimesh = pytest.importorskip("trimesh")
 from PIL import Image  # noqa: E402
@@ -26,8 +26,8 @@ def bytes_of(values):
 
 def textured(seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return Mesh(VERTICES, FACES, torch.rand(4, 2, generator=generator), bytes_of(torch.rand(8, 4, 3, generator=generator)),
-                None, smooth_normals(VERTICES, FACES))
+    return Mesh(VERTICES, FACES, torch.rand(4, 2, generator=generator),
+                bytes_of(torch.rand(8, 4, 3, generator=generator)), None, smooth_normals(VERTICES, FACES))
 
 
 def colored():
@@ -89,7 +89,8 @@ def test_parts_stand_where_the_file_puts_them_and_keep_their_colours():
     assert int(second.sum()) == 8
     torch.testing.assert_close(back.vertex_colors[second], torch.tensor([0.0, 1, 0]).expand(8, 3))
     torch.testing.assert_close(back.vertex_colors[~second], torch.tensor([1.0, 0, 0]).expand(8, 3))
-    outwards = torch.nn.functional.normalize(back.vertices - torch.where(second[:, None], torch.tensor([0.0, 3, 0]), 0), dim=1)
+    outwards = torch.nn.functional.normalize(back.vertices - torch.where(second[:, None], torch.tensor([0.0, 3, 0]), 0),
+                                             dim=1)
     assert ((back.normals * outwards).sum(1) > 0.7).all()
 
 
@@ -97,7 +98,8 @@ def test_several_textures_become_one():
     images = [Image.new("RGB", (8, 8), color) for color in ((255, 0, 0), (0, 0, 255))]
     back = read_mesh(scene_bytes(*(plain(None, image) for image in images)), "glb", "Test")
     height, width, _ = back.texture.shape
-    seen = back.texture[(back.uv[:, 1] * height).long().clamp(0, height - 1), (back.uv[:, 0] * width).long().clamp(0, width - 1)]
+    seen = back.texture[(back.uv[:, 1] * height).long().clamp(0, height - 1),
+                        (back.uv[:, 0] * width).long().clamp(0, width - 1)]
     second = back.vertices[:, 1] > 1.5
     torch.testing.assert_close(seen[second], torch.tensor([0.0, 0, 1]).expand(8, 3), **CLOSE)
     torch.testing.assert_close(seen[~second], torch.tensor([1.0, 0, 0]).expand(8, 3), **CLOSE)
@@ -130,7 +132,8 @@ def test_node_takes_files_of_wires_and_names(inputs, output_host):
 
 
 @pytest.mark.parametrize("file, message", [
-    ("../a.glb", "no file"), ("/etc/hostname", "no file"), ("", "no file"), ("3d/absent.glb", "Put one of these kinds there"),
+    ("../a.glb", "no file"), ("/etc/hostname", "no file"), ("", "no file"), ("3d/absent.glb", "Put one of these kinds "
+                                                                             "there"),
     (None, "holds nothing"), (torch.zeros(1), "holds a torch.Tensor, not a 3D file")])
 def test_names_that_lead_nowhere(inputs, file, message):
     (inputs.parent / "a.glb").write_bytes(glb_bytes(textured()))

@@ -5,10 +5,10 @@ import torch
 
 from distill3d.kernels.surface.isosurface import isosurface
 from distill3d.kernels.surface.mesh import face_areas, is_watertight, signed_volume
-from distill3d.nodes.core.errors import DistillError, MissingPackage
-from distill3d.nodes.assets.mesh import Mesh
-from distill3d.nodes.export import remesh as module
 from distill3d.nodes.assets.core_mesh import from_core, to_core
+from distill3d.nodes.assets.mesh import Mesh
+from distill3d.nodes.core.errors import DistillError, MissingPackage
+from distill3d.nodes.export import remesh as module
 from distill3d.nodes.export.killable import TimeLimit
 from distill3d.nodes.export.remesh import RemeshNode, remesh
 
@@ -68,7 +68,8 @@ def test_a_texture_stays_as_colours_at_the_vertices(pymeshlab, output_host):
     found = remesh(mesh, "decimate", 2)
     assert found.uv is None and found.texture is None
     expected = {(0, 0): [1, 0, 0], (1, 0): [0, 1, 0], (1, 1): [1, 1, 1], (0, 1): [0, 0, 1]}
-    assert {tuple(map(round, x[:2])): c for x, c in zip(found.vertices.tolist(), found.vertex_colors.tolist())} == expected
+    assert {tuple(map(round, x[:2])): c
+            for x, c in zip(found.vertices.tolist(), found.vertex_colors.tolist())} == expected
     assert "Its colours stay at the vertices" in output_host.warnings[0]
 
 

@@ -2,8 +2,8 @@ import math
 
 import torch
 
-from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.assets.mesh import Mesh
+from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.export.render_mesh import GREY, render_mesh
 
 # A square in the plane x = 0, seen from the front (+x): y to the right, z up.

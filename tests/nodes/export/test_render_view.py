@@ -25,7 +25,8 @@ def test_a_viewers_camera_sees_the_side_that_it_stands_on(soft_scene):
 
 
 def test_colours_stand_where_the_camera_says(soft_scene):
-    """Red grows along our x, see the scene: from the viewer's +x, where our -x is on the right, it falls to the right."""
+    """Red grows along our x, see the scene: from the viewer's +x, where our -x is on the right, it falls to the
+    right."""
     info = {"position": {"x": 5.0, "y": 0.0, "z": 0.0}, "target": {"x": 0, "y": 0, "z": 0}, "fov": 20.0}
     picture, mask = render_view(soft_scene(), 32, 32, camera=info, background="black")
     left, right = picture[0, 16, 8:12, 0].mean(), picture[0, 16, 20:24, 0].mean()

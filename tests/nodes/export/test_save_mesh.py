@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from gltf_rules import Glb
 from PIL import Image
 
 from distill3d.kernels.image.compare import psnr
 from distill3d.kernels.uv.bake import sample_texture
-from distill3d.nodes.core.errors import DistillError, MissingPackage
-from distill3d.nodes.assets.mesh import Mesh, from_y_up, weld
-from distill3d.nodes.export.bake_texture import bake_texture
-from distill3d.nodes.assets.mesh_wire import with_tangents
 from distill3d.nodes.assets.core_mesh import from_core, to_core
+from distill3d.nodes.assets.mesh import Mesh, from_y_up, weld
 from distill3d.nodes.assets.mesh_file import glb_bytes
+from distill3d.nodes.assets.mesh_wire import with_tangents
+from distill3d.nodes.core.errors import DistillError, MissingPackage
+from distill3d.nodes.export.bake_texture import bake_texture
 from distill3d.nodes.export.render_mesh import render_mesh
 from distill3d.nodes.export.save_mesh import SaveMeshNode, save_mesh
 from distill3d.nodes.surface.silhouette import scene_views
+from gltf_rules import Glb
 
 # A pyramid: base in the plane z = -0.5, tip at z = 2, a nose at x = 3.
 PYRAMID = torch.tensor([[3.0, 0, -0.5], [0, 1, -0.5], [-1, 0, -0.5], [0, -1, -0.5], [0, 0, 2]])
@@ -60,7 +60,8 @@ def test_glb_with_every_map_is_valid(baked, output_host):
     assert set(file.attributes) == {"POSITION", "NORMAL", "TEXCOORD_0", "TANGENT"}
     np.testing.assert_array_equal(file.attributes["TANGENT"][:, [2, 0, 1, 3]], mesh.tangents)
     assert abs((file.attributes["TANGENT"][:, :3] * file.attributes["NORMAL"]).sum(1)).max() < 1e-5
-    assert file.material["pbrMetallicRoughness"]["metallicFactor"] == 1 == file.material["pbrMetallicRoughness"]["roughnessFactor"]
+    assert (file.material["pbrMetallicRoughness"]["metallicFactor"] == 1
+            == file.material["pbrMetallicRoughness"]["roughnessFactor"])
     for name, texture in (("baseColorTexture", mesh.texture), ("metallicRoughnessTexture", mesh.metallic_roughness),
                           ("normalTexture", mesh.normal_map)):
         assert file.pictures[name].mode == "RGB"
@@ -72,7 +73,8 @@ def test_glb_with_every_map_is_valid(baked, output_host):
 def test_glb_follows_the_schema_of_gltf(kind, baked):
     pytest.importorskip("jsonschema")
     colors = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
-    mesh = {"bare": Mesh(PYRAMID, FACES), "colored": Mesh(PYRAMID, FACES, vertex_colors=colors), "physical": physical(baked)}[kind]
+    mesh = {"bare": Mesh(PYRAMID, FACES), "colored": Mesh(PYRAMID, FACES, vertex_colors=colors),
+            "physical": physical(baked)}[kind]
     trimesh.exchange.gltf.validate(Glb(glb_bytes(mesh)).tree)
 
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from distill3d.kernels.quaternion import rotation_matrices
+from distill3d.nodes.assets.core_splat import discs, to_core
+from distill3d.nodes.assets.splat import to_splat_frame
 from distill3d.nodes.comfy import Types
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.assets.splat import to_splat_frame
-from distill3d.nodes.assets.core_splat import discs, to_core
 from distill3d.nodes.export.scene_to_splat import SceneToSplatNode, scene_to_splat, surface_points
 
 COUNT = 3000
@@ -18,7 +18,8 @@ def ball(soft_scene):
 
 def test_points_lie_on_the_surface_with_its_normals_and_colours(ball):
     assert ball.points.shape == ball.normals.shape == ball.colors.shape == (COUNT, 3)
-    assert abs(float(ball.points.norm(dim=1).mean()) - 0.6) < 0.01 and float((ball.points.norm(dim=1) - 0.6).abs().max()) < 0.03
+    assert abs(float(ball.points.norm(dim=1).mean()) - 0.6) < 0.01 and float(
+        (ball.points.norm(dim=1) - 0.6).abs().max()) < 0.03
     assert float((ball.normals * torch.nn.functional.normalize(ball.points, dim=1)).sum(1).min()) > 0.98
     expected = 0.5 + 0.4 * torch.sin(2.5 * ball.points + torch.tensor([0.0, 1.0, 2.0]))
     torch.testing.assert_close(ball.colors, expected, atol=0.05, rtol=0)

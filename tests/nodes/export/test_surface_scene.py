@@ -4,20 +4,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 import trimesh
-from gltf_rules import Glb
-from mesh_field import ball
-from painted_surface import painted_recipe
 
 from distill3d.kernels.image.compare import psnr
 from distill3d.kernels.surface.mesh import is_watertight
 from distill3d.kernels.uv.bake import covered_texels, sample_texture
 from distill3d.kernels.uv.tangent import from_tangent_space
-from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.assets.mesh import Mesh, weld
-from distill3d.nodes.core.scene import SceneRecipe
-from distill3d.nodes.surface.silhouette import scene_views
-from distill3d.nodes.export.bake_texture import BakeTextureNode, bake_texture
 from distill3d.nodes.assets.core_mesh import from_core, to_core
+from distill3d.nodes.assets.mesh import Mesh, weld
+from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.core.scene import SceneRecipe
+from distill3d.nodes.export.bake_texture import BakeTextureNode, bake_texture
 from distill3d.nodes.export.extract_mesh import ExtractMeshNode, extract_mesh
 from distill3d.nodes.export.load_mesh import load_mesh
 from distill3d.nodes.export.render_mesh import render_mesh
@@ -28,6 +24,10 @@ from distill3d.nodes.materials.albedo import Albedo
 from distill3d.nodes.materials.pbr import PBR
 from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.renderers.mesh_rasterizer import MeshRasterizer
+from distill3d.nodes.surface.silhouette import scene_views
+from gltf_rules import Glb
+from mesh_field import ball
+from painted_surface import painted_recipe
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +44,12 @@ def angles(a, b):
 def mapped(mesh):
     """Place and normal that the normal map tells, of every texel in a chart."""
     size = len(mesh.normal_map)
-    texel, place = covered_texels(mesh.uv, mesh.faces, torch.cat([mesh.vertices, mesh.normals, mesh.tangents], 1), mesh.faces,
-                                  size)
+    texel, place = covered_texels(mesh.uv, mesh.faces, torch.cat([mesh.vertices, mesh.normals, mesh.tangents], 1),
+                                  mesh.faces, size)
     position, normal, tangent = place.split([3, 3, 4], 1)
-    return position, from_tangent_space(2 * mesh.normal_map.view(-1, 3)[texel] - 1, normal, tangent), F.normalize(normal, dim=1)
+    return position, from_tangent_space(2 * mesh.normal_map.view(-1,
+                                                                 3)[texel] - 1, normal,
+                                        tangent), F.normalize(normal, dim=1)
 
 
 def test_extract_gives_the_scenes_triangles(output_host):
@@ -100,7 +102,8 @@ def test_metallic_and_roughness_are_the_materials(physical):
     scene, middle = recipe.build(), mesh.vertices[mesh.faces].mean(1)
     expected = scene.material.textures(scene.field.features(middle), middle)
     found = sample_texture(mesh.metallic_roughness, mesh.uv[mesh.faces].mean(1))
-    assert float((found[:, 1:2] - expected["roughness"]).abs().max()) < 0.03 > float((found[:, 2:] - expected["metallic"]).abs().max())
+    assert float((found[:, 1:2] - expected["roughness"]).abs().max()) < 0.03 > float(
+        (found[:, 2:] - expected["metallic"]).abs().max())
     assert float(found[:, 0].abs().max()) == 0
 
 
@@ -163,7 +166,8 @@ def test_another_mesh_is_refused():
         bake_texture(far, painted_recipe(), 64)
 
 
-@pytest.mark.parametrize("extra, message", [("nothing", "has no triangles"), ("nan", "1 of 1106 vertices .* not finite")])
+@pytest.mark.parametrize("extra, message", [("nothing", "has no triangles"), ("nan", "1 of 1106 vertices .* not "
+                                                                              "finite")])
 def test_a_broken_surface_is_named(extra, message):
     recipe = painted_recipe(extra=extra)
     with pytest.raises(DistillError, match=f"Extract Mesh: .*{message}"):

@@ -3,8 +3,8 @@ import itertools
 import pytest
 import torch
 
-from distill3d.nodes.core.errors import Cancelled, DistillError
 from distill3d.nodes.assets.mesh import Mesh
+from distill3d.nodes.core.errors import Cancelled, DistillError
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.export.turntable import TurntableNode, render_turntable
 from distill3d.nodes.fields.trainable_mesh import TrainableMesh
@@ -46,7 +46,8 @@ def test_a_mesh_that_reaches_into_the_corners_of_its_bounds_is_seen_whole():
 
     corners = torch.tensor(list(itertools.product((-0.5, 0.5), repeat=3)))
     faces = torch.tensor(scipy.spatial.ConvexHull(corners.numpy()).simplices).long()
-    scene = SceneRecipe(MeshRasterizer(), TrainableMesh(Mesh(corners, faces), 64), Albedo(), SolidBackground((1.0, 1.0, 1.0)))
+    scene = SceneRecipe(MeshRasterizer(), TrainableMesh(Mesh(corners, faces), 64), Albedo(),
+                        SolidBackground((1.0, 1.0, 1.0)))
     pictures = render_turntable(scene, 4, 64, elevation=35.0)
     edge = torch.cat([pictures[:, [0, -1]].flatten(), pictures[:, :, [0, -1]].flatten()])
     assert bool((edge == 1).all()) and float((pictures < 0.99).any(-1).float().mean()) > 0.15

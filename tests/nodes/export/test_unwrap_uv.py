@@ -8,11 +8,11 @@ import torch
 from distill3d.kernels.surface.isosurface import isosurface
 from distill3d.kernels.surface.mesh import is_watertight, signed_volume
 from distill3d.kernels.uv.bake import texel_positions
-from distill3d.nodes.core.errors import Cancelled, DistillError, MissingPackage
+from distill3d.nodes.assets.core_mesh import from_core, to_core
 from distill3d.nodes.assets.mesh import Mesh, smooth_normals, weld
+from distill3d.nodes.core.errors import Cancelled, DistillError, MissingPackage
 from distill3d.nodes.export import remesh
 from distill3d.nodes.export import unwrap_uv as module
-from distill3d.nodes.assets.core_mesh import from_core, to_core
 from distill3d.nodes.export.killable import TimeLimit, run_killable
 from distill3d.nodes.export.unwrap_uv import UnwrapUVNode, unwrap_uv
 
@@ -166,8 +166,8 @@ def test_a_mesh_without_area_is_refused():
 def test_faces_without_area_are_unwrapped_with_the_rest(output_host):
     """A cube with a face on a line, one that is a point, and one that uses a vertex twice."""
     cube = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 3)
-    faces = torch.tensor([[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6],
-                          [0, 6, 4], [1, 5, 7], [1, 7, 3], [0, 1, 8], [8, 8, 8], [0, 0, 1]])
+    faces = torch.tensor([[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6],
+                          [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3], [0, 1, 8], [8, 8, 8], [0, 0, 1]])
     mesh = Mesh(torch.cat([cube, torch.tensor([[-1.0, -1, 0]])]), faces)
     for atlas in ("boxes", *(["xatlas"] if importlib.util.find_spec("xatlas") else [])):
         unwrapped = unwrap_uv(mesh, atlas=atlas)

@@ -12,7 +12,8 @@ SETTINGS = Densification(gradient=1.0, split_scale=0.1, min_opacity=0.05, max_sc
 def cloud(scales, opacities=None):
     count = len(scales)
     opacities = torch.tensor(opacities or [0.5] * count)[:, None]
-    return {"position": torch.arange(3.0 * count).view(count, 3), "scale": torch.tensor(scales)[:, None].expand(-1, 3).log(),
+    return {"position": torch.arange(3.0 * count).view(count, 3),
+            "scale": torch.tensor(scales)[:, None].expand(-1, 3).log(),
             "rotation": torch.tensor([[1.0, 0, 0, 0]]).repeat(count, 1), "opacity": opacities.logit(),
             "color": torch.arange(float(count)).view(count, 1, 1).expand(-1, 1, 3)}
 
@@ -29,7 +30,8 @@ def test_small_ones_are_doubled_and_large_ones_split():
     assert torch.equal(after["position"][:4], before["position"][[0, 1, 2, 1]])
     assert after["scale"].exp()[:, 0].tolist() == pytest.approx([0.01, 0.01, 0.2, 0.01, 0.125, 0.125])
     children = after["position"][4:] - before["position"][3]
-    assert children[0].ne(children[1]).any() and 0.01 < float(children.norm(dim=1).min()) and float(children.norm(dim=1).max()) < 1
+    assert (children[0].ne(children[1]).any() and 0.01 < float(children.norm(dim=1).min())
+            and float(children.norm(dim=1).max()) < 1)
 
 
 def test_children_lie_in_their_parent():
@@ -81,7 +83,8 @@ def test_when_it_happens():
     assert not Densification(every=5).is_due(0) and Densification(every=5).is_due(5)
 
 
-@pytest.mark.parametrize("changes", [{"every": -1}, {"split_scale": 0.0}, {"min_opacity": 1.0}, {"most": 0}, {"max_scale": -1.0}])
+@pytest.mark.parametrize("changes",
+                         [{"every": -1}, {"split_scale": 0.0}, {"min_opacity": 1.0}, {"most": 0}, {"max_scale": -1.0}])
 def test_impossible_settings_are_refused(changes):
     with pytest.raises(DistillError, match="^Gaussians: "):
         Densification(**changes)

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from distill3d.nodes.assets.core_splat import to_core
+from distill3d.nodes.assets.splat import seen_colors
+from distill3d.nodes.assets.splat_file import ply_bytes
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import SceneRecipe, load_state
-from distill3d.nodes.assets.splat import seen_colors
-from distill3d.nodes.assets.splat_file import ply_bytes
-from distill3d.nodes.assets.core_splat import to_core
 from distill3d.nodes.export.scene_to_splat import scene_to_splat
 from distill3d.nodes.fields.densification import Densification
 from distill3d.nodes.fields.feature_grid import FeatureGrid
@@ -43,7 +43,8 @@ def watched(module, strength):
 def test_it_begins_as_a_grey_ball():
     splat = field(count=4000, radius=0.5).splat()
     distance = splat.positions.detach().norm(dim=1)
-    assert float(distance.max()) <= 0.5 and float(distance.mean()) == pytest.approx(0.375, abs=0.01)   # evenly in the volume
+    # evenly in the volume
+    assert float(distance.max()) <= 0.5 and float(distance.mean()) == pytest.approx(0.375, abs=0.01)
     assert float(splat.positions.detach().mean(0).abs().max()) < 0.02
     torch.testing.assert_close(splat.opacities, torch.full((4000, 1), 0.1))
     torch.testing.assert_close(seen_colors(splat, None), torch.full((4000, 3), 0.5))
@@ -75,7 +76,8 @@ def test_parameters_have_known_groups_and_gradients():
     groups = module.parameter_groups()
     assert set(groups) == set(module.groups) and sum(map(len, groups.values())) == 6
     splat = module.splat()
-    (seen_colors(splat, torch.tensor([[3.0, 1, 0]])).sum() + splat.positions.sum() + splat.scales.sum() + splat.opacities.sum()
+    (seen_colors(splat, torch.tensor([[3.0, 1, 0]])).sum() + splat.positions.sum() + splat.scales.sum()
+     + splat.opacities.sum()
      + splat.rotations.square().sum()).backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
     assert field(count=5).parameter_groups()["sh"] == []
@@ -126,7 +128,8 @@ def test_as_a_volume_it_is_dense_where_it_is_opaque():
     x = torch.tensor([[0.0, 0, 0.6], [0, 0, -0.6], [0, 0, 1.5], [0.6, 0, 0]])
     found = module(x, normals=True)
     assert found.density[0] > 20 and found.density[2] == 0 and torch.equal(found.density, module.density(x))
-    torch.testing.assert_close(found.features[:2].sigmoid(), torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.9]]), atol=0.02, rtol=0)
+    torch.testing.assert_close(found.features[:2].sigmoid(), torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.9]]),
+                               atol=0.02, rtol=0)
     outside = module(torch.tensor([[0.0, 0, 0.63]]), normals=True)
     assert outside.normal[0, 2] > 0.95
     assert module.bounds.abs().amax() < 0.8 and module.bounds.abs().amin() > 0.6

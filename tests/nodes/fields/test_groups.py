@@ -22,7 +22,6 @@ from distill3d.nodes.materials.lambertian import Lambertian
 from distill3d.nodes.materials.pbr import PBR
 from distill3d.nodes.materials.random_background import RandomBackground
 from distill3d.nodes.materials.solid_background import SolidBackground
-
 from mesh_field import ball
 
 GRID = FeatureGrid(2, 2, 6, 4, 8, 8)
@@ -47,7 +46,8 @@ def groups_of(module):
 
 
 def test_every_node_of_fields_is_here():
-    made = {node for node in node_list() if any(output.io_type == FIELD.io_type for output in node.define_schema().outputs)}
+    made = {node for node in node_list()
+            if any(output.io_type == FIELD.io_type for output in node.define_schema().outputs)}
     assert made == set(FIELDS)
 
 
@@ -55,7 +55,8 @@ def test_every_node_of_fields_is_here():
 def test_a_field_has_the_groups_that_its_node_says(node):
     built = [recipe.build(3) for recipe in FIELDS[node]]
     declared = built[0].groups
-    assert set().union(*(groups_of(module) for module in built)) == set(declared) and len(set(declared)) == len(declared)
+    assert set().union(*(groups_of(module)
+                         for module in built)) == set(declared) and len(set(declared)) == len(declared)
     tooltip = next(output.tooltip for output in node.define_schema().outputs if output.io_type == FIELD.io_type)
     assert tooltip.endswith(f"Groups for Optimizer Settings: {', '.join(declared)}.")
 

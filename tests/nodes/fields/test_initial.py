@@ -15,7 +15,8 @@ def test_magic3d_blob_is_a_cone_of_raw_density():
     x = points(0.0, 0.25, 0.5, 1.0)
     expected = torch.tensor([10.0, 5.0, 0.0, -10.0])
     torch.testing.assert_close(InitialDensity().bias(x), expected, atol=1e-4, rtol=0)
-    torch.testing.assert_close(InitialDensity().density(torch.zeros(4), x), torch.log1p(expected.exp()), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(InitialDensity().density(torch.zeros(4), x), torch.log1p(expected.exp()), atol=1e-4,
+                               rtol=1e-5)
 
 
 def test_dreamfusion_blob_is_a_gaussian_of_raw_density():

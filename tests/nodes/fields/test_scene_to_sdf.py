@@ -4,7 +4,6 @@ import torch
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import SceneRecipe
-from distill3d.nodes.surface.silhouette import scene_views, silhouette_iou
 from distill3d.nodes.export.extract_mesh import extract_mesh
 from distill3d.nodes.fields.encoded_volume import VolumeSettings
 from distill3d.nodes.fields.feature_grid import FeatureGrid
@@ -19,6 +18,7 @@ from distill3d.nodes.materials.albedo import Albedo
 from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.renderers.neus_renderer import NeuSRenderer
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
+from distill3d.nodes.surface.silhouette import scene_views, silhouette_iou
 
 GRID = FeatureGrid(levels=6, log2_size=11, base=4, finest=64, width=16)
 TEMPLATE = HashGridSDF(grid=GRID, sharpness=100.0)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from distill3d.kernels.surface.mesh import is_watertight
+from distill3d.nodes.assets.mesh import Mesh
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.assets.mesh import Mesh
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.fields.trainable_mesh import TrainableMesh
 from distill3d.nodes.materials.albedo import Albedo
@@ -31,13 +31,15 @@ def card(texture):
 
 
 def scene(mesh, material=Albedo(), size=64, shape=False):
-    return SceneRecipe(MeshRasterizer(), TrainableMesh(mesh, size, shape), material, SolidBackground((1.0, 1.0, 1.0))).build()
+    return SceneRecipe(MeshRasterizer(), TrainableMesh(mesh, size, shape), material,
+                       SolidBackground((1.0, 1.0, 1.0))).build()
 
 
 @pytest.mark.parametrize("material", [Albedo(), Albedo("scaled"), PBR()])
 def test_it_begins_with_the_meshs_own_colours(material):
     with torch.no_grad():
-        found = scene(colored_ball(), material, 256).render(turntable(4, 20, 3, 40, 32), wanted=("albedo", "opacity", "depth"))
+        found = scene(colored_ball(), material, 256).render(turntable(4, 20, 3, 40, 32),
+                                                            wanted=("albedo", "opacity", "depth"))
     cameras = turntable(4, 20, 3, 40, 32)
     origins, directions = cameras.rays()
     inside = found.opacity[..., 0] == 1

@@ -68,7 +68,8 @@ def test_normals_are_the_fall_of_density(recipe):
     x = torch.nn.functional.normalize(inside(200), dim=-1) * 0.4
     step = 0.02
     with torch.no_grad():
-        fall = torch.stack([field.density(x - step * axis) - field.density(x + step * axis) for axis in torch.eye(3)], -1)
+        fall = torch.stack([field.density(x - step * axis) - field.density(x + step * axis) for axis in torch.eye(3)],
+                           -1)
         normal = field(x, normals=True).normal
     agreement = (torch.nn.functional.normalize(fall, dim=-1) * normal).sum(-1)
     assert agreement.median() > 0.95
@@ -132,7 +133,8 @@ def test_no_points(recipe):
 @every_field
 def test_same_seed_same_bytes_and_the_state_comes_back(recipe):
     scene = SceneRecipe(VolumeRenderer(), recipe, Albedo(), SolidBackground(), seed=3)
-    one, two, other = scene.build(), scene.build(), SceneRecipe(VolumeRenderer(), recipe, Albedo(), SolidBackground(), 4).build()
+    one, two, other = scene.build(), scene.build(), SceneRecipe(VolumeRenderer(), recipe, Albedo(), SolidBackground(),
+                                                                4).build()
     x = inside(20)
     assert torch.equal(one.field(x).features, two.field(x).features)
     assert not torch.equal(one.field(x).features, other.field(x).features)

@@ -102,6 +102,8 @@ def test_resolutions():
 
 def test_the_node():
     assert VoxelVolumeNode.execute().args[0] == VoxelVolume()
-    recipe = VoxelVolumeNode.execute(radius=2.0, resolution=64, pyramid_levels=2, blob="none", density_scale=1.0).args[0]
+    recipe = VoxelVolumeNode.execute(radius=2.0, resolution=64, pyramid_levels=2, blob="none",
+                                     density_scale=1.0).args[0]
     assert recipe.resolutions == (32, 64) and recipe.radius == 2.0 and recipe.initial == PLAIN
-    assert hash(recipe) == hash(VoxelVolumeNode.execute(2.0, blob="none", density_scale=1.0, resolution=64, pyramid_levels=2).args[0])
+    assert hash(recipe) == hash(VoxelVolumeNode.execute(2.0, blob="none", density_scale=1.0, resolution=64,
+                                                        pyramid_levels=2).args[0])

@@ -1,8 +1,11 @@
-"""BSD with Gaussians, whose scores are known: the prior learns the mean of what it repaints, the second that of what is there."""
+"""BSD with Gaussians, whose scores are known: the prior learns the mean of what it repaints, the second that of what is
+there."""
 from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import nn
+
 from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import Cancelled, DistillError
@@ -19,12 +22,10 @@ from distill3d.nodes.losses.vsd import VSD
 from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
 from distill3d.nodes.priors.dreambooth_prior import DreamBooth, DreamBoothPrior
-
-from looks import look_at
 from gaussian_prior import ABAR, GaussianPrior, LoadedGaussian
 from image_scene import picture_recipe
+from looks import look_at
 from loop_parts import Around, StopAt
-from torch import nn
 
 CPU = torch.device("cpu")
 PROMPT = Prompt("red", negative="grey")
@@ -149,8 +150,8 @@ def test_the_prior_learns_what_it_repaints():
 
 @pytest.mark.parametrize("cut", [7, 13])
 def test_cancel_and_resume_equals_the_uninterrupted_run(tmp_path, cut):
-    """Cut while the scene learns and while the prior does: both models, their optimisers and what was repainted are in the
-    state, and trying the largest batch leaves no trace in them."""
+    """Cut while the scene learns and while the prior does: both models, their optimisers and what was repainted are in
+    the state, and trying the largest batch leaves no trace in them."""
     loss = BSD(PRIOR, Learner(), PROMPT, cycle=10, learning=5, lora_rate=Schedule.of(0.05))
     chain = (Objective(Around(), (loss,), batch=Schedule(((0, 2), (16, 4))), resolution=Schedule.of(8)),)
 
@@ -190,4 +191,5 @@ def test_node_chains_losses_and_begins_with_the_published_numbers():
     first, = BSDLossNode.execute(PRIOR, Learner(), PROMPT).args
     both, = BSDLossNode.execute(PRIOR, Learner(), PROMPT, image="normal", cycle=50, learning=20, losses=first).args
     assert first == (BSD(PRIOR, Learner(), PROMPT),) and (first[0].cycle, first[0].learning) == (1000, 200)
-    assert both[0] is first[0] and both[1].wanted == {"normal", "opacity"} and (both[1].cycle, both[1].learning) == (50, 20)
+    assert both[0] is first[0] and both[1].wanted == {"normal", "opacity"} and (
+        both[1].cycle, both[1].learning) == (50, 20)

@@ -15,7 +15,6 @@ from distill3d.nodes.materials.albedo import Albedo
 from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.renderers.neus_renderer import NeuSRenderer
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
-
 from looks import look_at
 
 GRID = dict(levels=3, log2_size=9, base=4, finest=16, width=8)

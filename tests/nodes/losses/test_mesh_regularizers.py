@@ -12,7 +12,6 @@ from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.laplacian import Laplacian, LaplacianLossNode
 from distill3d.nodes.losses.normal_consistency import NormalConsistency, NormalConsistencyLossNode
-
 from looks import look_at
 
 CPU = torch.device("cpu")
@@ -33,7 +32,8 @@ def term(loss, picture, step=0, total=10):
 
 def test_values():
     surface = rendering().surface
-    assert term(NormalConsistency(Schedule.of(2.0)), rendering()).value == 2 * normal_consistency(surface.normals, FACES)
+    assert term(NormalConsistency(Schedule.of(2.0)), rendering()).value == 2 * normal_consistency(surface.normals,
+                                                                                                  FACES)
     assert term(Laplacian(Schedule.of(2.0)), rendering()).value == 2 * laplacian(surface.vertices, FACES)
 
 

@@ -16,7 +16,6 @@ from distill3d.nodes.losses.normal_smoothness import NormalSmoothness, NormalSmo
 from distill3d.nodes.materials.albedo import Albedo
 from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
-
 from looks import look_at
 
 CPU = torch.device("cpu")

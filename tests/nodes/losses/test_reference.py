@@ -10,15 +10,14 @@ from distill3d.kernels.shapes.render import render_shapes
 from distill3d.nodes.cameras.fixed_orbit import FixedOrbit
 from distill3d.nodes.cameras.reference_view import ReferenceViewNode
 from distill3d.nodes.comfy import Host
+from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.loss import RunContext, Stateless, Term
-from distill3d.nodes.core.prior import LoadedPriors
-from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.pictures import Pictures
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.core.schedule import Schedule
-from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.nodes.fields.voxel_volume import VoxelVolume
 from distill3d.nodes.losses.reference_depth import ReferenceDepth, ReferenceDepthLossNode, axial_depth
 from distill3d.nodes.losses.reference_mask import ReferenceMask, ReferenceMaskLossNode
@@ -27,12 +26,12 @@ from distill3d.nodes.losses.reference_rgb import ReferenceRGB, ReferenceRGBLossN
 from distill3d.nodes.materials.albedo import Albedo
 from distill3d.nodes.materials.random_background import RandomBackground
 from distill3d.nodes.materials.solid_background import SolidBackground
+from distill3d.nodes.optimize.fingerprint import fingerprint
 from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.objective import ObjectiveNode
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
-from distill3d.nodes.optimize.fingerprint import fingerprint
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
-
+from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from looks import look_at
 
 CPU = torch.device("cpu")
@@ -49,8 +48,8 @@ class View:
 
     def sample(self, batch, height, width, step=0, total=1, streams=None):
         one = torch.ones(batch)
-        return orbit(math.radians(self.azimuth) * one, math.radians(self.elevation), self.distance, math.radians(self.fovy),
-                     height, width)
+        return orbit(math.radians(self.azimuth) * one, math.radians(self.elevation), self.distance,
+                     math.radians(self.fovy), height, width)
 
 
 VIEW = View()
@@ -70,7 +69,8 @@ def nodes_reference(size=SIZE):
     axial = images["depth"] * (cameras.rays()[1] @ -cameras.c2w[0, :3, 2])[..., None]
     near = 1 - (axial - 2) / 2.5
     alpha = images["alpha"]
-    straight = ((images["rgb"] - 1 + alpha) / alpha.clamp_min(1e-6)).clamp(0, 1)  # as a picture with transparency has it
+    # as a picture with transparency has it
+    straight = ((images["rgb"] - 1 + alpha) / alpha.clamp_min(1e-6)).clamp(0, 1)
     normal = images["normal"] @ cameras.c2w[0, :3, :3] * 0.5 + 0.5
     return ReferenceViewNode.execute(straight, VIEW.elevation, VIEW.azimuth, VIEW.distance, VIEW.fovy, "object", 0.0,
                                      mask=alpha[..., 0], depth=near.expand(-1, -1, -1, 3), normal=normal).args
@@ -112,7 +112,8 @@ def test_rgb_of_the_object_ignores_its_surroundings(reference):
     seen = truth()
     outside = (seen.opacity < 0.4).float()
     spoilt = replace(seen, rgb=seen.rgb * (1 - outside))
-    assert value(ReferenceRGB(reference, region="object"), spoilt).item() == value(ReferenceRGB(reference, region="object"), seen)
+    assert value(ReferenceRGB(reference,
+                              region="object"), spoilt).item() == value(ReferenceRGB(reference, region="object"), seen)
     assert value(ReferenceRGB(reference), spoilt).item() > 0.1
     rim = torch.rand(SIZE, SIZE, 1) * ((seen.opacity > 0.5) & (seen.opacity < 0.999))
     spoilt = replace(seen, rgb=seen.rgb + rim)
@@ -135,7 +136,8 @@ def test_depth_is_along_the_axis_and_free_of_opacity(reference, kind):
     # Half as opaque is as deep; nearer and as deep in relief is as good; inside out is not.
     half = replace(seen, opacity=seen.opacity / 2, depth=seen.depth / 2)
     assert value(loss, half).item() == pytest.approx(value(loss, seen).item(), abs=1e-4)
-    assert value(loss, replace(seen, depth=6 * seen.opacity - seen.depth)).item() > (1.8 if kind == "relative" else 0.01)
+    assert value(loss, replace(seen,
+                               depth=6 * seen.opacity - seen.depth)).item() > (1.8 if kind == "relative" else 0.01)
     # A plane across the view is no deeper at its edge.
     cameras = VIEW.sample(1, 8, 8)
     plane = 2.0 / (cameras.rays()[1] @ -cameras.c2w[0, :3, 2])[..., None]
@@ -159,7 +161,8 @@ def test_gradients_reach_what_is_compared(reference, loss):
     value(loss(reference), rendering).backward()
     compared = {ReferenceRGB: {"rgb", "background"}, ReferenceMask: {"opacity"}, ReferenceDepth: {"depth", "opacity"},
                 ReferenceNormal: {"normal"}}[loss]
-    grads = {name: image.grad for name, image in vars(rendering).items() if image is not None and image.grad is not None}
+    grads = {name: image.grad for name, image in vars(rendering).items() if image is not None
+             and image.grad is not None}
     assert set(grads) == compared and all(grad.isfinite().all() and grad.abs().max() > 0 for grad in grads.values())
     assert compared <= loss(reference).wanted | {"opacity"}
 
@@ -168,8 +171,10 @@ def test_any_size_and_batch(reference):
     """The reference has 16 pixels; renderings of 40, of 8 and of two views are compared with it resized."""
     for size in (8, 40):
         seen = truth(size=size)
-        assert value(ReferenceRGB(reference), seen).item() < 0.02 and value(ReferenceMask(reference), seen).item() < 0.02
-        assert value(ReferenceDepth(reference), seen).item() < 0.1 and value(ReferenceNormal(reference), seen).item() < 0.2
+        assert value(ReferenceRGB(reference), seen).item() < 0.02 and value(
+            ReferenceMask(reference), seen).item() < 0.02
+        assert value(ReferenceDepth(reference), seen).item() < 0.1 and value(
+            ReferenceNormal(reference), seen).item() < 0.2
     two = Rendering(**{name: torch.cat([image, image]) for name, image in vars(truth()).items() if image is not None})
     for loss in LOSSES:
         assert value(loss(reference), two).item() == pytest.approx(value(loss(reference), truth()).item(), abs=1e-6)
@@ -191,7 +196,8 @@ def test_nodes_chain(reference, node):
     assert node.execute(reference, weight=3.0).args[0][0].weight == Schedule.of(3.0)
 
 
-@pytest.mark.parametrize("elsewhere", [replace(VIEW, azimuth=31.0), replace(VIEW, fovy=44.0), replace(VIEW, distance=3.1)])
+@pytest.mark.parametrize("elsewhere",
+                         [replace(VIEW, azimuth=31.0), replace(VIEW, fovy=44.0), replace(VIEW, distance=3.1)])
 def test_other_cameras_are_refused(reference, elsewhere):
     with pytest.raises(DistillError, match="same Reference View"):
         value(ReferenceRGB(reference), truth(), elsewhere.sample(1, SIZE, SIZE))

@@ -14,7 +14,6 @@ from distill3d.nodes.losses.distortion import Distortion, DistortionLossNode
 from distill3d.nodes.losses.opacity_entropy import OpacityEntropy, OpacityEntropyLossNode
 from distill3d.nodes.losses.orientation import Orientation, OrientationLossNode
 from distill3d.nodes.losses.sparsity import Sparsity, SparsityLossNode
-
 from looks import look_at
 
 CPU = torch.device("cpu")

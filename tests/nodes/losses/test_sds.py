@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+
 from distill3d.kernels.distill.weighting import WEIGHTINGS, weight
 from distill3d.nodes.core.cameras import orbit, turntable
 from distill3d.nodes.core.errors import DistillError
@@ -13,9 +14,8 @@ from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.sds import SDS, SDSLossNode
-
-from looks import look_at
 from gaussian_prior import ABAR, GaussianPrior, LoadedGaussian
+from looks import look_at
 
 PROMPT = Prompt("red", views="none")
 PRIOR = GaussianPrior((("red", 0.6), ("red, front view", 0.1), ("red, back view", -0.1), ("", -0.2)))

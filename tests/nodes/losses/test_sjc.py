@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.loss import RunContext
@@ -10,9 +11,8 @@ from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.sds import SDS
 from distill3d.nodes.losses.sjc import SJC, SJCLossNode
-
-from looks import look_at
 from gaussian_prior import ABAR, GaussianPrior
+from looks import look_at
 
 PROMPT = Prompt("red", views="none")
 PRIOR = GaussianPrior((("red", 0.6), ("", -0.2)))
@@ -29,7 +29,8 @@ def gradient(loss, seed=1):
 @pytest.mark.parametrize("views", ["none", INTERPOLATED])
 def test_with_variance_reduction_it_is_sds_with_uniform_weights(views):
     prompt = Prompt("red", views=views)
-    torch.testing.assert_close(gradient(SJC(PRIOR, prompt, **SAME)), gradient(SDS(PRIOR, prompt, weighting="uniform", **SAME)))
+    torch.testing.assert_close(gradient(SJC(PRIOR, prompt, **SAME)),
+                               gradient(SDS(PRIOR, prompt, weighting="uniform", **SAME)))
 
 
 def test_without_it_the_gradient_is_the_guided_noise():
@@ -49,7 +50,8 @@ def test_without_it_the_gradient_is_the_guided_noise():
 
 
 def test_the_weight_scales():
-    assert torch.allclose(gradient(SJC(PRIOR, PROMPT, weight=Schedule.of(3.0), **SAME)), 3 * gradient(SJC(PRIOR, PROMPT, **SAME)))
+    assert torch.allclose(gradient(SJC(PRIOR, PROMPT, weight=Schedule.of(3.0), **SAME)),
+                          3 * gradient(SJC(PRIOR, PROMPT, **SAME)))
 
 
 def test_errors_name_this_loss():

@@ -1,8 +1,11 @@
-"""VSD with Gaussians, whose scores are known: the prior's are given, and the second model learns the mean of what is rendered."""
+"""VSD with Gaussians, whose scores are known: the prior's are given, and the second model learns the mean of what is
+rendered."""
 from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import nn
+
 from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import Cancelled, DistillError
@@ -18,12 +21,10 @@ from distill3d.nodes.losses.sds import SDS
 from distill3d.nodes.losses.vsd import VSD, VSDLossNode
 from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
-
-from looks import look_at
 from gaussian_prior import ABAR, GaussianPrior, LoadedGaussian
 from image_scene import picture_recipe
+from looks import look_at
 from loop_parts import Around, StopAt
-from torch import nn
 
 CPU = torch.device("cpu")
 PROMPT = Prompt("red", views="none")

@@ -18,6 +18,8 @@ def test_shows_its_colour_in_every_mode():
 
 def test_the_node():
     assert AlbedoNode.execute().args[0] == Albedo() and Albedo.channels == 3
-    assert AlbedoNode.execute("scaled").args[0].build()(torch.ones(1, 3), None, None, None, "albedo")[0].tolist() == [[1.0] * 3]
+    assert AlbedoNode.execute("scaled").args[0].build()(torch.ones(1,
+                                                                   3), None, None, None,
+                                                        "albedo")[0].tolist() == [[1.0] * 3]
     with pytest.raises(DistillError, match="relu"):
         AlbedoNode.execute("relu")

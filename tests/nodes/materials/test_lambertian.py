@@ -16,7 +16,8 @@ def light(position, ambient=0.1, diffuse=0.9):
 
 
 def shade(normal, position=(0.0, 0.0, 0.0), mode="shaded", features=GREY, recipe=Lambertian(), **kind):
-    rgb, albedo = recipe.build()(features, torch.tensor([normal]), torch.tensor([position]), light((0.0, 0.0, 2.0), **kind), mode)
+    rgb, albedo = recipe.build()(features, torch.tensor([normal]), torch.tensor([position]),
+                                 light((0.0, 0.0, 2.0), **kind), mode)
     return rgb[0].tolist(), albedo[0].tolist()
 
 
@@ -35,7 +36,8 @@ def test_the_light_is_a_point_not_a_direction():
 def test_textureless_is_white_and_albedo_is_unlit():
     features = torch.tensor([[3.0, 0.0, -3.0]])
     colors = features.sigmoid()[0].tolist()
-    assert shade((0.0, 0.6, 0.8), mode="textureless", features=features) == (pytest.approx([0.82] * 3), pytest.approx(colors))
+    assert shade((0.0, 0.6, 0.8), mode="textureless", features=features) == (
+        pytest.approx([0.82] * 3), pytest.approx(colors))
     assert shade((0.0, 0.6, 0.8), mode="albedo", features=features) == (pytest.approx(colors), pytest.approx(colors))
 
 
@@ -79,6 +81,8 @@ def test_needs_normal():
 
 def test_the_node():
     assert LambertianNode.execute().args[0] == Lambertian()
-    assert LambertianNode.execute(albedo_share=0.5, textureless_share=0.0, albedo_steps=2001).args[0].shares == (0.5, 0.0, 0.375)
+    assert LambertianNode.execute(albedo_share=0.5, textureless_share=0.0, albedo_steps=2001).args[0].shares == (0.5,
+                                                                                                                 0.0,
+                                                                                                                 0.375)
     with pytest.raises(DistillError, match="not all 0"):
         LambertianNode.execute(albedo_share=0.0, textureless_share=0.0, shaded_share=0.0)

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from distill3d.nodes.cameras.fixed_orbit import FixedOrbit
 from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
@@ -13,7 +14,6 @@ from distill3d.nodes.core.rendering import displayed
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import SceneRecipe
 from distill3d.nodes.core.schedule import Schedule
-from distill3d.nodes.cameras.fixed_orbit import FixedOrbit
 from distill3d.nodes.export.turntable import render_turntable
 from distill3d.nodes.fields.voxel_volume import VoxelVolume
 from distill3d.nodes.materials.environment_background import EnvironmentBackground

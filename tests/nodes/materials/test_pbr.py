@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.rng import Streams
-from distill3d.nodes.materials.pbr import PBR, METALLIC, ROUGHNESS, PBRNode, panorama_of, tilted
+from distill3d.nodes.materials.pbr import METALLIC, PBR, ROUGHNESS, PBRNode, panorama_of, tilted
 from distill3d.nodes.materials.studio import studio
 
 

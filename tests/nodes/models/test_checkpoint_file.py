@@ -4,10 +4,11 @@ import pickle
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.nn import Linear
+
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.models.checkpoint_file import CheckpointFile, read_module
-from safetensors.torch import save_file
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1.0, 2.0])}
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.models.checkpoint_file import CheckpointFile
 from distill3d.nodes.models.clip_vision import embed_pictures, read_open_ai_vision

@@ -5,12 +5,13 @@ import sys
 
 import pytest
 import torch
-from distill3d.nodes.core.prior import LoadedPriors
+
 from distill3d.nodes.core.errors import DistillError, MissingPackage
+from distill3d.nodes.core.prior import LoadedPriors
+from distill3d.nodes.models.if_folder import PARTS
 from distill3d.nodes.priors import deepfloyd_if
 from distill3d.nodes.priors.builtin_prior import BuiltinPrior
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
-from distill3d.nodes.models.if_folder import PARTS
 
 WEIGHTS = ("unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors")
 
@@ -78,8 +79,10 @@ def test_half_precision_files_alone_are_enough(folder, tiny_if, size, precision)
     shrink(folder, "text_encoder", T5EncoderModel, variant="fp16", max_shard_size=size)
     names = [path.name for path in folder.rglob("*.safetensors")]
     assert all("fp16" in name for name in names) and (len(names) > 2) == (size == "20KB")
-    found, expected = (DeepFloydIF(str(place), precision).load(LoadedPriors(torch.device("cpu"))) for place in (folder, tiny_if))
-    assert torch.equal(found.encode_prompts(["a red cube"]).embedding, expected.encode_prompts(["a red cube"]).embedding)
+    found, expected = (DeepFloydIF(str(place), precision).load(LoadedPriors(torch.device("cpu")))
+                       for place in (folder, tiny_if))
+    assert torch.equal(found.encode_prompts(["a red cube"]).embedding, expected.encode_prompts(["a red "
+                                                                                                "cube"]).embedding)
     assert all(torch.equal(*pair) for pair in zip(found.unet.parameters(), expected.unet.parameters()))
 
 
@@ -89,7 +92,8 @@ def test_float32_prefers_the_whole_weights(folder):
     path = folder / WEIGHTS[0]
     half = {name: tensor * 0 for name, tensor in load_file(path).items()}
     save_file(half, path.with_name("diffusion_pytorch_model.fp16.safetensors"), {"format": "pt"})
-    sums = [float(sum(p.float().abs().sum() for p in DeepFloydIF(str(folder), precision).load(LoadedPriors(torch.device("cpu")))
+    sums = [float(sum(p.float().abs().sum()
+                      for p in DeepFloydIF(str(folder), precision).load(LoadedPriors(torch.device("cpu")))
                       .unet.parameters())) for precision in ("float32", "bfloat16")]
     assert sums[0] > 0 and sums[1] == 0
 

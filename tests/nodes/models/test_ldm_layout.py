@@ -1,19 +1,22 @@
-"""Checkpoints in the layout of the latent diffusion code, tiny and with numbers; full sizes: test_published_sizes.py."""
+"""Checkpoints in the layout of the latent diffusion code, tiny and with numbers; full sizes:
+test_published_sizes.py."""
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.models.checkpoint_file import CheckpointFile
 from distill3d.nodes.models.ldm_layout import UNET, read_unet, read_vae
 from published import ldm_unet, ldm_vae, random_weights
-from safetensors.torch import save_file
 
 pytest.importorskip("diffusers")
 
 TINY = {
     "sd1": dict(width=32, multipliers=(1, 2), layers=1, depths=(1, 0), context=24),
     "sd2": dict(width=64, multipliers=(1, 2), layers=2, depths=(1, 0), context=24, linear=True),
-    "xl": dict(width=64, multipliers=(1, 2), layers=1, depths=(0, 2), middle=2, context=40, linear=True, pooled=6 * 256 + 16),
+    "xl": dict(width=64, multipliers=(1, 2), layers=1, depths=(0, 2), middle=2, context=40, linear=True,
+               pooled=6 * 256 + 16),
 }
 
 

@@ -1,4 +1,5 @@
 import pytest
+
 from distill3d.nodes.models.ldm_layout import unet_config, unet_renaming
 from distill3d.nodes.models.ldm_names import ldm_state
 from distill3d.nodes.train.multi_view_trainer import build_unet
@@ -11,7 +12,8 @@ def test_names_and_sizes_are_what_loaders_read_back(channels, attention):
     named = ldm_state(own, 1)
     assert len(named) == len(own) and not any("{" in name for name in named)
     back = unet_renaming(1)
-    assert {back(name): tensor.shape for name, tensor in named.items()} == {key: tensor.shape for key, tensor in own.items()}
+    assert {back(name): tensor.shape for name, tensor in named.items()} == {
+        key: tensor.shape for key, tensor in own.items()}
     config = unet_config({name: tuple(tensor.shape) for name, tensor in named.items()}, "Test")
     for key, value in config.items():
         found = unet.config[key]

@@ -2,10 +2,11 @@ import json
 
 import pytest
 import torch
-from distill3d.nodes.core.prior import LoadedPriors
+
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.models.builtin import BUILTIN_MVDREAM, BUILTIN_NORMAL_DEPTH
 from distill3d.nodes.models.model_files import choices, locate
 from distill3d.nodes.priors.mvdream import MVDreamPriorNode
@@ -59,9 +60,11 @@ def test_the_built_in_normal_depth_prior_knows_where_a_nose_is(host):
     around = torch.arange(4) * (torch.pi / 2)
     cameras = orbit(around, 0.3, 2.75, 0.7, 32, 32)
     z_t = torch.randn(4, 4, 32, 32, generator=torch.Generator().manual_seed(0))
-    z0, = prior.denoise(z_t, torch.full((4,), 999), [prior.encode_prompts(["a red cube with a green nose"] * 4)], cameras)
+    z0, = prior.denoise(z_t, torch.full((4,), 999), [prior.encode_prompts(["a red cube with a green "
+                                                                           "nose"] * 4)], cameras)
     _, left, back, right = z0[:, 3]  # nearness, -1 where nothing is
     # Even from pure noise: a nose on the front's side only, which is left where the camera stands to the left of it.
     noses = [float(view[14:18, columns].mean() - view[22:26, columns].mean())
-             for view, columns in ((left, slice(4, 10)), (right, slice(22, 28)), (back, slice(4, 8)), (back, slice(24, 28)))]
+             for view, columns in ((left, slice(4, 10)), (right, slice(22, 28)), (back, slice(4, 8)),
+                                   (back, slice(24, 28)))]
     assert min(noses[:2]) > 2 * max(noses[2:]) + 0.2, noses

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.models.published import MODELS, find_model, missing_model_error, models_of
 
@@ -13,9 +14,11 @@ def test_nothing_stands_twice():
         assert len({key(model) for model in MODELS}) == len(MODELS)
 
 
-@pytest.mark.parametrize("words", ["Diffusion 1.5", "2.1 base", "Diffusion 2.1", "XL base", "IF-I M", "IF-I L", "IF-I XL", "105000",
-                                   "165000", "Zero123 XL", "Stable Zero123", "MVDream, Stable Diffusion 2.1",
-                                   "MVDream, Stable Diffusion 1.5", "ImageDream", "ND-MV", "RichDreamer ND", "albedo-MV"])
+@pytest.mark.parametrize("words", ["Diffusion 1.5", "2.1 base", "Diffusion 2.1", "XL base", "IF-I M", "IF-I L",
+                                   "IF-I XL", "105000", "165000", "Zero123 XL", "Stable Zero123", "MVDream, Stable "
+                                                                                                  "Diffusion 2.1",
+                                   "MVDream, Stable Diffusion 1.5", "ImageDream", "ND-MV", "RichDreamer ND",
+                                   "albedo-MV"])
 def test_every_model_of_the_methods_is_there(words):
     assert any(words in model.name for model in MODELS)
 
@@ -55,17 +58,19 @@ def test_the_error_says_what_goes_where():
     error = missing_model_error("mine/v1-5-pruned-emaonly.safetensors", "Stable Diffusion Prior", FOLDERS)
     assert isinstance(error, DistillError)
     assert str(error) == (
-        'Stable Diffusion Prior: there is no "mine/v1-5-pruned-emaonly.safetensors" below models/checkpoints, models/diffusers. '
-        "Stable Diffusion 1.5 is published at huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5 (also at "
-        "huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive); 4.3 GB, licence: CreativeML OpenRAIL-M. "
-        'Put the file v1-5-pruned-emaonly.safetensors into the models folder "checkpoints".')
+        'Stable Diffusion Prior: there is no "mine/v1-5-pruned-emaonly.safetensors" below models/checkpoints, '
+        'models/diffusers. Stable Diffusion 1.5 is published at '
+        'huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5 (also at '
+        'huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive); 4.3 GB, licence: CreativeML OpenRAIL-M. Put the file '
+        'v1-5-pruned-emaonly.safetensors into the models folder "checkpoints".')
 
 
 def test_the_error_of_a_gated_folder():
     text = str(missing_model_error("IF-I-XL-v1.0", "DeepFloyd IF Prior", FOLDERS))
-    assert ("huggingface.co/DeepFloyd/IF-I-XL-v1.0; licence: DeepFloyd IF License, which must be accepted there first. Put the "
-            'whole repository as a folder "IF-I-XL-v1.0" into the models folder "diffusers".') in text
-    assert "its licence must be accepted there first" in str(missing_model_error("IF-I-M-v1.0", "DeepFloyd IF Prior", FOLDERS))
+    assert ("huggingface.co/DeepFloyd/IF-I-XL-v1.0; licence: DeepFloyd IF License, which must be accepted there first. "
+            'Put the whole repository as a folder "IF-I-XL-v1.0" into the models folder "diffusers".') in text
+    assert "its licence must be accepted there first" in str(missing_model_error("IF-I-M-v1.0", "DeepFloyd IF "
+                                                                                 "Prior", FOLDERS))
 
 
 def test_the_error_of_a_removed_model_names_a_mirror():
@@ -83,7 +88,8 @@ def test_the_error_of_an_unknown_model_lists_the_known_ones():
 @every_model
 def test_no_error_has_gaps(model):
     text = str(missing_model_error(model.target, model.node, FOLDERS))
-    assert "None" not in text and "  " not in text and "()" not in text and text.endswith(f'models folder "{model.folder}".')
+    assert "None" not in text and "  " not in text and "()" not in text and text.endswith('models folder '
+                                                                                          f'"{model.folder}".')
 
 
 @every_model

@@ -5,12 +5,13 @@ import weakref
 import pytest
 import torch
 from torch.nn import Linear
-from distill3d.nodes.core.prior import LoadedPriors
+
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError, MissingPackage
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.models import t5_text
-from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
 from distill3d.nodes.models.t5_text import PassingText, T5Text
+from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
 
 CPU = torch.device("cpu")
 
@@ -90,7 +91,8 @@ def test_a_file_of_embeddings_comes_first(host):
 def test_without_an_encoder_other_texts_are_refused(host):
     passing = Passing({"a cat": torch.zeros(1, 1)}, can_load=False)
     assert passing.text(["a cat"]).item() == 0
-    with pytest.raises(DistillError, match='A Prior: .* none for "a dog".* The file has: "a cat". .*Save Text Embeddings'):
+    with pytest.raises(DistillError, match='A Prior: .* none for "a dog".* The file has: "a cat". .*Save Text '
+                                           'Embeddings'):
         passing.text(["a cat", "a dog"])
 
 
@@ -135,7 +137,8 @@ def test_float16_keeps_what_would_overflow_in_float32(tiny_if):
 
 
 def test_eight_bits_need_cuda(tiny_if):
-    with pytest.raises(DistillError, match='needs a CUDA device, and this run uses "cpu". Set "text_encoder" to "load and drop"'):
+    with pytest.raises(DistillError, match='needs a CUDA device, and this run uses "cpu". Set "text_encoder" to "load '
+                                           'and drop"'):
         DeepFloydIF(str(tiny_if), text_encoder="8-bit").load(LoadedPriors(CPU))
 
 

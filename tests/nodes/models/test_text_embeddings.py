@@ -2,16 +2,17 @@ import shutil
 
 import pytest
 import torch
-from distill3d.nodes.core.prior import LoadedPriors
+
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDS, Prompt
 from distill3d.nodes.core.state import save_state
+from distill3d.nodes.models.text_embeddings import read_embeddings, write_embeddings
 from distill3d.nodes.priors import deepfloyd_if
 from distill3d.nodes.priors.builtin_prior import BuiltinPrior
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF, DeepFloydIFPriorNode
 from distill3d.nodes.priors.save_text_embeddings import SaveTextEmbeddingsNode
-from distill3d.nodes.models.text_embeddings import read_embeddings, write_embeddings
 
 CPU = torch.device("cpu")
 PROMPT = Prompt("a Red cube", "ugly")
@@ -69,7 +70,8 @@ def test_with_both_the_file_comes_first_and_the_encoder_knows_the_rest(tiny_if, 
     prior = DeepFloydIF(str(tiny_if), embeddings=str(path)).load(LoadedPriors(CPU))
     found = prior.encode_prompts(["a red cube", "a blue cube"]).embedding
     assert bool((found[0] == 3).all())
-    assert torch.equal(found[1], DeepFloydIF(str(tiny_if)).load(LoadedPriors(CPU)).encode_prompts(["a blue cube"]).embedding[0])
+    assert torch.equal(found[1],
+                       DeepFloydIF(str(tiny_if)).load(LoadedPriors(CPU)).encode_prompts(["a blue cube"]).embedding[0])
 
 
 @pytest.mark.parametrize("views", VIEW_WORDS)
@@ -91,8 +93,10 @@ def test_all_texts_name_each_once():
 @pytest.mark.parametrize("write, words", [
     (lambda path: path.write_bytes(b"nonsense"), "cannot be read"),
     (lambda path: save_state(path, {"scene.x": torch.zeros(2)}, {"kind": "scene"}), "holds no text embeddings"),
-    (lambda path: save_state(path, {"text_embeddings": torch.zeros(2, 7, 64)}, {"texts": ["one"]}), "holds no text embeddings"),
-    (lambda path: write_embeddings(path, ["a cat"], torch.zeros(1, 77, 4096)), "4096 numbers per word and the model takes 64"),
+    (lambda path: save_state(path, {"text_embeddings": torch.zeros(2, 7, 64)}, {"texts": ["one"]}), "holds no text "
+     "embeddings"),
+    (lambda path: write_embeddings(path, ["a cat"], torch.zeros(1, 77, 4096)), "4096 numbers per word and the model "
+     "takes 64"),
 ])
 def test_other_files_are_refused(tiny_if, tmp_path, write, words):
     path = tmp_path / "a.safetensors"

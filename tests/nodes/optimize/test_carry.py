@@ -37,7 +37,8 @@ def test_replacements_follow_each_other():
     after = OptimizerSettings().build({"position": [third]})
     carry_averages(before, after, [Replacement(second, first, torch.tensor([0, 1, -1])),
                                    Replacement(third, second, torch.tensor([2, 1]))])
-    assert torch.equal(after.state[third]["exp_avg"][:, 0], torch.stack([torch.tensor(0.0), before.state[first]["exp_avg"][1, 0]]))
+    assert torch.equal(after.state[third]["exp_avg"][:, 0],
+                       torch.stack([torch.tensor(0.0), before.state[first]["exp_avg"][1, 0]]))
 
 
 def test_what_had_no_step_yet_has_nothing_to_carry():

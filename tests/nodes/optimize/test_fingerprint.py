@@ -10,7 +10,6 @@ import torch
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.sparsity import Sparsity
 from distill3d.nodes.optimize.fingerprint import fingerprint
-
 from image_scene import picture_recipe
 
 PROGRAM = """

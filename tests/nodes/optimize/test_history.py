@@ -1,4 +1,5 @@
 import torch
+
 from distill3d.nodes.optimize.history import History
 
 

@@ -9,7 +9,6 @@ from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.optimize.initial_scene import InitialScene
 from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
-
 from image_scene import picture_recipe
 from loop_parts import Around
 

@@ -20,7 +20,6 @@ from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
-
 from loop_parts import StopAt
 
 SCENE = SceneRecipe(VolumeRenderer(samples=24, occupancy=0), VoxelVolume(resolutions=(4, 8)), Lambertian(),

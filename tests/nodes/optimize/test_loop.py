@@ -89,7 +89,8 @@ def test_a_run_of_before_an_update_resumes_after_a_recipe_got_a_field(tmp_path):
     """The update appends a field with a default to the class of a recipe."""
     def updated(made):
         fields = [(field.name, field.type, field) for field in dataclasses.fields(made)]
-        new = dataclasses.make_dataclass(type(made).__name__, [*fields, ("sharpness", float, dataclasses.field(default=2.0))],
+        new = dataclasses.make_dataclass(type(made).__name__,
+                                         [*fields, ("sharpness", float, dataclasses.field(default=2.0))],
                                          bases=(type(made),), frozen=True)
         return new(*(getattr(made, name) for name, *_ in fields))
 
@@ -156,7 +157,8 @@ def test_objectives_take_turns(tmp_path):
     def watch(name):
         return Fixed(lambda step: seen[name].append(step) or 1.0)
 
-    chain = (Objective(Around(), (watch("a"),), batch=Schedule.of(1), resolution=Schedule.of(8), every=3, start=2, end=9, name="a"),
+    chain = (Objective(Around(), (watch("a"),), batch=Schedule.of(1), resolution=Schedule.of(8), every=3, start=2,
+                       end=9, name="a"),
              Objective(Around(), (watch("b"),), batch=Schedule.of(1), resolution=Schedule.of(8), name="b"))
     run(tmp_path, 12, chain=chain).run()
     assert seen["a"] == [2, 5, 8] and seen["b"] == list(range(12))
@@ -170,7 +172,8 @@ def test_largest_resolution_is_tried_first(tmp_path):
             sizes.append(height)
             return super().sample(batch, height, width, step, total, streams)
 
-    chain = (Objective(Watch(), (Fixed(lambda step: 1.0),), resolution=Schedule(((0, 8), (10, 64))), batch=Schedule.of(1)),)
+    chain = Objective(Watch(), (Fixed(lambda step: 1.0),), resolution=Schedule(((0, 8), (10, 64))),
+                      batch=Schedule.of(1)),
     result = run(tmp_path, 12, chain=chain).run()
     assert sizes[0] == 64 and sizes[1] == 8
     assert result.steps == 12

@@ -2,10 +2,10 @@
 import pytest
 import torch
 
+from distill3d.nodes.assets.mesh import Mesh
 from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.loss import Stateless, Term
-from distill3d.nodes.assets.mesh import Mesh
 from distill3d.nodes.core.objective import Objective
 from distill3d.nodes.core.prompt import Prompt
 from distill3d.nodes.core.scene import SceneRecipe

@@ -14,8 +14,9 @@ def test_rates_are_read():
 
 
 @pytest.mark.parametrize("text, message", [
-    ("density 0.3", 'cannot read "density 0.3"'), ("density: 1 to 2 to 3", "cannot read"), ("density: fast", "cannot read"),
-    ("density: -1", "must be a number >= 0"), ("position: 0.1 to 0", "must be above 0"),
+    ("density 0.3", 'cannot read "density 0.3"'), ("density: 1 to 2 to 3", "cannot read"),
+    ("density: fast", "cannot read"), ("density: -1", "must be a number >= 0"), ("position: 0.1 to 0", "must be above "
+                                                                                 "0"),
     ("position: nan to 1", "must be a number >= 0")])
 def test_wrong_rates_are_named(text, message):
     with pytest.raises(DistillError, match=message):
@@ -30,7 +31,8 @@ def test_a_rate_that_changes_falls_by_the_same_share_in_each_step():
     for step in range(5):
         settings.set_rates(optimizer, step, 5)
         seen.append({entry["name"]: entry["lr"] for entry in optimizer.param_groups})
-    assert seen[0] == {"position": 0.01, "color": 0.01} and seen[2] == pytest.approx({"position": 0.00075, "color": 0.0075})
+    assert seen[0] == {"position": 0.01, "color": 0.01} and seen[2] == pytest.approx({"position": 0.00075,
+                                                                                      "color": 0.0075})
     assert seen[4] == pytest.approx({"position": 0.00005, "color": 0.005})
 
 

@@ -64,7 +64,8 @@ def test_numbers_are_taken_in_order_and_late():
 @pytest.mark.parametrize("spoils", [lambda step: step in (0, 3, 4), lambda step: 5 <= step < 16], ids=["some", "lost"])
 def test_a_run_that_looks_later_is_the_same(tmp_path, spoils, kind):
     """The last good step of the one that is lost is 16, which only begins where the end is known too late."""
-    (now, at_once, told), (late, later, warned) = (finished(tmp_path / str(waiting), spoils, waiting, kind) for waiting in (0, 1))
+    (now, at_once, told), (late, later, warned) = (finished(tmp_path / str(waiting), spoils, waiting, kind)
+                                                   for waiting in (0, 1))
     assert at_once.steps == later.steps and now.health.skipped == late.health.skipped
     assert torch.equal(at_once.scene.state["pixels"], later.scene.state["pixels"])
     assert torch.isfinite(later.scene.state["pixels"]).all()
@@ -94,8 +95,8 @@ def test_fused_steps_are_those_of_the_plain_optimiser():
     fused = torch.nn.Parameter(torch.linspace(-1, 1, 101, dtype=torch.float64))
     plain = torch.nn.Parameter(fused.detach().clone())
     ours = settings.build({"color": [fused]})
-    theirs = torch.optim.Adam([plain], lr=settings.learning_rate, betas=(settings.beta1, settings.beta2), eps=settings.epsilon,
-                              weight_decay=settings.weight_decay, foreach=False)
+    theirs = torch.optim.Adam([plain], lr=settings.learning_rate, betas=(settings.beta1, settings.beta2),
+                              eps=settings.epsilon, weight_decay=settings.weight_decay, foreach=False)
     for step in range(5):
         for parameter, optimizer in (fused, ours), (plain, theirs):
             parameter.grad = (parameter.detach() * (step + 1)).sin()

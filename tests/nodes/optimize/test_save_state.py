@@ -2,12 +2,12 @@ import os
 
 import pytest
 import torch
-from image_scene import picture_recipe
 
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.state import save_state
 from distill3d.nodes.optimize.save_state import LoadStateNode, SaveStateNode, load_scene
+from image_scene import picture_recipe
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def test_what_was_saved_is_loaded_into_an_untrained_scene(host, trained):
 
 def test_the_state_of_a_run_holds_its_scene(host, trained):
     path = save_state(host.state_directory / "run.safetensors",
-                      {"scene." + name: tensor for name, tensor in trained.state.items()} | {"optimizer.0.step": torch.ones(1)},
-                      {"finished": False, "step": 3})
+                      {"scene." + name: tensor for name, tensor in trained.state.items()}
+                      | {"optimizer.0.step": torch.ones(1)}, {"finished": False, "step": 3})
     back = load_scene(picture_recipe(), str(path.relative_to(host.output_directory)))
     assert set(back.state) == set(trained.state) and torch.equal(back.state["pixels"], trained.state["pixels"])
 
@@ -72,6 +72,7 @@ def test_a_replaced_state_is_loaded_again(host, trained):
     """ComfyUI asks for this before it takes a result from its cache. A name that comes by wire is not known then."""
     name = saved(trained)
     before = LoadStateNode.fingerprint_inputs(file=name)
-    assert before == LoadStateNode.fingerprint_inputs(scene=None, file=name) and LoadStateNode.fingerprint_inputs(None, None) is None
+    assert before == LoadStateNode.fingerprint_inputs(scene=None, file=name)
+    assert LoadStateNode.fingerprint_inputs(None, None) is None
     os.utime(host.output_directory / name, ns=(1, before + 10**9))
     assert LoadStateNode.fingerprint_inputs(file=name) != before

@@ -72,7 +72,8 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
         run(tmp_path / "cut", host=StopAt(tmp_path / "cut", 13), save_every=1e-9).run()
     state, = (tmp_path / "cut" / "distill3d_states").iterdir()
     tensors, facts = read_state(state)
-    assert facts["step"] == 13 and len(tensors["scene.field.position"]) != 150 and tensors["scene.field.gradient_sum"].any()
+    assert (facts["step"] == 13 and len(tensors["scene.field.position"]) != 150
+            and tensors["scene.field.gradient_sum"].any())
     resumed = run(tmp_path / "cut", resume=True, save_every=1e-9).run()
     assert same(resumed.scene.state, whole)
 
@@ -101,7 +102,8 @@ def test_a_grown_scene_is_saved_and_loaded_and_trained_on(tmp_path, monkeypatch)
     loaded = load_scene(splat_recipe(count=150, densification=GROWING), path.name)
     assert same(loaded.state, grown.state) and error(loaded) == error(grown)
     objective = Objective(Around(), (Likeness(),), batch=Schedule.of(2), resolution=Schedule.of(16))
-    again = Run(loaded, (objective,), OptimizerSettings(rates=RATES), RunSettings(10), Host(tmp_path / "second"), "7").run()
+    again = Run(loaded, (objective,), OptimizerSettings(rates=RATES), RunSettings(10), Host(tmp_path / "second"),
+                "7").run()
     assert again.scene.state["field.position"].isfinite().all() and same(loaded.state, grown.state)
 
 

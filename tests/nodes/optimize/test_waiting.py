@@ -1,13 +1,14 @@
-"""Which places of a training step stop a CUDA device, found on the processor: there, the same calls read a tensor's values."""
+"""Which places of a training step stop a CUDA device, found on the processor: there, the same calls read a tensor's
+values."""
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-import distill3d
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import distill3d
 from distill3d.nodes.cameras.headlight import CameraLight
 from distill3d.nodes.cameras.random_orbit_views import RandomOrbitViews
 from distill3d.nodes.comfy import Host
@@ -49,7 +50,8 @@ class Reads(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function.overloadpacket.__name__
-        if name in READS or name in INDEXING and any(index is not None and index.dtype == torch.bool for index in args[1]):
+        if name in READS or name in INDEXING and any(index is not None and index.dtype == torch.bool
+                                                     for index in args[1]):
             self.files.add(_caller())
         return function(*args, **(kwargs or {}))
 
@@ -83,8 +85,8 @@ def reads(monkeypatch):
 
 def waits_of_a_step(tmp_path, monkeypatch, backend, kind="Adam", step=5, occupancy=16):
     """Files that read values in one step of score distillation."""
-    scene = SceneRecipe(VolumeRenderer(samples=12, occupancy=occupancy), VoxelVolume(resolutions=(4, 8)), Lambertian(), RandomBackground(),
-                        backend=backend)
+    scene = SceneRecipe(VolumeRenderer(samples=12, occupancy=occupancy), VoxelVolume(resolutions=(4, 8)), Lambertian(),
+                        RandomBackground(), backend=backend)
     losses = SDS(GaussianPrior(), Prompt("a thing", views=INTERPOLATED)), Sparsity()
     chain = (Objective(RandomOrbitViews(), losses, CameraLight(), Schedule.of(2), Schedule.of(8)),)
     job = Run(scene, chain, OptimizerSettings(kind, clip=1.0), RunSettings(20, save_every=0), Host(tmp_path), "7")

@@ -1,16 +1,18 @@
-"""Run by test_model_prior_comfyui.py with ComfyUI's interpreter inside its checkout: measures, and prints one JSON object."""
+"""Run by test_model_prior_comfyui.py with ComfyUI's interpreter inside its checkout: measures, and prints one JSON
+object."""
 import importlib.util
 import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "parts"))
-from comfyui_tiny import CPU, SIDE, make_clip, make_model, make_vae, with_control, with_lora  # first: it asks for the CPU
-
+# first: it asks for the CPU
 import comfy.sample
 import comfy.sampler_helpers
 import comfy.samplers
 import torch
+
+from comfyui_tiny import CPU, SIDE, make_clip, make_model, make_vae, with_control, with_lora
 
 PACK = Path(__file__).resolve().parents[3]
 KINDS, TIMES = ("eps", "v", "flow", "sdxl", "sd3"), torch.tensor([20, 300, 700, 980])
@@ -18,7 +20,8 @@ TEXTS = ["a cube, front view", "a cube, side view", "a cube, back view", "a cube
 
 
 def load_pack():
-    spec = importlib.util.spec_from_file_location("distill3d", PACK / "__init__.py", submodule_search_locations=[str(PACK)])
+    spec = importlib.util.spec_from_file_location("distill3d", PACK / "__init__.py",
+                                                  submodule_search_locations=[str(PACK)])
     sys.modules["distill3d"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["distill3d"])
 
@@ -37,15 +40,16 @@ def host_denoise(model, x, sigma, positive, negative, cfg):
     with torch.inference_mode():
         noise = x / sigma  # of an empty latent image the sampler makes sigma noise, for every kind of model
         out = comfy.sample.sample_custom(model, noise, cfg, comfy.samplers.sampler_object("euler"),
-                                         torch.stack([sigma, torch.zeros(())]), positive, negative, torch.zeros_like(x), seed=0)
+                                         torch.stack([sigma, torch.zeros(())]), positive, negative, torch.zeros_like(x),
+                                         seed=0)
         return model.model.process_latent_in(out)
 
 
 @torch.inference_mode()
 def ksampler(model, positive, negative):
     noise = draw(1, model.get_model_object("latent_format").latent_channels, 8, 8, seed=9)
-    return comfy.sample.sample(model, noise, 3, 4.0, "euler", "normal", positive, negative, torch.zeros_like(noise), seed=0,
-                               disable_pbar=True)
+    return comfy.sample.sample(model, noise, 3, 4.0, "euler", "normal", positive, negative, torch.zeros_like(noise),
+                               seed=0, disable_pbar=True)
 
 
 def weights_of(module):
@@ -93,18 +97,22 @@ def measure_kind(kind, nodes, vae, clip):
 
         negative, positive = prior.denoise(x, TIMES, [nothing, rows], None)
         found["one batch"] = [len(one) for one in raw[1:]] == [8]
-        ones = [prior.denoise(x[i:i + 1], TIMES[i:i + 1], [prior.encode_prompts([""]), prior.encode_prompts([TEXTS[i]])], None)
+        ones = [prior.denoise(x[i:i + 1], TIMES[i:i + 1],
+                              [prior.encode_prompts([""]), prior.encode_prompts([TEXTS[i]])], None)
                 for i in range(4)]
-        found["one by one"] = max(gap(batch, torch.cat(parts)) for batch, parts in zip((negative, positive), zip(*ones)))
+        found["one by one"] = max(gap(batch, torch.cat(parts))
+                                  for batch, parts in zip((negative, positive), zip(*ones)))
         turned, = prior.denoise(x, TIMES, [prior.encode_prompts([*TEXTS[:2], TEXTS[0], TEXTS[3]])], None)
         changed = (turned - positive).abs().amax((1, 2, 3)) > 1e-4 * positive.abs().max()
         found["only the changed view"] = changed.tolist() == [False, False, True, False]
         guided = negative + 4.0 * (positive - negative)
-        long = prior.denoise(x[:2], TIMES[:2], [prior.encode_prompts(["a cube " + "and a cube " * 40, TEXTS[1]])], None)[0]
+        long = prior.denoise(x[:2], TIMES[:2], [prior.encode_prompts(["a cube " + "and a "
+                                                                      "cube " * 40, TEXTS[1]])], None)[0]
         found["other lengths"] = gap(long[1:], positive[1:2])
         priors.release()
     reference = [host_denoise(model, x[i:i + 1], prior._sigmas[TIMES[i]],
-                              clip.encode_from_tokens_scheduled(clip.tokenize(TEXTS[i])), encoded[1], 4.0) for i in range(4)]
+                              clip.encode_from_tokens_scheduled(clip.tokenize(TEXTS[i])), encoded[1], 4.0)
+                 for i in range(4)]
     found["host's sampler"] = max(gap(guided[i:i + 1], reference[i]) for i in range(4))
     with torch.inference_mode():
         rgb = torch.rand(1, SIDE, SIDE, 3, generator=torch.Generator().manual_seed(4))
@@ -140,7 +148,8 @@ def measure_vae(nodes, vae, clip):
         with torch.inference_mode():
             found["decode"] = gap(picture, vae.decode(model.model.process_latent_out(z.detach())))
     names = dict(prior.vae.encoder.named_parameters())
-    found["no decoder"] = not any(name.startswith(("decoder", "post_quant")) for name in names) and "quant_conv.weight" in names
+    found["no decoder"] = not any(name.startswith(("decoder",
+                                                   "post_quant")) for name in names) and "quant_conv.weight" in names
     found["weights kept"] = bool(torch.equal(kept, weights_of(vae.first_stage_model)))
     return found
 
@@ -152,7 +161,8 @@ def measure_wired(nodes, vae, clip):
     for name, (positive, negative) in {"plain": plain, "control": with_control(*plain),
                                        "late control": with_control(*plain, (0.5, 1.0))}.items():
         model = make_model("eps")
-        prior = nodes["node"].execute(model, vae, None, positive, negative, SIDE).args[0].load(nodes["LoadedPriors"](CPU))
+        prior = nodes["node"].execute(model, vae, None, positive, negative,
+                                      SIDE).args[0].load(nodes["LoadedPriors"](CPU))
         with torch.inference_mode(False), torch.enable_grad():
             x = prior.add_noise(draw(4, 4, 8, 8), draw(4, 4, 8, 8, seed=2), TIMES)
             conditions = [prior.encode_prompts([text] * 4) for text in ("", "a cube")]
@@ -190,13 +200,15 @@ def measure_lora(nodes, vae, clip):
     found["weights kept"] = bool(torch.equal(kept, weights_of(model.model)))
     names = [repr(nodes["node"].execute(one, vae, clip, resolution=SIDE).args[0])
              for one in (model, model, patched, make_model("eps"))]
-    found["names"] = [names[0] == names[1], names[0] != names[2], names[0] == names[3], "unreadable" not in "".join(names)]
+    found["names"] = [names[0] == names[1], names[0] != names[2], names[0] == names[3],
+                      "unreadable" not in "".join(names)]
     return found
 
 
 def measure_preparing(nodes, vae, clip):
     """How often conditions are prepared and models loaded."""
-    prior = nodes["node"].execute(make_model("eps"), vae, clip, resolution=SIDE).args[0].load(nodes["LoadedPriors"](CPU))
+    prior = nodes["node"].execute(make_model("eps"), vae, clip,
+                                  resolution=SIDE).args[0].load(nodes["LoadedPriors"](CPU))
     counts = {}
 
     def counted(module, name):
@@ -211,7 +223,8 @@ def measure_preparing(nodes, vae, clip):
     counted(comfy.sampler_helpers, "prepare_sampling")
     found = []
     with torch.inference_mode(False), torch.enable_grad():
-        for batch, texts in ((2, TEXTS[:2]), (2, TEXTS[:2]), (2, TEXTS[1:3]), (1, TEXTS[:1]), (2, TEXTS[:2]), (3, TEXTS[:3])):
+        for batch, texts in ((2, TEXTS[:2]), (2, TEXTS[:2]), (2, TEXTS[1:3]), (1, TEXTS[:1]), (2, TEXTS[:2]),
+                             (3, TEXTS[:3])):
             conditions = [prior.encode_prompts([""] * batch), prior.encode_prompts(texts)]
             prior.denoise(draw(batch, 4, 8, 8), TIMES[:batch], conditions, None)
             found.append([counts.get("process_conds", 0), counts.get("prepare_sampling", 0)])
@@ -238,7 +251,8 @@ def measure_loss(nodes, vae, clip):
             with torch.inference_mode(False), torch.enable_grad():
                 rgb = torch.rand(4, 32, 32, 3, generator=torch.Generator().manual_seed(1)).requires_grad_()
                 prepared = loss.prepare(RunContext(CPU, 0, priors))
-                prepared(Look(Rendering(rgb=rgb), turntable(4, 0.2, 3, 0.7, 32), 0, 10, Streams(0, 0), None, None)).value.backward()
+                prepared(Look(Rendering(rgb=rgb), turntable(4, 0.2, 3, 0.7, 32), 0, 10, Streams(0, 0), None,
+                              None)).value.backward()
                 priors.release()
             found[f"{kind} {views}"] = bool(torch.isfinite(rgb.grad).all() and rgb.grad.abs().max() > 0)
             found[f"fingerprint {kind} {views}"] = len(fingerprint(loss))
@@ -246,7 +260,8 @@ def measure_loss(nodes, vae, clip):
 
 
 def measure_tuned(nodes, vae, clip):
-    """A LoRA Prior on a MODEL: its answers before training, its error and its gradients, and what is left on the MODEL."""
+    """A LoRA Prior on a MODEL: its answers before training, its error and its gradients, and what is left on the
+    MODEL."""
     from distill3d.nodes.core.cameras import turntable
     from distill3d.nodes.core.errors import DistillError
     from distill3d.nodes.core.prior import Encoded
@@ -303,8 +318,7 @@ def measure_sampling(nodes, vae, clip):
     prior = nodes["node"].execute(model, vae, clip, resolution=SIDE).args[0].load(nodes["LoadedPriors"](CPU))
     prior.decode_image = lambda z: z
     with torch.inference_mode(False):
-        for z in sample(prior, [""] * 8, steps=200, guidance=1.0, clamp=False):
-            pass
+        *_, z = sample(prior, [""] * 8, steps=200, guidance=1.0, clamp=False)
         prior.release()
     return {"mean": float(z.mean()), "deviation": float(z.std())}
 

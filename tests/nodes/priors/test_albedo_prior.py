@@ -5,20 +5,20 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from distill3d.nodes.core.prior import LoadedPriors
+
 from distill3d.nodes import comfy
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.loss import RunContext
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.prompt import Prompt
 from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.sds import SDS
-from distill3d.nodes.priors.albedo_prior import AlbedoMV, AlbedoPriorNode
 from distill3d.nodes.models.multi_view import relative_camera_vectors
+from distill3d.nodes.priors.albedo_prior import AlbedoMV, AlbedoPriorNode
 from distill3d.nodes.priors.sample_prior import sample
-
 from looks import look_at
 
 pytest.importorskip("diffusers")
@@ -71,7 +71,8 @@ def test_denoises_as_a_line_by_line_reference(prior):
     conditions = [prior.encode_prompts([""] * 4), prior.encode_prompts(TEXTS)]
     abar = prior.denoiser.noise.abar[t].double().view(-1, 1, 1, 1)
     for ours, condition in zip(prior.denoise(z_t, t, conditions, cameras(), z.beside), conditions):
-        expected = reference("albedo_mv")(torch.cat([z_t, z.beside], 1), t, condition.embedding, relative_camera_vectors(cameras()), 4)
+        expected = reference("albedo_mv")(torch.cat([z_t, z.beside], 1), t, condition.embedding,
+                                          relative_camera_vectors(cameras()), 4)
         assert ours.shape == (4, 4, LATENTS, LATENTS)
         assert is_close((z_t - abar.sqrt() * ours.double()) / (1 - abar).sqrt(), expected)
     changed = prior.denoise(z_t, t, conditions, cameras(), z.beside - 0.5)[1]
@@ -108,7 +109,8 @@ def test_the_gradient_is_that_of_the_published_code(models, prior, monkeypatch):
     """x0 weighting, rescaled over the four latents of the group alone: depth takes no part in the deviation."""
     chosen = recipe(models)
     fixed = Schedule.of(0.4)
-    loss = SDS(chosen, Prompt("red", "b", "none"), Schedule.of(10.0), "x0", fixed, fixed, "albedo and depth", rescaling=0.5)
+    loss = SDS(chosen, Prompt("red", "b", "none"), Schedule.of(10.0), "x0", fixed, fixed, "albedo and "
+               "depth", rescaling=0.5)
     prepared = loss.prepare(RunContext(CPU, 0, lambda recipe: prior))
     albedo, depth = picture()[..., :3].requires_grad_(), 2.0 + picture()[..., 3:]
     rendering = Rendering(opacity=torch.ones(4, PIXELS, PIXELS, 1), albedo=albedo, depth=depth)
@@ -121,7 +123,8 @@ def test_the_gradient_is_that_of_the_published_code(models, prior, monkeypatch):
     t = torch.full((4,), 400)
     noise = torch.randn(4, 4, LATENTS, LATENTS, generator=Streams(1, 3)("noise"))
     z_t = prior.add_noise(z.detach(), noise, t)
-    negative, positive = prior.denoise(z_t, t, [prior.encode_prompts([text] * 4) for text in ("b", "red")], cameras(), beside)
+    negative, positive = prior.denoise(z_t, t, [prior.encode_prompts([text] * 4) for text in ("b", "red")], cameras(),
+                                       beside)
     guided = negative + 10 * (positive - negative)
     guided = guided * (0.5 * positive.std() / guided.std() + 0.5)
     direction = z.detach() - guided
@@ -133,7 +136,8 @@ def test_there_is_nothing_to_paint_on_in_samplers(prior):
         next(sample(prior, TEXTS, steps=2, cameras=cameras()))
 
 
-@pytest.mark.parametrize(("kind", "words"), [("nd_mv", "takes 4 channels and gives 4, not 5 and 4. Use the Normal-Depth Prior"),
+@pytest.mark.parametrize(("kind", "words"), [("nd_mv", "takes 4 channels and gives 4, not 5 and 4. Use the "
+                                                       "Normal-Depth Prior"),
                                              ("nd", "takes no cameras. Choose RichDreamer's albedo_mv_ema.ckpt")])
 def test_other_models_are_refused(models, kind, words):
     with pytest.raises(DistillError, match=f"Albedo Prior: .*{words}"):

@@ -3,13 +3,13 @@ import shutil
 import pytest
 import torch
 
-from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.shapes.caption import KNOWN_WORDS
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.models.builtin import BUILTIN_FOLDER
 from distill3d.nodes.priors.builtin_prior import BuiltinPrior, BuiltinPriorNode, weights_digest
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
+from distill3d.nodes.shapes.caption import KNOWN_WORDS
 
 
 class _Host(Host):
@@ -41,7 +41,8 @@ def test_unknown_words_give_one_warning(host, tiny_if):
 
 
 def test_known_words_give_none(host, tiny_if):
-    load(tiny_if).encode_prompts(["", "A red cube on top of an orange sphere, az345 el-45.", "a dotted pink cone,side view"])
+    load(tiny_if).encode_prompts(["", "A red cube on top of an orange sphere, az345 el-45.", "a dotted pink cone,side "
+                                  "view"])
     assert not host.warnings
 
 
@@ -58,7 +59,8 @@ def test_node_takes_folders_below_output_and_models(host, tiny_if, tmp_path):
         shutil.copytree(tiny_if, place)
     for folder, place in (("mine/builtin", inside), (str(inside), inside), ("shapes", model)):
         recipe = BuiltinPriorNode.execute(folder).args[0]
-        assert recipe == BuiltinPrior(str(place), weights_digest(tiny_if)) and recipe.load(LoadedPriors(torch.device("cpu"))).size == 8
+        assert recipe == BuiltinPrior(str(place), weights_digest(tiny_if)) and recipe.load(
+            LoadedPriors(torch.device("cpu"))).size == 8
     assert BuiltinPriorNode.execute().args[0] == BuiltinPriorNode.execute("").args[0] == BuiltinPrior(
         "", weights_digest(BUILTIN_FOLDER))
 
@@ -72,7 +74,8 @@ def test_other_weights_make_another_recipe(host, tiny_if):
     assert BuiltinPriorNode.execute("mine").args[0] != before and BuiltinPriorNode.fingerprint_inputs("mine") != seen
 
 
-@pytest.mark.parametrize("folder", ["/", "..", ".", "../elsewhere", "mine/../../elsewhere", "link", "absent", "{tmp}/elsewhere"])
+@pytest.mark.parametrize("folder",
+                         ["/", "..", ".", "../elsewhere", "mine/../../elsewhere", "link", "absent", "{tmp}/elsewhere"])
 def test_node_refuses_every_other_place(host, tmp_path, folder):
     (tmp_path / "elsewhere").mkdir()
     (host.output_directory / "mine").mkdir(parents=True)

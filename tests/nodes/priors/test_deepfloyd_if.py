@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
@@ -15,7 +16,6 @@ from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.losses.sds import SDS
 from distill3d.nodes.priors import deepfloyd_if
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF, DeepFloydIFPriorNode
-
 from looks import look_at
 
 PROMPTS = ["a red cube, az0 el15", "a blue sphere, back view"]
@@ -109,7 +109,8 @@ def test_pictures_are_resized_and_mapped_to_plus_minus_one(prior, size):
     ramp = torch.linspace(0, 1, size).view(1, 1, size, 1).expand(1, size, size, 3)
     z = prior.encode_image(ramp).clean
     assert z.shape == (1, 3, 8, 8) and bool((z.diff(dim=3) > 0).all()) and bool(z.diff(dim=2).abs().max() < 1e-6)
-    picture = torch.rand(1, size, size, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    picture = torch.rand(1, size, size, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0),
+                         requires_grad=True)
     assert torch.autograd.gradcheck(lambda rgb: prior.encode_image(rgb).clean, picture, fast_mode=True)
 
 
@@ -164,7 +165,8 @@ def test_distillation_loads_the_encoder_once_for_all_views(tiny_if, host, monkey
     monkeypatch.setattr(deepfloyd_if, "T5Text", lambda *given: loads.append(given) or real(*given))
     recipe = DeepFloydIF(str(tiny_if))
     context = RunContext(torch.device("cpu"), 0, LoadedPriors(torch.device("cpu")))
-    losses = [SDS(recipe, Prompt("a red cube", "ugly", views)).prepare(context) for views in (VIEW_WORDS[0], INTERPOLATED)]
+    losses = [SDS(recipe, Prompt("a red cube", "ugly", views)).prepare(context)
+              for views in (VIEW_WORDS[0], INTERPOLATED)]
     for step in range(3):
         for loss in losses:
             loss(look_at(Rendering(rgb=torch.rand(4, 8, 8, 3)), turntable(4, 25.0 * step, 3, 40, 8), step))
@@ -179,7 +181,8 @@ def test_loading_is_silent_and_leaves_settings_alone(tiny_if, capfd):
     loaded = DeepFloydIF(str(tiny_if)).load(LoadedPriors(torch.device("cpu")))
     loaded.denoise(torch.zeros(1, 3, 8, 8), torch.tensor([5]), [loaded.encode_prompts(["a red cube"])], None)
     assert capfd.readouterr() == ("", "")
-    assert before == [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in (diffusers_logging, transformers_logging)]
+    assert before == [(log.get_verbosity(), log.is_progress_bar_enabled())
+                      for log in (diffusers_logging, transformers_logging)]
 
 
 def test_node_makes_a_recipe_of_folders_below_output_and_models(tiny_if, host, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import weakref
 
 import pytest
 import torch
+
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.prior import Encoded, LoadedPriors
@@ -41,7 +42,8 @@ def reading(prior, calls=None):
 
 
 def picture(prior, seed=0):
-    return torch.randn(2, prior.channels, prior.size, prior.size, generator=torch.Generator().manual_seed(seed)).clamp(-1, 1)
+    return torch.randn(2, prior.channels, prior.size, prior.size,
+                       generator=torch.Generator().manual_seed(seed)).clamp(-1, 1)
 
 
 def learn(prior, steps, total=100, first=0, seed=0):
@@ -59,7 +61,8 @@ def ask(prior, t=300):
 def own_error(prior, z, draws=6):
     condition = prior.encode_prompts(TEXTS)
     with torch.no_grad():
-        errors = [prior.error(z, picture(prior, 100 + i), torch.tensor([100 + 120 * i, 150 + 120 * i]), condition, CAMERAS)
+        errors = [prior.error(z, picture(prior, 100 + i), torch.tensor([100 + 120 * i, 150 + 120 * i]), condition,
+                              CAMERAS)
                   for i in range(draws)]
     return torch.stack(errors).mean().item()
 
@@ -90,7 +93,8 @@ def test_it_lowers_its_own_error_on_what_was_repainted(base, weights, rate):
 
 def test_a_full_copy_of_a_half_precision_network_is_trained_in_float32(tiny_if):
     """Steps that half precision rounds away still add up."""
-    prior = DreamBooth(DeepFloydIF(str(tiny_if), "bfloat16"), COPY, rate=Schedule.of(1e-6), steps=1).load(LoadedPriors(CPU))
+    prior = DreamBooth(DeepFloydIF(str(tiny_if),
+                                   "bfloat16"), COPY, rate=Schedule.of(1e-6), steps=1).load(LoadedPriors(CPU))
     before = {name: weight.detach().clone() for name, weight in prior.adapter.named_parameters()}
     learn(prior, 2)
     changed = [not torch.equal(weight, before[name]) for name, weight in prior.adapter.named_parameters()]
@@ -118,7 +122,8 @@ def test_batches_are_repainted_on_time_and_the_latest_are_kept(base):
 
 def test_what_is_repainted_follows_the_schedule_of_noise(base):
     """The more noise, the farther from the rendering."""
-    recipe = DreamBooth(base, noise=Schedule(((0, 0.8), (20, 0.05))), guidance=1.0, rate=Schedule.of(0.0), steps=4, refresh=10)
+    recipe = DreamBooth(base, noise=Schedule(((0, 0.8), (20, 0.05))), guidance=1.0, rate=Schedule.of(0.0), steps=4,
+                        refresh=10)
     prior = recipe.load(LoadedPriors(CPU))
     for step in (0, 10, 20):
         learn(prior, 1, first=step)
@@ -191,7 +196,8 @@ def test_the_built_in_prior_lowers_its_error_on_its_own_repainted_views():
     cameras, prompt = turntable(8, 20, 3, 40, 32), Prompt("a striped red cube")
     parts = shape_parts([parse_shape(prompt.text)] * 8)
     rgb = render_shapes(parts, cameras.c2w, cameras.fovy, 32)["rgb"]
-    prior = DreamBooth(BuiltinPrior(), noise=Schedule.of(0.4), guidance=2.0, steps=10, refresh=15, rate=Schedule.of(1e-3)).load(LoadedPriors(CPU))
+    prior = DreamBooth(BuiltinPrior(), noise=Schedule.of(0.4), guidance=2.0, steps=10, refresh=15,
+                       rate=Schedule.of(1e-3)).load(LoadedPriors(CPU))
     z = prior.encode_image(rgb)
 
     def read(cameras):
@@ -199,8 +205,8 @@ def test_the_built_in_prior_lowers_its_error_on_its_own_repainted_views():
 
     def error():
         with torch.no_grad():
-            errors = [prior.error(z, torch.randn(z.clean.shape, generator=Streams(7, i)("noise")), torch.full((8,), 60 * i + 30),
-                                  read(cameras)[1], cameras) for i in range(10)]
+            errors = [prior.error(z, torch.randn(z.clean.shape, generator=Streams(7, i)("noise")),
+                                  torch.full((8,), 60 * i + 30), read(cameras)[1], cameras) for i in range(10)]
         return torch.stack(errors).mean().item()
 
     before = error()

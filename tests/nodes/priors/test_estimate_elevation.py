@@ -2,13 +2,14 @@ import math
 
 import pytest
 import torch
+
 from distill3d.kernels.shapes.render import render_shapes
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.prompt import Prompt
-from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.nodes.priors.builtin_prior import BuiltinPrior
 from distill3d.nodes.priors.estimate_elevation import EstimateElevationNode
+from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from gaussian_prior import GaussianPrior
 
 # What each elevation looks like to this prior: another grey.
@@ -31,13 +32,14 @@ def test_the_builtin_prior_tells_low_from_high():
     for degrees in (0, 45):
         camera = orbit(0.0, math.radians(degrees), 3.2, math.radians(40), 32, 32)
         image = render_shapes(shape_parts([parse_shape("a cyan cylinder")]), camera.c2w, camera.fovy, 32)["rgb"]
-        found[degrees] = estimate(BuiltinPrior(), Prompt("a cyan cylinder", views="degrees"), image, lowest=0.0, highest=60.0,
-                                  step=15.0, draws=3)
+        found[degrees] = estimate(BuiltinPrior(), Prompt("a cyan cylinder", views="degrees"), image, lowest=0.0,
+                                  highest=60.0, step=15.0, draws=3)
     assert found == {0: 0.0, 45: 45.0}
 
 
 def test_what_the_mask_leaves_out_is_white():
-    """Half grey, half black: 60 degrees are its mean where white takes the place of black, 0 degrees are nearer where not."""
+    """Half grey, half black: 60 degrees are its mean where white takes the place of black, 0 degrees are nearer where
+    not."""
     image, mask = torch.zeros(1, 8, 8, 3), torch.zeros(1, 8, 8)
     mask[:, :, :4] = 1
     image[:, :, :4] = 0.5

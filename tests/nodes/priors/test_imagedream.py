@@ -5,14 +5,15 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+
 from distill3d.kernels.image.resize import resize_square
-from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes import comfy
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.priors.lora_prior import LoRAPrior
-from distill3d.nodes.priors.imagedream import ImageDream, ImageDreamPriorNode, _channels_first
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.models.multi_view import camera_vectors
+from distill3d.nodes.priors.imagedream import ImageDream, ImageDreamPriorNode, _channels_first
+from distill3d.nodes.priors.lora_prior import LoRAPrior
 from distill3d.nodes.priors.reference_views import reference_views
 from distill3d.nodes.priors.sample_prior import sample
 
@@ -51,7 +52,8 @@ def models(tmp_path_factory):
 
 def load(models, file="pixel.pt", image=None, **more):
     views = reference_views("test", picture() if image is None else image)
-    return ImageDream(str(models / file), views, tokenizer=str(models / "tokenizer"), resolution=PIXELS, **more).load(LoadedPriors(CPU))
+    return ImageDream(str(models / file), views, tokenizer=str(models / "tokenizer"), resolution=PIXELS,
+                      **more).load(LoadedPriors(CPU))
 
 
 def noisy():
@@ -72,7 +74,8 @@ class PictureReference(MultiViewReference):
 
     def features(self, state, pixels, head=80):
         """Of CLIP's last layer but one."""
-        self.state |= {"clip." + key.removeprefix("clip_model.model.visual."): value.double() for key, value in state.items()
+        self.state |= {"clip." + key.removeprefix("clip_model.model.visual."): value.double()
+                       for key, value in state.items()
                        if key.startswith("clip_model.model.visual.")}
         mean, deviation = (torch.tensor(x, dtype=torch.float64).view(3, 1, 1) for x in
                            ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]))
@@ -111,7 +114,8 @@ def reference():
 def tokens(of):
     """Without and with the picture: zeros go through the resampler, too."""
     side = VISION["patch"] * VISION["side"]
-    features = of.features(imagedream_state_dict(), resize_square(_channels_first(picture()), side, True, "bicubic").clamp(0, 1))
+    features = of.features(imagedream_state_dict(),
+                           resize_square(_channels_first(picture()), side, True, "bicubic").clamp(0, 1))
     return of.resampled(torch.cat([torch.zeros_like(features), features]))
 
 
@@ -121,7 +125,8 @@ def test_the_picture_becomes_tokens_as_line_by_line(models):
 
 @pytest.mark.parametrize("file", ["pixel.pt", "tiny-local.pt"])
 def test_denoises_as_a_line_by_line_reference(models, file):
-    """Both halves of guidance in one batch: with the picture as fifth view and tokens, and with zeros in both places."""
+    """Both halves of guidance in one batch: with the picture as fifth view and tokens, and with zeros in both
+    places."""
     prior, of, beside = load(models, file), reference(), file == "pixel.pt"
     z_t, t = noisy()
     conditions = [prior.encode_negatives([""] * 8), prior.encode_prompts(TEXTS)]
@@ -147,7 +152,8 @@ def test_another_picture_changes_only_what_is_led(models):
     first, second = load(models), load(models, image=picture(seed=10))
     z_t, t = noisy()
     for prompts, is_same in ((False, True), (True, False)):
-        found = [prior.denoise(z_t, t, [prior.encode_prompts(TEXTS) if prompts else prior.encode_negatives(TEXTS)], cameras())[0]
+        found = [prior.denoise(z_t, t, [prior.encode_prompts(TEXTS) if prompts else prior.encode_negatives(TEXTS)],
+                               cameras())[0]
                  for prior in (first, second)]
         assert torch.equal(*found) == is_same
 
@@ -158,7 +164,8 @@ def test_the_control_goes_by_the_name(models):
 
 
 def test_pictures_are_resized_as_by_pil():
-    """Up to its rounding to bytes after each direction; contrasts are mild, since it also cuts overshoots off in between."""
+    """Up to its rounding to bytes after each direction; contrasts are mild, since it also cuts overshoots off in
+    between."""
     import numpy
     from PIL import Image
 
@@ -177,13 +184,16 @@ def test_the_folder_equals_the_file(models, tmp_path):
     loaded = file.load(LoadedPriors(CPU))
     folder = write_folder(tmp_path / "folder", loaded, imagedream_unet_weights(), ip_dim=4)
     side = VISION["patch"] * VISION["side"]
-    tower = CLIPVisionModel(CLIPVisionConfig(hidden_size=80, intermediate_size=320, num_hidden_layers=3, num_attention_heads=1,
+    tower = CLIPVisionModel(CLIPVisionConfig(hidden_size=80, intermediate_size=320, num_hidden_layers=3,
+                                             num_attention_heads=1,
                                              image_size=side, patch_size=VISION["patch"], hidden_act="gelu"))
     from distill3d.nodes.models.checkpoint_file import CheckpointFile
     from distill3d.nodes.models.clip_vision import read_open_ai_vision
 
-    whole = read_open_ai_vision(CheckpointFile(models / "pixel.pt", "test"), "clip_model.model.visual.", None, "gelu", 80)
-    weights = {key.removeprefix("vision_model."): value for key, value in whole.state_dict().items() if "projection" not in key}
+    whole = read_open_ai_vision(CheckpointFile(models / "pixel.pt", "test"), "clip_model.model.visual.", None, "gelu",
+                                80)
+    weights = {key.removeprefix("vision_model."): value
+               for key, value in whole.state_dict().items() if "projection" not in key}
     own = "vision_model." if any(key.startswith("vision_model.") for key in tower.state_dict()) else ""
     tower.load_state_dict({own + key: value for key, value in weights.items()})
     tower.save_pretrained(folder / "image_encoder")
@@ -212,7 +222,8 @@ def test_an_adapter_gets_the_camera_of_each_row(models, file):
     lora = LoRAPrior(load(models, file), 3, 0)
     with torch.no_grad():
         for parameter in lora.adapter.parameters():
-            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
+            parameter.copy_(0.1 * torch.randn(parameter.shape,
+                                              generator=torch.Generator().manual_seed(parameter.numel())))
         z_t, t = noisy()
         conditions = [lora.encode_negatives([""] * 8), lora.encode_prompts(TEXTS)]
         both = lora.denoise(z_t, t, conditions, cameras())
@@ -243,7 +254,8 @@ def test_other_models_and_pictures_are_refused(models, tmp_path):
     (tmp_path / "tokenizer").symlink_to(models / "tokenizer")
     with pytest.raises(DistillError, match="holds no CLIP image tower"):
         load(tmp_path, "blind.pt")
-    torch.save({key: value for key, value in state.items() if not key.endswith("image_embed.latents")}, tmp_path / "global.pt")
+    torch.save({key: value for key, value in state.items() if not key.endswith("image_embed.latents")},
+               tmp_path / "global.pt")
     with pytest.raises(DistillError, match="no resampler of pictures"):
         load(tmp_path, "global.pt")
 
@@ -256,8 +268,10 @@ def test_the_node_composes_the_picture_over_white(models, tmp_path, monkeypatch)
                                                        "tokenizer", "mask"]
     mask = torch.zeros(1, PIXELS, PIXELS)
     mask[:, 4:12, 4:12] = 1
-    recipe, = ImageDreamPriorNode.execute("pixel.pt", picture(), resolution=PIXELS, tokenizer="tokenizer", mask=mask).args
-    assert (recipe.picture.over(1.0)[0, :4] == 1).all() and torch.allclose(recipe.picture.over(1.0)[0, 5, 5], picture()[0, 5, 5])
+    recipe, = ImageDreamPriorNode.execute("pixel.pt", picture(), resolution=PIXELS, tokenizer="tokenizer",
+                                          mask=mask).args
+    assert (recipe.picture.over(1.0)[0, :4] == 1).all() and torch.allclose(recipe.picture.over(1.0)[0, 5, 5],
+                                                                           picture()[0, 5, 5])
     assert hash(recipe) and recipe.load(LoadedPriors(CPU)).views == 4
     with pytest.raises(DistillError, match="ImageDream is published"):
         ImageDreamPriorNode.execute("sd-v2.1-base-4view-ipmv.pt", picture())

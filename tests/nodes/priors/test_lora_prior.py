@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+
 from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import Cancelled, DistillError
@@ -13,10 +14,10 @@ from distill3d.nodes.core.prior import Encoded, LoadedPriors
 from distill3d.nodes.core.prompt import Prompt
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.vsd import VSD
+from distill3d.nodes.models.adapter import projections
 from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
-from distill3d.nodes.models.adapter import projections
 from distill3d.nodes.priors.lora_prior import LoRA, LoRAPriorNode
 from distill3d.nodes.priors.stable_diffusion import StableDiffusion
 from gaussian_prior import GaussianPrior
@@ -43,7 +44,8 @@ def recipes(tiny_if, tmp_path_factory):
     velocity = shutil.copytree(tiny_if, root / "velocity")
     path = velocity / "scheduler/scheduler_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "prediction_type": "v_prediction"}))
-    return {"if": DeepFloydIF(str(tiny_if)), "if velocity": DeepFloydIF(str(velocity)), "sd": StableDiffusion(str(root / "sd1")),
+    return {"if": DeepFloydIF(str(tiny_if)), "if velocity": DeepFloydIF(str(velocity)),
+            "sd": StableDiffusion(str(root / "sd1")),
             "sd velocity": StableDiffusion(str(root / "sd1"), prediction="v_prediction"),
             "half": DeepFloydIF(str(tiny_if), "bfloat16")}
 
@@ -160,7 +162,8 @@ def test_cameras_are_added_to_the_embedding_of_the_timestep(recipes):
     torch.testing.assert_close(lora.denoise(z_t, T, condition, None)[0], nowhere, atol=1e-4, rtol=1e-4)
     assert (told - nowhere).abs().max() > 1e-2
     z, noise = draw(lora)
-    errors = [lora.error(Encoded(z), noise, T, condition[0], *cameras).item() for cameras in ((CAMERAS,), (CAMERAS, True), (None,))]
+    errors = [lora.error(Encoded(z), noise, T, condition[0], *cameras).item()
+              for cameras in ((CAMERAS,), (CAMERAS, True), (None,))]
     assert errors[1] == errors[2] != errors[0]
 
 
@@ -184,7 +187,8 @@ def test_nothing_stays_on_the_network_when_it_fails(recipes):
 def test_the_seed_names_the_weights_and_the_host_may_be_in_inference_mode(recipes):
     with torch.inference_mode():
         one = LoRA(recipes["if"]).load(LoadedPriors(CPU)).adapter
-    same, other = LoRA(recipes["if"]).load(LoadedPriors(CPU)).adapter, LoRA(recipes["if"], seed=1).load(LoadedPriors(CPU)).adapter
+    same, other = (LoRA(recipes["if"]).load(LoadedPriors(CPU)).adapter,
+                   LoRA(recipes["if"], seed=1).load(LoadedPriors(CPU)).adapter)
     assert not any(parameter.is_inference() for parameter in one.parameters())
     first = [next(adapter.layers.values().__iter__()).down for adapter in (one, same, other)]
     assert torch.equal(first[0], first[1]) and not torch.equal(first[0], first[2])
@@ -212,4 +216,5 @@ def test_priors_without_a_network_are_explained():
 
 def test_node(recipes):
     recipe, = LoRAPriorNode.execute(recipes["sd"]).args
-    assert recipe == LoRA(recipes["sd"], rank=4, seed=0) and hash(recipe) == hash(LoRA(recipes["sd"])) and recipe.image == ""
+    assert (recipe == LoRA(recipes["sd"], rank=4, seed=0) and hash(recipe) == hash(LoRA(recipes["sd"]))
+            and recipe.image == "")

@@ -2,12 +2,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.priors.model_condition import ModelCondition, Row, groups, stack
 
 
 def row(value, length=3, **extras):
-    return Row([[torch.full((1, length, 2), float(value)), {"pooled_output": torch.full((1, 2), 10.0 * value), **extras}]])
+    return Row([[torch.full((1, length, 2), float(value)),
+                 {"pooled_output": torch.full((1, 2), 10.0 * value), **extras}]])
 
 
 def test_rows_are_taken_and_joined():
@@ -69,7 +71,8 @@ def test_lerp_mixes_numbers_and_keeps_the_rest():
     assert one.entries[0][0].max() == 1
 
 
-@pytest.mark.parametrize("other", [row(3, length=6), row(3, strength=0.5), row(3, pooled_output=None), Row(row(3).entries * 2),
+@pytest.mark.parametrize("other",
+                         [row(3, length=6), row(3, strength=0.5), row(3, pooled_output=None), Row(row(3).entries * 2),
                                    row(3, pooled_output=torch.zeros(1, 2, dtype=torch.int64))])
 def test_lerp_refuses_what_differs_in_kind(other):
     with pytest.raises(DistillError, match="cannot be mixed"):

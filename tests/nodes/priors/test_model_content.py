@@ -3,10 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.nn import Conv2d
+
 from distill3d.nodes.optimize.fingerprint import fingerprint
 from distill3d.nodes.priors.model_content import Sockets
 from distill3d.nodes.priors.model_prior import ModelPriorRecipe
-from torch.nn import Conv2d
 
 Kept = namedtuple("Kept", "weight")
 
@@ -20,8 +21,8 @@ def model(seed=0, strength=1.0, backup=False, **options):
     if backup:
         kept = {"weight": Kept(net.weight.detach().clone())}
         net.weight.data += 1
-    return SimpleNamespace(model=net, patches=patches, object_patches={}, model_options={"transformer_options": {}, **options},
-                           backup=kept, hook_patches={})
+    return SimpleNamespace(model=net, patches=patches, object_patches={},
+                           model_options={"transformer_options": {}, **options}, backup=kept, hook_patches={})
 
 
 def text(**objects):
@@ -32,7 +33,8 @@ def test_equal_content_has_one_name_and_a_recipe_can_be_a_part_of_a_run():
     assert text(model=model()) == text(model=model())
     recipes = [ModelPriorRecipe(Sockets(model=model(), clip=None)) for _ in range(2)]
     assert recipes[0] != recipes[1] and len({*recipes, recipes[0]}) == 2
-    assert fingerprint(recipes[0]) == fingerprint(recipes[1]) != fingerprint(ModelPriorRecipe(Sockets(model=model(1), clip=None)))
+    assert fingerprint(recipes[0]) == fingerprint(recipes[1]) != fingerprint(
+        ModelPriorRecipe(Sockets(model=model(1), clip=None)))
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"strength": 0.5}, {"cfg": 2.0}])

@@ -3,14 +3,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
+
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.models.model_file import ModelFile
 from distill3d.nodes.core.prior import LoadedPriors
+from distill3d.nodes.models.model_file import ModelFile
 from distill3d.nodes.priors import model_prior
 from distill3d.nodes.priors.model_prior import PriorFromModelNode
 from distill3d.nodes.priors.stable_diffusion import StableDiffusion
-from torch import nn
 
 CPU = torch.device("cpu")
 T = torch.tensor([100, 500, 900])
@@ -130,7 +131,8 @@ def test_sizes_and_noise(host):
     x = prior.add_noise(z, noise, T)
     assert torch.allclose(x, 0.8 * z + s * noise) and torch.allclose(prior.sigma(T), s.flatten() / 0.8)
     # Samplers bring x = z + sigma noise into the prior's scaling this way.
-    assert torch.allclose(prior.add_noise(z + prior.sigma(T).view(-1, 1, 1, 1) * noise, torch.zeros_like(z), T), x, atol=1e-6)
+    assert torch.allclose(prior.add_noise(z + prior.sigma(T).view(-1, 1, 1, 1) * noise, torch.zeros_like(z), T), x,
+                          atol=1e-6)
 
 
 def test_each_view_gets_its_own_text_and_all_go_at_once(host):
@@ -228,7 +230,8 @@ def test_outside_comfyui_a_checkpoint_is_read_as_stable_diffusion():
 
 
 @pytest.mark.parametrize("vae, clip, message", [
-    (A, B, '"model" comes from a.safetensors and "clip" from b.safetensors. Without ComfyUI both must come from the same'),
+    (A, B, '"model" comes from a.safetensors and "clip" from b.safetensors. Without ComfyUI both must come from the '
+           'same'),
     (B, A, '"model" comes from a.safetensors and "vae" from b.safetensors'), (B, B, '"vae" from b.safetensors')])
 def test_outside_comfyui_two_checkpoints_do_not_mix(vae, clip, message):
     with pytest.raises(DistillError, match=message):

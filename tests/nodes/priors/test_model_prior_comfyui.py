@@ -19,8 +19,10 @@ every_kind = pytest.mark.parametrize("kind", ["eps", "v", "flow", "sdxl", "sd3"]
 
 @pytest.fixture(scope="module")
 def measured():
-    run = subprocess.run([os.environ.get("COMFYUI_PYTHON", sys.executable), str(SCRIPT)], cwd=COMFYUI, capture_output=True,
-                         text=True, timeout=900, env={**os.environ, "PYTHONPATH": str(COMFYUI), "PYTHONDONTWRITEBYTECODE": "1"})
+    run = subprocess.run([os.environ.get("COMFYUI_PYTHON", sys.executable), str(SCRIPT)], cwd=COMFYUI,
+                         capture_output=True,
+                         text=True, timeout=900, env={**os.environ, "PYTHONPATH": str(COMFYUI),
+                                                      "PYTHONDONTWRITEBYTECODE": "1"})
     lines = [line for line in run.stdout.splitlines() if line.startswith("MEASURED ")]
     assert run.returncode == 0 and lines, run.stderr[-6000:]
     return json.loads(lines[-1].removeprefix("MEASURED "))

@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
-from distill3d.nodes.core.prior import LoadedPriors
+
 from distill3d.nodes import comfy
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.models.multi_view import camera_vectors
 from distill3d.nodes.priors.mvdream import MVDream, MVDreamPriorNode
 from distill3d.nodes.priors.sample_prior import sample
@@ -54,7 +55,8 @@ def is_close(ours, theirs, tolerance=1e-5):
 
 @pytest.mark.parametrize("kind", ["sd1", "sd2"])
 def test_denoises_as_a_line_by_line_reference(models, kind):
-    """Both halves of guidance in one batch, two groups, against plain softmax attention over the joined tokens in float64."""
+    """Both halves of guidance in one batch, two groups, against plain softmax attention over the joined tokens in
+    float64."""
     prior = load(models, kind)
     z_t, t = noisy()
     conditions = [prior.encode_prompts([""] * 8), prior.encode_prompts(TEXTS)]
@@ -164,7 +166,8 @@ def test_batches_that_are_no_groups_are_refused(models):
 
 
 @pytest.mark.parametrize(("azimuth", "elevation"), [
-    ([0.0, 90.0, 180.0, 270.0], [0.0, 10.0, 20.0, 30.0]), ([0.0] * 4, [10.0] * 4), ([0.0, 90.0, 180.0, 200.0], [10.0] * 4)])
+    ([0.0, 90.0, 180.0, 270.0], [0.0, 10.0, 20.0, 30.0]), ([0.0] * 4, [10.0] * 4),
+    ([0.0, 90.0, 180.0, 200.0], [10.0] * 4)])
 def test_cameras_that_are_not_around_the_object_are_warned_of_once(models, azimuth, elevation):
     host = comfy.Host()
     comfy.set_host(host)
@@ -176,7 +179,8 @@ def test_cameras_that_are_not_around_the_object_are_warned_of_once(models, azimu
         assert not host.warnings
         prior = load(models)
         for _ in range(2):
-            prior.denoise(z_t, t, text, orbit(*(torch.deg2rad(torch.tensor(a)) for a in (azimuth, elevation)), 2.0, 0.6, 4, 4))
+            prior.denoise(z_t, t, text, orbit(*(torch.deg2rad(torch.tensor(a)) for a in (azimuth, elevation)), 2.0, 0.6,
+                                              4, 4))
         assert len(host.warnings) == 1 and "Multi-View Orbit with 4 views" in host.warnings[0]
     finally:
         comfy.set_host(None)
@@ -237,8 +241,9 @@ def test_distillation_draws_one_timestep_per_group_and_rescales(models):
 
 
 def test_other_models_are_refused(models, tmp_path):
-    from published import random_weights
     from safetensors.torch import save_file
+
+    from published import random_weights
 
     tokenizer = str(models / "tokenizer")
 

@@ -5,20 +5,20 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from distill3d.nodes.core.prior import LoadedPriors
+
 from distill3d.nodes import comfy
 from distill3d.nodes.core.cameras import orbit, turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.loss import RunContext
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.prompt import Prompt
 from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.sds import SDS
-from distill3d.nodes.priors.normal_depth import NormalDepth, NormalDepthPriorNode
 from distill3d.nodes.models.multi_view import relative_camera_vectors
+from distill3d.nodes.priors.normal_depth import NormalDepth, NormalDepthPriorNode
 from distill3d.nodes.priors.sample_prior import sample
-
 from looks import look_at
 
 pytest.importorskip("diffusers")
@@ -82,8 +82,8 @@ def test_denoises_as_a_line_by_line_reference(loaded, kind):
 
 
 def test_the_camera_vector_is_that_of_the_published_set():
-    """The authors' own pictures come from cameras of a y-up world, counted from +z, at distance 2, whose world is then turned
-    z up. The front here, at size 1, is the first of them."""
+    """The authors' own pictures come from cameras of a y-up world, counted from +z, at distance 2, whose world is then
+    turned z up. The front here, at size 1, is the first of them."""
     elevation = math.radians(15)
     theirs = []
     for azimuth in (0.0, math.pi / 2, math.pi, -math.pi / 2):
@@ -93,9 +93,11 @@ def test_the_camera_vector_is_that_of_the_published_set():
         c2w = torch.eye(4, dtype=torch.float64)
         c2w[:3, :3] = torch.stack([right, torch.linalg.cross(right, -out), out], 1)
         c2w[:3, 3] = 2 * out
-        theirs.append((torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]).double() @ c2w).flatten())
+        theirs.append((torch.tensor([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]).double()
+                       @ c2w).flatten())
     fovy = torch.tensor([0.3, 0.7, 0.7, 1.2])
-    ours = relative_camera_vectors(orbit(torch.arange(4) * (math.pi / 2), elevation, 1 / torch.tan(0.5 * fovy), fovy, 4, 4))
+    ours = relative_camera_vectors(orbit(torch.arange(4) * (math.pi / 2), elevation, 1 / torch.tan(0.5 * fovy), fovy, 4,
+                                         4))
     assert torch.allclose(ours.double(), torch.stack(theirs), atol=1e-6)
     nearer = relative_camera_vectors(orbit(0.0, elevation, 0.8 / math.tan(0.35), 0.7, 4, 4)).view(4, 4)
     assert float(nearer[:3, 3].norm()) == pytest.approx(1.6)
@@ -137,7 +139,8 @@ def test_the_single_view_has_an_autoencoder_of_four_channels(loaded):
     prior = loaded["nd"]
     picture = torch.rand(2, 24, 24, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
     z = prior.encode_image(picture).clean
-    resized = F.interpolate(picture.detach().permute(0, 3, 1, 2), (PIXELS, PIXELS), mode="bilinear", align_corners=False)
+    resized = F.interpolate(picture.detach().permute(0, 3, 1, 2), (PIXELS, PIXELS), mode="bilinear",
+                            align_corners=False)
     with torch.no_grad():
         expected = prior.vae.encode(resized * 2 - 1).latent_dist.mean * 0.18215
     assert z.shape == (2, 4, SIDE, SIDE) and is_close(z, expected)
@@ -214,13 +217,15 @@ def test_the_average_of_the_weights_is_taken(models, loaded, tmp_path):
         state["model_ema." + key.removeprefix("model.").replace(".", "")] = state[key]
         state[key] = torch.zeros_like(state[key])
     torch.save({"state_dict": state, "global_step": 3}, tmp_path / "nd-laion.ckpt")
-    found = NormalDepth(str(tmp_path / "nd-laion.ckpt"), tokenizer=str(models / "tokenizer"), resolution=PIXELS).load(LoadedPriors(CPU))
+    found = NormalDepth(str(tmp_path / "nd-laion.ckpt"), tokenizer=str(models / "tokenizer"),
+                        resolution=PIXELS).load(LoadedPriors(CPU))
     assert all(torch.equal(a, b) for a, b in zip(found.unet.parameters(), loaded["nd"].unet.parameters(), strict=True))
 
 
 @pytest.mark.parametrize(("unet", "pictures", "words"), [
     (dict(SD1), 3, "Use the Stable Diffusion Prior node"), (SD1 | dict(camera=16), 3, "Use the MVDream Prior node"),
-    (SD1 | dict(camera=16, inputs=5), 3, "Use the Albedo Prior node"), (SD1 | dict(inputs=8), 3, "Use the Zero123 Prior node"),
+    (SD1 | dict(camera=16, inputs=5), 3, "Use the Albedo Prior node"), (SD1 | dict(inputs=8), 3, "Use the Zero123 "
+                                                                        "Prior node"),
     (SD1 | dict(camera=12), 4, "12 numbers per camera"), (SD1 | dict(inputs=9), 3, "Choose nd_mv_ema.ckpt")])
 def test_other_models_are_refused(tmp_path, unet, pictures, words):
     weights = random_weights(ldm_unet(**unet), "model.diffusion_model.")
@@ -235,8 +240,10 @@ def test_other_nodes_refuse_these_models(models):
     from distill3d.nodes.priors.stable_diffusion import StableDiffusion
 
     tokenizer = str(models / "tokenizer")
-    for other in (MVDream(str(models / "nd_mv.ckpt"), 4, tokenizer, PIXELS), StableDiffusion(str(models / "nd.ckpt"), tokenizer)):
-        with pytest.raises(DistillError, match="4 channels, not 3. It is one for normals and depth: use the Normal-Depth Prior"):
+    for other in (MVDream(str(models / "nd_mv.ckpt"), 4, tokenizer, PIXELS),
+                  StableDiffusion(str(models / "nd.ckpt"), tokenizer)):
+        with pytest.raises(DistillError, match="4 channels, not 3. It is one for normals and depth: use the "
+                                               "Normal-Depth Prior"):
             other.load(LoadedPriors(CPU))
 
 

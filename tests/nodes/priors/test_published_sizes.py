@@ -1,4 +1,5 @@
-"""Every published model at full size, as our loaders build it on no device: names, shapes and counts, in one table (pytest -s).
+"""Every published model at full size, as our loaders build it on no device: names, shapes and counts, in one table
+(pytest -s).
 
 Zero123-XL and Stable-Zero123 have Zero123's layout, Stable Diffusion 2.1 (v) that of its base.
 """
@@ -11,12 +12,13 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from distill3d.nodes.priors import zero123
+
 from distill3d.nodes.models.clip_text import read_hugging_face_clip, read_open_clip
 from distill3d.nodes.models.clip_vision import read_open_ai_vision
 from distill3d.nodes.models.image_resampler import ImageResampler, build_with_pictures, read_resampler
 from distill3d.nodes.models.ldm_layout import UNET, VAE, read_unet, read_vae, unet_renaming, vae_renaming
 from distill3d.nodes.models.multiview_unet import MultiViewFile
+from distill3d.nodes.priors import zero123
 from distill3d.nodes.priors.reference_views import reference_views
 
 pytest.importorskip("diffusers")
@@ -101,7 +103,8 @@ def zero123_model():
         "model_ema.diffusion_model" + key.replace(".", ""): shape for key, shape in unet.items()}
     shapes |= {"cc_projection.weight": (768, 772), "cc_projection.bias": (768,), "model_ema.decay": ()}
     file = ShapesOnly(shapes, "105000.ckpt")
-    recipe = zero123.Zero123("105000.ckpt", reference_views("test", torch.rand(1, 64, 64, 3), None, "5", "20", 1.5), "Zero123")
+    recipe = zero123.Zero123("105000.ckpt", reference_views("test", torch.rand(1, 64, 64, 3), None, "5", "20", 1.5),
+                             "Zero123")
     with patch("distill3d.nodes.priors.zero123.CheckpointFile", lambda path, name: file):
         return recipe._read_file(Path("105000.ckpt"), torch.float16), file
 
@@ -148,10 +151,11 @@ ROWS = (
     Row("Stable Diffusion 2.1 (v), UNet", lambda: unet("sd2"), "865,910,724", 686),
     Row("Stable Diffusion XL, UNet", lambda: unet("sdxl"), "2,567,463,684", 1680),
     Row("Stable Diffusion, VAE", lambda: read_vae(ShapesOnly(FULL_VAE)), "83,653,863", 248),
-    Row("CLIP ViT-L/14, text (SD 1.5, XL)", lambda: read_hugging_face_clip(ShapesOnly(hugging_face_clip()), ""), "123.65 M",
-        196, OPEN_CLIP, left_out=768 * 768),  # the projection, which Stable Diffusion does not read
+    Row("CLIP ViT-L/14, text (SD 1.5, XL)", lambda: read_hugging_face_clip(ShapesOnly(hugging_face_clip()), ""),
+        "123.65 M", 196, OPEN_CLIP, left_out=768 * 768),  # the projection, which Stable Diffusion does not read
     Row("OpenCLIP ViT-H/14, text (SD 2.1)", clip_h, "354.03 M", 372, OPEN_CLIP,
-        left_out=parameters(open_clip()) - parameters(open_clip(layers=23)) + 1024 * 1024 + 1),  # last layer, projection, scale
+        # last layer, projection, scale
+        left_out=parameters(open_clip()) - parameters(open_clip(layers=23)) + 1024 * 1024 + 1),
     Row("OpenCLIP ViT-bigG/14, text (SD XL)", clip_big_g, "694.66 M", 517, OPEN_CLIP, left_out=1),  # the scale
     Row("DeepFloyd IF-I M, UNet", lambda: if_unet(192), "372 M"),
     Row("DeepFloyd IF-I L, UNet", lambda: if_unet(320), "935 M"),
@@ -212,7 +216,8 @@ def test_the_published_autoencoders_are_diffusers(pictures):
     assert (vae.config.in_channels, vae.config.out_channels) == (pictures, pictures)
 
 
-@pytest.mark.parametrize(("layout", "inputs", "heads"), [("sd1", 4, 8), ("mvdream sd1", 4, 8), ("albedo", 5, (5, 10, 20, 20))])
+@pytest.mark.parametrize(("layout", "inputs", "heads"),
+                         [("sd1", 4, 8), ("mvdream sd1", 4, 8), ("albedo", 5, (5, 10, 20, 20))])
 def test_channels_and_heads_of_richdreamers_networks(layout, inputs, heads):
     config = unet(layout).config
     assert (config.in_channels, config.out_channels) == (inputs, 4)
@@ -231,7 +236,8 @@ def test_imagedreams_names_are_the_published_ones():
     full = unet_shapes | picture_shapes(unet_shapes)
     (network, resampler), rename = imagedream(), unet_renaming(2)
     assert (len(full), parameters(full)) == (773, 941_672_900)
-    assert shapes_of(network) == {rename(key): shape for key, shape in full.items() if not key.startswith("image_embed.")}
+    assert shapes_of(network) == {rename(key): shape
+                                  for key, shape in full.items() if not key.startswith("image_embed.")}
     with torch.device("meta"):
         by_numbers = ImageResampler(1280, 1024, 1024, 16, 4, 768, 4)
     assert shapes_of(resampler) == shapes_of(by_numbers)
@@ -250,7 +256,8 @@ def test_zero123_is_read_from_its_averages_in_half_precision():
 def test_the_image_tower_of_zero123_is_openais():
     shapes, config = open_ai_vision(), zero123_model()[0].extra["vision"].config
     assert (len(shapes), parameters(shapes)) == (296, 303_966_208)
-    assert (config.image_size, config.patch_size, config.hidden_size, config.num_hidden_layers, config.num_attention_heads,
+    assert (config.image_size, config.patch_size, config.hidden_size, config.num_hidden_layers,
+            config.num_attention_heads,
             config.intermediate_size, config.projection_dim) == (224, 14, 1024, 24, 16, 4096, 768)
 
 

@@ -4,11 +4,17 @@ import math
 
 import pytest
 import torch
+
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.optimize.fingerprint import _feed
-from distill3d.nodes.priors.reference_views import (has_white_border, over_white, picture_poses, picture_weights,
-                                                    reference_views)
+from distill3d.nodes.priors.reference_views import (
+    has_white_border,
+    over_white,
+    picture_poses,
+    picture_weights,
+    reference_views,
+)
 
 NAME = "Zero123 Prior"
 
@@ -62,7 +68,8 @@ def test_pictures_stand_on_white():
     assert bool((over_white(found)[:, 2:4, 2:4] == 0.25).all()) and (over_white(found) == 1).sum() == (36 - 4) * 3
     alike = reference_views(NAME, torch.cat([image, mask[..., None]], -1))
     assert torch.equal(over_white(alike), over_white(found))
-    assert torch.equal(reference_views(NAME, image.transpose(1, 2), mask.transpose(1, 2)).over(1.0), over_white(found).transpose(1, 2))
+    assert torch.equal(reference_views(NAME, image.transpose(1, 2), mask.transpose(1, 2)).over(1.0),
+                       over_white(found).transpose(1, 2))
     half = reference_views(NAME, image, mask * 0 + 0.6).over(1.0)[:, 1:5]
     torch.testing.assert_close(half, torch.full_like(half, 0.25 * 0.6 + 0.4))
     assert not has_white_border(reference_views(NAME, torch.zeros(1, 8, 8, 3)))
@@ -73,7 +80,8 @@ def test_a_mask_of_another_size_is_fitted():
     mask = torch.zeros(8, 8)
     mask[2:6, 2:6] = 1
     found = reference_views(NAME, torch.zeros(2, 16, 16, 3), mask, "5, 10", "0, 90")
-    assert over_white(found).shape == (2, 16, 16, 3) and float(over_white(found)[:, 8, 8].max()) == 0 and float(over_white(found)[:, 0].min()) == 1
+    assert over_white(found).shape == (2, 16, 16, 3)
+    assert float(over_white(found)[:, 8, 8].max()) == 0 and float(over_white(found)[:, 0].min()) == 1
     torch.testing.assert_close(found.cameras.elevation, torch.tensor([5.0, 10.0]).deg2rad())
     torch.testing.assert_close(found.cameras.azimuth, torch.tensor([0.0, 90.0]).deg2rad())
 

@@ -1,8 +1,9 @@
 """Repainting with a Gaussian prior, whose denoiser and flow are known."""
 import pytest
 import torch
-from distill3d.nodes.core.prior import Encoded, LoadedPriors
+
 from distill3d.nodes.core.cameras import turntable
+from distill3d.nodes.core.prior import Encoded, LoadedPriors
 from distill3d.nodes.priors.repaint import Repainted, repaint
 from gaussian_prior import GaussianPrior, LoadedGaussian
 
@@ -18,7 +19,8 @@ def painted(z, t, guidance=1.0, steps=200, prior=None, seed=0, beside=None):
 
 
 def test_the_more_noise_the_less_is_left_of_the_picture():
-    """From 0 towards 0.4: as far as the Gaussian's flow goes, m + (d / sqrt(d^2 + sigma^2)) (x - m) for x = z + sigma noise."""
+    """From 0 towards 0.4: as far as the Gaussian's flow goes, m + (d / sqrt(d^2 + sigma^2)) (x - m) for x = z + sigma
+    noise."""
     z, prior = torch.zeros(2, 3, 32, 32), GaussianPrior().load(LoadedPriors(CPU))
     for t in (200, 500, 900):
         sigma = float(prior.sigma(torch.tensor(t)))
@@ -50,7 +52,8 @@ def test_pixels_stay_in_range_and_what_they_stand_beside_is_given_to_every_step(
 def test_a_batch_is_the_same_from_its_state(beside):
     batch = Repainted(Encoded(torch.rand(2, 3, 8, 8), beside), CAMERAS, 17)
     again = Repainted.of_state(batch.state_dict(), CPU)
-    assert torch.equal(again.z.clean, batch.z.clean) and again.step == 17 and (again.cameras.height, again.cameras.width) == (8, 8)
+    assert torch.equal(again.z.clean, batch.z.clean) and again.step == 17 and (
+        again.cameras.height, again.cameras.width) == (8, 8)
     assert (again.z.beside is None) == (beside is None) and (beside is None or torch.equal(again.z.beside, beside))
     for name in ("c2w", "fovy", "azimuth", "elevation", "distance"):
         assert torch.equal(getattr(again.cameras, name), getattr(CAMERAS, name))

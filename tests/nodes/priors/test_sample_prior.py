@@ -1,7 +1,8 @@
 import pytest
 import torch
-from distill3d.nodes.core.prior import LoadedPriors
+
 from distill3d.kernels.distill.sampling import ancestral_step, langevin_step
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.core.prompt import Prompt
 from distill3d.nodes.priors.sample_prior import LangevinSampleNode, SamplePriorNode, langevin, sample
 from gaussian_prior import GaussianPrior
@@ -11,8 +12,7 @@ LOADED = PRIOR.load(LoadedPriors(torch.device("cpu")))
 
 
 def last(images):
-    for image in images:
-        pass
+    *_, image = images
     return image
 
 

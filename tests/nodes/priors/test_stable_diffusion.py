@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from distill3d.nodes.core.prior import LoadedPriors
+
 from distill3d.nodes import comfy
 from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.priors.stable_diffusion import StableDiffusion, StableDiffusionPriorNode
 
 pytest.importorskip("diffusers")
@@ -96,7 +97,8 @@ def test_a_single_file_equals_its_folder(models, kind, folder_prior):
         texts = prior.encode_prompts(PROMPTS)
         z0, = prior.denoise(z_t, t, [texts], None)
         picture = torch.rand(1, 40, 40, 3, generator=torch.Generator().manual_seed(3))
-        results.append((texts.embedding, z0, prior.encode_image(picture).clean, prior.decode_image(z[:1]), prior.sigma(t)))
+        results.append((texts.embedding, z0, prior.encode_image(picture).clean, prior.decode_image(z[:1]),
+                        prior.sigma(t)))
     for ours, theirs in zip(*results):
         assert _is_close(ours, theirs)
 
@@ -106,7 +108,8 @@ def test_pictures_are_encoded_as_by_the_pipeline(folder_prior, pipeline):
     picture = torch.rand(2, folder_prior.pixels, folder_prior.pixels, 3, generator=generator)
     latents = folder_prior.encode_image(picture).clean
     with torch.no_grad():
-        expected = pipeline.vae.encode(picture.permute(0, 3, 1, 2) * 2 - 1).latent_dist.mean * pipeline.vae.config.scaling_factor
+        expected = pipeline.vae.encode(picture.permute(0, 3, 1,
+                                                       2) * 2 - 1).latent_dist.mean * pipeline.vae.config.scaling_factor
         back = pipeline.vae.decode(expected / pipeline.vae.config.scaling_factor).sample
     assert latents.shape == (2, 4, folder_prior.size, folder_prior.size) and _is_close(latents, expected)
     assert _is_close(folder_prior.decode_image(latents), (back.permute(0, 2, 3, 1) / 2 + 0.5).clamp(0, 1), 2e-5)
@@ -227,7 +230,8 @@ def test_models_may_be_links_but_names_may_not_climb(host, models, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "linked.safetensors").symlink_to(models / "sd1.safetensors")
     (tmp_path / "secret.safetensors").write_bytes(b"")
-    assert StableDiffusionPriorNode.execute("linked.safetensors").args[0].path.endswith("checkpoints/linked.safetensors")
+    prior, = StableDiffusionPriorNode.execute("linked.safetensors").args
+    assert prior.path.endswith("checkpoints/linked.safetensors")
     for name in ("../secret.safetensors", str(tmp_path / "secret.safetensors"), "."):
         with pytest.raises(DistillError, match="there is no"):
             StableDiffusionPriorNode.execute(name)
@@ -241,6 +245,7 @@ def test_files_of_version_2_are_guessed_and_said(host, models, tmp_path):
 
 def test_models_of_another_kind_are_refused(models, tmp_path):
     from safetensors.torch import save_file
+
     from tiny_sd import write_file
 
     tokenizer = str(models / "tokenizer")

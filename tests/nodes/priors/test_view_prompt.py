@@ -1,4 +1,5 @@
 import pytest
+
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDS, Prompt
 from distill3d.nodes.priors.view_prompt import ViewPromptNode

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from distill3d.nodes import comfy
 from distill3d.nodes.cameras.join_pictures import JoinPicturesNode
 from distill3d.nodes.cameras.reference_view import ReferenceViewNode
@@ -18,7 +19,6 @@ from distill3d.nodes.losses.sds import SDS
 from distill3d.nodes.priors.reference_views import picture_poses, picture_weights, reference_views
 from distill3d.nodes.priors.sample_prior import SamplePriorNode
 from distill3d.nodes.priors.zero123 import Zero123, Zero123PriorNode
-
 from looks import look_at
 
 pytest.importorskip("diffusers")
@@ -76,7 +76,8 @@ def by_hand(z_t, is_led, kind="Zero123", elevation=5.0, azimuth=20.0, which=0, c
     for i in range(len(z_t)):
         turn = math.radians(AZIMUTH[i] - azimuth)
         fourth = DISTANCE - 1.5 if kind == "Zero123" else math.radians(90 - elevation)
-        pose = torch.tensor([math.radians((90 - ELEVATION[i]) - (90 - elevation)), math.sin(turn), math.cos(turn), fourth])
+        pose = torch.tensor([math.radians((90 - ELEVATION[i]) - (90 - elevation)), math.sin(turn), math.cos(turn),
+                             fourth])
         picture = pictures(count)[which].permute(2, 0, 1) * 2 - 1
         noise = predict_by_hand(z_t[i], T[i], pose, picture, is_led)
         abar = ABAR[T[i]].float()
@@ -94,8 +95,10 @@ def ask(prior, z_t, cameras):
 
 def test_facts_come_from_the_file(prior):
     assert (prior.channels, prior.size, prior.pixels, prior.views, prior.timesteps) == (4, 32, PIXELS, 1, 1000)
-    kept = [*prior.unet.parameters(), *prior.vae.parameters(), *prior.projection.parameters(), prior.latents, prior.embeddings]
-    assert not any(tensor.is_inference() or tensor.requires_grad for tensor in kept) and "vision" not in prior.model.extra
+    kept = [*prior.unet.parameters(), *prior.vae.parameters(), *prior.projection.parameters(), prior.latents,
+            prior.embeddings]
+    assert (not any(tensor.is_inference() or tensor.requires_grad for tensor in kept)
+            and "vision" not in prior.model.extra)
 
 
 @pytest.mark.parametrize("kind", ["Zero123", "Stable-Zero123"])
@@ -138,7 +141,8 @@ def test_what_the_network_is_given(prior, z_t, cameras):
     assert prior.projection.bias.abs().max() > 0.01
 
 
-@pytest.mark.parametrize("projection, extension", [("clip_camera_projection", ".safetensors"), ("cc_projection", ".bin")])
+@pytest.mark.parametrize("projection, extension",
+                         [("clip_camera_projection", ".safetensors"), ("cc_projection", ".bin")])
 def test_folders_equal_the_file(tmp_path, prior, z_t, cameras, projection, extension):
     loaded = recipe(write_folder(tmp_path / "folder", projection, extension)).load(LoadedPriors(CPU))
     assert loaded.size == 32
@@ -169,7 +173,8 @@ def test_conditions_are_computed_once(prior, z_t, cameras):
     hook = prior.unet.register_forward_pre_hook(lambda module, given: rows.append(len(given[0])))
     negative, positive = prior.encode_negatives(["", ""]), prior.encode_prompts(["a", "b"])
     mixed = positive.join([negative, positive]).take(torch.tensor([0, 2]))
-    results = prior.denoise(z_t, T, [negative, positive, positive.lerp(positive, torch.tensor([0.2, 0.4])), positive], cameras)
+    results = prior.denoise(z_t, T, [negative, positive, positive.lerp(positive, torch.tensor([0.2, 0.4])), positive],
+                            cameras)
     hook.remove()
     assert rows == [4] and torch.equal(results[1], results[2])
     found, = prior.denoise(z_t, T, [mixed], cameras)
@@ -197,8 +202,8 @@ def test_sample_prior_knows_where_it_looks_from(checkpoint, monkeypatch):
     seen = []
     monkeypatch.setattr("distill3d.nodes.priors.zero123.Zero123Prior.poses",
                         lambda self, cameras: seen.append(cameras) or picture_poses(self.references, cameras))
-    images = SamplePriorNode.execute(recipe(checkpoint), Prompt(""), images=2, azimuth=170.0, azimuth_step=90.0, elevation=30.0,
-                                     enlarge=1, steps=1, distance=1.5).args[0]
+    images = SamplePriorNode.execute(recipe(checkpoint), Prompt(""), images=2, azimuth=170.0, azimuth_step=90.0,
+                                     elevation=30.0, enlarge=1, steps=1, distance=1.5).args[0]
     assert images.shape == (2, PIXELS, PIXELS, 3)
     torch.testing.assert_close(seen[0].azimuth.rad2deg(), torch.tensor([170.0, -100.0]))
     torch.testing.assert_close(seen[0].elevation.rad2deg(), torch.tensor([30.0, 30.0]))
@@ -238,7 +243,8 @@ def test_models_of_another_kind_are_refused(tmp_path):
     with pytest.raises(DistillError, match='has no "cc_projection.weight"'):
         recipe(write_checkpoint(tmp_path / "a.ckpt", without=("cc_projection",))).load(LoadedPriors(CPU))
     with pytest.raises(DistillError, match="holds no CLIP image tower"):
-        recipe(write_checkpoint(tmp_path / "b.ckpt", without=("cond_stage_model.model.visual",))).load(LoadedPriors(CPU))
+        recipe(write_checkpoint(tmp_path / "b.ckpt",
+                                without=("cond_stage_model.model.visual",))).load(LoadedPriors(CPU))
     with pytest.raises(DistillError, match='no UNet below "model.diffusion_model."'):
         recipe(write_checkpoint(tmp_path / "c.ckpt", without=("model.",))).load(LoadedPriors(CPU))
     folder = tmp_path / "folder"
@@ -281,14 +287,15 @@ def test_the_node(tmp_path, host, checkpoint):
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_an_adapter_gets_the_camera_of_each_row(checkpoint, count):
-    """Views are evaluated once per picture of weight above 0, in rows sorted by view: all at once give what each gives alone."""
+    """Views are evaluated once per picture of weight above 0, in rows sorted by view: all at once give what each gives
+    alone."""
     from distill3d.nodes.core.prior import Encoded
     from distill3d.nodes.priors.lora_prior import LoRAPrior
 
     azimuths = ",".join(str(20 + 100 * i) for i in range(count))
     lora = LoRAPrior(recipe(checkpoint, count=count, elevation="5", azimuth=azimuths).load(LoadedPriors(CPU)), 3, 0)
-    around = orbit(torch.deg2rad(torch.tensor([60.0, -100.0, 10.0, 190.0])), torch.deg2rad(torch.tensor([25.0, -10.0, 5.0, 40.0])),
-                   1.8, 0.8, 8, 8)
+    around = orbit(torch.deg2rad(torch.tensor([60.0, -100.0, 10.0, 190.0])),
+                   torch.deg2rad(torch.tensor([25.0, -10.0, 5.0, 40.0])), 1.8, 0.8, 8, 8)
     generator = torch.Generator().manual_seed(3)
     z_t, t = torch.randn(4, lora.channels, lora.size, lora.size, generator=generator), torch.tensor([40, 300, 560, 760])
     with torch.no_grad():

@@ -15,7 +15,8 @@ from distill3d.nodes.renderers import volume_scene
 from distill3d.nodes.renderers.kernel_backend import KernelBackendNode, with_backend
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
 
-RECIPE = SceneRecipe(VolumeRenderer(samples=24, occupancy=8), VoxelVolume(resolutions=(4, 8)), Albedo(), SolidBackground())
+RECIPE = SceneRecipe(VolumeRenderer(samples=24, occupancy=8), VoxelVolume(resolutions=(4, 8)), Albedo(),
+                     SolidBackground())
 CAMERAS = turntable(2, 15, 3, 40, 12)
 
 

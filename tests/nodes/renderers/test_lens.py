@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from distill3d.kernels.encode.integrated import cylinder_gaussian
+from distill3d.nodes.cameras.fixed_orbit import FixedOrbit
+from distill3d.nodes.cameras.multi_view_orbit import MultiViewOrbit
+from distill3d.nodes.cameras.random_orbit_views import RandomOrbitViews
 from distill3d.nodes.core.cameras import LENSES, orbit
 from distill3d.nodes.core.material import OwnColor
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import SceneRecipe
-from distill3d.nodes.cameras.fixed_orbit import FixedOrbit
-from distill3d.nodes.cameras.multi_view_orbit import MultiViewOrbit
-from distill3d.nodes.cameras.random_orbit_views import RandomOrbitViews
 from distill3d.nodes.fields.mlp_volume import MLPVolume
 from distill3d.nodes.materials.albedo import Albedo
 from distill3d.nodes.materials.solid_background import SolidBackground
@@ -28,7 +28,8 @@ RADIUS = 0.6
 
 def scenes():
     background = SolidBackground()
-    yield "volume", 64, SceneRecipe(VolumeRenderer(samples=1024, occupancy=0), SoftShape(peak=500.0, softness=0.002, size=RADIUS), OwnColor(), background)
+    yield "volume", 64, SceneRecipe(VolumeRenderer(samples=1024, occupancy=0),
+                                    SoftShape(peak=500.0, softness=0.002, size=RADIUS), OwnColor(), background)
     yield "mesh", 64, SceneRecipe(MeshRasterizer(), Ball(24, RADIUS), OwnColor(), background)
     # Gaussians reach a pixel or two beyond their surface: the picture is as large as that takes to be little of it.
     yield "splat", 384, splat_recipe(ball(4000, thickness=0.001))
@@ -78,7 +79,8 @@ def test_a_pixel_of_parallel_rays_is_a_cylinder():
     (RandomOrbitViews(lens=LENSES[1], min_scale=0.5, max_scale=0.6), 0.5, 0.6)])
 def test_samplers_of_orthographic_cameras(views, low, high):
     cameras = views.sample(8, 4, 4, 0, 1, Streams(0, 0))
-    assert cameras.is_orthographic and float(cameras.scale.min()) >= low - 1e-6 and float(cameras.scale.max()) <= high + 1e-6
+    assert (cameras.is_orthographic and float(cameras.scale.min()) >= low - 1e-6
+            and float(cameras.scale.max()) <= high + 1e-6)
     torch.testing.assert_close(cameras.view_size, cameras.scale)
     torch.testing.assert_close(cameras.distance * torch.tan(cameras.fovy / 2), cameras.scale)
     assert torch.equal(cameras.take([1]).to("cpu").scale, cameras.scale[1:2])

@@ -141,7 +141,8 @@ def test_views_drawn_again_keep_to_the_backend(monkeypatch):
     monkeypatch.delenv(backend.VARIABLE, raising=False)
     monkeypatch.setattr(mesh_scene, "_REMEMBERED", 0)
     asked, rasterize = [], mesh_scene.rasterize
-    monkeypatch.setattr(mesh_scene, "rasterize", lambda *given: asked.append(backend._preferred.get()) or rasterize(*given))
+    monkeypatch.setattr(mesh_scene, "rasterize",
+                        lambda *given: asked.append(backend._preferred.get()) or rasterize(*given))
     made = scene()
     made.backend = "torch"
     made.render(turntable(2, 20, 3.0, 40, 12), streams=Streams(0, 0)).rgb.sum().backward()
@@ -167,8 +168,8 @@ def test_nothing_to_see():
     vertices, faces = ball(4)
     lost = torch.where(torch.arange(len(vertices))[:, None] == 3, torch.nan, vertices)
     for points, triangles, nothing in ((vertices, faces[:0], True), (vertices, faces[:, :1].expand(-1, 3), True),
-                                       (torch.full_like(vertices, torch.nan), faces, True), (vertices[:0], faces[:0], True),
-                                       (lost, faces, False)):
+                                       (torch.full_like(vertices, torch.nan), faces, True),
+                                       (vertices[:0], faces[:0], True), (lost, faces, False)):
         made = scene(Triangles(points, triangles), Lambertian())
         cameras = turntable(2, 0, 3, 40, 8)
         found = made.render(cameras, headlight(cameras), ALL, shading="shaded")

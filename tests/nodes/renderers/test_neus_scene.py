@@ -8,7 +8,6 @@ from distill3d.nodes.core.cameras import orbit, turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.schedule import Schedule
-from distill3d.nodes.surface.silhouette import silhouette_iou
 from distill3d.nodes.fields.feature_grid import FeatureGrid
 from distill3d.nodes.fields.hash_grid_sdf import HashGridSDF
 from distill3d.nodes.fields.initial_surface import InitialEllipsoid
@@ -17,6 +16,7 @@ from distill3d.nodes.materials.albedo import Albedo
 from distill3d.nodes.materials.lambertian import Lambertian
 from distill3d.nodes.materials.solid_background import SolidBackground
 from distill3d.nodes.renderers.neus_renderer import NeuSRenderer, NeuSRendererNode
+from distill3d.nodes.surface.silhouette import silhouette_iou
 
 ALL = ("rgb", "opacity", "depth", "normal", "albedo", "samples")
 GRID = FeatureGrid(levels=4, log2_size=10, base=4, finest=24, width=16)

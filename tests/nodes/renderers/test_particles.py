@@ -1,8 +1,11 @@
-"""Several scenes as one: which of them a step trains, what its state is, and that VSD spreads them where SDS does not."""
+"""Several scenes as one: which of them a step trains, what its state is, and that VSD spreads them where SDS does
+not."""
 from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import nn
+
 from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import Cancelled, DistillError
@@ -27,12 +30,12 @@ from gaussian_prior import ABAR, GaussianPrior, LoadedGaussian
 from image_scene import picture_recipe
 from loop_parts import Around, StopAt
 from splat_scene import splat_recipe
-from torch import nn
 
 PROMPT = Prompt("red", views="none")
 DEVIATION = 0.3
 PRIOR = GaussianPrior((("red", 0.1),), deviation=DEVIATION)
-VOLUME = SceneRecipe(VolumeRenderer(samples=24, occupancy=8), VoxelVolume(resolutions=(4, 8)), Albedo(), SolidBackground(), seed=5)
+VOLUME = SceneRecipe(VolumeRenderer(samples=24, occupancy=8), VoxelVolume(resolutions=(4, 8)), Albedo(),
+                     SolidBackground(), seed=5)
 CAMERAS = turntable(2, 15, 3, 40, 12)
 
 
@@ -79,7 +82,8 @@ def pixels(scene):
     return torch.stack([scene.pick(index).state["pixels"] for index in range(scene.count)]) * 2 - 1
 
 
-@pytest.mark.parametrize("loss, low, high", [(variational(), 0.7, 1.1), (SDS(PRIOR, PROMPT, Schedule.of(1.0)), 0.0, 0.2)])
+@pytest.mark.parametrize("loss, low, high",
+                         [(variational(), 0.7, 1.1), (SDS(PRIOR, PROMPT, Schedule.of(1.0)), 0.0, 0.2)])
 def test_particles_spread_like_the_prior_under_vsd_and_meet_under_sds(tmp_path, loss, low, high):
     """Root mean square distance from their mean, in the prior's deviations."""
     found = pixels(trained(Particles.of(picture_recipe(), 4), loss, 300, Host(tmp_path), save_every=0))
@@ -139,7 +143,8 @@ def test_pictures_are_of_the_first_and_training_of_the_one_that_was_drawn():
     for step in range(4):
         scene.update(step, 10, Streams(0, step))
         scene.render(CAMERAS, streams=Streams(0, step)).rgb.sum().backward()
-        drawn = [any(p.grad is not None for group in one.parameter_groups().values() for p in group) for one in scene.particles]
+        drawn = [any(p.grad is not None for group in one.parameter_groups().values() for p in group)
+                 for one in scene.particles]
         assert drawn == [index == scene.current for index in range(3)]
         scene.zero_grad()
     first = scene.particles[0]

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.scene import SceneRecipe
@@ -13,7 +14,8 @@ from distill3d.nodes.renderers.pick_particle import PickParticleNode, pick_parti
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
 from image_scene import picture_recipe
 
-VOLUME = SceneRecipe(VolumeRenderer(samples=24, occupancy=8), VoxelVolume(resolutions=(4, 8)), Albedo(), SolidBackground(), seed=5)
+VOLUME = SceneRecipe(VolumeRenderer(samples=24, occupancy=8), VoxelVolume(resolutions=(4, 8)), Albedo(),
+                     SolidBackground(), seed=5)
 CAMERAS = turntable(2, 15, 3, 40, 12)
 
 

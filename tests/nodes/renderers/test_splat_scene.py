@@ -6,21 +6,21 @@ import pytest
 import torch
 
 from distill3d.kernels.surface.mesh import is_watertight
+from distill3d.nodes.assets.mesh import weld
+from distill3d.nodes.assets.splat import Splat, sh_of
 from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.material import OwnColor
-from distill3d.nodes.assets.mesh import weld
 from distill3d.nodes.core.rendering import Light
 from distill3d.nodes.core.rng import Streams
 from distill3d.nodes.core.scene import SceneRecipe
-from distill3d.nodes.assets.splat import Splat, sh_of
 from distill3d.nodes.export.extract_mesh import extract_mesh
 from distill3d.nodes.export.turntable import render_turntable
 from distill3d.nodes.fields.gaussians import Gaussians
 from distill3d.nodes.fields.voxel_volume import VoxelVolume
 from distill3d.nodes.materials.solid_background import SolidBackground
-from distill3d.nodes.renderers.mesh_rasterizer import MeshRasterizer
 from distill3d.nodes.renderers import splat_scene
+from distill3d.nodes.renderers.mesh_rasterizer import MeshRasterizer
 from distill3d.nodes.renderers.splat_renderer import SplatRenderer, SplatRendererNode
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
 from splat_scene import ball, splat_recipe
@@ -105,7 +105,8 @@ def test_the_field_learns_how_hard_pictures_pull():
     one = pulls(1, 32)
     assert one.max() > 0
     torch.testing.assert_close(pulls(3, 32), one)
-    assert torch.corrcoef(torch.stack([pulls(1, 128), one]))[0, 1] > 0.9 and 0.7 < float(pulls(1, 128).sum() / one.sum()) < 1.4
+    assert torch.corrcoef(torch.stack([pulls(1, 128),
+                                       one]))[0, 1] > 0.9 and 0.7 < float(pulls(1, 128).sum() / one.sum()) < 1.4
     assert not pulls(1, 32, training=False).any()
 
 
@@ -125,7 +126,8 @@ def test_the_pull_is_the_gradient_of_the_place_in_the_picture():
     step = 0.02
     pixels = step / 3 * 16 / torch.tan(camera.fovy / 2)     # that the place moves by
     slope = (loss(step)[1] - loss(-step)[1]).detach() / (2 * pixels / 16)
-    torch.testing.assert_close(scene.field.gradient_sum, slope.abs(), rtol=0.05, atol=0)     # a projection is linear at the middle only
+    # a projection is linear at the middle only
+    torch.testing.assert_close(scene.field.gradient_sum, slope.abs(), rtol=0.05, atol=0)
 
 
 def test_pictures_in_inference_mode():

@@ -17,7 +17,8 @@ FIELD, BACKGROUND = VoxelVolume(resolutions=(4, 8)), EnvironmentBackground()
 def test_the_node_gives_a_scene_recipe():
     recipe = VolumeRendererNode.execute(FIELD, Albedo(), BACKGROUND).args[0]
     assert recipe == SceneRecipe(VolumeRenderer(), FIELD, Albedo(), BACKGROUND)
-    recipe = VolumeRendererNode.execute(FIELD, Albedo(), BACKGROUND, samples=512, occupancy=0, max_samples=2048, seed=7).args[0]
+    recipe = VolumeRendererNode.execute(FIELD, Albedo(), BACKGROUND, samples=512, occupancy=0, max_samples=2048,
+                                        seed=7).args[0]
     assert recipe.renderer == VolumeRenderer(512, 0, 0.01, 2048) and recipe.seed == 7
 
 

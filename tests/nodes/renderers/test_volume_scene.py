@@ -187,7 +187,8 @@ def test_pieces_make_the_same_picture(monkeypatch):
     for name in ("rgb", "opacity", "depth", "normal", "albedo"):
         torch.testing.assert_close(getattr(pieces, name), getattr(whole, name).detach(), atol=1e-5, rtol=1e-4)
     for name in ("ray", "t", "weights", "normal"):
-        torch.testing.assert_close(getattr(pieces.samples, name), getattr(whole.samples, name).detach(), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(getattr(pieces.samples, name), getattr(whole.samples, name).detach(), atol=1e-5,
+                                   rtol=1e-4)
     assert pieces.samples.rays == whole.samples.rays
 
 

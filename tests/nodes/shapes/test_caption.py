@@ -3,6 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+
 from distill3d.kernels.shapes.sdf import HALF_HEIGHT, PRIMITIVES, Parts, shape_sdf
 from distill3d.nodes.shapes.caption import KNOWN_WORDS, nosed, parse_shape, sample_shape, shape_parts, single, stack
 

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from distill3d.nodes.core.cameras import orbit
-from distill3d.nodes.surface.silhouette import best_threshold, drawn_silhouette, highest_along_rays, scene_views, silhouette_iou
+from distill3d.nodes.surface.silhouette import (
+    best_threshold,
+    drawn_silhouette,
+    highest_along_rays,
+    scene_views,
+    silhouette_iou,
+)
 
 BOUNDS = torch.tensor([[-1.0] * 3, [1.0] * 3])
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+
 from distill3d.kernels.shapes.sdf import PRIMITIVES
 from distill3d.nodes.shapes.caption import COLORS, sample_shape
 from distill3d.nodes.train.caption_reading import Facts, caption_facts, learn_to_read, reading_loss
@@ -41,7 +42,8 @@ def test_reading_is_learned():
     losses = []
     encoder, tokenizer = build_text_encoder(), build_tokenizer()
     learn_to_read(encoder, lambda texts: encode_text(encoder, tokenizer, texts), caption_facts(captions, zeros, zeros),
-                  lambda rng, row: captions[row], 250, seed=0, batch=32, callback=lambda step, steps, loss: losses.append(loss))
+                  lambda rng, row: captions[row], 250, seed=0, batch=32,
+                  callback=lambda step, steps, loss: losses.append(loss))
     # Below what is left when a bag of words is all that is understood: which of two colours, which of two primitives.
     assert losses[0] > 8 and np.mean(losses[-20:]) < 2.5 < 4 * np.log(2)
 

@@ -6,8 +6,8 @@ from distill3d.nodes.train.shape_dataset import ShapeDataset, ShapeDatasetNode
 
 
 def test_preview_shows_the_first_pictures_of_the_dataset():
-    dataset = ShapeDatasetNode.execute(size=5, resolution=8, seed=4, min_elevation=0.0, max_elevation=10.0, distance=3.0,
-                                       distance_jitter=0.0, fovy=40.0, scale_jitter=0.0, albedo_share=0.0,
+    dataset = ShapeDatasetNode.execute(size=5, resolution=8, seed=4, min_elevation=0.0, max_elevation=10.0,
+                                       distance=3.0, distance_jitter=0.0, fovy=40.0, scale_jitter=0.0, albedo_share=0.0,
                                        supersample=1).args[0]
     whole = dataset.render()
     with torch.inference_mode():

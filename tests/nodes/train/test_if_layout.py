@@ -3,8 +3,8 @@ import re
 import pytest
 import torch
 
-from distill3d.nodes.shapes.caption import KNOWN_WORDS
 from distill3d.nodes.core.view_words import VIEW_WORDS
+from distill3d.nodes.shapes.caption import KNOWN_WORDS
 from distill3d.nodes.train.if_layout import (
     WORDS,
     build_text_encoder,

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.train import latents
 from distill3d.nodes.train.denoising_trainer import PriorRecipe
@@ -20,7 +21,8 @@ def test_the_autoencoder_learns_and_its_latents_have_unit_deviation(images):
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
     x = latents.pixels(images, "cpu")
     z = latents.encode(vae, x)
-    assert z.shape == (8, 4, 4, 4) and float(z.std()) == pytest.approx(1.0, abs=0.1) and vae.config.scaling_factor == 1.0
+    assert (z.shape == (8, 4, 4, 4) and float(z.std()) == pytest.approx(1.0, abs=0.1)
+            and vae.config.scaling_factor == 1.0)
     wrong = (latents.decode(vae, z) - x).square().mean()
     assert wrong < 0.5 * x.var()  # folding the deviation into the weights did not part the two halves
     assert not any(parameter.requires_grad for parameter in vae.parameters())

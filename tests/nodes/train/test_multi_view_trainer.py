@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from distill3d.nodes.core.prior import LoadedPriors
+
 from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.priors.mvdream import MVDream
 from distill3d.nodes.priors.normal_depth import NormalDepth
 from distill3d.nodes.train import multi_view_trainer
@@ -85,7 +86,8 @@ def prior_channels(picture):
 def test_a_stopped_run_ends_as_an_unbroken_one(data, tmp_path):
     whole = MultiViewTrainer(data, RECIPE)
     run_training(whole, str(tmp_path / "whole"))
-    run_training(MultiViewTrainer(data, RECIPE), str(tmp_path / "parts"), budget=lambda step, seconds: step / 4 if step < 2 else 1.0)
+    run_training(MultiViewTrainer(data, RECIPE), str(tmp_path / "parts"),
+                 budget=lambda step, seconds: step / 4 if step < 2 else 1.0)
     resumed = MultiViewTrainer(data, RECIPE)
     run_training(resumed, str(tmp_path / "parts"))
     for ours, theirs in zip(whole.average.state_dict().values(), resumed.average.state_dict().values()):

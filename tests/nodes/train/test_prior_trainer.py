@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.train.prior_trainer import PriorRecipe, PriorTrainer
 
@@ -64,7 +65,8 @@ def test_the_strongest_noise_is_drawn_more_often_at_first():
 
 
 def test_what_is_learned_is_the_velocity(data):
-    """v = alpha noise - sigma x. For grey pictures (x = 0) under the strongest noise (alpha = 0) it is 0, the noise is not."""
+    """v = alpha noise - sigma x. For grey pictures (x = 0) under the strongest noise (alpha = 0) it is 0, the noise is
+    not."""
     trainer = PriorTrainer(data, RECIPE)
     for parameter in trainer.model["unet"].conv_out.parameters():
         parameter.data.zero_()

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.shapes.caption import parse_shape
 from distill3d.nodes.train.dataset_preview import preview_dataset

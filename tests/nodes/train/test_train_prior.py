@@ -3,9 +3,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from distill3d.nodes.core.prior import LoadedPriors
+
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import Cancelled, DistillError
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.priors.builtin_prior import BuiltinPriorNode
 from distill3d.nodes.train.prior_trainer import PriorRecipe
 from distill3d.nodes.train.shape_dataset import ShapeDataset
@@ -50,7 +51,8 @@ class RecordingHost(Host):
 
 
 def run(**widgets):
-    return TrainPriorNode.execute(DATASET, **{"steps": 3, "channels": "16, 32", "batch": 2, "folder": "run", "reading_steps": 2, **widgets}).args
+    return TrainPriorNode.execute(DATASET, **{"steps": 3, "channels": "16, 32", "batch": 2, "folder": "run",
+                                              "reading_steps": 2, **widgets}).args
 
 
 def test_resumed_run_is_bit_exact(data, tmp_path):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.train import multi_view_trainer, zero123_trainer
@@ -10,7 +11,8 @@ from distill3d.nodes.train.train_zero123 import TrainZero123PriorNode
 SMALL = dict(size=8, views=2, resolution=16, supersample=1)
 KINDS = {"zero123": (TrainZero123PriorNode, dict(cameras="anywhere"), dict(channels="16, 32", autoencoder="built-in")),
          "mvdream": (TrainMVDreamPriorNode, {}, dict(channels="32, 64", autoencoder="built-in", reading_steps=2)),
-         "normal_depth": (TrainNormalDepthPriorNode, dict(picture="normal and depth"), dict(channels="32, 64", reading_steps=2))}
+         "normal_depth": (TrainNormalDepthPriorNode, dict(picture="normal and depth"), dict(channels="32, "
+                                                                                            "64", reading_steps=2))}
 
 
 @pytest.fixture(autouse=True)

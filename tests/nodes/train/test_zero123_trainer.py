@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from distill3d.nodes.core.prior import LoadedPriors
+
 from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.priors.reference_views import reference_views
 from distill3d.nodes.priors.zero123 import Zero123
 from distill3d.nodes.train import zero123_trainer
@@ -52,14 +53,17 @@ def test_the_prior_node_answers_as_the_trained_networks_do(data, tmp_path):
     trainer.save_pipeline(str(tmp_path / "prior"))
     trainer.begin_from(str(tmp_path / "prior"))  # in half precision now, as the folder
     assert not trainer.must_read
-    elevation, azimuth = (torch.rad2deg(torch.tensor(float(angle[2, 0]))).item() for angle in (data.elevation, data.azimuth))
+    elevation, azimuth = (torch.rad2deg(torch.tensor(float(angle[2, 0]))).item()
+                          for angle in (data.elevation, data.azimuth))
     rgb = torch.from_numpy(data.images[2, :1]).float() / 255
     views = reference_views("Test", rgb, None, str(elevation), str(azimuth), float(data.distance[2, 0]))
     prior = Zero123(str(tmp_path / "prior"), views, "Zero123", "float32").load(LoadedPriors(torch.device("cpu")))
-    cameras = orbit(*(torch.from_numpy(values[2, 1:2]) for values in (data.azimuth, data.elevation, data.distance, data.fovy)),
+    cameras = orbit(*(torch.from_numpy(values[2, 1:2])
+                      for values in (data.azimuth, data.elevation, data.distance, data.fovy)),
                     16, 16)
     z_t, t = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([400])
-    negative, positive = prior.denoise(z_t, t, [prior.encode_negatives([""]), prior.encode_prompts(["a red cube"])], cameras)
+    negative, positive = prior.denoise(z_t, t, [prior.encode_negatives([""]), prior.encode_prompts(["a red "
+                                                                                                    "cube"])], cameras)
     with torch.no_grad():
         token, beside = condition(trainer.average, data.images[[2], [0]], poses(data, [2], [0], [1]))
         for answer, share in ((negative, 0.0), (positive, 1.0)):
