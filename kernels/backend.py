@@ -1,8 +1,8 @@
 """Which implementation of an op runs: the seam between the torch reference and the fast tier.
 
 Every op has the reference, "torch", on every device. A faster implementation registers itself with a test that says why
-it cannot run here; `pick` returns the first that can and keeps the reasons of the others, so that a report can say what a
-missing package would speed up.
+it cannot run here; `pick` returns the first that can and keeps the reasons of the others, so that a report can say what
+a missing package would speed up.
 """
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def register(op: str, backend: str, implementation: Callable,
              self_test: Callable[[torch.device], None] | None = None) -> None:
     """Adds an implementation of `op`; the order of registration is the order of preference.
 
-    unusable   (device, dtype) -> None where the implementation can run, otherwise the reason it cannot. Asked each time,
-               so it must be quick. An exception counts as a reason. The reference needs none.
-    self_test  (device) raises where the implementation fails or is wrong. Run once for each kind of device, before first
-               use: this is what loads and compiles. Its failure is kept for the life of the process
+    unusable   (device, dtype) -> None where the implementation can run, otherwise the reason it cannot. Asked each
+               time, so it must be quick. An exception counts as a reason. The reference needs none.
+    self_test  (device) raises where the implementation fails or is wrong. Run once for each kind of device, before
+               first use: this is what loads and compiles. Its failure is kept for the life of the process
 
     Raises BackendError for a backend that is not one of BACKENDS.
     """
@@ -71,8 +71,8 @@ def pick(op: str, device: torch.device, dtype: torch.dtype) -> str:
     """Name of the backend that runs `op` on `device` at `dtype`.
 
     The environment variable DISTILL3D_BACKEND, else `prefer`, is "auto" (the default: the first registered backend that
-    can run, the reference last) or the name of one backend; where that one cannot run, the reference does, the reason is
-    logged once and kept for `reasons`. Safe to call from several threads, and after a fork.
+    can run, the reference last) or the name of one backend; where that one cannot run, the reference does, the reason
+    is logged once and kept for `reasons`. Safe to call from several threads, and after a fork.
 
     Raises BackendError when the variable names no backend.
     """

@@ -65,8 +65,8 @@ def scheduled(id: str, default: float, tooltip: str, **options: Any):
 
 
 class FileNames(list):
-    """Options of a widget that are names of files on this machine. A workflow made elsewhere may name others: the node that
-    reads the file says what is missing and where to get it."""
+    """Options of a widget that are names of files on this machine. A workflow made elsewhere may name others: the node
+    that reads the file says what is missing and where to get it."""
 
 
 def seed_input(tooltip: str = "Same seed, same result, bit for bit on the CPU."):
@@ -172,8 +172,8 @@ class Host:
         """Makes room for `size` bytes on the device before something large is allocated."""
 
     def read_splat_file(self, file: Any, node: str) -> Any:
-        """The core SPLAT of a core File3D that is no PLY. Raises DistillError, beginning with `node`, where the host reads
-        none."""
+        """The core SPLAT of a core File3D that is no PLY. Raises DistillError, beginning with `node`, where the host
+        reads none."""
         raise DistillError(f"{node}: .{file.format} splats cannot be read here. Save it as .ply.")
 
     def save_path(self, prefix: str, extension: str) -> Path:

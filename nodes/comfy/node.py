@@ -1,9 +1,8 @@
-"""What every node of the pack does besides its own work: it refuses numbers that are not finite before anything runs, and
-hands the warnings of its run to the page and the history."""
+"""What every node of the pack does besides its own work: it refuses numbers that are not finite before anything runs,
+and hands the warnings of its run to the page and the history."""
 from __future__ import annotations
 
 import functools
-import math
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Callable, Iterable, Iterator
@@ -69,8 +68,8 @@ class Least(float):
 
 
 def refusing(define_schema: Callable) -> Callable:
-    """`define_schema` of a node, with a Least for the minimum of each of its numbers: the host then refuses NaN at the node
-    and by the name of the widget, before anything runs."""
+    """`define_schema` of a node, with a Least for the minimum of each of its numbers: the host then refuses NaN at the
+    node and by the name of the widget, before anything runs."""
     @functools.wraps(define_schema)
     def define(cls) -> Any:
         schema = define_schema(cls)

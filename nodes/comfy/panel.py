@@ -11,8 +11,8 @@ RUNNING, FINISHED, ENDED, CANCELLED, FAILED = "running", "finished", "ended earl
 
 
 class Curve:
-    """A growing series of numbers in at most POINTS points [step, value]: each time they are full, every second one goes,
-    and from then on half as many are taken."""
+    """A growing series of numbers in at most POINTS points [step, value]: each time they are full, every second one
+    goes, and from then on half as many are taken."""
 
     def __init__(self):
         self.points: list[list[float]] = []
@@ -40,8 +40,8 @@ class Panel:
         self._began, self._first, self._speed = time.monotonic(), -1, 0.0
 
     def see(self, step: int, picture: str, facts: Mapping[str, float]) -> dict:
-        """Takes in what is new after `step` steps and returns it, as it is sent: facts as [step, value, whether the curve keeps
-        it]. picture: a data URL, "" for none."""
+        """Takes in what is new after `step` steps and returns it, as it is sent: facts as [step, value, whether the
+        curve keeps it]. picture: a data URL, "" for none."""
         now = time.monotonic()
         if self._first < 0:  # a resumed run begins in the middle, which says nothing of its speed
             self._first = max(step - 1, 0)
@@ -49,7 +49,8 @@ class Panel:
         self._speed = (step - self._first) / max(now - self._began, 1e-9)
         # JSON has no numbers that are not finite.
         facts = {name: float(value) for name, value in facts.items() if math.isfinite(value)}
-        points = {name: [step, value, self.curves.setdefault(name, Curve()).add(step, value)] for name, value in facts.items()}
+        points = {name: [step, value, self.curves.setdefault(name, Curve()).add(step, value)]
+                  for name, value in facts.items()}
         return {**self.head(), "facts": points, **({"picture": picture} if picture else {})}
 
     def end(self, status: str) -> dict:
@@ -62,7 +63,8 @@ class Panel:
                 "total": self.total, "speed": self._speed}
 
     def whole(self) -> dict:
-        return {**self.head(), "picture": self.picture, "curves": {name: curve.points for name, curve in self.curves.items()}}
+        return {**self.head(), "picture": self.picture,
+                "curves": {name: curve.points for name, curve in self.curves.items()}}
 
 
 class Panels:

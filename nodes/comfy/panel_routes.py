@@ -84,7 +84,8 @@ def _place() -> dict[str, str] | None:
     from server import PromptServer
 
     running = get_executing_context()
-    return running and {"workflow": _running(PromptServer.instance)[2], "node": str(running.node_id), "run": running.prompt_id}
+    return running and {"workflow": _running(PromptServer.instance)[2], "node": str(running.node_id),
+                        "run": running.prompt_id}
 
 
 def reference(node_id: str) -> dict:
@@ -117,8 +118,8 @@ def _data_url(image: Tensor) -> str:
 def register_routes() -> None:
     """What panels are fed and steered by.
 
-    POST /distill3d/finish {"node": id} ends that node's stage and keeps its result. Without "node" it ends the stage that
-    runs. Answers 409 when that node does not run, 400 to a broken request.
+    POST /distill3d/finish {"node": id} ends that node's stage and keeps its result. Without "node" it ends the stage
+    that runs. Answers 409 when that node does not run, 400 to a broken request.
     POST /distill3d/panels {"page": client id, "on": bool} says whether a page shows panels.
     GET /distill3d/panels?workflow=id gives the last runs of its nodes; ?run=id&node=id that run of a node.
     GET /distill3d/warnings?workflow=id gives those of the last run of each of its nodes that warned.
@@ -155,7 +156,8 @@ def register_routes() -> None:
     async def see(request):
         body = await read(request)
         if body is None or not isinstance(body.get("page"), str) or not isinstance(body.get("on"), bool):
-            return web.json_response({"error": 'Send a JSON object: {"page": client id, "on": true or false}.'}, status=400)
+            return web.json_response({"error": 'Send a JSON object: {"page": client id, "on": true or false}.'},
+                                     status=400)
         (_panels.pages.add if body["on"] else _panels.pages.discard)(body["page"])
         return web.json_response({"ok": True})
 

@@ -26,7 +26,8 @@ SMALL = {  # widgets that make a shipped workflow a matter of seconds
     "Distill3D_BakeTexture": {"texture_size": 256}, "Distill3D_Turntable": {"frames": 2, "size": 32},
     "Distill3D_SceneToTetGrid": {"resolution": 24, "color_steps": 5}, "Distill3D_DreamBoothPrior": {"steps": 2},
     "Distill3D_SceneToSDF": {"resolution": 24, "color_steps": 5},
-    "Distill3D_SamplePrior": {"images": 1, "steps": 2}, "Distill3D_LangevinSample": {"images": 1, "levels": 1, "steps": 1}}
+    "Distill3D_SamplePrior": {"images": 1, "steps": 2},
+    "Distill3D_LangevinSample": {"images": 1, "levels": 1, "steps": 1}}
 
 
 class Server:
@@ -109,7 +110,8 @@ def drive(server, script, *arguments):
         pytest.skip("Chromium is not on the path")
     if subprocess.run([PYTHON, "-c", "import playwright"], capture_output=True).returncode:
         pytest.skip("playwright is not installed beside COMFYUI_PYTHON")
-    run = subprocess.run([PYTHON, str(Path(__file__).parents[1] / "runner" / script), server.address, *arguments], capture_output=True,
+    run = subprocess.run([PYTHON, str(Path(__file__).parents[1] / "runner" / script), server.address, *arguments],
+                         capture_output=True,
                          text=True, timeout=3000, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)})
     lines = [line for line in run.stdout.splitlines() if line.startswith("MEASURED ")]
     assert run.returncode == 0 and lines, run.stderr[-4000:] + server.tail()

@@ -1,4 +1,5 @@
-"""Run by test_comfyui_warnings.py with an interpreter that has playwright: drives the editor, and prints one JSON object.
+"""Run by test_comfyui_warnings.py with an interpreter that has playwright: drives the editor, and prints one JSON
+object.
 
 comfyui_drive_warnings.py ADDRESS WORKFLOW VUE(0 or 1) WIDGETS(JSON: {node type: {widget: value}}) [FOLDER for pictures]
 """
@@ -6,6 +7,7 @@ import json
 import sys
 
 from comfyui_drive_panel import FIND, Driver
+
 from comfyui_page import OPTIMIZE, editor
 
 PROMPT = "Distill3D_ViewPrompt"
@@ -38,7 +40,8 @@ def drive(page, workflow, widgets, folder):
     # Nothing runs again, so the warning holds for what is there.
     at.run()
     found["cached"] = at.evaluate(SHOWN)
-    page.until(lambda: at.evaluate("() => JSON.stringify(Object.entries(localStorage))"), lambda kept: OPTIMIZE in kept, 20)
+    page.until(lambda: at.evaluate("() => JSON.stringify(Object.entries(localStorage))"), lambda kept: OPTIMIZE in kept,
+               20)
     page.page.reload(wait_until="domcontentloaded")
     page.wait()
     page.until(lambda: at.evaluate(f"() => Boolean({FIND})"), bool, 60)
@@ -70,7 +73,8 @@ def drive(page, workflow, widgets, folder):
 def main():
     address, workflow, vue, widgets, *folder = sys.argv[1:]
     with editor(address, vue == "1") as page:
-        found = drive(page, json.load(open(workflow, encoding="utf-8")), json.loads(widgets), folder[0] if folder else None)
+        found = drive(page, json.load(open(workflow, encoding="utf-8")), json.loads(widgets),
+                      folder[0] if folder else None)
     print("MEASURED " + json.dumps({**found, "errors": page.errors}))
 
 

@@ -6,8 +6,8 @@ comfyui_drive_warnings.py drives it once for each of the two; what it saw is jud
 import json
 
 import pytest
-from comfyui_server import SMALL, drive, needs_comfyui, small
 
+from comfyui_server import SMALL, drive, needs_comfyui, small
 from distill3d.runner import listing
 
 pytestmark = needs_comfyui
@@ -18,8 +18,10 @@ UNKNOWN = "'dragon', 'eating', 'ramen'"
 @pytest.fixture(scope="module", params=["classic", "Nodes 2.0"])
 def seen(server, request):
     vue = int(request.param != "classic")
-    widgets = {**WIDGETS, "Distill3D_Optimize": {"steps": 3, "seed": 11 + vue}}  # the server has the other's results cached
-    return drive(server, "comfyui_drive_warnings.py", str(listing.shipped_workflows()["dreamfusion"]), str(vue), json.dumps(widgets))
+    # the server has the other's results cached
+    widgets = {**WIDGETS, "Distill3D_Optimize": {"steps": 3, "seed": 11 + vue}}
+    return drive(server, "comfyui_drive_warnings.py", str(listing.shipped_workflows()["dreamfusion"]), str(vue),
+                 json.dumps(widgets))
 
 
 def test_nothing_goes_wrong_in_the_page(seen):
