@@ -1,7 +1,8 @@
 """Random numbers from counters: a hash of (key, i, j), the same on every device, by every backend, and in any order.
 
-A generator has to draw its numbers one after the other, on the processor for the same numbers everywhere; a hash computes each
-where it is needed. The mixing is Wellons' lowbias32 (2018), once for each word: about as even as a 32-bit integer hash gets.
+A generator has to draw its numbers one after the other, on the processor for the same numbers everywhere; a hash
+computes each where it is needed. The mixing is Wellons' lowbias32 (2018), once for each word: about as even as a 32-bit
+integer hash gets.
 """
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ def shade_split_sum(environment: Environment, albedo: torch.Tensor, metallic: to
     normal     [N,3] unit
     direction  [N,3] unit, from the camera to the point
 
-    (1 - metallic) albedo E(n) + (F0 A + B) S(r), F0 = lerp(0.04, albedo, metallic), with A and B from `brdf_table` and S
-    the light around the mirrored direction. No shadows. Differentiable in all but the environment. Raises ShapeError.
+    (1 - metallic) albedo E(n) + (F0 A + B) S(r), F0 = lerp(0.04, albedo, metallic), with A and B from `brdf_table` and
+    S the light around the mirrored direction. No shadows. Differentiable in all but the environment. Raises ShapeError.
     """
     count = len(albedo)
     for name, tensor, channels in (("albedo", albedo, 3), ("metallic", metallic, 1), ("roughness", roughness, 1),
@@ -38,11 +38,12 @@ def shade_split_sum(environment: Environment, albedo: torch.Tensor, metallic: to
 
 @lru_cache(maxsize=2)
 def brdf_table(nodes: int = 32, spacing: int = 1) -> torch.Tensor:
-    """A and B with A F0 + B = the share of white light that a GGX surface reflects: [nodes,nodes,2], float32 on the CPU.
+    """A and B with A F0 + B = the share of white light that a GGX surface reflects: [nodes,nodes,2], float32 on the
+    CPU.
 
-    Rows by perceptual roughness from 0 to 1 (at least 0.02 is taken), columns by n.v = x^spacing with x from 0 to 1 (at least
-    0.001 is taken). Smith's shadowing with correlated heights, Schlick's Fresnel. Computed once: 0.2 s for 32 nodes.
-    Within 1e-3 of the integral, next to grazing too.
+    Rows by perceptual roughness from 0 to 1 (at least 0.02 is taken), columns by n.v = x^spacing with x from 0 to 1 (at
+    least 0.001 is taken). Smith's shadowing with correlated heights, Schlick's Fresnel. Computed once: 0.2 s for 32
+    nodes. Within 1e-3 of the integral, next to grazing too.
     """
     with torch.inference_mode(False), torch.no_grad():
         line = torch.linspace(0, 1, nodes, dtype=torch.float64)
@@ -54,9 +55,9 @@ def brdf_table(nodes: int = 32, spacing: int = 1) -> torch.Tensor:
 def _reflected_share(n_v: torch.Tensor, alpha: torch.Tensor, points: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
     """A and B [K] at n_v [K] for one alpha, by Gauss-Legendre quadrature over visible normals.
 
-    Visible normals are uniform on a spherical cap after the stretch by alpha (Heitz 2018; Dupuy and Benyoub 2023), where the
-    integrand is G2 / G1 times Fresnel. For each azimuth of the cap, normals are lit up to one height: it is found by
-    bisection, so that no quadrature runs over the horizon's edge, and nodes gather there.
+    Visible normals are uniform on a spherical cap after the stretch by alpha (Heitz 2018; Dupuy and Benyoub 2023),
+    where the integrand is G2 / G1 times Fresnel. For each azimuth of the cap, normals are lit up to one height: it is
+    found by bisection, so that no quadrature runs over the horizon's edge, and nodes gather there.
     """
     node, weight = _gauss_legendre(points)
     n_v, phi = n_v[:, None, None], (math.pi * node)[:, None]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from .. import backend, warp_runtime
-from ..ragged import expand
 from ..counter_random import key_words, uniform
+from ..ragged import expand
 from .box import box_bounds, intersect_box
 from .occupancy import OccupancyGrid, is_occupied
 
@@ -79,7 +79,8 @@ def _by_torch(origins, directions, near, far, width, counts, occupancy, key, max
     for ray, rank in expand(counts, _CHUNK if near.device.type == "cpu" else 16 * _CHUNK):
         begin, segment = near[ray] + rank * width[ray], width[ray]
         delta = torch.minimum(segment, far[ray] - begin).clamp_min(0)
-        part = RaySamples(ray, begin + (0.5 if key is None else uniform(key, ray, rank).to(begin.dtype)) * delta, delta, counts.shape[0])
+        part = RaySamples(ray, begin + (0.5 if key is None else uniform(key, ray, rank).to(begin.dtype)) * delta, delta,
+                          counts.shape[0])
         if occupancy is not None:
             part = part.keep(is_occupied(occupancy, sample_points(origins, directions, part)))
         parts.append(part)

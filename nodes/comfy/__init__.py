@@ -181,7 +181,8 @@ class Host:
 
         Raises DistillError when the prefix leaves the output folder.
         """
-        check_named(prefix.rsplit("/", 1)[-1], "Saving", "file name", f'Write one, for example "distill3d/object", got "{prefix}".')
+        check_named(prefix.rsplit("/", 1)[-1], "Saving", "file name", 'Write one, for example "distill3d/object", got '
+                    f'"{prefix}".')
         root = self.output_directory.resolve()
         stem = (root / prefix).resolve()
         if root not in stem.parents:

@@ -12,8 +12,7 @@ from typing import Mapping
 from torch import Tensor
 
 from ...kernels import backend
-from . import Progress, host
-from . import panel
+from . import Progress, host, panel
 from .panel import Panel, Panels
 
 NODES = {"Distill3D_Optimize"}  # which carry a panel; web/distill3d.js has the same list

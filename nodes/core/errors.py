@@ -21,8 +21,8 @@ class MissingPackage(DistillError, ImportError):
 
 
 def check_named(name: str, owner: str, what: str = "file name", advice: str = "Write a name.") -> None:
-    """Raises DistillError, beginning with `owner`, where a name that a person gives is empty or only spaces: every folder
-    "contains" that, and a message about folders would not say what is wrong."""
+    """Raises DistillError, beginning with `owner`, where a name that a person gives is empty or only spaces: every
+    folder "contains" that, and a message about folders would not say what is wrong."""
     if not name.strip():
         raise DistillError(f"{owner}: the {what} is empty. {advice}")
 

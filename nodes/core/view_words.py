@@ -18,7 +18,8 @@ OVERHEAD = 60.0  # elevation above which a view is "overhead" (DreamFusion)
 
 def coarse_view(azimuth: float, elevation: float, overhead: float = OVERHEAD, front: float = 45.0,
                 back: float = 45.0) -> str:
-    """The words "front view" (|azimuth| <= front), "back view" (|azimuth| >= 180 - back), "side view", or "overhead view".
+    """The words "front view" (|azimuth| <= front), "back view" (|azimuth| >= 180 - back), "side view", or "overhead
+    view".
 
     azimuth, elevation  degrees, any range of azimuth
     overhead            elevation above which azimuth is overridden, degrees

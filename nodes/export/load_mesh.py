@@ -10,9 +10,6 @@ from ..assets.mesh import Mesh
 from ..assets.mesh_reader import FORMATS, read_mesh
 from ..comfy import FILES_3D, Node, host, io
 from ..core.errors import DistillError, check_named
-from ..assets.mesh import Mesh
-from ..assets.core_mesh import to_core
-from ..assets.mesh_reader import FORMATS, read_mesh
 
 NAME = "Load Mesh"
 

@@ -100,18 +100,18 @@ class HashGridVolumeNode(Node):
             inputs=[
                 *settings_inputs(),
                 *grid_inputs(),
-                scheduled("active_levels", 32.0, "How many levels count, rounded down. Wire a Schedule for a progressive "
-                          'grid; published: "2000: 8, 6000: 16", straight.', min=1.0, max=32.0, step=1.0),
-                io.Int.Input("hidden", default=1, min=1, max=8, optional=True, tooltip="Hidden layers of the two networks; "
-                             "published: 1, and 2 for Zero123."),
+                scheduled("active_levels", 32.0, "How many levels count, rounded down. Wire a Schedule for a "
+                          'progressive grid; published: "2000: 8, 6000: 16", straight.', min=1.0, max=32.0, step=1.0),
+                io.Int.Input("hidden", default=1, min=1, max=8, optional=True, tooltip="Hidden layers of the two "
+                             "networks; published: 1, and 2 for Zero123."),
             ],
             outputs=[FIELD.Output("field", tooltip="For a Volume Renderer. "
                                                    f"{groups_text(HashGridVolumeModule.groups)}")])
 
     @classmethod
     def execute(cls, radius=1.15, normals="analytic", epsilon=0.01, activation="softplus", blob="magic3d blob",
-                blob_strength=10.0, blob_spread=0.5, levels=16, features=2, log2_size=19, base=16, finest=4096, width=64,
-                active_levels=32.0, hidden=1) -> io.NodeOutput:
+                blob_strength=10.0, blob_spread=0.5, levels=16, features=2, log2_size=19, base=16, finest=4096,
+                width=64, active_levels=32.0, hidden=1) -> io.NodeOutput:
         settings = settings_of(radius, normals, epsilon, activation, blob, blob_strength, blob_spread)
         return io.NodeOutput(HashGridVolume(settings, levels, features, log2_size, base, finest, width,
                                             Schedule.of(active_levels), hidden))

@@ -40,8 +40,8 @@ class TetGrid:
     resolution    lattice units along the longest side; edges are 2 to 2.45 of them, as in the published grids. Odd
                   numbers become the next even one
     initial       what training starts from
-    values        "vertices": a distance and a deformation at each vertex are the parameters; "network": both come from a
-                  hash grid and a small network, and the initial surface is added
+    values        "vertices": a distance and a deformation at each vertex are the parameters; "network": both come from
+                  a hash grid and a small network, and the initial surface is added
     subdivisions  how often the tetrahedra at the surface have been cut into eight, as a schedule. Never falls
     reach         how far a vertex can move along each axis, in shortest edges around it; published 0.5
     """
@@ -100,7 +100,8 @@ class TetGridModule(SurfaceField):
         self.register_buffer("bounds", torch.tensor(recipe.box), persistent=False)
         units, tets = tet_grid(recipe.counts)
         self._take(units, tets)
-        self.shape = SHAPES[recipe.values](recipe.initial.sdf(self.grid), recipe.edge, self._reach(), self.bounds, recipe.features)
+        self.shape = SHAPES[recipe.values](recipe.initial.sdf(self.grid), recipe.edge, self._reach(), self.bounds,
+                                           recipe.features)
         self.colors = recipe.features.build(channels, self.bounds)
 
     def surface(self) -> Surface:
@@ -162,16 +163,17 @@ class TetGridNode(Node):
             inputs=[
                 io.Float.Input("radius", default=1.15, min=0.05, max=100.0, step=0.05,
                                tooltip="Half the side of the cube that the surface stays within, in world units."),
-                io.Int.Input("resolution", default=64, min=8, max=256, step=2, tooltip="Units of the lattice along a side; "
-                             "its edges are 2 to 2.45 units. Published: 128 for refinement; 64 is about four times as quick."),
+                io.Int.Input("resolution", default=64, min=8, max=256, step=2, tooltip="Units of the lattice along a "
+                             "side; its edges are 2 to 2.45 units. Published: 128 for refinement; 64 is about four "
+                             "times as quick."),
                 *ellipsoid_inputs(),
                 io.Combo.Input("values", options=list(SHAPES), default="vertices",
                                tooltip="Where distances and deformations come from: each vertex has its own, or a hash "
                                        "grid and a small network give smoother ones (Fantasia3D)."),
-                scheduled("subdivisions", 0.0, "How often the tetrahedra at the surface are cut into eight, rounded down. "
-                          'Wire a Schedule such as "0: 0, 0.5: 1", in steps.', min=0.0, max=4.0, step=1.0),
-                io.Float.Input("reach", default=0.5, min=0.0, max=1.0, step=0.05, tooltip="How far a vertex can move along "
-                               "each axis, in shortest edges around it; published 0.5, and 0 keeps the lattice."),
+                scheduled("subdivisions", 0.0, "How often the tetrahedra at the surface are cut into eight, rounded "
+                          'down. Wire a Schedule such as "0: 0, 0.5: 1", in steps.', min=0.0, max=4.0, step=1.0),
+                io.Float.Input("reach", default=0.5, min=0.0, max=1.0, step=0.05, tooltip="How far a vertex can move "
+                               "along each axis, in shortest edges around it; published 0.5, and 0 keeps the lattice."),
                 *grid_inputs(),
             ],
             outputs=[FIELD.Output("field", tooltip=f"For a Mesh Rasterizer. {groups_text(TetGridModule.groups)}")])
@@ -182,5 +184,5 @@ class TetGridNode(Node):
                 width=64) -> io.NodeOutput:
         grid = FeatureGrid(levels, features, log2_size, base, finest, width)
         return io.NodeOutput(TetGrid(((-radius,) * 3, (radius,) * 3), resolution,
-                                     InitialEllipsoid((radius_x, radius_y, radius_z)), values, Schedule.of(subdivisions),
-                                     reach, grid))
+                                     InitialEllipsoid((radius_x, radius_y, radius_z)), values,
+                                     Schedule.of(subdivisions), reach, grid))

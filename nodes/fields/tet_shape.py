@@ -14,11 +14,12 @@ from .feature_grid import FeatureGrid
 class VertexShape(nn.Module):
     """A signed distance (group "sdf") and a deformation (group "deformation") of each vertex.
 
-    Distances are stored in shortest edges of the lattice: near the surface they are within about 1, as in the published codes,
-    so that a learning rate means the same at every resolution and size. The surface does not depend on their unit.
+    Distances are stored in shortest edges of the lattice: near the surface they are within about 1, as in the published
+    codes, so that a learning rate means the same at every resolution and size. The surface does not depend on their
+    unit.
 
-    A vertex stands at grid + shift + reach * tanh(deformation). The shift is what a deformation was when the lattice was
-    last subdivided: the surface stays where it is and every vertex can move anew, in steps of the finer lattice.
+    A vertex stands at grid + shift + reach * tanh(deformation). The shift is what a deformation was when the lattice
+    was last subdivided: the surface stays where it is and every vertex can move anew, in steps of the finer lattice.
 
     initial [V] distances, edge the shortest edge, reach [V]; world units
     """
@@ -50,8 +51,8 @@ class VertexShape(nn.Module):
 class NetworkShape(nn.Module):
     """The initial distance plus four numbers of a hash grid and its network: distance, deformation (Fantasia3D).
 
-    The network's distance is in world units, as published. Neighbours are deformed alike, so a finer lattice may be deformed as far as the coarse one: the surface need not move
-    when it is subdivided.
+    The network's distance is in world units, as published. Neighbours are deformed alike, so a finer lattice may be
+    deformed as far as the coarse one: the surface need not move when it is subdivided.
     """
 
     def __init__(self, initial: Tensor, edge: float, reach: Tensor, box: Tensor, features: FeatureGrid):

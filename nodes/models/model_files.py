@@ -8,7 +8,6 @@ import torch
 
 from ..comfy import FileNames, host
 from ..core.errors import DistillError, check_named
-from .published import missing_model_error
 from .checkpoint_file import EXTENSIONS
 from .published import missing_model_error
 

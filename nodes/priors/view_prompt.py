@@ -19,15 +19,17 @@ class ViewPromptNode(Node):
                 io.String.Input("negative", default="", multiline=True, tooltip="What to steer away from. No view "
                                 "words are added."),
                 io.Combo.Input("views", options=list(VIEW_WORDS), default=VIEW_WORDS[0], tooltip="Words added for each "
-                               "view: the published four; degrees, which only the built-in prior knows; none; or the four "
-                               "interpolated by azimuth, which leads away from the neighbouring views' words (Perp-Neg, "
-                               "against several faces) and asks the prior twice as much."),
-                io.Float.Input("overhead", default=60.0, min=-90.0, max=90.0, step=1.0, tooltip="Elevation in degrees above "
-                               "which a view is an overhead view. ProlificDreamer and MVDream use 30."),
-                io.Float.Input("front", default=45.0, min=0.0, max=90.0, step=5.0, optional=True, tooltip="Degrees to each side "
+                               "view: the published four; degrees, which only the built-in prior knows; none; or the "
+                               "four interpolated by azimuth, which leads away from the neighbouring views' words "
+                               "(Perp-Neg, against several faces) and asks the prior twice as much."),
+                io.Float.Input("overhead", default=60.0, min=-90.0, max=90.0, step=1.0, tooltip="Elevation in degrees "
+                               "above which a view is an overhead view. ProlificDreamer and MVDream use 30."),
+                io.Float.Input("front", default=45.0, min=0.0, max=90.0, step=5.0, optional=True,
+                               tooltip="Degrees to each side "
                                "that count as the front. Published: 45, and 30 for VSD and DreamCraft3D's texture."),
-                io.Float.Input("back", default=45.0, min=0.0, max=90.0, step=5.0, optional=True, tooltip="Degrees to each side "
-                               "of 180 that count as the back. Published: 45, and 30 for VSD and DreamCraft3D's texture."),
+                io.Float.Input("back", default=45.0, min=0.0, max=90.0, step=5.0, optional=True,
+                               tooltip="Degrees to each side of 180 that count as the back. Published: 45, and 30 for "
+                               "VSD and DreamCraft3D's texture."),
             ],
             outputs=[PROMPT.Output("prompt", tooltip="A prompt for losses and evaluation.")])
 

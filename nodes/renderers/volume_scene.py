@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from ...kernels.encode.integrated import cylinder_gaussian, frustum_gaussian
 from ...kernels.counter_random import normal
+from ...kernels.encode.integrated import cylinder_gaussian, frustum_gaussian
 from ...kernels.volume.composite import accumulate, composite
 from ...kernels.volume.march import RaySamples, march_rays, sample_points
 from ...kernels.volume.occupancy import OccupancyGrid, new_occupancy, update_occupancy

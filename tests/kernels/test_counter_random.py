@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+
 from distill3d.kernels.counter_random import normal, uniform
 
 
@@ -27,7 +28,8 @@ def test_uniform_numbers_are_even_and_unrelated(key):
     counts = torch.histc(found, 64, 0, 1)
     assert float(((counts - 3125) ** 2 / 3125).sum()) < 120  # chi squared with 63 degrees: 99.99 % below
     centred = found - 0.5
-    for other in (centred.roll(1, 0), centred.roll(1, 1), uniform(key + 1, torch.arange(400)[:, None], torch.arange(500)) - 0.5):
+    for other in (centred.roll(1, 0), centred.roll(1, 1),
+                  uniform(key + 1, torch.arange(400)[:, None], torch.arange(500)) - 0.5):
         assert abs(float((centred * other).mean())) * 12 < 0.01
 
 

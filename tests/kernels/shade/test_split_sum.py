@@ -5,8 +5,14 @@ import torch
 import torch.nn.functional as F
 
 from distill3d.kernels.checks import ShapeError
-from distill3d.kernels.shade.environment import (Environment, diffuse_light, ggx_distribution, panorama_directions,
-                                                 prepare_environment, reflected_light)
+from distill3d.kernels.shade.environment import (
+    Environment,
+    diffuse_light,
+    ggx_distribution,
+    panorama_directions,
+    prepare_environment,
+    reflected_light,
+)
 from distill3d.kernels.shade.split_sum import _lookup, brdf_table, shade_split_sum
 
 
@@ -54,7 +60,8 @@ def test_lobes_are_those_of_the_integral():
         cosine = n @ around.T
         weight = ggx_distribution(((1 + cosine) / 2).clamp(min=0).sqrt(), roughness**2) * cosine.clamp(min=0) * area
         expected = weight @ panorama.reshape(-1, 3) / weight.sum(1, keepdim=True)
-        torch.testing.assert_close(reflected_light(environment, n, torch.full((50,), roughness)), expected, atol=0.06, rtol=0)
+        torch.testing.assert_close(reflected_light(environment, n, torch.full((50,), roughness)), expected, atol=0.06,
+                                   rtol=0)
     expected = (cosine.clamp(min=0) * area) @ panorama.reshape(-1, 3) / math.pi
     torch.testing.assert_close(diffuse_light(environment, n), expected, atol=0.06, rtol=0)
 
@@ -71,7 +78,8 @@ def test_a_mirror_of_white_metal_loses_little():
 
 
 def reflected_share(n_v, roughness, points=1500):
-    """A and B by the definition: the BRDF of GGX, D F G / (4 n.l n.v), times n.l over the hemisphere of lights, float64."""
+    """A and B by the definition: the BRDF of GGX, D F G / (4 n.l n.v), times n.l over the hemisphere of lights,
+    float64."""
     alpha = max(roughness, 0.02) ** 2
     u = (torch.arange(points, dtype=torch.float64) + 0.5) / points
     # Half vectors on a grid that is fine around the mirror's; dl = 4 v.h dh.
@@ -102,7 +110,8 @@ def test_the_table_is_the_integral(roughness, n_v):
 def test_nodes_of_the_table_are_the_integral():
     table = brdf_table()
     for row, column in ((2, 1), (3, 3), (8, 1), (16, 10), (31, 31)):
-        torch.testing.assert_close(table[row, column], reflected_share(column / 31, row / 31).float(), atol=1.5e-3, rtol=0)
+        torch.testing.assert_close(table[row, column], reflected_share(column / 31, row / 31).float(), atol=1.5e-3,
+                                   rtol=0)
     assert brdf_table() is table  # computed once
 
 

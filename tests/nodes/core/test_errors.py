@@ -16,7 +16,8 @@ def own_host(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "  "])
-@pytest.mark.parametrize("use", [lambda name: host().save_path(name, "glb"), lambda name: host().save_path(f"folder/{name}", "glb"),
+@pytest.mark.parametrize("use", [lambda name: host().save_path(name, "glb"),
+                                 lambda name: host().save_path(f"folder/{name}", "glb"),
                                  lambda name: load_scene(None, name), lambda name: LoadMeshNode.execute(name),
                                  lambda name: locate(name, "MVDream Prior", "diffusers")])
 def test_an_empty_name(use, name):

@@ -47,7 +47,8 @@ def test_silhouettes_and_colours_are_kept(soft_scene):
 
 
 def test_distances_are_true_ones(soft_scene):
-    field = scene_to_sdf(soft_scene(size=0.5, softness=0.005), TEMPLATE, 40, threshold=40.0, color_steps=0).field.build(3)
+    field = scene_to_sdf(soft_scene(size=0.5,
+                                    softness=0.005), TEMPLATE, 40, threshold=40.0, color_steps=0).field.build(3)
     x = (2 * torch.rand(500, 3, generator=torch.Generator().manual_seed(0)) - 1)
     with torch.no_grad():
         error = (field(x).sdf - (x.norm(dim=-1) - 0.5)).abs()
@@ -71,7 +72,8 @@ def test_a_hash_grid_keeps_every_feature_of_space():
     found = scene_to_sdf(recipe.trained(scene), TEMPLATE, 32, threshold=8.0)
     field, x = found.field.build(3), 2 * torch.rand(50, 3) - 1
     torch.testing.assert_close(field(x).features, scene.field(x).features)
-    assert torch.equal(field.sdf(x), found.field.initial.sdf(x))          # what was learned says nothing of the distance
+    # what was learned says nothing of the distance
+    assert torch.equal(field.sdf(x), found.field.initial.sdf(x))
     field.sdf(x).sum().backward()
     assert field.network.head[2].weight.grad[-1].abs().sum() > 0
 
@@ -115,7 +117,7 @@ def test_outside_its_box_a_grid_goes_on():
 def test_the_node(soft_scene):
     with torch.inference_mode():                          # as the host runs it
         field, threshold, report = SceneToSDFNode.execute(
-            soft_scene(size=0.5), resolution=24, color_steps=2, sharpness=50.0, levels=2, log2_size=8, base=4, finest=16,
-            width=8).args
+            soft_scene(size=0.5), resolution=24, color_steps=2, sharpness=50.0, levels=2, log2_size=8, base=4,
+            finest=16, width=8).args
     assert field.sharpness == 50.0 and threshold > 0 and "IoU" in report
     field.build(3)(torch.rand(5, 3), normals=True).normal.sum().backward()   # nothing of inference mode is left in it

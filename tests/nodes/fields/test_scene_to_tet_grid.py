@@ -73,7 +73,8 @@ def test_a_hash_grid_keeps_every_feature_of_space():
 
 def test_no_surface_says_what_to_do(soft_scene):
     scene = soft_scene(peak=3.2, notes={"opacity": 0.02})
-    with pytest.raises(DistillError, match=r'^Scene to Tet Grid: the field has no surface at threshold 10 \(density ranges '
+    with pytest.raises(DistillError,
+                       match=r'^Scene to Tet Grid: the field has no surface at threshold 10 \(density ranges '
                                            r'from 0 to 3.2\). Set "threshold" between 0 and 3.2 or train longer: '
                                            r'opacity was 0.02 at the last step.$'):
         scene_to_tet_grid(scene, TEMPLATE, threshold=10.0)

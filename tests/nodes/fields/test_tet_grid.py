@@ -65,7 +65,8 @@ def test_it_subdivides_on_schedule_where_the_surface_is(values):
     fine = module.surface()
     assert len(fine.faces) > 12 * len(coarse.faces) and is_watertight(fine.faces)
     assert volume(module) == pytest.approx(before, rel=1e-4)
-    assert not module.update(0, 10, Streams(0, 0)) and len(module.surface().faces) == len(fine.faces)          # it never falls
+    # it never falls
+    assert not module.update(0, 10, Streams(0, 0)) and len(module.surface().faces) == len(fine.faces)
 
 
 def test_a_vertex_cannot_leave_its_reach():
@@ -74,7 +75,8 @@ def test_a_vertex_cannot_leave_its_reach():
         module.shape.deformation.fill_(50.0)
     moved = module._values()[1] - module.grid
     inner = (module.grid.abs() < 0.8).all(1)
-    shortest = torch.tensor([2.0, 5**0.5]) * 2.3 / 16     # by its neighbours, a vertex of the lattice is one of two kinds
+    # by its neighbours, a vertex of the lattice is one of two kinds
+    shortest = torch.tensor([2.0, 5**0.5]) * 2.3 / 16
     torch.testing.assert_close(moved[inner].unique(sorted=True).view(-1)[[0, -1]], 0.3 * shortest)
     assert moved[module.border].eq(0).all()               # nothing leaves the box
 
@@ -170,14 +172,15 @@ def test_wrong_settings_are_named(wrong, message):
 
 
 def test_widgets_start_with_the_recipes_numbers():
-    defaults = {widget.id: widget.default for widget in TetGridNode.define_schema().inputs if widget.default is not None}
+    defaults = {widget.id: widget.default
+                for widget in TetGridNode.define_schema().inputs if widget.default is not None}
     assert TetGridNode.execute(**defaults).args[0] == TetGrid()
 
 
 @pytest.mark.parametrize("resolution", [32, 64])
 def test_a_published_rate_moves_the_surface_as_little_at_every_resolution(resolution):
-    """100 Adam steps of 0.01 on gradients that are pure noise: the surface gets rough by a fraction of an edge and grows few
-    faces. With distances in world units, the same steps tripled the faces at 64."""
+    """100 Adam steps of 0.01 on gradients that are pure noise: the surface gets rough by a fraction of an edge and
+    grows few faces. With distances in world units, the same steps tripled the faces at 64."""
     module = field(resolution=resolution, initial=InitialEllipsoid((0.7,) * 3))
     before = len(module.surface().faces)
     optimizer = torch.optim.Adam([module.shape.sdf], lr=0.01, betas=(0.9, 0.99), eps=1e-15)
