@@ -1,8 +1,8 @@
-"""`distill3d new loss "Edge Loss"`: the files that a new loss, prior, field or material begins with.
+"""`distill3d new loss "Edge Loss"`: begins a loss, prior, field or material.
 
-Written are nodes/<room>/<name>.py and its test, and the lines in nodes/__init__.py; `distill3d sync` then appends the
-node to the frozen ids, the labels and a stub of its help page. What is written runs and passes its test: it measures or
-makes something simple, in the place where the real thing goes.
+It writes nodes/<room>/<name>.py, its test, and the node's line in nodes/__init__.py. `make sync` then adds the node to
+the frozen ids, the labels and the help pages. The files run and pass their test: replace the simple thing that they
+compute by the real one.
 """
 from __future__ import annotations
 
@@ -49,13 +49,11 @@ def _filled(text: str, facts: dict[str, str]) -> str:
 
 
 def _listed(source: str, room: str, module: str, node: str) -> str:
-    """nodes/__init__.py with the node's import behind those of its room, and the node behind the room's last."""
+    """nodes/__init__.py with a line for the node behind the last one of its room."""
     lines = source.split("\n")
-    own = [number for number, line in enumerate(lines) if line.strip().startswith(f"from .{room}.")]
-    last = re.findall(r"\w+Node", lines[own[-1]])[-1]
-    lines.insert(own[-1] + 1, f"    from .{room}.{module} import {node}")
-    head, body = "\n".join(lines[:own[-1] + 2]), "\n".join(lines[own[-1] + 2:])
-    return head + "\n" + re.sub(rf"\b{last}\b", f"{last}, {node}", body, count=1)
+    last = max(number for number, line in enumerate(lines) if line.strip().startswith(f"from .{room}."))
+    lines.insert(last + 1, f"    from .{room}.{module} import {node}")
+    return "\n".join(lines)
 
 
 CODE = {"loss": '''"""@TITLE@: (one sentence: what should be true of a rendering)."""
@@ -96,7 +94,8 @@ class @NODE@(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="@ID@", display_name=TITLE, category="Distill3D/losses",
+            node_id="@ID@", display_name=TITLE,
+            category="Distill3D/losses",
             description="Measures what is still to be described.",
             search_aliases=["@WORDS@"],
             inputs=[
@@ -126,8 +125,11 @@ class @NODE@(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="@ID@", display_name="@TITLE@", category="Distill3D/materials",
-            description="Shows a point as is still to be described.", search_aliases=["@WORDS@ material"], inputs=[],
+            node_id="@ID@", display_name="@TITLE@",
+            category="Distill3D/materials",
+            description="Shows a point as is still to be described.",
+            search_aliases=["@WORDS@ material"],
+            inputs=[],
             outputs=[MATERIAL.Output("material", tooltip="For a renderer.")])
 
     @classmethod
@@ -151,8 +153,10 @@ class @NODE@(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="@ID@", display_name="@TITLE@", category="Distill3D/fields",
-            description="Holds density and features, as is still to be described.", search_aliases=["@WORDS@ field"],
+            node_id="@ID@", display_name="@TITLE@",
+            category="Distill3D/fields",
+            description="Holds density and features, as is still to be described.",
+            search_aliases=["@WORDS@ field"],
             inputs=[io.Float.Input("radius", default=1.0, min=0.01, max=100.0, step=0.1,
                                    tooltip="Half the side of the cube that it fills, world units.")],
             outputs=[FIELD.Output("field", tooltip="For a renderer.")])
@@ -200,8 +204,10 @@ class @NODE@(Node):
     @classmethod
     def define_schema(cls):
         return io.Schema(
-            node_id="@ID@", display_name=NAME, category="Distill3D/priors",
-            description="A model as a prior, still to be described.", search_aliases=["@WORDS@ model"],
+            node_id="@ID@", display_name=NAME,
+            category="Distill3D/priors",
+            description="A model as a prior, still to be described.",
+            search_aliases=["@WORDS@ model"],
             inputs=[io.String.Input("folder", default="", optional=True, tooltip="Folder of the model below the "
                                     "diffusers folder. Empty: the built-in one.")],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior.")])
@@ -212,6 +218,7 @@ class @NODE@(Node):
 '''}
 
 TESTS = {"loss": '''import torch
+
 from distill3d.nodes.core.loss import RunContext
 from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.losses.@MODULE@ import @CLASS@, @NODE@
@@ -231,6 +238,7 @@ def test_node():
     chain, = @NODE@.execute(losses=("first",)).args
     assert chain == ("first", @CLASS@())
 ''', "material": '''import torch
+
 from distill3d.nodes.materials.@MODULE@ import @CLASS@, @NODE@
 
 
@@ -241,6 +249,7 @@ def test_colors():
     rgb, albedo = module(features, None, torch.zeros(5, 3), None, "albedo")
     assert rgb.shape == (5, 3) and torch.equal(rgb, albedo) and ((rgb >= 0) & (rgb <= 1)).all()
 ''', "field": '''import torch
+
 from distill3d.nodes.fields.@MODULE@ import @CLASS@, @NODE@
 
 
@@ -253,6 +262,7 @@ def test_density_and_features():
     assert (out.density >= 0).all() and out.features.shape == (7, 3) and torch.equal(out.density, field.density(x))
 ''', "prior": '''import pytest
 import torch
+
 from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.priors.@MODULE@ import @CLASS@, @NODE@
 
@@ -260,15 +270,17 @@ pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
 
-def test_the_residual_is_the_error_of_the_noise(tiny_if):
-    """(z - z0) / sigma = eps_hat - noise, whatever the network predicts."""
+def test_denoising(tiny_if):
     assert @NODE@.execute().args[0] == @CLASS@()
     prior = @CLASS@(str(tiny_if)).load(LoadedPriors(torch.device("cpu")))
     z, noise, t = torch.rand(2, 3, 8, 8) * 2 - 1, torch.randn(2, 3, 8, 8), torch.tensor([300, 700])
+    condition = prior.encode_prompts(["a red cube", "a blue sphere"])
     with torch.no_grad():
         z_t = prior.add_noise(z, noise, t)
-        z0, = prior.denoise(z_t, t, [prior.encode_prompts(["a red cube"] * 2)], None)
-    sigma = prior.sigma(t).view(-1, 1, 1, 1)
-    a = 1 / (1 + sigma**2).sqrt()
-    torch.testing.assert_close((z - z0) / sigma, (z_t / a - z0) / sigma - noise, atol=1e-4, rtol=1e-4)
+        z0, = prior.denoise(z_t, t, [condition], None)
+        alone, = prior.denoise(z_t[1:], t[1:], [prior.encode_prompts(["a blue sphere"])], None)
+    torch.testing.assert_close(z_t * (1 + prior.sigma(t).view(-1, 1, 1, 1)**2).sqrt(),
+                               z + prior.sigma(t).view(-1, 1, 1, 1) * noise, atol=1e-4, rtol=1e-4)
+    assert z0.isfinite().all()
+    torch.testing.assert_close(z0[1:], alone, atol=1e-4, rtol=1e-4)  # a row depends on its own text and noise alone
 '''}

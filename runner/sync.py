@@ -4,6 +4,7 @@
     web/docs/NODE_ID.md         the table of inputs at the end of each help page; a missing page begins as a stub
     tests/rules/node_ids.json   ids and inputs that saved workflows rely on; new ones are appended, none is taken away
     workflows/NAME.json         from the description workflows/methods/NAME.py
+    pyproject.toml              the list of packages: every folder with code
 
 A workflow file without a description is made by hand and left alone.
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import json
 import pkgutil
+import re
+import textwrap
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from .method import Method, meaning
 
 LOCALES = PACK / "locales" / "en"
 PROMISES = PACK / "tests" / "rules" / "node_ids.json"
+CODE = ("kernels", "nodes", "runner")
 INPUTS = "\n## Inputs\n"
 STUB = """
 ## Wiring
@@ -41,7 +45,7 @@ STUB = """
 
 def generated() -> dict[Path, str]:
     """Every generated file with the text that it should have."""
-    return {**locales(), **help_pages(), **promises(), **workflows()}
+    return {**locales(), **help_pages(), **promises(), **workflows(), **packages()}
 
 
 def out_of_date() -> list[Path]:
@@ -126,6 +130,19 @@ def promises() -> dict[Path, str]:
         kept += [name for name in schema.inputs_of(node) if name not in kept]
     lines = [f"  {json.dumps(name)}: {json.dumps(inputs)}" for name, inputs in sorted(promised.items())]
     return {PROMISES: "{\n" + ",\n".join(lines) + "\n}\n"}
+
+
+def packages() -> dict[Path, str]:
+    """pyproject.toml with every folder of code as a package. setuptools cannot find them by itself, because the folder
+    of the pack may have any name. None where the pack is installed without pyproject.toml."""
+    path = PACK / "pyproject.toml"
+    if not path.is_file():
+        return {}
+    folders = {file.parent.relative_to(PACK) for room in CODE for file in (PACK / room).rglob("*.py")}
+    names = [".".join(("distill3d", *folder.parts)) for folder in sorted(folders | {Path()})]
+    listed = textwrap.fill(", ".join(f'"{name}"' for name in names), 118, initial_indent="  ", subsequent_indent="  ")
+    return {path: re.sub(r"(?m)^packages = \[.*?\]", lambda _: f"packages = [\n{listed},\n]",
+                         path.read_text(encoding="utf-8"), count=1, flags=re.DOTALL)}
 
 
 def methods() -> dict[str, Method]:

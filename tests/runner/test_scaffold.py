@@ -1,6 +1,8 @@
-"""`distill3d new`: what it writes is named rightly, compiles, and is listed. That it runs is what its own test
-shows."""
+"""`distill3d new`: its files have the right names, compile, pass ruff, and are listed."""
+import importlib.util
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -15,6 +17,9 @@ def pack(tmp_path):
         (tmp_path / "nodes" / room).mkdir(parents=True)
         (tmp_path / "tests" / "nodes" / room).mkdir(parents=True)
     shutil.copyfile(PACK / "nodes" / "__init__.py", tmp_path / "nodes" / "__init__.py")
+    shutil.copyfile(PACK / "pyproject.toml", tmp_path / "pyproject.toml")
+    (tmp_path / "tests" / "parts").mkdir()
+    (tmp_path / "tests" / "parts" / "looks.py").touch()
     return tmp_path
 
 
@@ -22,7 +27,9 @@ def pack(tmp_path):
     ("loss", "Frobnicated Loss", "losses/frobnicated.py", "FrobnicatedLossNode"),
     ("prior", "FrobNet", "priors/frobnet_prior.py", "FrobNetPriorNode"),
     ("field", "frob volume", "fields/frob_volume.py", "FrobVolumeNode"),
-    ("material", "Frob", "materials/frob.py", "FrobNode")])
+    ("material", "Frob", "materials/frob.py", "FrobNode"),
+    ("loss", "quite a long name", "losses/quite_a_long_name.py",
+     "QuiteALongNameLossNode")])
 def test_files_and_the_line(pack, kind, name, file, node):
     before = (pack / "nodes" / "__init__.py").read_text()
     written = scaffold.write(kind, name, pack)
@@ -30,9 +37,13 @@ def test_files_and_the_line(pack, kind, name, file, node):
     for path in written:
         compile(path.read_text(), str(path), "exec")
         assert "@" not in path.read_text().replace("@dataclass", "").replace("@classmethod", "")
+    if importlib.util.find_spec("ruff"):
+        ruff = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "."], cwd=pack, capture_output=True,
+                              text=True)
+        assert ruff.returncode == 0, ruff.stdout
     after = (pack / "nodes" / "__init__.py").read_text()
     added = [line for line in after.split("\n") if line not in before.split("\n")]
-    assert any(f"import {node}" in line for line in added) and after.count(node) == 2
+    assert len(added) == 1 and added[0].endswith(f" import {node}")
 
 
 @pytest.mark.parametrize("name, words",
