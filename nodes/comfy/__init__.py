@@ -8,6 +8,8 @@ stand-in takes its place (standalone.py), so that every node imports, tests and 
 """
 from __future__ import annotations
 
+import glob
+import json
 import os
 import re
 import struct
@@ -116,6 +118,7 @@ class Host:
         self.finishing: set[str] = set()
         self.written: list[Path] = []
         self.warnings: list[str] = []
+        self._numbered: tuple[str | None, int] = None, 0  # a run and its number
 
     @property
     def input_directory(self) -> Path:
@@ -187,9 +190,31 @@ class Host:
         stem = (root / prefix).resolve()
         if root not in stem.parents:
             raise DistillError(f'File name "{prefix}" leads out of the output folder {root}. Use a plain name.')
-        taken = [int(match.group(1)) for path in (stem.parent.iterdir() if stem.parent.is_dir() else ())
-                 if (match := re.fullmatch(re.escape(stem.name) + r"_(\d+)_\..*", path.name))]
-        return stem.parent / f"{stem.name}_{max(taken, default=0) + 1:05d}_.{extension}"
+        number = self._number(root, stem)
+        while any(stem.parent.glob(f"{glob.escape(stem.name)}_{number:05d}_.*{extension}")):
+            number += 1  # a second file of the same run under the same name
+        return stem.parent / f"{stem.name}_{number:05d}_.{extension}"
+
+    def _number(self, root: Path, stem: Path) -> int:
+        """One for all files of a run: the first that is free under each of the names that the run's nodes write to."""
+        run, prefixes = self.run()
+        if run is None or run != self._numbered[0]:
+            stems = {stem, *(path for prefix in prefixes if root in (path := (root / prefix).resolve()).parents)}
+            self._numbered = run, 1 + max(map(_highest, stems))
+        return self._numbered[1]
+
+    def run(self) -> tuple[str | None, list[str]]:
+        """A name of the run in progress, None where each file counts for itself, and the file names that its nodes were
+        given."""
+        return None, []
+
+    def notes(self, hidden: Any) -> dict[str, str]:
+        """What a file carries of the workflow that made it: JSON by name.
+
+        hidden  of a node that asks for the prompt and the PNG info
+        """
+        named = {"prompt": getattr(hidden, "prompt", None), **(getattr(hidden, "extra_pnginfo", None) or {})}
+        return {name: json.dumps(value) for name, value in named.items() if value}
 
     def saved(self, path: Path) -> dict[str, str]:
         """Notes a written file; returns it as the host's front end names files."""
@@ -197,6 +222,12 @@ class Host:
         relative = Path(path).resolve().relative_to(self.output_directory.resolve())
         return {"filename": relative.name, "subfolder": str(relative.parent) if relative.parent != Path(".") else "",
                 "type": "output"}
+
+
+def _highest(stem: Path) -> int:
+    """The highest number of the files that are called stem_00001_.glb and the like, 0 where there are none."""
+    return max((int(match.group(1)) for path in (stem.parent.iterdir() if stem.parent.is_dir() else ())
+                if (match := re.fullmatch(re.escape(stem.name) + r"_(\d+)_\..*", path.name))), default=0)
 
 
 class _ComfyHost(Host):
@@ -253,6 +284,17 @@ class _ComfyHost(Host):
         if collect(text):
             logging.getLogger("distill3d").warning(text)
             tell(text)
+
+    def run(self):
+        from .panel_routes import running
+        run, prompt, _ = running()
+        given = [entry["inputs"].get("filename_prefix") for entry in prompt.values()
+                 if entry["class_type"].startswith("Distill3D_")]
+        return run or None, [name for name in given if isinstance(name, str) and name.strip()]
+
+    def notes(self, hidden):
+        from comfy.cli_args import args
+        return {} if args.disable_metadata else super().notes(hidden)
 
     def read_splat_file(self, file, node):
         try:

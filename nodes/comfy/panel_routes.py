@@ -94,6 +94,12 @@ def reference(node_id: str) -> dict:
     return {"distill3d_panel": [_running(PromptServer.instance)[0], str(node_id)]}
 
 
+def running() -> tuple[str, dict, str]:
+    """Of what runs now: its id, the prompt in API format, and the id of the workflow."""
+    from server import PromptServer
+    return _running(PromptServer.instance)
+
+
 def _running(server) -> tuple[str, dict, str]:
     """Of what runs now: its id, the prompt in API format, and the id of the workflow, "" where it came without one."""
     for _, run, prompt, extra, *_ in server.prompt_queue.get_current_queue_volatile()[0]:

@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Mapping
 
 from ..assets.core_mesh import from_core
 from ..assets.mesh import Mesh
 from ..assets.mesh_file import glb_bytes, obj_files, ply_bytes
+from ..assets.notes import with_notes
 from ..comfy import Node, Types, host, io
 from ..core.errors import DistillError
 from ..core.state import write_atomically
@@ -16,10 +18,11 @@ FORMATS = ("glb", "obj", "ply")
 FILE_3D = getattr(io, "File3DAny", io.String)
 
 
-def save_mesh(mesh: Mesh, prefix: str, file_format: str = "glb") -> list[Path]:
+def save_mesh(mesh: Mesh, prefix: str, file_format: str = "glb", notes: Mapping[str, str] | None = None) -> list[Path]:
     """Writes the mesh as prefix_00001_.glb (the next free number) in the output folder.
 
     file_format  "glb" (texture embedded), "obj" (with .mtl and .png beside it) or "ply" (colours at the vertices)
+    notes        what GLB and PLY carry of the workflow, see assets/notes.py
 
     Returns the written files, the mesh itself first. Each appears whole or not at all. Raises DistillError when the
     prefix leads out of the output folder or the disk is full.
@@ -31,7 +34,8 @@ def save_mesh(mesh: Mesh, prefix: str, file_format: str = "glb") -> list[Path]:
         files = obj_files(mesh, path.stem)
     else:
         files = {path.name: glb_bytes(mesh) if file_format == "glb" else ply_bytes(mesh)}
-    return [write_atomically(path.with_name(name), content) for name, content in files.items()][::-1]
+    return [write_atomically(path.with_name(name), with_notes(content, file_format, notes or {}))
+            for name, content in files.items()][::-1]
 
 
 class SaveMeshNode(Node):
@@ -48,11 +52,12 @@ class SaveMeshNode(Node):
                 io.Combo.Input("format", options=list(FORMATS), default="glb",
                                tooltip="glb: one file with the texture in it. obj: with .mtl and .png beside it. ply: "
                                        "colours at the vertices only.")],
-            outputs=[FILE_3D.Output("file", tooltip="The written file, for core's 3D viewers.")])
+            outputs=[FILE_3D.Output("file", tooltip="The written file, for core's 3D viewers.")],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo])
 
     @classmethod
     def execute(cls, mesh, filename_prefix="3d/distill3d", format="glb") -> io.NodeOutput:
-        path = save_mesh(from_core(mesh, NAME), filename_prefix, format)[0]
+        path = save_mesh(from_core(mesh, NAME), filename_prefix, format, host().notes(cls.hidden))[0]
         place = host().saved(path)
         # The 3D viewer wants the name relative to the output folder, then a camera and a background image.
         viewer = ["/".join(filter(None, (place["subfolder"], place["filename"]))), None, None]

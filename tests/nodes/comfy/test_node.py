@@ -75,3 +75,32 @@ def test_numbers_of_a_schema_have_such_a_minimum():
 
 def test_the_type_of_an_error_names_no_path():
     assert {error.__module__ for error in (DistillError, MissingPackage)} == {"distill3d"}
+
+
+class Counting(Host):
+    """A run of two nodes that save, as the host tells of it."""
+
+    name, prefixes = "first", ["3d/thing", "turn"]
+
+    def run(self):
+        return self.name, self.prefixes
+
+
+def test_files_of_one_run_share_the_first_number_that_is_free_for_all(tmp_path):
+    there = Counting(tmp_path, "cpu")
+    (tmp_path / "turn_00004_.webp").write_bytes(b"")
+    first = there.save_path("3d/thing", "glb")
+    first.parent.mkdir()
+    first.write_bytes(b"")
+    assert [path.name for path in (first, there.save_path("turn", "mp4"))] == ["thing_00005_.glb", "turn_00005_.mp4"]
+    assert there.save_path("3d/thing", "glb").name == "thing_00006_.glb"  # never over another
+    there.name = "second"
+    assert there.save_path("turn", "mp4").name == "turn_00006_.mp4"
+
+
+def test_a_file_carries_the_prompt_and_the_workflow(tmp_path):
+    from types import SimpleNamespace
+
+    hidden = SimpleNamespace(prompt={"1": {}}, extra_pnginfo={"workflow": {"id": 3}})
+    assert Host(tmp_path).notes(hidden) == {"prompt": '{"1": {}}', "workflow": '{"id": 3}'}
+    assert Host(tmp_path).notes(SimpleNamespace(prompt=None, extra_pnginfo=None)) == {}
