@@ -16,7 +16,7 @@ import struct
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import torch
 from torch import Tensor
@@ -119,6 +119,7 @@ class Host:
         self.written: list[Path] = []
         self.warnings: list[str] = []
         self._numbered: tuple[str | None, int] = None, 0  # a run and its number
+        self._when_cancelled: list[Callable[[], None]] = []
 
     @property
     def input_directory(self) -> Path:
@@ -144,7 +145,18 @@ class Host:
     def check(self) -> None:
         """Raises (Cancelled here, the host's own interrupt in ComfyUI) when the user cancelled the run."""
         if self.cancelled:
+            self.cancel_stages()
             raise Cancelled("Cancelled by the user.")
+
+    def when_cancelled(self, call: Callable[[], None]) -> None:
+        """Keeps a call for the case that the run in progress is cancelled as a whole."""
+        self._when_cancelled.append(call)
+
+    def cancel_stages(self) -> None:
+        """The run is cancelled: makes the calls that were kept for that."""
+        calls, self._when_cancelled = self._when_cancelled, []
+        for call in calls:
+            call()
 
     def finish_now(self, node_id: str | None) -> None:
         """Asks the node's stage (None: whichever runs) to end as if its last step had been reached."""
@@ -234,6 +246,7 @@ class _ComfyHost(Host):
     def __init__(self):
         import folder_paths
         super().__init__(folder_paths.get_output_directory())
+        self._cancellable = ""
 
     @property
     def input_directory(self):
@@ -257,7 +270,17 @@ class _ComfyHost(Host):
 
     def check(self):
         import comfy.model_management
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        try:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+        except BaseException:
+            self.cancel_stages()
+            raise
+
+    def when_cancelled(self, call):
+        run = _in_this_run("")
+        if run != self._cancellable:  # what an earlier run kept is of no use now
+            self._cancellable, self._when_cancelled = run, []
+        super().when_cancelled(call)
 
     def finish_now(self, node_id):
         super().finish_now(_in_this_run(node_id))

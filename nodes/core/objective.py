@@ -63,6 +63,10 @@ class Objective:
     def is_active(self, step: int) -> bool:
         return step >= self.start and (not self.end or step < self.end) and (step - self.start) % self.every == 0
 
+    def is_ever_active(self, total: int) -> bool:
+        """Whether a run of `total` steps has a step at which it is active."""
+        return self.start < min(total, self.end or total)
+
     def size(self, step: int, total: int) -> tuple[int, int]:
         """Number of views and pixels per side at a step."""
         return max(1, round(self.batch.at(step, total))), max(1, round(self.resolution.at(step, total)))

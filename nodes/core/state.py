@@ -1,9 +1,12 @@
 """State on disk: safetensors for the tensors, their JSON header for everything else, written atomically."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import platform
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -11,6 +14,11 @@ import torch
 from torch import Tensor
 
 from .errors import DistillError
+
+_MACHINE = "".join(letter for letter in platform.node() if letter.isalnum())[:24] or "machine"
+
+
+CHECKSUM = "checksum"  # name of the fact
 
 
 def write_atomically(path: str | os.PathLike, data: bytes) -> Path:
@@ -22,7 +30,8 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> Path:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        _sweep(path)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.{_MACHINE}.{os.getpid()}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -37,28 +46,83 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> Path:
     return path
 
 
+def _sweep(path: Path) -> None:
+    """Removes what killed writers of this machine left beside `path`: temporary files whose process is gone."""
+    for left in path.parent.glob(f".*.{_MACHINE}.*"):
+        pid = left.name.split(f".{_MACHINE}.")[-1].split(".")[0]
+        if pid.isdigit() and int(pid) != os.getpid() and not _is_running(int(pid)):
+            with contextlib.suppress(OSError):
+                left.unlink()
+
+
+def _is_running(pid: int) -> bool:
+    if os.name != "posix":  # asking would end the process there
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def save_state(path: str | os.PathLike, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
-    """Saves tensors (any device) and JSON-able facts to one .safetensors file. Equal content gives equal bytes."""
+    """Saves tensors (any device) and JSON-able facts to one .safetensors file, with a checksum over both. Equal content
+    gives equal bytes.
+
+    Raises DistillError naming a tensor with values that are not finite, before anything is written.
+    """
     from safetensors.torch import save
 
     # Copies, because safetensors refuses names that share memory (tied weights, views).
     plain = {name: tensors[name].detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
              for name in sorted(tensors)}
+    _check_finite(plain, str(path))
+    facts = {**facts, CHECKSUM: _checksum(plain, facts)}
     return write_atomically(path, save(plain, {"distill3d": json.dumps(facts, sort_keys=True)}))
 
 
 def read_state(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors (CPU) and facts of a file written by `save_state`. Raises DistillError when it is not one."""
+    """The tensors (CPU) and facts of a file written by `save_state`. Raises DistillError when it is not one, was
+    damaged, or holds values that are not finite."""
     from safetensors import SafetensorError, safe_open
 
     if not os.path.isfile(path):
         raise DistillError(f"State file {path} does not exist.")
     try:
         with safe_open(path, framework="pt") as file:
-            facts = (file.metadata() or {}).get("distill3d")
-            if facts is None:
+            written = (file.metadata() or {}).get("distill3d")
+            if written is None:
                 raise DistillError(f"{path} is a safetensors file but no state of Distill3D.")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(facts)
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise DistillError(f"{path} cannot be read as a state of Distill3D ({error}). "
-                           "It may be cut off: use an earlier one.") from error
+            tensors, facts = {name: file.get_tensor(name) for name in file.keys()}, json.loads(written)
+    except (SafetensorError, ValueError, OSError, RecursionError) as error:
+        raise DistillError(f"{path} cannot be read as a state of Distill3D ({error}). It may be cut off: delete it, "
+                           "and start without resuming or use another one.") from error
+    if not isinstance(facts, dict):
+        raise DistillError(f"{path} cannot be read as a state of Distill3D (its facts are no JSON object). Delete it, "
+                           "and start without resuming or use another one.")
+    checksum = facts.pop(CHECKSUM, None)
+    if checksum is not None and checksum != _checksum(tensors, facts):  # older files have none
+        raise DistillError(f"{path} is damaged: its content does not match its checksum. Delete it, and start without "
+                           "resuming or use another one.")
+    _check_finite(tensors, str(path))
+    return tensors, facts
+
+
+def _checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> str:
+    """CRC-32 of names, types, shapes and bytes: it notices a flipped bit, not a forger."""
+    value = zlib.crc32(json.dumps(facts, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        value = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), value)
+        if tensor.numel():
+            value = zlib.crc32(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()), value)
+    return f"{value:08x}"
+
+
+def _check_finite(tensors: Mapping[str, Tensor], place: str) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise DistillError(f'{place}: "{name}" holds values that are not finite. A run diverged: lower its '
+                               'learning rates, or use a state from before.')

@@ -26,15 +26,21 @@ class Health:
 
     def is_bad(self, parameters: Sequence[nn.Parameter]) -> Tensor:
         """[] bool on the device, computed without waiting for it: whether the step must change nothing. True if a
-        gradient is not finite, and after `limit` such steps in a row (the next step starts before the host has counted
-        them)."""
+        gradient or a parameter is not finite, and after `limit` such steps in a row (the next step starts before the
+        host has counted them)."""
         totals = [parameter.grad.sum() for parameter in parameters if parameter.grad is not None]
+        totals += [parameter.detach().sum() for parameter in parameters]
         finite = torch.isfinite(torch.stack(totals)).all() if totals else \
             torch.ones((), dtype=torch.bool, device=parameters[0].device)
         row = torch.zeros_like(finite, dtype=torch.int64) if self._row is None else self._row
         bad = ~finite | (row >= self.limit)
         self._row = (row + 1) * bad
         return bad
+
+    @staticmethod
+    def is_finite(parameters: Sequence[nn.Parameter]) -> bool:
+        """Whether every parameter is finite. Waits for the device."""
+        return all(bool(parameter.detach().isfinite().all()) for parameter in parameters)
 
     def count(self, is_bad: bool) -> None:
         """Counts one step by the value that `is_bad` gave it."""
@@ -45,8 +51,9 @@ class Health:
         """True when the run cannot recover by itself. Warns once."""
         if self._in_a_row < self.limit:
             return False
-        self._tell("lost", f"Optimize: gradients were not finite for {self.limit} steps in a row, so the run stopped; "
-                           "the result is the state before them. Lower the learning rates or the guidance scale.")
+        self._tell("lost", f"Optimize: gradients or parameters were not finite for {self.limit} steps in a row, so the "
+                           "run stopped; the result is the state before them. Lower the learning rates or the guidance "
+                           "scale.")
         return True
 
     def see(self, opacity: float, step: int, total: int) -> None:

@@ -1,6 +1,7 @@
 """The record of a run: images of the scene along the way and curves of its numbers."""
 from __future__ import annotations
 
+import math
 from typing import Mapping
 
 import torch
@@ -21,7 +22,8 @@ class History:
 
     def add(self, step: int, facts: Mapping[str, float]) -> None:
         for name, value in facts.items():
-            self.values.setdefault(name, []).append((step, float(value)))
+            if math.isfinite(value):  # a chart has no place for others, and drawing them takes seconds
+                self.values.setdefault(name, []).append((step, float(value)))
 
     def wants_picture(self, step: int) -> bool:
         return step in self._due

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Sequence
 
+import torch
+
 from ..core.errors import DistillError
 from ..core.objective import Objective
 from ..core.rng import Streams
@@ -26,6 +28,11 @@ def try_largest(training: Training, step: int) -> None:
             for buffer, value in buffers:
                 buffer.copy_(value)
             training.optimizer.zero_grad(set_to_none=True)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on a device or on the processor, where torch raises a plain RuntimeError."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 def out_of_memory(objectives: Sequence[Objective], device, step: int) -> DistillError:

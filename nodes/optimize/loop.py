@@ -15,7 +15,7 @@ from ..core.scene import SceneRecipe
 from .fingerprint import fingerprint
 from .health import Health
 from .history import History
-from .largest import out_of_memory, try_largest
+from .largest import is_out_of_memory, out_of_memory, try_largest
 from .optimizer_settings import OptimizerSettings
 from .preview import Preview
 from .readings import Readings
@@ -48,8 +48,7 @@ class Run:
 
     def __init__(self, recipe: SceneRecipe, objectives: Sequence[Objective], optimizer: OptimizerSettings,
                  settings: RunSettings, host: Host, node_id: str | None = None):
-        steps = range(min(settings.steps, 10_000))
-        if not any(objective.is_active(step) for objective in objectives for step in steps):
+        if not any(objective.is_ever_active(settings.steps) for objective in objectives):
             raise DistillError("Optimize: no objective is active at any step. Check their start, end and every.")
         self.recipe, self.objectives, self.optimizer_settings, self.settings = recipe, objectives, optimizer, settings
         self.host, self.node_id = host, node_id
@@ -70,13 +69,19 @@ class Run:
         found = self.saved.finished() if self.settings.resume else None
         if found is not None:
             state, facts = found
+            if facts["step"] < self.settings.steps:
+                self.host.warn(f"Optimize: this stage was ended early, at step {facts['step']} of "
+                               f"{self.settings.steps}; this is its result. Run it without resuming to train it in "
+                               "full.")
             return RunResult(replace(self.recipe, state=state, notes=facts), self.history, facts["step"], 0.0)
         priors = LoadedPriors(self.device)
         try:
             with torch.inference_mode(False), torch.enable_grad():
                 return self._loop(priors)
-        except torch.OutOfMemoryError as error:
-            raise out_of_memory(self.objectives, self.device, self.step) from error
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise out_of_memory(self.objectives, self.device, self.step) from error
+            raise
         finally:
             priors.release()
 
@@ -91,7 +96,7 @@ class Run:
         before, first = self.seconds, self.step
         with host.progress(self.node_id, "Optimize", total) as progress:
             while self.step < total:
-                host.check()
+                self._check()
                 self.readings.send(self.step, *training.step(self.step))
                 self._read(self.waiting)
                 if preview.is_due(self.step, progress):
@@ -126,21 +131,39 @@ class Run:
     def _facts(self) -> dict[str, Any]:
         return {"step": self.step, "skipped": self.health.skipped}
 
+    def _check(self) -> None:
+        """Asks the host whether the run was cancelled. A run that is cancelled can continue from the step that it
+        reached."""
+        try:
+            self.host.check()
+        except BaseException:  # ComfyUI's interrupt is no Exception of ours
+            if self.settings.save_every and self.step:
+                self._save()
+            raise
+
     def _save(self) -> None:
+        """Keeps the previous state instead of one that is not finite."""
         self._read()
-        self.saved.save(self.training, {**self._facts(), "seconds": self.seconds})
+        if self.health.is_finite(self.training.parameters()):
+            self.saved.save(self.training, {**self._facts(), "seconds": self.seconds})
 
     def _resume(self) -> None:
         facts = self.saved.resume(self.training) if self.settings.resume else None
         if facts is not None:
-            self.step, self.seconds, self.health.skipped = facts["step"], facts["seconds"], facts["skipped"]
+            self.step, self.seconds, self.health.skipped = facts["step"], facts.get("seconds", 0.0), facts["skipped"]
             self.host.warn(f"Optimize: resumed at step {self.step} of {self.settings.steps} from "
                            f"{self.saved.path.name}.")
 
     def _result(self) -> RunResult:
+        if not self.health.is_finite(self.training.parameters()):
+            raise DistillError(f"Optimize: parameters are not finite after step {self.step}, so there is no result. "
+                               "Lower the learning rates or the guidance scale, or raise the optimizer's epsilon. With "
+                               "resume, the run continues from its last saved state.")
         scene = self.recipe.trained(self.training.scene)
         facts = self.saved.finished_facts(self._facts())
         if self.settings.save_every:
             self.saved.finish(self.training, scene.state, facts)
+            if self.step < self.settings.steps:
+                self.host.when_cancelled(self.saved.reopen)
         scene = replace(scene, notes={**facts, "opacity": self.health.opacity})
         return RunResult(scene, self.history, self.step, self.seconds)

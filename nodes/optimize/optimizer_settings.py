@@ -12,6 +12,7 @@ from ..core.schedule import Schedule
 
 KINDS = ("Adam", "AdamW", "Adamax", "SGD")
 FUSED = ("cpu", "cuda")  # devices on which torch has Adam and AdamW as one kernel
+LARGEST_RATE = 10.0
 Rate = float | tuple[float, float]
 
 
@@ -94,9 +95,9 @@ def parse_rates(text: str) -> tuple[tuple[str, Rate], ...]:
         if not 1 <= len(numbers) <= 2:
             raise DistillError(f'Optimizer Settings: cannot read "{piece.strip()}". Write "group: rate, ..." or '
                                '"group: first to last, ..."')
-        if not all(0 <= number < float("inf") for number in numbers) or (len(numbers) == 2 and 0 in numbers):
-            raise DistillError(f'Optimizer Settings: the rate of "{name}" is {written}; it must be a number >= 0, and '
-                               "both ends of a changing rate must be above 0.")
+        if not all(0 <= number <= LARGEST_RATE for number in numbers) or (len(numbers) == 2 and 0 in numbers):
+            raise DistillError(f'Optimizer Settings: the rate of "{name}" is {written}; it must be a number from 0 to '
+                               f"{LARGEST_RATE:g}, and both ends of a changing rate must be above 0.")
         rates.append((name, numbers if len(numbers) == 2 else numbers[0]))
     return tuple(rates)
 
@@ -111,7 +112,7 @@ class OptimizerSettingsNode(Node):
             inputs=[
                 io.Combo.Input("kind", options=list(KINDS), default="Adam",
                                tooltip="The optimiser. SGD uses beta1 as its momentum."),
-                io.Float.Input("learning_rate", default=0.01, min=0.0, max=10.0, step=0.0001, round=False,
+                io.Float.Input("learning_rate", default=0.01, min=0.0, max=LARGEST_RATE, step=0.0001, round=False,
                                tooltip="Of every group that is not listed below."),
                 io.String.Input("rates", default="", multiline=True, tooltip="Rates of single groups, for example "
                                 '"density: 0.3, color: 0.1". "position: 0.01 to 0.0002" decays over the run. '
@@ -122,7 +123,7 @@ class OptimizerSettingsNode(Node):
                                tooltip="Decay of the gradient's average."),
                 io.Float.Input("beta2", default=0.99, min=0.0, max=0.99999, step=0.001, round=False,
                                tooltip="Decay of the squared gradient's average."),
-                io.Float.Input("epsilon", default=1e-15, min=0.0, max=1.0, step=1e-15, round=False,
+                io.Float.Input("epsilon", default=1e-15, min=1e-20, max=1.0, step=1e-15, round=False,
                                tooltip="Added to the denominator; hash grids need a tiny value."),
                 io.Float.Input("weight_decay", default=0.0, min=0.0, max=10.0, step=0.0001, round=False,
                                tooltip="L2 penalty (Adam) or decoupled decay (AdamW)."),

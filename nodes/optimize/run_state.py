@@ -12,6 +12,9 @@ from ..core.scene import load_state
 from ..core.state import read_state, save_state
 from .step import Training
 
+# What the optimisers keep for each parameter.
+SLOTS = ("step", "exp_avg", "exp_avg_sq", "exp_inf", "momentum_buffer")
+
 
 class RunState:
     """The file of one run. Facts are numbers that JSON holds."""
@@ -33,12 +36,20 @@ class RunState:
 
     def finish(self, training: Training, scene: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Keeps the result, so that later stages resume without repeating this one. The optimiser's tensors are
-        dropped.
+        dropped, unless the run ended early: it may still have to continue.
 
         scene  the scene's tensors
         facts  from `finished_facts`: no times, so that equal runs leave equal bytes
         """
-        save_state(self.path, {**_above("scene.", scene), **_views(training)}, facts)
+        is_early = facts["step"] < training.total
+        save_state(self.path, gather(training) if is_early else {**_above("scene.", scene), **_views(training)}, facts)
+
+    def reopen(self) -> None:
+        """Lets a run that ended early continue from where it stopped, because the whole run was cancelled after
+        that."""
+        if self.path.is_file():
+            tensors, facts = read_state(self.path)
+            save_state(self.path, tensors, {**facts, "finished": False})
 
     def finished_facts(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """What is known of a run that has ended, beside its tensors."""
@@ -74,12 +85,27 @@ def scatter(tensors: Mapping[str, Tensor], training: Training) -> None:
     for name, value in _below("optimizer.", tensors).items():
         index, key = name.split(".", 1)
         slots.setdefault(int(index), {})[key] = value
-    known = {index for entry in whole["param_groups"] for index in entry["params"]}
-    if not set(slots) <= known:
-        raise DistillError("Resume: the saved optimiser has other parameters than this scene. Start without resuming.")
+    _check_slots(slots, training)
     training.optimizer.load_state_dict({"state": slots, "param_groups": whole["param_groups"]})
     for name, loss in training.losses.items():
         loss.load_state_dict(_below(f"loss.{name}.", tensors))
+
+
+def _check_slots(slots: Mapping[int, Mapping[str, Tensor]], training: Training) -> None:
+    """Raises DistillError unless the optimiser's tensors are those of the parameters: a fused kernel trusts their
+    sizes."""
+    parameters = training.parameters()
+    for index, own in slots.items():
+        if not 0 <= index < len(parameters):
+            raise DistillError("Resume: the saved optimiser has other parameters than this scene. Start without "
+                               "resuming.")
+        for key, value in own.items():
+            is_count = key == "step" and value.numel() == 1
+            if key not in SLOTS or not value.is_floating_point() or not (is_count
+                                                                         or value.shape == parameters[index].shape):
+                raise DistillError(f'Resume: the saved optimiser has "{key}" of shape {list(value.shape)} and type '
+                                   f'{value.dtype} for a parameter of shape {list(parameters[index].shape)}. Start '
+                                   'without resuming.')
 
 
 def _views(training: Training) -> dict[str, Tensor]:

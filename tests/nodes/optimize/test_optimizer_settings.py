@@ -15,9 +15,9 @@ def test_rates_are_read():
 
 @pytest.mark.parametrize("text, message", [
     ("density 0.3", 'cannot read "density 0.3"'), ("density: 1 to 2 to 3", "cannot read"),
-    ("density: fast", "cannot read"), ("density: -1", "must be a number >= 0"), ("position: 0.1 to 0", "must be above "
-                                                                                 "0"),
-    ("position: nan to 1", "must be a number >= 0")])
+    ("density: fast", "cannot read"), ("density: -1", "must be a number from 0 to 10"),
+    ("position: 0.1 to 0", "must be above 0"), ("position: 0.1 to 11", "must be a number from 0 to 10"),
+    ("position: nan to 1", "must be a number from 0 to 10")])
 def test_wrong_rates_are_named(text, message):
     with pytest.raises(DistillError, match=message):
         parse_rates(text)
