@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from ..nodes.core.errors import Cancelled, DistillError
 from . import listing, schema
+from .options import add_models_option, parse_sets
 
 TRAINING = "train_builtin_prior"
 
@@ -102,22 +103,6 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: cuda if there is one)")
     parser.add_argument("--quiet", action="store_true", help="no progress; the written files only")
     parser.add_argument("--debug", action="store_true", help="show where an error happened")
-
-
-def add_models_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models", metavar="DIR", help="where models lie, in folders named checkpoints, diffusers, "
-                        "... as in ComfyUI's models folder (default: ./models)")
-
-
-def parse_sets(pairs: Sequence[str]) -> dict[str, str]:
-    """["a=1", ...] -> {"a": "1"}. Raises DistillError for one without a key or "="."""
-    sets = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key.strip():
-            raise DistillError(f'--set takes KEY=VALUE, got "{pair}". For example: --set steps=100')
-        sets[key.strip()] = value
-    return sets
 
 
 def _run(arguments: argparse.Namespace) -> int:

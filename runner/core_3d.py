@@ -15,7 +15,7 @@ from ..nodes.assets.splat_wire import read_core_splat
 from ..nodes.comfy import SPLAT, Types, host, io
 from ..nodes.core.errors import DistillError
 from ..nodes.core.state import write_atomically
-from .core_nodes import CoreNode
+from .core_node import CoreNode
 
 _FILES = [io.Custom(f"FILE_3D{kind}") for kind in (
     "_GLB", "_GLTF", "_OBJ", "_FBX", "_STL", "_USDZ", "_PLY", "_SPLAT", "_SPZ", "_KSPLAT", "_SPLAT_ANY",

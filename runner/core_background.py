@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..nodes.comfy import FileNames, io
 from ..nodes.core.errors import DistillError
-from .core_nodes import CoreNode
+from .core_node import CoreNode
 
 REMOVAL = io.Custom("BACKGROUND_REMOVAL")
 ADVICE = ("its model, BiRefNet, runs in ComfyUI only. Open the workflow there, or wire Load Image with a picture whose "

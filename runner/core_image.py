@@ -13,7 +13,7 @@ from torch import Tensor
 from ..nodes.comfy import host, io
 from ..nodes.core.errors import DistillError
 from ..nodes.core.state import write_atomically
-from .core_nodes import CoreNode
+from .core_node import CoreNode
 
 
 def load_picture(path: Path) -> tuple[Tensor, Tensor]:

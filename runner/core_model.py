@@ -5,7 +5,7 @@ from ..nodes.comfy import io
 from ..nodes.models.model_file import ModelFile
 from ..nodes.models.model_files import choices, locate
 from ..nodes.models.published import CHECKPOINTS, LOAD_CHECKPOINT
-from .core_nodes import CoreNode
+from .core_node import CoreNode
 
 
 class CheckpointLoaderSimple(CoreNode):

@@ -8,13 +8,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ..nodes.comfy import Node, io
-
-
-class CoreNode(Node):
-    """lenient: inputs of a file that the stand-in does not have are ignored, as the host does."""
-
-    lenient = True
+from ..nodes.comfy import io
+from .core_node import CoreNode
 
 
 def _primitive(node_id: str, name: str, kind: Any, **options: Any) -> type:

@@ -18,7 +18,7 @@ from ..nodes.core.rng import stream
 from ..nodes.models.model_file import ModelFile
 from ..nodes.priors.latent_prior import LatentPrior
 from ..nodes.priors.stable_diffusion import StableDiffusion
-from .core_nodes import CoreNode
+from .core_node import CoreNode
 
 LATENT = io.Custom("LATENT")
 PIXELS = 8  # that one latent pixel covers, along a side

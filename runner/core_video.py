@@ -12,7 +12,7 @@ from ..nodes.comfy import host, io
 from ..nodes.core.errors import DistillError, MissingPackage
 from ..nodes.core.state import write_atomically
 from .core_image import pixels
-from .core_nodes import CoreNode
+from .core_node import CoreNode
 
 VIDEO, AUDIO = io.Custom("VIDEO"), io.Custom("AUDIO")
 

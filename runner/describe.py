@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..workflows.description import Described, Method, Wire
 from . import schema
-from .graph import Graph, Link, read_graph
-from .method import Described, Method, Wire
+from .graph import Graph, Link
 from .schema import Registry
+from .workflow_file import read_graph
 
 WIDTH = 118
 
@@ -85,7 +86,7 @@ def as_python(method: Method) -> str:
     first = re.search(r"^#+\s*(.*)$", method.notes[0], re.MULTILINE) if method.notes else None
     groups = {title: f"GROUP_{number}" for number, title in enumerate(method.groups, 1)}
     lines = [f'"""{(first[1] if first else "A workflow").strip()}."""',
-             "from ...runner.method import Method, Wire, node", ""]
+             "from ..description import Method, Wire, node", ""]
     lines += [f"{name} = {_text(title)}" for title, name in groups.items()]
     lines += ["", "METHOD = Method(", "    nodes={"]
     lines += [f'        "{name}": {_node(one, groups)},' for name, one in method.nodes.items()]

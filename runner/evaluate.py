@@ -10,12 +10,12 @@ from pathlib import Path
 from ..nodes.core.errors import DistillError
 from ..nodes.evaluate.prompts import STANDARD, read_prompts
 from ..nodes.evaluate.table import summary_line
-from .cli import add_models_option, parse_sets
 from .console import Console
 from .evaluation import Evaluation
-from .graph import read_graph
 from .listing import find_workflow
+from .options import add_models_option, parse_sets
 from .product import WorkflowProducer
+from .workflow_file import read_graph
 
 DEFAULT_WORKFLOW = "dreamfusion"
 

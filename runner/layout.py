@@ -13,8 +13,9 @@ from typing import Any
 from ..nodes.core.errors import DistillError
 from . import schema
 from .check import checked
-from .graph import Graph, GraphNode, Link, read_graph
+from .graph import Graph, GraphNode, Link
 from .schema import Registry
+from .workflow_file import read_graph
 
 COLUMN_GAP, ROW_GAP, TITLE, SLOT, WIDGET, TEXT_BOX = 100, 40, 30, 20, 24, 110
 # What a node may grow by: Nodes 2.0 has taller widgets and a row for the pack's badge; progress is a line of text.

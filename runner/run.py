@@ -15,9 +15,10 @@ from ..nodes import comfy
 from ..nodes.core.errors import Cancelled, DistillError
 from . import schema
 from .check import checked, needed_order
-from .graph import Graph, GraphNode, Link, read_graph
+from .graph import Graph, GraphNode, Link
 from .schema import Registry
 from .setting import with_settings
+from .workflow_file import read_graph
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,14 @@ from typing import Any
 
 from ..nodes import comfy, node_list
 from ..nodes.core.errors import DistillError
+from ..workflows.description import Method
 from . import describe, schema
 from .listing import FOLDER, HELP, PACK, input_facts
-from .method import Method, meaning
+from .method import file, meaning, named
 
 LOCALES = PACK / "locales" / "en"
 PROMISES = PACK / "tests" / "rules" / "node_ids.json"
-CODE = ("kernels", "nodes", "runner")
+CODE = ("kernels", "nodes", "runner", "workflows")
 INPUTS = "\n## Inputs\n"
 STUB = """
 ## Wiring
@@ -162,14 +163,14 @@ def workflows() -> dict[Path, str]:
 
 
 def laid_out(method: Method, registry: schema.Registry) -> str:
-    return json.dumps(method.file(registry), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(file(method, registry), indent=1, ensure_ascii=False) + "\n"
 
 
 def _kept(path: Path, method: Method, registry: schema.Registry) -> str:
     if not path.is_file():
         return ""
     try:
-        is_same = meaning(describe.read(path, registry).named(registry)) == meaning(method.named(registry))
+        is_same = meaning(named(describe.read(path, registry), registry)) == meaning(named(method, registry))
     except DistillError:
         return ""
     return path.read_text(encoding="utf-8") if is_same else ""

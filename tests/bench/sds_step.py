@@ -18,9 +18,10 @@ from distill3d.nodes.optimize.optimize import OptimizeNode
 from distill3d.nodes.train.if_layout import build_text_encoder, build_tokenizer, build_unet, save_if_folder
 from distill3d.runner import listing
 from distill3d.runner.check import needed_order
-from distill3d.runner.graph import Graph, read_graph
+from distill3d.runner.graph import Graph
 from distill3d.runner.run import run_workflow
 from distill3d.runner.schema import default_registry
+from distill3d.runner.workflow_file import read_graph
 
 from .case import now, peak_memory
 

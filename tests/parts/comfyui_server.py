@@ -14,7 +14,7 @@ import pytest
 
 import distill3d
 from distill3d.runner import listing
-from distill3d.runner.graph import read_graph
+from distill3d.runner.workflow_file import read_graph
 
 COMFYUI = os.environ.get("COMFYUI_DIR")
 PYTHON = os.environ.get("COMFYUI_PYTHON", sys.executable)

@@ -23,7 +23,8 @@ def test_both_lists_say_the_same():
 
 
 def test_every_folder_of_code_is_in_the_package():
-    folders = {path.parent for top in ("kernels", "nodes", "runner") for path in (ROOT / top).rglob("*.py")}
+    folders = {path.parent for top in ("kernels", "nodes", "runner", "workflows")
+               for path in (ROOT / top).rglob("*.py")}
     names = {".".join(["distill3d", *folder.relative_to(ROOT).parts]) for folder in folders}
     assert names | {"distill3d"} == set(PROJECT["tool"]["setuptools"]["packages"]), "Run make sync."
 

@@ -5,8 +5,8 @@ import pytest
 
 from distill3d.nodes.core.errors import DistillError
 from distill3d.runner.check import checked, needed_order
-from distill3d.runner.graph import read_graph
 from distill3d.runner.run import run_workflow
+from distill3d.runner.workflow_file import read_graph
 
 
 def change(node, name, value):

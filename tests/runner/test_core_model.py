@@ -6,8 +6,8 @@ from distill3d.nodes.models.model_file import ModelFile
 from distill3d.runner import schema
 from distill3d.runner.check import checked
 from distill3d.runner.core_model import CheckpointLoaderSimple
-from distill3d.runner.graph import read_graph
 from distill3d.runner.layout import to_ui
+from distill3d.runner.workflow_file import read_graph
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_a_video_that_no_player_could_open(here):
 
 
 def test_save_video_reads_the_nested_codec_of_the_host(registry, here):
-    from distill3d.runner.graph import read_graph
+    from distill3d.runner.workflow_file import read_graph
     api = {"1": {"class_type": "SaveVideo", "inputs": {"format": "mp4", "format.codec": "av1"}}}
     assert read_graph(api, registry).nodes["1"].inputs == {"format": "mp4", "codec": "av1"}
 

@@ -19,8 +19,8 @@ from distill3d.nodes.shapes.caption import parse_shape, shape_parts
 from distill3d.runner import schema
 from distill3d.runner.cli import main
 from distill3d.runner.evaluation import Evaluation, _each
-from distill3d.runner.graph import read_graph
 from distill3d.runner.product import Product, WorkflowProducer
+from distill3d.runner.workflow_file import read_graph
 
 PROMPTS = ("a red cube", "a blue cube", "a red torus")
 

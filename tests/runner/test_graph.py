@@ -4,7 +4,8 @@ import json
 import pytest
 
 from distill3d.nodes.core.errors import DistillError
-from distill3d.runner.graph import Graph, GraphNode, Link, read_graph
+from distill3d.runner.graph import Graph, GraphNode, Link
+from distill3d.runner.workflow_file import read_graph
 
 
 def test_api_format(registry, chain):

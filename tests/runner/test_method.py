@@ -6,7 +6,8 @@ import pytest
 from distill3d.nodes.comfy import io
 from distill3d.nodes.core.errors import DistillError
 from distill3d.runner import describe, schema, sync
-from distill3d.runner.method import Method, Wire, meaning, node
+from distill3d.runner.method import api, file, meaning, named
+from distill3d.workflows.description import Method, Wire, node
 
 CHAIN = Method({"source": node(":Test_Source", value=3.0, words="two\nlines", within="A"),
                 "scale": node(":Test_Scale", number=Wire("source", "number"), factor=4.0, titled="Twice", within="B"),
@@ -16,29 +17,29 @@ CHAIN = Method({"source": node(":Test_Source", value=3.0, words="two\nlines", wi
 
 def test_a_description_becomes_a_file_and_comes_back(registry, tmp_path):
     path = tmp_path / "chain.json"
-    path.write_text(json.dumps(CHAIN.file(registry)))
+    path.write_text(json.dumps(file(CHAIN, registry)))
     found = describe.read(path, registry)
-    assert meaning(found.named(registry)) == meaning(CHAIN.named(registry))
+    assert meaning(named(found, registry)) == meaning(named(CHAIN, registry))
     assert found.nodes["test_scale"].title == "Twice" and found.nodes["test_source"].inputs == {"value": 3.0,
                                                                                                 "words": "two\nlines"}
 
 
 def test_its_python_is_the_same_description(registry, tmp_path):
     path = tmp_path / "chain.json"
-    path.write_text(json.dumps(CHAIN.file(registry)))
+    path.write_text(json.dumps(file(CHAIN, registry)))
     source = describe.as_python(describe.read(path, registry))
     assert max(map(len, source.split("\n"))) <= 120
     made = {}
-    exec(source.replace("from ...runner.method", "from distill3d.runner.method"), made)
-    assert meaning(made["METHOD"].named(registry)) == meaning(CHAIN.named(registry))
+    exec(source.replace("from ..description", "from distill3d.workflows.description"), made)
+    assert meaning(named(made["METHOD"], registry)) == meaning(named(CHAIN, registry))
 
 
 def test_a_difference(registry):
     other = CHAIN.differing(notes=("Other",),
                             numbers={"source.value": 5.0, "source.words": None, "write.number": Wire("source")},
                             without=["scale"], groups=("A", "B"))
-    api = other.api(registry)
-    assert (api["1"]["inputs"] == {"value": 5.0} and api["2"]["inputs"]["number"] == ["1", 0]
+    graph = api(other, registry)
+    assert (graph["1"]["inputs"] == {"value": 5.0} and graph["2"]["inputs"]["number"] == ["1", 0]
             and other.notes == ("Other",))
     assert CHAIN.nodes["source"].inputs["value"] == 3.0  # the base stays as it was
 
@@ -50,14 +51,14 @@ def test_a_difference(registry):
 ])
 def test_what_does_not_exist_is_named(registry, change, words):
     with pytest.raises(DistillError, match=words):
-        CHAIN.differing(notes=(), **change).api(registry)
+        api(CHAIN.differing(notes=(), **change), registry)
 
 
 def test_every_shipped_description_says_what_its_file_says():
     registry = schema.default_registry()
     for name, method in sync.methods().items():
-        assert meaning(describe.read(sync.FOLDER / f"{name}.json",
-                                     registry).named(registry)) == meaning(method.named(registry)), name
+        assert meaning(named(describe.read(sync.FOLDER / f"{name}.json",
+                                     registry), registry)) == meaning(named(method, registry)), name
 
 
 def test_an_appended_widget_and_a_moved_node_change_no_file(monkeypatch, tmp_path):
@@ -81,6 +82,6 @@ def test_an_appended_widget_and_a_moved_node_change_no_file(monkeypatch, tmp_pat
 
     registry = {**schema.default_registry(), "Distill3D_SDSLoss": Grown}
     assert sync._kept(path, method, registry) == path.read_text()
-    assert describe.read(path, registry).api(registry)  # the old file loads
+    assert api(describe.read(path, registry), registry)  # the old file loads
     other = method.differing(notes=method.notes, numbers={"sds_loss.guidance": 9.0})
     assert sync._kept(path, other, registry) == ""

@@ -14,9 +14,9 @@ from distill3d.nodes.priors.mvdream import MVDream
 from distill3d.nodes.priors.stable_diffusion import StableDiffusion
 from distill3d.runner import schema
 from distill3d.runner.check import needed_order
-from distill3d.runner.graph import read_graph
 from distill3d.runner.listing import find_workflow
 from distill3d.runner.run import run_workflow
+from distill3d.runner.workflow_file import read_graph
 
 SMALL = {"Optimize.steps": 2, "Hash Grid Volume.log2_size": 8, "Hash Grid Volume.levels": 4, "Volume "
          "Renderer.samples": 24,

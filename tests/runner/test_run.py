@@ -5,8 +5,8 @@ import torch
 from distill3d.nodes import comfy
 from distill3d.nodes.comfy import Host, Node, io
 from distill3d.nodes.core.errors import Cancelled, DistillError
-from distill3d.runner.graph import read_graph
 from distill3d.runner.run import run_workflow
+from distill3d.runner.workflow_file import read_graph
 
 
 def test_values_travel_and_files_are_reported(registry, chain, here, ran):

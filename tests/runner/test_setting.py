@@ -2,8 +2,9 @@
 import pytest
 
 from distill3d.nodes.core.errors import DistillError
-from distill3d.runner.graph import Link, read_graph
+from distill3d.runner.graph import Link
 from distill3d.runner.setting import with_settings
+from distill3d.runner.workflow_file import read_graph
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from distill3d.nodes.models.published import find_model
 from distill3d.runner import listing, schema
 from distill3d.runner.check import checked
-from distill3d.runner.graph import read_graph
+from distill3d.runner.workflow_file import read_graph
 
 SHIPPED = listing.shipped_workflows()
 pytestmark = pytest.mark.parametrize("name", SHIPPED)

@@ -14,9 +14,9 @@ from distill3d.nodes.shapes.caption import parse_shape
 from distill3d.runner import schema
 from distill3d.runner.core_image import LoadImage
 from distill3d.runner.evaluation import Evaluation
-from distill3d.runner.graph import read_graph
 from distill3d.runner.product import WorkflowProducer
 from distill3d.runner.true_picture import viewpoint_of, with_true_pictures
+from distill3d.runner.workflow_file import read_graph
 
 
 class TrueScene:

@@ -5,7 +5,8 @@ import pytest
 
 from distill3d.nodes.core.errors import DistillError
 from distill3d.runner.check import checked
-from distill3d.runner.graph import Link, read_graph
+from distill3d.runner.graph import Link
+from distill3d.runner.workflow_file import read_graph
 
 MUTED, BYPASSED = 2, 4
 INNER, OUTER = "1f0e6a52-7a42-4a07-9d0c-3c1f0e3b7a11", "c3a8f9d2-52a1-4b8e-8f57-6d6f5f2a9b22"

@@ -3,8 +3,9 @@ import pytest
 
 from distill3d.nodes.optimize.fingerprint import fingerprint
 from distill3d.runner import run, schema
-from distill3d.runner.graph import GraphNode, Link, read_graph
+from distill3d.runner.graph import GraphNode, Link
 from distill3d.runner.listing import find_workflow
+from distill3d.runner.workflow_file import read_graph
 
 SMALL = {"Optimize.steps": 2, "Extract Mesh.resolution": 20, "Unwrap UV.atlas": "boxes", "Unwrap UV.texture_size": 256,
          "Bake Texture.texture_size": 256, "Turntable.frames": 2, "Turntable.size": 16}

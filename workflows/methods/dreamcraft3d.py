@@ -1,5 +1,5 @@
 """One picture to 3D in four stages, with built-in priors."""
-from ...runner.method import Method, Wire, node
+from ..description import Method, Wire, node
 
 GROUP_1 = "The picture, the priors, where they look"
 GROUP_2 = "1  Coarse: a volume"

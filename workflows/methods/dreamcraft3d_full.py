@@ -1,5 +1,5 @@
 """DreamCraft3D, with DeepFloyd IF, Stable-Zero123 and Stable Diffusion."""
-from ...runner.method import Method, Wire, node
+from ..description import Method, Wire, node
 
 GROUP_1 = "The picture, the priors, where they look"
 GROUP_2 = "1  Coarse: a volume"

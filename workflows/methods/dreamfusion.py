@@ -1,5 +1,5 @@
 """DreamFusion, with the built-in prior."""
-from ...runner.method import Method, Wire, node
+from ..description import Method, Wire, node
 
 GROUP_1 = "1  Scene: what is optimised"
 GROUP_2 = "2  Prior and losses: what it should become"

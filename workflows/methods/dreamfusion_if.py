@@ -1,5 +1,5 @@
 """DreamFusion, with DeepFloyd IF."""
-from ...runner.method import Wire, node
+from ..description import Wire, node
 from .dreamfusion_sd import METHOD as BASE
 
 GROUP_1 = "1  Scene: what is optimised"

@@ -1,5 +1,5 @@
 """DreamGaussian with the built-in prior."""
-from ...runner.method import Method, Wire, node
+from ..description import Method, Wire, node
 
 GROUP_1 = "1  A scene of Gaussians"
 GROUP_2 = "2  Prior, prompt and views"

@@ -1,5 +1,5 @@
 """A picture made here, to 3D and back."""
-from ...runner.method import Method, Wire, node
+from ..description import Method, Wire, node
 
 GROUP_1 = "1  A picture from a text"
 GROUP_2 = "2  Its background removed"

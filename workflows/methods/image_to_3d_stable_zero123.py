@@ -1,5 +1,5 @@
 """One picture to 3D, with Stable-Zero123."""
-from ...runner.method import Wire, node
+from ..description import Wire, node
 from .zero123 import METHOD as BASE
 
 GROUP_1 = "1  The picture"

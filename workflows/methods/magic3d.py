@@ -1,5 +1,5 @@
 """Magic3D with the built-in prior."""
-from ...runner.method import Method, Wire, node
+from ..description import Method, Wire, node
 
 GROUP_1 = "1  Coarse scene: a volume"
 GROUP_2 = "2  Prior, views and light of both stages"

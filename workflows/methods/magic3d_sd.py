@@ -1,5 +1,5 @@
 """Magic3D, with Stable Diffusion."""
-from ...runner.method import Method, Wire, node
+from ..description import Method, Wire, node
 
 GROUP_1 = "1  Coarse scene: a volume"
 GROUP_2 = "2  Prior, light and optimizer of both stages"

@@ -1,5 +1,5 @@
 """Multi-view distillation, with a built-in prior."""
-from ...runner.method import Wire, node
+from ..description import Wire, node
 from .dreamfusion import METHOD as BASE
 
 GROUP_1 = "1  Scene: what is optimised"

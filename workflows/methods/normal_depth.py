@@ -1,5 +1,5 @@
 """Geometry from normals and depth, with built-in priors."""
-from ...runner.method import Wire, node
+from ..description import Wire, node
 from .multi_view import METHOD as BASE
 
 GROUP_1 = "1  Scene: what is optimised"

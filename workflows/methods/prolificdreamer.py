@@ -1,5 +1,5 @@
 """ProlificDreamer, with Stable Diffusion 2.1."""
-from ...runner.method import Method, Wire, node
+from ..description import Method, Wire, node
 
 GROUP_1 = "The models, the text, where to look"
 GROUP_2 = "1  A volume"

@@ -1,5 +1,5 @@
 """What a prior knows."""
-from ...runner.method import Method, Wire, node
+from ..description import Method, Wire, node
 
 GROUP_1 = "What to ask"
 GROUP_2 = "Two samplers"

@@ -1,5 +1,5 @@
 """One model, for pictures and for score distillation."""
-from ...runner.method import Method, Wire, node
+from ..description import Method, Wire, node
 
 GROUP_1 = "1  The text and the model"
 GROUP_2 = "2  A picture of it"

@@ -1,5 +1,5 @@
 """A small Zero123, from nothing."""
-from ...runner.method import Method, Wire, node
+from ..description import Method, Wire, node
 
 GROUP_1 = "What it learns from"
 GROUP_2 = "Training"

@@ -1,5 +1,5 @@
 """One picture to 3D, with Zero123-XL."""
-from ...runner.method import Method, Wire, node
+from ..description import Method, Wire, node
 
 GROUP_1 = "1  The picture"
 GROUP_2 = "2  Scene: what is optimised"
