@@ -1,4 +1,4 @@
-"""Which implementation of an op runs: the seam between the torch reference and the fast tier.
+"""Which implementation of an op runs: the torch reference or a faster one.
 
 Every op has the reference, "torch", on every device. A faster implementation registers itself with a test that says why
 it cannot run here; `pick` returns the first that can and keeps the reasons of the others, so that a report can say what
@@ -31,7 +31,7 @@ _preferred: ContextVar[str] = ContextVar("distill3d_backend", default="auto")
 
 
 class BackendError(ValueError):
-    """A backend is asked for that does not exist."""
+    """The requested backend does not exist."""
 
     __module__ = "distill3d"
 
@@ -41,7 +41,7 @@ def register(op: str, backend: str, implementation: Callable,
              self_test: Callable[[torch.device], None] | None = None) -> None:
     """Adds an implementation of `op`; the order of registration is the order of preference.
 
-    unusable   (device, dtype) -> None where the implementation can run, otherwise the reason it cannot. Asked each
+    unusable   (device, dtype) -> None where the implementation can run, otherwise the reason it cannot. Called each
                time, so it must be quick. An exception counts as a reason. The reference needs none.
     self_test  (device) raises where the implementation fails or is wrong. Run once for each kind of device, before
                first use: this is what loads and compiles. Its failure is kept for the life of the process
@@ -105,7 +105,7 @@ def implementation(op: str, device: torch.device, dtype: torch.dtype) -> Callabl
 
 
 def reasons() -> dict[tuple[str, str], str]:
-    """(op, backend) -> why that backend was passed over when it was last asked for."""
+    """(op, backend) -> why that backend was not used at its last request."""
     return dict(_reasons)
 
 
@@ -175,7 +175,7 @@ def _keep(op: str, name: str, reason: str, level: int) -> None:
 
 
 def _forget_lock() -> None:
-    """A child of a fork never gets the lock back that another thread of its parent held."""
+    """Makes a new lock after a fork: the child cannot release one that another thread of its parent held."""
     global _lock
     _lock = threading.RLock()
 

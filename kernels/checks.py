@@ -1,4 +1,4 @@
-"""Checks at the door of every kernel: the offending name and shape stand in the message."""
+"""Checks of the arguments of every kernel. The message contains the name and shape of the wrong argument."""
 from __future__ import annotations
 
 import torch

@@ -64,11 +64,10 @@ def rays(lens: Lens, c2w: torch.Tensor, height: int, width: int) -> tuple[torch.
 
 def project(lens: Lens, c2w: torch.Tensor, points: torch.Tensor, height: int,
             width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where points [N,3] or [B,N,3] are seen: pixels [B,N,2] (x right, y down), and distances along the view direction
-    [B,N].
+    """Projects points [N,3] or [B,N,3]: pixels [B,N,2] (x right, y down), and distances along the view direction [B,N].
 
-    What has a distance <= 0 is not seen; its pixel under a pinhole is meaningless. Differentiable in all tensors.
-    Raises ShapeError.
+    A point with a distance <= 0 is not visible; its pixel under a pinhole is meaningless. Differentiable in all
+    tensors. Raises ShapeError.
     """
     _check(lens, c2w)
     x, y, ahead = _local(c2w, points).unbind(-1)

@@ -8,7 +8,7 @@ from .checks import check_shape
 
 
 def rotation_matrices(quaternions: torch.Tensor) -> torch.Tensor:
-    """quaternions [N,4] wxyz of any length but 0 -> rotations [N,3,3], whose columns are the turned axes.
+    """quaternions [N,4] wxyz of any length but 0 -> rotations [N,3,3], whose columns are the rotated axes.
     Differentiable."""
     check_shape("quaternions", quaternions, "N", 4)
     w, x, y, z = F.normalize(quaternions, dim=-1).unbind(-1)
@@ -18,7 +18,7 @@ def rotation_matrices(quaternions: torch.Tensor) -> torch.Tensor:
 
 
 def multiply(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Turning by `right` and then by `left`: products [N,4] wxyz of quaternions, [N,4] or [1,4] each.
+    """Products left * right [N,4] wxyz of quaternions [N,4] or [1,4]: rotation by `right`, then by `left`.
     Differentiable."""
     check_shape("left", left, None, 4)
     check_shape("right", right, None, 4)
@@ -31,11 +31,11 @@ def multiply(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 def turning_z_to(directions: torch.Tensor) -> torch.Tensor:
     """The shortest rotations that take +z to unit directions [N,3], as unit quaternions [N,4] wxyz.
 
-    For -z, where every half turn is as short, the one around x. Not meant for gradients.
+    -z has no unique shortest rotation; it gets the half turn around x. Not meant for gradients.
     """
     check_shape("directions", directions, "N", 3)
     x, y, z = directions.unbind(-1)
     turned = torch.stack([1 + z, -y, x, torch.zeros_like(z)], -1)
     around_x = torch.tensor([0.0, 1, 0, 0], dtype=directions.dtype, device=directions.device)
-    # Nearer to -z than this, rounding decides about the axis.
+    # Nearer to -z than this, the axis would be determined by rounding.
     return F.normalize(torch.where(turned[:, :1] < 1e-6, around_x, turned), dim=-1)

@@ -1,4 +1,4 @@
-"""Rows of unequal length, flattened: how variable-sized work is done in bounded memory."""
+"""Rows of unequal length, flattened into pieces of bounded size."""
 from __future__ import annotations
 
 from collections.abc import Iterator

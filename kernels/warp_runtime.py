@@ -1,5 +1,4 @@
-"""How kernels written for NVIDIA Warp are run on torch's tensors: one source for processors and CUDA, no compiler to
-install.
+"""Running kernels written for NVIDIA Warp on torch tensors: one source for CPUs and CUDA, no compiler to install.
 
 Files named *_warp.py hold such kernels. They import warp when they are loaded, so nothing may import them before it is
 about to run them. Warp compiles a file when one of its kernels first runs and keeps the result in its own cache folder,
@@ -36,7 +35,7 @@ def unusable(device: torch.device, dtype: torch.dtype) -> str | None:
 
 @lru_cache(None)
 def start() -> Any:
-    """The module warp, ready. Quiet: Warp would greet on standard output. Raises ImportError."""
+    """The initialised module warp, without Warp's banner on standard output. Raises ImportError."""
     import warp
 
     warp.config.log_level = max(warp.config.log_level, warp.LOG_ERROR)
@@ -47,8 +46,8 @@ def start() -> Any:
 
 @contextlib.contextmanager
 def _native_silence() -> Iterator[None]:
-    """Keeps what native code writes to standard error from being seen: without a GPU Warp says so at every start, and
-    no setting of its own stops that."""
+    """Hides what native code writes to standard error. Without a GPU Warp reports that at every start, and has no
+    setting against it."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

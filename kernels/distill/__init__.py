@@ -1,1 +1,13 @@
-"""The formulas of score distillation."""
+"""The formulas of score distillation, on tensors of clean images z, denoiser outputs z0 and noise levels sigma.
+
+    guidance        combining conditional predictions: `guide`, `rescale`, `perp_negative`
+    inversion       DDIM in both directions: `ddim_step`, `invert`
+    prediction      noise, velocity, flow and x0 to clean images: `clean_image`, `error_scale`
+    sampling        sampler steps: `ancestral_step`, `langevin_step`, `implied_noise`
+    score_matching  training objectives of scores: `denoising_score_matching` and others
+    sds             `sds_gradient`, and `surrogate`, the scalar with a given gradient
+    sjc             `sjc_gradient`
+    terms           SDS, CSD, NFSD, DDS, ASD, ISM, SDI as rows of one table: `METHODS`, `score_gradient`
+    vsd             `vsd_gradient`, `denoising_error`
+    weighting       w(t): `weight`
+"""

@@ -52,7 +52,7 @@ def perp_negative(unconditional: Tensor, positive: Tensor, negatives: Sequence[T
 
     unconditional, positive  [B,...]
     negatives  N of [B,...], the predictions under the texts to stay away from
-    weights    [B,N]: below 0 leads away, 0 leaves a text out
+    weights    [B,N]: below 0 pushes away, 0 ignores a text
     scale      number or [B], standard form as in `guide`: without negatives the two agree. threestudio's numbers for
                its perp-neg branch are already in this form, unlike those of its plain branch.
     """

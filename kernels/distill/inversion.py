@@ -19,10 +19,10 @@ def ddim_step(x: Tensor, z0: Tensor, sigma: float, next_sigma: float, eta: float
               noise: Tensor | None = None) -> Tensor:
     """From noise level sigma > 0 to next_sigma >= 0, either way (Song et al. 2021, eq. 12).
 
-    x, z0   [B,C,h,w] the noisy image and the denoiser's answer to it
-    eta     0: deterministic. On the way down, the share of the ancestral noise (1 is ddpm's, as `ancestral_step`); on
-            the way up, the same share of the variance that the step adds, sqrt(next_sigma^2 - sigma^2). Both keep the
-            noise level
+    x, z0   [B,C,h,w] the noisy image and the denoiser's output for it
+    eta     0: deterministic. Towards less noise, the share of the ancestral noise (1 is DDPM's, as `ancestral_step`);
+            towards more noise, the same share of the variance that the step adds, sqrt(next_sigma^2 - sigma^2). Both
+            keep the noise level
     noise   [B,C,h,w] standard normal; needed where eta is not 0
 
     Differentiable in x and z0. Raises ValueError for eta without noise.
@@ -40,12 +40,11 @@ def ddim_step(x: Tensor, z0: Tensor, sigma: float, next_sigma: float, eta: float
 @torch.no_grad()
 def invert(z: Tensor, sigmas: Sequence[float], denoise: Denoise, eta: float = 0.0,
            noises: Sequence[Tensor | None] = ()) -> Tensor:
-    """The noisy image from which a deterministic sampler would come back to z: DDIM inversion of a clean image.
+    """DDIM inversion: the noisy image from which a deterministic sampler would return to the clean image z.
 
-    z        [B,C,h,w] the clean image. It stands for the noisy one at sigmas[0], whose noise is taken to be too weak to
-             see
-    sigmas   rising noise levels, the first > 0. Each step calls the denoiser once, at the level that it leaves
-    denoise  the model, guided or not: guidance of an inversion is the caller's (SDI uses -7.5)
+    z        [B,C,h,w] the clean image, used as the noisy one at sigmas[0], whose noise should be negligible
+    sigmas   rising noise levels, the first > 0. Each step calls the denoiser once, at the level where it starts
+    denoise  the model; the caller applies guidance (SDI uses -7.5)
     noises   one for each step where eta is not 0
 
     Returns x [B,C,h,w] at sigmas[-1], without gradients; the eps that it holds is (x - denoise(x)) / sigma there.

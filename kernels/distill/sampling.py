@@ -1,4 +1,4 @@
-"""Steps of samplers that know a diffusion model only as a denoiser.
+"""Sampler steps for a diffusion model that is given as a denoiser.
 
 x is in the variance-exploding form: x = z + sigma * noise with z the clean image.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 def ancestral_step(x: Tensor, z0: Tensor, sigma: float, next_sigma: float, noise: Tensor) -> Tensor:
     """From noise level sigma to next_sigma < sigma, as DDPM's reverse process does (Ho et al. 2020, eqs. 6, 7).
 
-    x, z0, noise  [B,C,h,w]: the noisy image, the denoiser's answer, fresh normal noise
+    x, z0, noise  [B,C,h,w]: the noisy image, the denoiser's output, fresh normal noise
 
     The mean and variance of q(x_next | x, z0) in the variance-exploding form: with next_sigma 0 the result is z0.
     """
@@ -28,13 +28,12 @@ def langevin_step(x: Tensor, z0: Tensor, sigma: float, size: float, noise: Tenso
 
 
 def implied_noise(z: Tensor, noise: Tensor, z0: Tensor, sigma: Tensor) -> Tensor:
-    """The noise that a denoiser's answer leaves: eps with z0 + sigma eps = z + sigma noise (Song et al. 2021, DDIM, eq.
-    12).
+    """The predicted noise: eps with z0 + sigma eps = z + sigma noise (Song et al. 2021, DDIM, eq. 12).
 
-    z, noise  [B,C,h,w] what the noisy image was made of
-    z0        [B,C,h,w] the denoiser's answer to it
+    z, noise  [B,C,h,w] the clean image and noise of the noisy image
+    z0        [B,C,h,w] the denoiser's output for it
     sigma     [B] its noise level, above 0
 
-    z0 with this noise at a lower level is the next image of DDIM, which draws no noise of its own.
+    z0 plus this noise at a lower level is the next image of deterministic DDIM.
     """
     return noise + (z - z0) / sigma.reshape(-1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""Score distillation sampling."""
+"""Score distillation sampling (Poole et al. 2022, DreamFusion)."""
 from __future__ import annotations
 
 from torch import Tensor

@@ -1,14 +1,14 @@
-"""Score Jacobian chaining."""
+"""Score Jacobian chaining (Wang et al. 2022)."""
 from __future__ import annotations
 
 from torch import Tensor
 
 
 def sjc_gradient(z: Tensor, z0: Tensor, noise: Tensor, sigma: Tensor, variance_reduction: bool = True) -> Tensor:
-    """The perturb-and-average score of z, turned downhill (Wang et al. 2022, eqs. 9, 10).
+    """The negative perturb-and-average score of z, a direction to descend (Wang et al. 2022, eqs. 9, 10).
 
     z      [B,C,h,w] the clean image or latent
-    z0     [B,C,h,w] the denoiser's guided answer to z + sigma * noise
+    z0     [B,C,h,w] the guided denoiser's output for z + sigma * noise
     noise  [B,C,h,w] the noise that was added
     sigma  [B]  noise level relative to the signal
 

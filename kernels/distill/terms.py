@@ -15,10 +15,10 @@ method:
     ism     s text + (1 - s) empty - empty nearby                                    Liang et al. 2023, LucidDreamer
     sdi     s text + (1 - s) negative - noise, which DDIM inversion finds            Lukoianov et al. 2024, SDI
 
-s is the guidance scale in the standard form, a the annealing of the negative text. "noise" is what x holds beside the
-clean image: as a prediction, its z0 is the clean image itself. "nearby" is another noise level of the same image: ASD
-goes up with the same noise, ISM down along the path of the inversion. RFDS (Yang et al. 2024) is the row sds with w = 1
-+ sigma.
+s is the guidance scale in the standard form, a the annealing of the negative text. "noise" is the noise in x: as a
+prediction, its z0 is the clean image itself. "nearby" is another noise level of the same image: a higher one with the
+same noise in ASD, a lower one on the path of the inversion in ISM. RFDS (Yang et al. 2024) is the row sds with w = 1 +
+sigma.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variational score distillation: against a second model that knows what is painted now."""
+"""Variational score distillation: the difference to a second model that is trained on the current renderings."""
 from __future__ import annotations
 
 from torch import Tensor
@@ -8,22 +8,22 @@ from .prediction import error_scale
 from .weighting import weight
 
 
-def vsd_gradient(z0: Tensor, z0_painted: Tensor, sigma: Tensor, weighting: str = "sds") -> Tensor:
-    """The VSD gradient w(t) (eps_hat - eps_painted) with respect to z (Wang et al. 2023, eq. 9).
+def vsd_gradient(z0: Tensor, z0_rendered: Tensor, sigma: Tensor, weighting: str = "sds") -> Tensor:
+    """The VSD gradient w(t) (eps_hat - eps_rendered) with respect to z (Wang et al. 2023, eq. 9).
 
     z0          [B,C,h,w] the pretrained model's guided prediction of the clean image from z_t
-    z0_painted  [B,C,h,w] the prediction, from the same z_t, of a model of what is being painted
+    z0_rendered  [B,C,h,w] the prediction, from the same z_t, of a model of the current renderings
     sigma       [B]  sqrt((1 - abar) / abar) of each sample's timestep
 
-    (z0_painted - z0) / sigma equals eps_hat - eps_painted, whatever either model predicts. SDS is the case of a second
-    model that knows the noise: z0_painted = z. Returns [B,C,h,w], detached.
+    (z0_rendered - z0) / sigma equals eps_hat - eps_rendered, whatever either model predicts. SDS is the case of a
+    second model that predicts the true noise: z0_rendered = z. Returns [B,C,h,w], detached.
     """
     factor = (weight(sigma, weighting) / sigma).reshape(-1, 1, 1, 1)
-    return (factor * (z0_painted - z0)).detach()
+    return (factor * (z0_rendered - z0)).detach()
 
 
 def denoising_error(z: Tensor, z0: Tensor, sigma: Tensor, prediction: str = "epsilon") -> Tensor:
-    """Mean squared error of what a network predicts, from the clean image that its prediction means.
+    """Mean squared error of a network's prediction, computed from the corresponding clean image.
 
     z, z0       [B,C,h,w] the clean image, and the prediction of it from z_t
     sigma       [B]  as above

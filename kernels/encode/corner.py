@@ -4,8 +4,8 @@ The three functions are the partial derivatives of one trilinear form,
 
     phi(weights, table, grad) = sum over k, n, f of weights[k, n] * table[index[k, n], f] * grad[n, f],
 
-so the derivative of each is made of the other two and none needs a rule of its own. Corners come
-first, [8, N], which keeps every elementwise step contiguous.
+so the derivatives of each are the other two. The corner axis comes first, [8, N], which keeps every
+elementwise step contiguous.
 """
 from __future__ import annotations
 

@@ -90,8 +90,8 @@ def encode_hash_grid(x: torch.Tensor, table: torch.Tensor, layout: HashGrid,
     cell, so that no corner leaves the grid; sizes are those of tiny-cuda-nn. Memory O(N) beyond
     inputs and output for first derivatives; O(N * L) more where a graph is created.
     Where torch.use_deterministic_algorithms is on, or on the CPU, the same inputs give the same bits.
-    Raises ShapeError or TypeError naming the argument. Backends: torch, warp (float32 points, even F; gradients of
-    normals towards the table too; whatever is differentiated further goes the reference's way).
+    Raises ShapeError or TypeError naming the argument. Backends: torch, warp (float32 points, even F; also the table
+    gradients of normals; other second and higher derivatives use the reference).
     Source: Mueller et al. 2022, section 3 and eqs. 2-4.
     """
     check_shape("x", x, "N", 3)
@@ -111,7 +111,7 @@ def _level_weights(layout: HashGrid, active_levels: float | None) -> tuple[float
 
 @dataclass(frozen=True)
 class Sums:
-    """What a backend gives: the value, and what of its gradient goes to x and to the table.
+    """The three operations of a backend: the value, and its gradients to x and to the table.
 
     interpolate       (x, table, layout, level_weights) -> [N, L * F]; records nothing
     towards_position  (x, table, grad, layout, level_weights) -> [N, 3]
@@ -125,8 +125,8 @@ class Sums:
     towards_table: Callable[..., torch.Tensor]
 
     def __call__(self, x: torch.Tensor, table: torch.Tensor, layout: HashGrid, level_weights) -> torch.Tensor:
-        """One graph node leads to x and another to the table, so that a pass that asks for the gradient of one (normals
-        do) never computes the other's."""
+        """One graph node leads to x and another to the table, so that a pass that needs only one gradient (as normals
+        do) never computes the other."""
         with torch.no_grad():
             value = self.interpolate(x, table, layout, level_weights)
         if not torch.is_grad_enabled():
@@ -141,9 +141,9 @@ class Sums:
 
 
 class _TowardsPosition(torch.autograd.Function):
-    """Passes `value` on; backward is d/dx. The table hides in a tuple, out of the graph's sight.
+    """Returns `value`; backward is d/dx. The table is passed in a tuple, so that autograd does not track it.
 
-    Both nodes recompute the corners in backward: they would be 64 L bytes a point to keep.
+    Both nodes recompute the corners in backward: keeping them would take 64 L bytes per point.
     """
 
     @staticmethod
@@ -159,7 +159,7 @@ class _TowardsPosition(torch.autograd.Function):
 
 
 class _TowardsTable(torch.autograd.Function):
-    """Passes a value on; backward is d/dtable. The points and the value hide in a tuple."""
+    """Returns a value; backward is d/dtable. The points and the value are passed in a tuple, untracked by autograd."""
 
     @staticmethod
     def forward(ctx, table, hidden, layout, level_weights, sums):
@@ -275,7 +275,7 @@ def _by_warp(x, table, layout, level_weights):
 
 
 def _self_test(device: torch.device) -> None:
-    """Raises unless Warp's value and gradients equal the reference's on a few points."""
+    """Raises unless Warp's value and gradients equal those of the reference on a few points."""
     layout = HashGrid(levels=3, features=2, log2_size=6, base=3, growth=1.7)
     found = []
     for run in REFERENCE, _by_warp:

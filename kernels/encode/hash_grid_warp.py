@@ -1,8 +1,8 @@
 """The hash grid's three sums as Warp kernels; see hash_grid.py for what they mean.
 
 Every kernel works on a rectangle of levels and points, level by level: a level's rows then stay in the processor's
-cache. The bodies are C++, which Warp compiles for processors and CUDA alike: with its own array indexing the encoding
-takes half as long again on a processor.
+cache. The bodies are C++, which Warp compiles for CPUs and CUDA. With Warp's own array indexing the encoding takes 1.5
+times as long on a CPU.
 """
 from functools import lru_cache
 
@@ -262,7 +262,7 @@ def _gathered(x, table, along, layout, level_weights):
 
 
 def _scattered(x, grad, along, layout, level_weights):
-    """What `_gathered` hands back to the table, [T, F]: one level is one task, so processors repeat it bit for bit."""
+    """The gradient of `_gathered` to the table, [T, F]. One level is one task, so CPUs repeat it bit for bit."""
     active, points = _active(level_weights), x.contiguous()
     out = x.new_zeros(layout.entries, layout.features)
     grid = _grid(layout, level_weights, x.device)
@@ -314,7 +314,7 @@ def _towards_table(x, grad, layout, level_weights):
 
 
 class _TurnToTable(torch.autograd.Function):
-    """Passes d/dx on; backward is its derivative in the table and in the upstream gradient."""
+    """Returns d/dx; backward is its derivative in the table and in the upstream gradient."""
 
     @staticmethod
     def forward(ctx, table, grad, hidden, value, layout, level_weights):
@@ -333,7 +333,7 @@ class _TurnToTable(torch.autograd.Function):
 
 
 class _TurnToPosition(torch.autograd.Function):
-    """Adds nothing to d/dx; backward is its derivative in x, the reference's way."""
+    """Adds zero to d/dx; backward is its derivative in x, by the reference."""
 
     @staticmethod
     def forward(ctx, x, hidden, layout, level_weights):

@@ -1,4 +1,4 @@
-"""Positional encoding of a volume of space, not a point (Barron et al. 2021, mip-NeRF)."""
+"""Positional encoding of a volume of space instead of a point (Barron et al. 2021, mip-NeRF)."""
 from __future__ import annotations
 
 import torch

@@ -1,0 +1,11 @@
+"""Pictures: sizes, colours, differences.
+
+    clip_pixels  input of CLIP's image encoders: `clip_pixels`
+    color        sRGB and linear light: `srgb_to_linear`, `linear_to_srgb`
+    compare      `psnr`
+    geometry     normals in camera axes and nearness as pictures: `view_normals`, `nearness`
+    reference    errors of renderings against a reference view: `color_error`, `mask_error`, depth and normal errors,
+                 `erode`
+    resize       `resize`, `resize_square`
+    variation    total variation, squared: `squared_variation`
+"""

@@ -1,4 +1,4 @@
-"""Pictures as CLIP's image towers take them."""
+"""Pictures as CLIP's image encoders expect them."""
 from __future__ import annotations
 
 import torch
@@ -17,10 +17,9 @@ def normalized(pixels: Tensor) -> Tensor:
 
 
 def clip_pixels(rgb: Tensor, side: int) -> Tensor:
-    """Square pictures rgb [B,H,H,3] in [0,1] -> what a tower of `side` pixels takes [B,3,side,side], float32.
-    Differentiable.
+    """Square pictures rgb [B,H,H,3] in [0,1] -> input of an encoder of `side` pixels [B,3,side,side], float32.
 
-    As in the latent diffusion code: bicubic with the corners aligned and without antialiasing, which is what Zero123
-    was trained with (transformers' own processor resizes in another way).
+    As in the latent diffusion code, with which Zero123 was trained: bicubic with aligned corners, without antialiasing.
+    transformers' own processor resizes differently. Differentiable.
     """
     return normalized(F.interpolate(rgb.permute(0, 3, 1, 2).float(), (side, side), mode="bicubic", align_corners=True))

@@ -1,4 +1,4 @@
-"""How far pictures are apart."""
+"""Differences of pictures."""
 from __future__ import annotations
 
 import torch

@@ -1,4 +1,4 @@
-"""Geometry as pictures: normals as a camera sees them, and how near a surface is."""
+"""Geometry as pictures: normals in camera axes, and nearness of the surface."""
 from __future__ import annotations
 
 import torch
@@ -11,14 +11,13 @@ SHORTEST = 1e-3  # a weight-summed normal below this length is not stretched to 
 def view_normals(normal: torch.Tensor, opacity: torch.Tensor, c2w: torch.Tensor) -> torch.Tensor:
     """Normals in the camera's axes, over a background that faces the camera.
 
-    normal   [B,H,W,3]  world, weight-summed, length <= 1. Its direction counts: how much of the surface a pixel shows
-                        is said by the opacity
+    normal   [B,H,W,3]  world, weight-summed, length <= 1. Only its direction is used; coverage comes from the opacity
     opacity  [B,H,W,1]  in [0,1]
     c2w      [B,4,4]    camera to world, OpenGL axes
 
     Returns [B,H,W,3] in [0,1]: red grows towards the left of the picture, green upwards, blue towards the camera; the
-    background and what faces the camera are (0.5, 0.5, 1). These are the axes of Normal-Bae (Bae et al. 2021), in which
-    RichDreamer's models know normals (Qiu et al. 2023).
+    background and what faces the camera are (0.5, 0.5, 1). These are the axes of Normal-Bae (Bae et al. 2021), with
+    which RichDreamer's models were trained (Qiu et al. 2023).
     Differentiable in normal and opacity. Raises ShapeError.
     """
     check_shape("normal", normal, "B", "H", "W", 3)

@@ -1,7 +1,7 @@
-"""How far renderings are from a picture of the same view: colour, silhouette, depth, normals.
+"""Errors of renderings against a picture of the same view: colour, silhouette, depth, normals.
 
-All are means over pixels, while score distillation is a sum over the elements of each view: weights that go with one do
-not go with the other. `inside` [B,H,W,1] bool says which pixels count; where none does, the value is 0.
+All are means over pixels, while score distillation is a sum over the elements of each view, so their loss weights are
+not comparable. `inside` [B,H,W,1] bool selects the pixels that count; the value is 0 if there are none.
 """
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..checks import check_shape
 
 METRICS = ("mse", "l1")
 FLAT = 1e-5      # standard deviation over root mean square below which depths have no relief
-SHORTEST = 0.05  # length below which a rendered normal is none
+SHORTEST = 0.05  # a rendered normal below this length does not count
 
 
 def color_error(rgb: Tensor, target: Tensor, metric: str = "mse", inside: Tensor | None = None) -> Tensor:
@@ -52,8 +52,8 @@ def relative_depth_error(depth: Tensor, target: Tensor, inside: Tensor) -> Tenso
 
     depth, target  [B,H,W,1], both growing away from the camera, each in a scale and with a shift of its own
 
-    Returns a scalar in [0,2], the same for every positive scale and any shift of either. A view where one of both is
-    flat (to about 1e-5 of its size) counts 1, without a gradient. Differentiable. Raises ShapeError.
+    Returns a scalar in [0,2], invariant to a positive scale and a shift of either. A view where one of the two is flat
+    (to about 1e-5 of its size) counts as 1, without a gradient. Differentiable. Raises ShapeError.
     """
     a, b, inside = _rows(depth, target, inside)
     from_a, from_b = a - _row_mean(a, inside), b - _row_mean(b, inside)
@@ -70,10 +70,11 @@ def absolute_depth_error(depth: Tensor, target: Tensor, inside: Tensor) -> Tenso
     it.
 
     depth, target  [B,H,W,1], both growing away from the camera; the target's scale and shift are unknown and fitted per
-                   view by least squares. A target that runs against the depth fits best as a plane (scale 0)
+                   view by least squares. An anti-correlated target is fitted as a plane (scale 0)
 
     Returns a scalar, squared units of depth: the mean over the views with pixels inside. Differentiable in depth, not
-    in target; that the fit follows the depth adds nothing to the gradient, since it is a minimum. Raises ShapeError.
+    in target. The fit depends on the depth too, but adds nothing to the gradient, because it is a minimum. Raises
+    ShapeError.
     """
     a, b, inside = _rows(depth, target.detach(), inside)
     from_a, from_b = a - _row_mean(a, inside), b - _row_mean(b, inside)
@@ -99,8 +100,7 @@ def normal_error(normal: Tensor, target: Tensor, inside: Tensor) -> Tensor:
 
 
 def erode(inside: Tensor, pixels: int) -> Tensor:
-    """Takes `pixels` pixels off every edge of a region, as a square brush of 2 pixels + 1; the picture's border is no
-    edge.
+    """Erodes a region by `pixels` pixels, with a square of side 2 pixels + 1; the picture's border is not an edge.
 
     inside  [B,H,W,1] bool. Returns the same shape. Raises ShapeError.
     """

@@ -31,8 +31,7 @@ def resize(image: torch.Tensor, height: int, width: int, mode: str = "bilinear")
 def resize_square(z: torch.Tensor, side: int, antialias: bool, mode: str = "bilinear") -> torch.Tensor:
     """Resamples [B,C,H,W], the layout of networks, to [B,C,side,side]. Differentiable.
 
-    antialias  low-pass filtered when shrinking, or not: without it most pixels of a picture that shrinks much get no
-               gradient
+    antialias  low-pass filter when shrinking; without it most pixels of a strongly reduced picture get no gradient
     mode       "bilinear" or "bicubic"
     """
     check_shape("z", z, "B", "C", "H", "W")

@@ -1,4 +1,4 @@
-"""How much pictures change from pixel to pixel."""
+"""Total variation of pictures."""
 from __future__ import annotations
 
 import torch

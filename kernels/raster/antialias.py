@@ -1,4 +1,4 @@
-"""Coverage of pixels at silhouettes, and with it the gradient by which a picture moves its outline.
+"""Coverage of pixels at silhouettes, and with it the gradient of a picture with respect to its silhouettes.
 
 Edge-centric: silhouette edges are found on the mesh and walked through the pixels they cross. The usual form starts
 from each pixel's own triangle (Laine et al. 2020, section 3.6) and misses every edge whose triangle owns no pixel
@@ -44,14 +44,14 @@ def antialias(color: torch.Tensor, rast: torch.Tensor, positions: torch.Tensor, 
     rast        [B,H,W,4] from `rasterize`
     positions   [B,V,4] clip space, the ones that were rasterised
     faces       [F,3] int64
-    edge_faces  EdgeFaces.of(faces), to have it made once for a mesh that is drawn often
+    edge_faces  EdgeFaces.of(faces), computed once for a mesh that is drawn often
 
     An edge is a silhouette where all its faces lie on one side of it on screen: outlines, folds in front of the object
-    itself, borders of open meshes, edges of any number of faces. Between two pixel centres, which is as fine as this
-    looks, the outermost one counts. Each pixel is a convex mix of itself and its four neighbours.
+    itself, borders of open meshes, edges of any number of faces. Between two neighbouring pixel centres only the
+    outermost edge counts. Each pixel is a convex mix of itself and its four neighbours.
 
     Returns [B,H,W,C]. Differentiable in color and, through the place of the edges, in positions: d(sum of a picture)
-    is that of the exact picture to about a tenth. Edges that reach behind the camera are left alone. Memory O(edges),
+    is that of the exact picture to about a tenth. Edges that reach behind the camera are skipped. Memory O(edges),
     kept for the backward pass only O(crossed pixels), a view at a time.
     Raises ShapeError naming the argument.
     """

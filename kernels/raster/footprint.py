@@ -1,4 +1,4 @@
-"""How large a pixel is in texture space."""
+"""The size of a pixel in texture space."""
 from __future__ import annotations
 
 import torch

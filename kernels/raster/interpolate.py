@@ -7,14 +7,14 @@ from ..checks import ShapeError, check_shape
 
 
 def interpolate(attributes: torch.Tensor, rast: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
-    """Perspective-correct attributes of what each pixel sees (nvdiffrast's `interpolate`).
+    """Perspective-correct attributes at the visible point of each pixel (nvdiffrast's `interpolate`).
 
     attributes  [V,C] shared by the views, or [B,V,C]
     rast        [B,H,W,4] from `rasterize`
-    faces       [F,3] int64 into attributes. Need not be those that were rasterised, only in the same order:
-                attributes may be indexed differently from positions.
+    faces       [F,3] int64 into attributes, in the order of the rasterised faces: attributes may be indexed differently
+                from positions
 
-    Returns [B,H,W,C], 0 where nothing is seen. Differentiable in attributes and, through u and v, in the
+    Returns [B,H,W,C], 0 where nothing is visible. Differentiable in attributes and, through u and v, in the
     rasterised positions. Memory O(covered pixels x C).
     Raises ShapeError naming the argument.
     """

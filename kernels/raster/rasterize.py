@@ -1,4 +1,4 @@
-"""Rasterisation with gradients: ids from a kernel, everything else recomputed from them in torch."""
+"""Rasterisation with gradients: triangle ids from a kernel, barycentrics and depth recomputed from them in torch."""
 from __future__ import annotations
 
 import torch
@@ -57,6 +57,6 @@ def barycentrics(positions: torch.Tensor, faces: torch.Tensor,
     y = y - pixel_y[:, None] * w
     edge = x.roll(-1, 1) * y.roll(-2, 1) - y.roll(-1, 1) * x.roll(-2, 1)
     total = edge.sum(1, keepdim=True)
-    # A face that is edge-on up to rounding can own a pixel and yet have no area here: its middle, no gradient.
+    # A face that is edge-on up to rounding can own a pixel and have no area here: use its middle, without a gradient.
     weight = torch.where(total == 0, 1 / 3, edge / torch.where(total == 0, 1.0, total))
     return weight[:, 0], weight[:, 1], (weight * z).sum(1) / (weight * w).sum(1)

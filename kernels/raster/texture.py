@@ -1,4 +1,4 @@
-"""Textures looked up with the right blur: mip levels by the width of a pixel (Williams 1983)."""
+"""Mip-mapped texture lookups, with levels chosen by the width of a pixel (Williams 1983)."""
 from __future__ import annotations
 
 import torch
@@ -10,8 +10,8 @@ from ..checks import check_shape
 def mip_pyramid(texture: torch.Tensor, levels: int | None = None) -> list[torch.Tensor]:
     """texture [H,W,C] and its halvings, down to one texel along the shorter side or at most `levels` of them.
 
-    Each level is the mean of 2 x 2 texels of the one before; an odd row or column at the end counts twice. What lies in
-    the gaps between charts enters coarse levels: dilate the texture first. Differentiable.
+    Each level is the mean of 2 x 2 texels of the one before; an odd row or column at the end counts twice. Values in
+    the gaps between charts enter coarse levels, so dilate the texture first. Differentiable.
     """
     check_shape("texture", texture, "H", "W", "C")
     pyramid = [texture]

@@ -1,4 +1,4 @@
-"""Which triangle each pixel sees: the one part of rasterisation that is not differentiable.
+"""The visible triangle of each pixel: the part of rasterisation that is not differentiable.
 
 Homogeneous edge functions (Olano and Greer 1997): a pixel (X, Y) sees clip-space corners p0, p1, p2 where
 a_i = (p_j x p_k) . (X, Y, 1) / det >= 0 with p = (x, y, w). That stays true for corners behind the camera,
@@ -169,7 +169,7 @@ def _why_no_nvdiffrast(device: torch.device, dtype: torch.dtype) -> str | None:
 
 
 def _compare(device: torch.device, run, allowed: int) -> None:
-    """Raises unless `run` draws some faces, near and far, as the reference does, in all but `allowed` of 256 pixels."""
+    """Raises unless `run` equals the reference for some faces, near and far, in all but `allowed` of 256 pixels."""
     corner = torch.arange(60, device=device, dtype=torch.float64)
     points = torch.stack([(3 * corner).sin(), (5 * corner).cos(), 0.5 * (7 * corner).sin(), 1 + 0.5 * corner.cos()], 1)
     faces = torch.arange(60, device=device).view(20, 3)

@@ -1,7 +1,7 @@
 """Triangle ids by nvdiffrast, where the user has installed it; see triangle_ids.py for what they mean.
 
-Its licence allows non-commercial use only and it is on no package index, so nothing needs it. Only its ids are taken:
-barycentrics and antialiasing stay ours. At edges it may choose the other one of two neighbouring pixels.
+Its licence allows non-commercial use only and it is on no package index, so it is never required. Only its ids are
+used; barycentrics and antialiasing are the pack's own. At edges it may choose the other of two neighbouring faces.
 """
 from __future__ import annotations
 

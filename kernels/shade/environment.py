@@ -1,4 +1,4 @@
-"""Light from all around, prepared so that one lookup answers for a whole lobe.
+"""Environment light, prefiltered so that one lookup integrates over a whole lobe.
 
 Panoramas are equirectangular [H,W,3], linear radiance: the top row looks up (+z), the middle of the picture towards +x,
 and further right means turning right (towards -y).
@@ -22,8 +22,8 @@ _SHARP = 64  # rows of the levels
 
 @dataclass
 class Environment:
-    """irradiance [9,3]: spherical harmonics of the light that a matt surface sends back, white = 1 under radiance 1;
-    reflected [3,L,H,W+2]: what a lobe of each ROUGHNESS sees, a column of the other side at either end."""
+    """irradiance [9,3]: spherical harmonics of the light that a white diffuse surface reflects, 1 under radiance 1;
+    reflected [3,L,H,W+2]: radiance averaged over the lobe of each ROUGHNESS, with a wrapped column at either end."""
 
     irradiance: torch.Tensor
     reflected: torch.Tensor
@@ -64,12 +64,12 @@ def prepare_environment(panorama: torch.Tensor) -> Environment:
 
 
 def diffuse_light(environment: Environment, normal: torch.Tensor) -> torch.Tensor:
-    """What a white matt surface with unit normal [N,3] sends back: [N,3], >= 0. Differentiable in normal."""
+    """Light that a white diffuse surface with unit normal [N,3] reflects: [N,3], >= 0. Differentiable in normal."""
     return (encode_spherical_harmonics(normal, 2) @ environment.irradiance).clamp(min=0)
 
 
 def reflected_light(environment: Environment, direction: torch.Tensor, roughness: torch.Tensor) -> torch.Tensor:
-    """What a lobe of roughness [N] around the unit direction [N,3] sees: [N,3]. Differentiable in both."""
+    """Radiance averaged over a lobe of roughness [N] around unit direction [N,3]: [N,3]. Differentiable in both."""
     _, levels, height, width = environment.reflected.shape
     width -= 2
     # Where x and y vanish, azimuth has no derivative: straight up and down any will do.

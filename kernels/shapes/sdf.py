@@ -1,6 +1,6 @@
-"""Signed distances of six primitives, and of a shape put together from them.
+"""Signed distances of six primitives, and of shapes composed of them.
 
-Every primitive lives in its own frame, upright along z and inside the cube [-1, 1]^3.
+Every primitive has a frame of its own, upright along z and inside the cube [-1, 1]^3.
 Distances are exact, so their gradients have norm 1 wherever they exist.
 Formulas: I. Quilez, "Distance functions" (iquilezles.org/articles/distfunctions).
 """

@@ -1,4 +1,4 @@
-"""Gaussians as a camera sees them: ellipses in the picture."""
+"""Projection of 3D Gaussians to ellipses in the picture."""
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -20,9 +20,8 @@ class Ellipses(NamedTuple):
     centers    [B,N,2]  pixels, x to the right and y down; the first pixel's centre is (0.5, 0.5)
     conics     [B,N,3]  1/pixels^2: power = (c0 dx^2 + c2 dy^2) / 2 + c1 dx dy
     opacities  [B,N]    at the centre
-    depths     [B,N]    distance from the camera along its view direction, 1 where that is not in front of it
-    reach      [B,N,2]  pixels, half the sides of the box outside which alpha < DARKEST; 0 where nothing is seen. No
-               gradient
+    depths     [B,N]    distance from the camera along its view direction, 1 for those not in front of it
+    reach      [B,N,2]  pixels, half the sides of the box outside which alpha < DARKEST; 0 if not visible. No gradient
     """
 
     centers: torch.Tensor
@@ -37,7 +36,7 @@ def project(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tens
     """Elliptical weighted averaging (Zwicker et al. 2001) as Kerbl et al. 2023 use it: each Gaussian is projected by
     the derivative of the camera's projection at its centre (for an orthographic lens that is the same everywhere), and
     widened by LOW_PASS. Arguments as in `splat`. Differentiable in all tensors.
-    Backends: torch, warp (float32; what is antialiased or differentiated in c2w or the lens goes the reference's way).
+    Backends: torch, warp (float32; antialiased calls and gradients to c2w or the lens use the reference).
     """
     run = backend.implementation("project_gaussians", positions.device, positions.dtype)
     return run(positions, rotations, scales, opacities[:, 0].expand(len(c2w), -1), c2w, lens, height, width, near,
@@ -105,7 +104,7 @@ def _by_warp(positions, rotations, scales, opacities, c2w, lens, height, width, 
 
 
 def _self_test(device: torch.device) -> None:
-    """Raises unless Warp's ellipses of a few Gaussians, and what it hands back, equal the reference's."""
+    """Raises unless Warp's ellipses of a few Gaussians, and their gradients, equal those of the reference."""
     place = torch.arange(0.0, 12.0, device=device)[:, None]
     c2w = torch.eye(4, device=device).repeat(2, 1, 1)
     c2w[:, 2, 3] = torch.tensor([4.0, 1.0])

@@ -1,5 +1,5 @@
-"""Projection of Gaussians as Warp kernels; see project.py for what it means. Each task is one Gaussian, in one view on
-the way there and in all views on the way back, so that nothing is written to twice."""
+"""Projection of Gaussians as Warp kernels; see project.py for what it means. Each task is one Gaussian: in one view in
+the forward pass, in all views in the backward pass, so that no two tasks write to the same place."""
 import torch
 import warp as wp
 
@@ -73,7 +73,7 @@ _PROJECT = """
     reach.data[2 * to + 1] = is_ahead && is_inside ? reach_y : 0.0f;
 """
 
-_HAND_BACK = """
+_BACKWARD = """
     const int n = first_one + task;
 """ + _SEE + """
     float to_axis[3][3] = {}, to_position[3] = {};          // to_axis: of axis times scale
@@ -134,8 +134,8 @@ def _project(task: int, first_one: int, last_one: int, count: int, cameras: int,
              reach: _Floats): ...
 
 
-@wp.func_native(_HAND_BACK)
-def _hand_back(task: int, first_one: int, count: int, cameras: int, height: float, width: float, near: float,
+@wp.func_native(_BACKWARD)
+def _backward(task: int, first_one: int, count: int, cameras: int, height: float, width: float, near: float,
                frustum: float, low_pass: float, views: _Floats, positions: _Floats, rotations: _Floats, scales: _Floats,
                to_centers: _Floats, to_conics: _Floats, to_depths: _Floats, out_positions: _Floats,
                out_rotations: _Floats, out_scales: _Floats): ...
@@ -151,11 +151,11 @@ def project_one(first_one: int, last_one: int, count: int, cameras: int, height:
 
 
 @wp.kernel
-def hand_back_one(first_one: int, count: int, cameras: int, height: float, width: float, near: float, frustum: float,
+def backward_one(first_one: int, count: int, cameras: int, height: float, width: float, near: float, frustum: float,
                   low_pass: float, views: _Floats, positions: _Floats, rotations: _Floats, scales: _Floats,
                   to_centers: _Floats, to_conics: _Floats, to_depths: _Floats, out_positions: _Floats,
                   out_rotations: _Floats, out_scales: _Floats):
-    _hand_back(wp.tid(), first_one, count, cameras, height, width, near, frustum, low_pass, views, positions, rotations,
+    _backward(wp.tid(), first_one, count, cameras, height, width, near, frustum, low_pass, views, positions, rotations,
                scales, to_centers, to_conics, to_depths, out_positions, out_rotations, out_scales)
 
 
@@ -195,7 +195,7 @@ class Project(torch.autograd.Function):
                   *_flat(views, positions, rotations, scales, *upstream, *made))
 
         def work(first, last):
-            launch(hand_back_one, last - first, (first, *shared), positions.device)
+            launch(backward_one, last - first, (first, *shared), positions.device)
 
         in_parallel(work, len(positions), WORK * len(views) * len(positions), positions.device)
         return *made, *[None] * 6

@@ -13,9 +13,9 @@ from .project import DARKEST, Ellipses, project
 from .tiles import tiles_of
 
 OPAQUE = 0.999        # most that one Gaussian hides
-DARK = 1e-4           # a pixel is closed before the Gaussian that would leave less light than this
+DARK = 1e-4           # a pixel ends before the Gaussian that would bring its transmittance below this
 TILE = 8              # pixels: of the sizes tried the fastest for the reference
-KEPT = 8              # pieces that are kept for the way back; where there are more, each is drawn again
+KEPT = 8              # pieces that are kept for the backward pass; with more, each is recomputed there
 
 
 class Splatted(NamedTuple):
@@ -26,10 +26,11 @@ class Splatted(NamedTuple):
     depth     [B,H,W,1]  weight-summed distance along the pixel's ray, world units, not divided by opacity: where the
               ray
                          meets the plane through the Gaussian's centre that is parallel to the picture
-    centers   [B,N,2]    pixels, x to the right and y down, of the Gaussians: what the picture is made of, so that after
-                         centers.retain_grad() the backward pass leaves their gradient there. Any number where not seen
-    radii     [B,N]      pixels: half the longer side of the box around what is seen of each; 0 where nothing is. No
-              gradient
+    centers   [B,N,2]    pixels, x to the right and y down, of the Gaussians. The picture is computed from this tensor,
+              so
+                         after centers.retain_grad() the backward pass leaves its gradient there. Undefined if not
+                         visible
+    radii     [B,N]      pixels: half the longer side of the box around the visible part; 0 if not visible. No gradient
     """
 
     features: torch.Tensor
@@ -52,19 +53,19 @@ def splat(positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor
     c2w            [B,4,4] camera to world, a rotation and a translation; OpenGL axes
     lens           a Lens, or the vertical fields of view [B] of pinholes, radians
     height, width  of the pictures, pixels
-    near           distance along the view direction, > 0, from which on centres are seen
-    antialiased    fade what is smaller than a pixel by the area that the low-pass filter added (Yu et al. 2024,
+    near           distance along the view direction, > 0, from which on centres are visible
+    antialiased    fade Gaussians smaller than a pixel by the area that the low-pass filter added (Yu et al. 2024,
                    Mip-Splatting)
     chunk          (pixel, Gaussian) tests that the reference holds in memory at once (about 50 bytes each)
 
-    A Gaussian has alpha = min(0.999, opacity exp(-power)) in a pixel, counts where that is at least 1/255, and hides by
-    it what lies behind; nearer is what has the smaller distance along the view direction, at the same distance the
-    first. A pixel takes no more once less than 1e-4 of the light would be left.
+    A Gaussian has alpha = min(0.999, opacity exp(-power)) in a pixel and counts where that is at least 1/255. Gaussians
+    are composited in the order of their distance along the view direction, at equal distance in the order of their
+    index. A pixel ends before its transmittance would fall below 1e-4.
 
     Differentiable in all tensors, to any order. Computed in the type of positions, at least float32. Memory O(P) for P
     pairs of a Gaussian and a tile it touches; on processors the same input gives the same bits. Raises ShapeError
-    naming the argument. Backends: torch, gsplat (CUDA, float32, first derivatives only), warp (float32; what is
-    differentiated twice goes the reference's way). The projection alone is an op of its own, by torch or warp.
+    naming the argument. Backends: torch, gsplat (CUDA, float32, first derivatives only), warp (float32; second
+    derivatives use the reference). The projection is a separate op, by torch or warp.
     """
     check_shape("positions", positions, "N", 3)
     count = len(positions)
@@ -97,7 +98,7 @@ def _by_torch(table: torch.Tensor, seen: Ellipses, height: int, width: int, chun
     """table [B,N,6 + K] -> weighted sums [B,H,W,K]; of `seen` only what has no gradient is looked at."""
     tiles = tiles_of(seen.centers, seen.reach, seen.depths, height, width, TILE)
     (rows, columns), pixels, channels = tiles.grid, TILE * TILE, table.shape[-1] - 6
-    # The last row is seen by nobody and fills the shorter lists of a piece.
+    # The last row is invisible and fills the shorter lists of a piece.
     views, table = len(table), torch.nn.functional.pad(table.flatten(0, 1), (0, 0, 0, 1))
     counts = tiles.offsets.diff()
     busy = torch.argsort(counts, descending=True, stable=True)
@@ -162,7 +163,7 @@ def _why_no_gsplat(device: torch.device, dtype: torch.dtype) -> str | None:
 
 
 def _self_test(device: torch.device, run) -> None:
-    """Raises unless `run` draws a few ellipses, and hands back their gradients, as the reference does."""
+    """Raises unless the picture of a few ellipses by `run`, and its gradients, equal those of the reference."""
     place = torch.arange(40.0, device=device)
     columns = (10 + 12 * (3 * place).sin(), 9 + 10 * (5 * place).cos(), 0.2 + 0.1 * place.sin(),
                0.08 * (2 * place).sin(),

@@ -1,7 +1,7 @@
 """Drawing Gaussians by gsplat's CUDA kernel, where the user has installed it; see splat.py for what it means.
 
-Projection and tiles stay ours, so that centers and radii mean the same with every backend. From version 1.6 on it lets
-a Gaussian hide 0.99 at most instead of 0.999. Its gradients are added in an order that varies from run to run.
+Projection and tiles are the pack's own, so that centers and radii mean the same with every backend. From version 1.6
+on, gsplat limits alpha to 0.99 instead of 0.999. Its gradients are added in an order that varies from run to run.
 """
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """Drawing Gaussians as Warp kernels; see splat.py for what it means.
 
 Pictures are tile after tile here, channel by channel, [tiles, K, pixels of a tile]. A processor takes a tile at a time
-and goes through its Gaussians, eight pixels in one step. A CUDA card gives each pixel a thread on the way there; on the
-way back 32 threads share a tile, so that they add up what a Gaussian gets without writing to the same place. Both write
-one row for each pair of a tile and a Gaussian, and the rows are added in a fixed order: results repeat bit for bit.
+and goes through its Gaussians, eight pixels in one step. On CUDA each pixel has a thread in the forward pass; in the
+backward pass 32 threads share a tile and add up the gradient of a Gaussian without writing to the same place. Both
+write one row for each pair of a tile and a Gaussian, and the rows are added in a fixed order: results repeat bit for
+bit.
 """
 import torch
 import warp as wp
@@ -143,7 +144,7 @@ _DRAW = _ELLIPSE + """
 # From back to front. With T the light before a Gaussian, w = alpha T its weight, v its value times the gradient of the
 # sums: dL/d alpha = T v - (sum of w v behind it) / (1 - alpha). A row has the gradients of center, conic, opacity and
 # values.
-_HAND_BACK = _ELLIPSE + """
+_BACKWARD = _ELLIPSE + """
 #if defined(__CUDA_ARCH__)
 #define DISTILL3D_ADD_UP(x) for (int hop = 16; hop; hop /= 2) x += __shfl_xor_sync(0xffffffffu, x, hop);
     const int tile = first_tile + task / 32, lane = task % 32;
@@ -263,8 +264,8 @@ def _draw(task: int, first_tile: int, rows: int, columns: int, channels: int, op
           gaussian: _Longs, offsets: _Longs, table: _Floats, sums: _Floats, lights: _Floats, lasts: _Ints): ...
 
 
-@wp.func_native(_HAND_BACK)
-def _hand_back(task: int, first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float,
+@wp.func_native(_BACKWARD)
+def _backward(task: int, first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float,
                darkest: float, gaussian: _Longs, offsets: _Longs, table: _Floats, grads: _Floats, lights: _Floats,
                lasts: _Ints, place: _Longs, out: _Floats): ...
 
@@ -277,10 +278,10 @@ def draw_tile(first_tile: int, rows: int, columns: int, channels: int, opaque: f
 
 
 @wp.kernel
-def hand_back_tile(first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float, darkest: float,
+def backward_tile(first_tile: int, rows: int, columns: int, channels: int, opaque: float, dark: float, darkest: float,
                    gaussian: _Longs, offsets: _Longs, table: _Floats, grads: _Floats, lights: _Floats, lasts: _Ints,
                    place: _Longs, out: _Floats):
-    _hand_back(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, table, grads,
+    _backward(wp.tid(), first_tile, rows, columns, channels, opaque, dark, darkest, gaussian, offsets, table, grads,
                lights, lasts, place, out)
 
 
@@ -307,7 +308,7 @@ class Splat(torch.autograd.Function):
             return *torch.autograd.grad(reference(table), table, to_sums, create_graph=True), *[None] * 5
         channels = to_sums.shape[-1]
         rows = to_sums.new_zeros(len(tiles.gaussian), 6 + channels)
-        _run(hand_back_tile, THREADS_BACK, tiles, channels, limits,
+        _run(backward_tile, THREADS_BACK, tiles, channels, limits,
              (table, _to_tiles(to_sums, tiles), lights, lasts, tiles.place, rows))
         summed = torch.segment_reduce(rows, "sum", lengths=tiles.counts, axis=0, unsafe=True)
         return torch.empty_like(summed).index_copy_(0, tiles.ranked, summed).view_as(table), *[None] * 5

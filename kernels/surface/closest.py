@@ -1,4 +1,4 @@
-"""The nearest place on a triangle mesh for each of many points."""
+"""The nearest point on a triangle mesh for each of many points."""
 from __future__ import annotations
 
 import torch
@@ -12,12 +12,12 @@ CELLS_PER_FACE = 64
 
 def closest_points(points: torch.Tensor, vertices: torch.Tensor, faces: torch.Tensor, reach: float, *,
                    chunk: int = 1 << 19) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where on a mesh each point is nearest to it, if that is not too far.
+    """The nearest point of a mesh for each point, within a distance.
 
     points    [N,3]
     vertices  [V,3]
     faces     [F,3] int64, may have no area
-    reach     largest distance that is looked at
+    reach     largest distance that is searched
     chunk     pairs of a point and a face held in memory at once (about 250 bytes each)
 
     Returns face [N] int64, -1 where nothing is within reach, and weights [N,3] >= 0 of its corners, which sum to 1 (0

@@ -19,13 +19,13 @@ def distance_grid(vertices: torch.Tensor, faces: torch.Tensor, inside: torch.Ten
     """Signed distance [X,Y,Z], negative inside, at the samples of a grid whose first and last ones lie on bounds [2,3].
 
     vertices, faces  [V,3], [F,3] int64: a closed mesh; it separates the samples that are inside from the others
-    inside           [X,Y,Z] bool, at least 2 samples along each axis. A mesh may have been smoothed since: within half
-                     a cell of it, its normals decide
+    inside           [X,Y,Z] bool, at least 2 samples along each axis. Within half a cell of the mesh, its normals
+                     decide instead, because the mesh may have been smoothed since
 
-    Samples up to a cell away look for the nearest place on the surface, exact; all others go by the place that the
-    nearest of those found, or that one of their neighbours did, which is a fraction of a cell too far (Danielsson
-    1980). Not differentiable. O(N^4) for N samples along each axis. Raises ShapeError naming the argument; ValueError
-    where nothing separates inside from outside.
+    Samples up to a cell away use their exact nearest point on the surface. The others use the nearest point of the
+    closest of those samples or of a neighbour, which is up to a fraction of a cell too far (Danielsson 1980). Not
+    differentiable. O(N^4) for N samples along each axis. Raises ShapeError naming the argument; ValueError where
+    nothing separates inside from outside.
     """
     check_shape("vertices", vertices, "V", 3)
     check_shape("faces", faces, "F", 3)

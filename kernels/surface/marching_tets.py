@@ -97,14 +97,14 @@ def marching_tets(vertices: torch.Tensor, sdf: torch.Tensor,
 
 def surface_distance(vertices: torch.Tensor, tets: torch.Tensor, inside: torch.Tensor,
                      is_inside: Callable[[torch.Tensor], torch.Tensor], far: float) -> torch.Tensor:
-    """A signed distance at the corners of tetrahedra, from a solid that can only be asked what is inside.
+    """A signed distance at the corners of tetrahedra, from an inside test alone.
 
     vertices   [V,3]
     tets       [T,4] int64
     inside     [V] bool: the corners that are to be inside. Where it contradicts is_inside, as in a filled cavity, no
                tetrahedron may have corners of both sides
-    is_inside  points [N,3] -> [N] bool, asked ROUNDS times for each edge that the surface crosses
-    far        > 0: the distance given to corners that the surface does not touch; they follow when it comes near
+    is_inside  points [N,3] -> [N] bool, called ROUNDS times for each edge that the surface crosses
+    far        > 0: the distance given to corners whose edges the surface does not cross
 
     Returns [V]: the mean distance to the planes through the places where the surface crosses the edges at the corner,
     at the normals that it has there. Exact for a flat surface. Not meant for gradients.

@@ -1,4 +1,4 @@
-"""Plain facts about triangle meshes: normals, areas, edges, closedness, volume."""
+"""Properties of triangle meshes: normals, areas, edges, closedness, volume."""
 from __future__ import annotations
 
 import torch
@@ -88,7 +88,7 @@ def is_watertight(faces: torch.Tensor) -> bool:
 
 
 def non_manifold_edges(faces: torch.Tensor) -> int:
-    """How many edges of faces [F,3] have more than two faces."""
+    """Number of edges of faces [F,3] that have more than two faces."""
     edges, face_edges = unique_edges(faces)
     return int((torch.bincount(face_edges.flatten(), minlength=len(edges)) > 2).sum())
 

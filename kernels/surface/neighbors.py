@@ -1,4 +1,4 @@
-"""How far apart the points of a cloud are."""
+"""Distances between neighbours in a point cloud."""
 from __future__ import annotations
 
 import torch
@@ -13,7 +13,7 @@ def neighbor_distance(points: torch.Tensor, count: int = 3) -> torch.Tensor:
     """Root of the mean squared distance [N] from each of points [N,3] to its `count` nearest others, as the first
     standard deviation in 3D Gaussian Splatting (Kerbl et al. 2023).
 
-    With fewer others, to those that there are; 0 for a single point. Time O(N^2). Raises ShapeError.
+    With fewer others, all of them are used; 0 for a single point. Time O(N^2). Raises ShapeError.
     """
     check_shape("points", points, "N", 3)
     count = min(count, len(points) - 1)

@@ -1,6 +1,6 @@
-"""Regularisers of triangle meshes: smooth shading, even vertices.
+"""Regularisers of triangle meshes: normal consistency and Laplacian smoothing.
 
-Both are means, while score distillation is a sum over the elements of each view: hence weights such as 10,000.
+Both are means, while score distillation is a sum over the elements of each view; hence weights such as 10,000.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Removing what nobody can see: score distillation leaves the inside of an object unsupervised, often hollow."""
+"""Removing invisible inner surfaces: score distillation leaves the inside of an object unsupervised, often hollow."""
 from __future__ import annotations
 
 import torch
@@ -94,8 +94,8 @@ def outer_shell(vertices: torch.Tensor, faces: torch.Tensor) -> tuple[torch.Tens
 
     vertices [V,3], faces [F,3] int64; components are assumed not to intersect.
 
-    Returns vertices and faces without unused vertices. Differentiable in vertices. Only closed components hide
-    anything. For a surface out of a grid `fill_interior` is exact and does the same before marching.
+    Returns vertices and faces without unused vertices. Differentiable in vertices. Only closed components enclose
+    others. For the isosurface of a grid, `fill_interior` does the same before marching, and is exact.
     Raises ShapeError naming the argument.
     """
     check_shape("vertices", vertices, "V", 3)

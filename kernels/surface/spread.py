@@ -11,7 +11,7 @@ STEPS = (0.7548776662466927, 0.5698402909980532)
 
 
 def spread_points(vertices: torch.Tensor, faces: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """`count` places on a mesh, by area and more evenly than chance would have it; the same every time.
+    """`count` points on a mesh, by area and with low discrepancy; the same every time.
 
     vertices [V,3], faces [F,3] int64 with some area; neighbours in space should be near each other in the list of
     faces, as those of an isosurface are
@@ -24,7 +24,7 @@ def spread_points(vertices: torch.Tensor, faces: torch.Tensor, count: int) -> tu
     if not len(cumulative) or not float(cumulative[-1]) > 0:
         raise ValueError(f"spread_points: {len(faces)} faces without area")
     number = torch.arange(count, dtype=torch.float64, device=vertices.device) + 0.5
-    # Equal shares of the area, one after the other: no face gets a point more or less than its share.
+    # Equal shares of the area, one after the other: a face gets its share of the points to within one.
     face = torch.searchsorted(cumulative, number / count * cumulative[-1]).clamp(max=len(faces) - 1)
     u, v = ((number * step) % 1 for step in STEPS)
     outside = u + v > 1

@@ -1,7 +1,8 @@
-"""Finer tetrahedra where they are needed, without a crack towards the coarse ones.
+"""Local refinement of tetrahedra, without cracks at the coarse ones.
 
-Marked tetrahedra are cut into eight at the middles of their edges; their neighbours, of which some edges are cut by
-that, into two or four, so that all faces still meet (red-green refinement: Bank, Sherman and Weiser 1983; Bey 1995).
+Marked tetrahedra are cut into eight at the middles of their edges. Their neighbours, some of whose edges are cut by
+that, are cut into two or four, so that all faces still meet (red-green refinement: Bank, Sherman and Weiser 1983; Bey
+1995).
 """
 from __future__ import annotations
 
@@ -84,7 +85,7 @@ def surface_tets(inside: torch.Tensor, tets: torch.Tensor, rings: int = 0) -> to
 
 
 def subdivide(vertices: torch.Tensor, tets: torch.Tensor, marked: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cuts the marked tetrahedra into eight, and what borders them so that it fits.
+    """Cuts the marked tetrahedra into eight, and their neighbours so that faces still meet.
 
     vertices  [V,3], only for choosing the shortest diagonal; exactly representable coordinates make that the same on
               every device

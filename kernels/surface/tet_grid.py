@@ -1,7 +1,7 @@
 """A box filled with almost regular tetrahedra: the A15 lattice, tiled from one periodic cell.
 
-Coordinates here are lattice units: the edges inside are 2, sqrt(5) or sqrt(6) long, and a box of N units is what others
-call a tetrahedral grid of resolution N (the 64 grid of nvdiffrec is this lattice, by its vertices).
+Coordinates here are lattice units: the edges inside are 2, sqrt(5) or sqrt(6) long. A box of N units is a tetrahedral
+grid of resolution N elsewhere (the 64 grid of nvdiffrec is this lattice, by its vertices).
 """
 from __future__ import annotations
 

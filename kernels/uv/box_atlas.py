@@ -1,4 +1,4 @@
-"""A UV atlas that always comes out, in linear time: charts are projected along the axis they face most."""
+"""A UV atlas for any mesh in linear time: each chart is projected along the axis that it faces most."""
 from __future__ import annotations
 
 import torch

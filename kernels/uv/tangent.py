@@ -1,4 +1,4 @@
-"""Tangent space as glTF has it: where a texture's axes point on the surface, and normals told in those axes.
+"""glTF's tangent space: the directions of a texture's axes on the surface, and normals in those axes.
 
 x runs along the tangent, in which u grows; z is the normal; y = sign * (normal x tangent) points to the TOP of the
 texture, against glTF's v. Charts that are not mirrored have sign +1. This is what viewers assume (MikkTSpace's frame
@@ -32,7 +32,7 @@ def vertex_tangents(vertices: torch.Tensor, faces: torch.Tensor, uv: torch.Tenso
     one, two = vertices[b] - vertices[a], vertices[c] - vertices[a]
     (u1, v1), (u2, v2) = (uv[b] - uv[a]).unbind(1), (uv[c] - uv[a]).unbind(1)
     area = u1 * v2 - u2 * v1
-    # The direction of growing u, as long as it weighs: no division by the area in the texture.
+    # The direction of growing u, with its weight as length: no division by the area in the texture.
     along = (v2[:, None] * one - v1[:, None] * two) * area.sign()[:, None]
     total = torch.zeros_like(vertices).index_add(0, faces.flatten(), along.repeat_interleave(3, 0))
     turn = area.new_zeros(len(vertices)).index_add(0, faces.flatten(), area.repeat_interleave(3))
@@ -45,8 +45,8 @@ def vertex_tangents(vertices: torch.Tensor, faces: torch.Tensor, uv: torch.Tenso
 def to_tangent_space(direction: torch.Tensor, normal: torch.Tensor, tangent: torch.Tensor) -> torch.Tensor:
     """direction [N,3] in the axes of normal [N,3] and tangent [N,4], as unit vectors [N,3].
 
-    Normal and tangent may be interpolated ones, neither unit nor at a right angle: the exact inverse of
-    `from_tangent_space`, up to length.
+    The exact inverse of `from_tangent_space`, up to length. Normal and tangent may be interpolated, neither unit nor
+    orthogonal.
     """
     x, y, z = _axes(normal, tangent)
     solved = torch.stack([(direction * torch.linalg.cross(y, z)).sum(1), (direction * torch.linalg.cross(z, x)).sum(1),
@@ -54,10 +54,10 @@ def to_tangent_space(direction: torch.Tensor, normal: torch.Tensor, tangent: tor
     return F.normalize(solved * (x * torch.linalg.cross(y, z)).sum(1, keepdim=True).sign(), dim=1)
 
 
-def from_tangent_space(told: torch.Tensor, normal: torch.Tensor, tangent: torch.Tensor) -> torch.Tensor:
-    """The direction [N,3], unit, that `told` [N,3] means in the axes of normal [N,3] and tangent [N,4]."""
+def from_tangent_space(local: torch.Tensor, normal: torch.Tensor, tangent: torch.Tensor) -> torch.Tensor:
+    """The unit world direction [N,3] of `local` [N,3], given in the axes of normal [N,3] and tangent [N,4]."""
     x, y, z = _axes(normal, tangent)
-    return F.normalize(told[:, :1] * x + told[:, 1:2] * y + told[:, 2:] * z, dim=1)
+    return F.normalize(local[:, :1] * x + local[:, 1:2] * y + local[:, 2:] * z, dim=1)
 
 
 def _axes(normal: torch.Tensor, tangent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""The axis-aligned box that a scene lives in, and where rays cross it."""
+"""The axis-aligned box of a scene, and where rays cross it."""
 from __future__ import annotations
 
 import torch
@@ -15,7 +15,7 @@ def box_bounds(bounds: float | torch.Tensor, device=None, dtype=torch.float32) -
     if corners.ndim == 0:
         corners = torch.stack((-corners, corners))[:, None].expand(2, 3)
     check_shape("bounds", corners, 2, 3)
-    # Corners that stand elsewhere are taken as they are: the comparison would wait for their device.
+    # Corners on another device are not checked: the comparison would wait for that device.
     if corners.device.type == "cpu" and not bool((corners[0] < corners[1]).all()):
         raise ValueError(f"bounds must enclose a box, lowest below highest on every axis, got {corners.tolist()}")
     return corners
@@ -37,7 +37,7 @@ def intersect_box(origins: torch.Tensor, directions: torch.Tensor,
     lowest, highest = box_bounds(bounds, origins.device, origins.dtype)
     with torch.no_grad():
         a, b = (lowest - origins) / directions, (highest - origins) / directions
-        # Parallel to a slab a ray is inside it for ever or never; dividing would give 0 / 0 on the face.
+        # A ray parallel to a slab is inside it everywhere or nowhere; dividing would give 0 / 0 on the face.
         parallel = directions == 0
         endless = torch.full_like(a, torch.inf)
         never = (origins < lowest) | (origins > highest)

@@ -1,4 +1,4 @@
-"""Volume rendering of packed samples: weights, and what they gather along each ray."""
+"""Volume rendering of packed samples: weights, and weighted sums along each ray."""
 from __future__ import annotations
 
 import torch
@@ -24,7 +24,7 @@ def composite(density: torch.Tensor, delta: torch.Tensor, ray: torch.Tensor,
     Returns weights [S] = exp(-sum of earlier density * delta) * (1 - exp(-density * delta)) and
     opacity [R], their sum over the ray. Half precision is raised to float32. Differentiable in
     density, to any order, not in delta. Raises ShapeError naming the argument. Memory O(S).
-    Backends: torch, warp (float32; what is differentiated twice goes the reference's way).
+    Backends: torch, warp (float32; second derivatives use the reference).
     """
     check_shape("density", density, "S")
     check_shape("delta", delta, density.shape[0])
@@ -115,7 +115,7 @@ def _widen(values: torch.Tensor) -> torch.Tensor:
 
 
 def _self_test(device: torch.device) -> None:
-    """Raises unless Warp's weights, opacity and gradient equal the reference's on a few rays."""
+    """Raises unless Warp's weights, opacity and gradient equal those of the reference on a few rays."""
     place = torch.arange(24.0, device=device)
     of, delta = segments((place // 5).long(), 6), 0.1 + 0.05 * place.cos()
     found = []

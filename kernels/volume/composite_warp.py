@@ -53,7 +53,7 @@ def _composite_ray(task: int, first_ray: int, offsets: _Longs, density: _Floats,
 
 
 @wp.func_native(_BACKWARD)
-def _hand_back_ray(task: int, first_ray: int, offsets: _Longs, density: _Floats, delta: _Floats, opaque: float,
+def _backward_ray(task: int, first_ray: int, offsets: _Longs, density: _Floats, delta: _Floats, opaque: float,
                    weights: _Floats, to_weights: _Floats, to_opacity: _Floats, out: _Floats): ...
 
 
@@ -64,9 +64,9 @@ def composite_ray(first_ray: int, offsets: _Longs, density: _Floats, delta: _Flo
 
 
 @wp.kernel
-def hand_back_ray(first_ray: int, offsets: _Longs, density: _Floats, delta: _Floats, opaque: float, weights: _Floats,
+def backward_ray(first_ray: int, offsets: _Longs, density: _Floats, delta: _Floats, opaque: float, weights: _Floats,
                   to_weights: _Floats, to_opacity: _Floats, out: _Floats):
-    _hand_back_ray(wp.tid(), first_ray, offsets, density, delta, opaque, weights, to_weights, to_opacity, out)
+    _backward_ray(wp.tid(), first_ray, offsets, density, delta, opaque, weights, to_weights, to_opacity, out)
 
 
 class Composite(torch.autograd.Function):
@@ -98,7 +98,7 @@ class Composite(torch.autograd.Function):
         out, to_weights, to_opacity = torch.empty_like(density), to_weights.contiguous(), to_opacity.contiguous()
 
         def work(first, last):
-            launch(hand_back_ray, last - first,
+            launch(backward_ray, last - first,
                    (first, offsets, density, delta, ctx.opaque, weights, to_weights, to_opacity,
                                                  out), density.device)
 

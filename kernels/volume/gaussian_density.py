@@ -9,7 +9,7 @@ import torch
 from ..checks import check_shape
 from ..quaternion import rotation_matrices
 
-REACH = 3.0  # standard deviations beyond which a Gaussian counts as nothing
+REACH = 3.0  # standard deviations at which a Gaussian is cut off
 POINTS_PER_CELL = 512
 PAIRS_AT_ONCE = 1 << 21
 
@@ -17,7 +17,7 @@ PAIRS_AT_ONCE = 1 << 21
 @dataclass(frozen=True)
 class Density:
     """density [M]; value [M,C]: mean of the Gaussians' values, weighted by their shares of the density, 0 where there
-    is none; gradient [M,3] of the density. What was not asked for is None."""
+    is none; gradient [M,3] of the density. Quantities that were not requested are None."""
 
     density: torch.Tensor
     value: torch.Tensor | None = None
@@ -33,8 +33,9 @@ def extinction(scales: torch.Tensor, opacities: torch.Tensor) -> torch.Tensor:
     """Density [N], 1/length, in the middle of Gaussians of scales [N,3] and opacities [N,1]: in proportion to the
     opacity alone, so that their sum is DreamGaussian's (Tang et al. 2023) but for one factor.
 
-    The factor is such that a line through the middle of one of usual size, the geometric mean weighted by opacity, has
-    its opacity as optical depth. By sizes of their own, small ones would stick out of the surface as grains.
+    The factor makes the optical depth of a line through the middle of a Gaussian of typical size (the geometric mean
+    weighted by opacity) equal to its opacity. With a factor per Gaussian, small ones would show as grains on the
+    surface.
     """
     share = opacities[:, 0] / opacities.sum().clamp_min(1e-12)
     radius = (share @ scales.log().mean(-1)).exp()
@@ -43,7 +44,7 @@ def extinction(scales: torch.Tensor, opacities: torch.Tensor) -> torch.Tensor:
 
 def gaussian_density(x: torch.Tensor, positions: torch.Tensor, rotations: torch.Tensor, scales: torch.Tensor,
                      weights: torch.Tensor, values: torch.Tensor | None = None, gradient: bool = False) -> Density:
-    """The sum of N Gaussians, each `weights` high in its middle, at points x.
+    """The sum of N Gaussians with peak values `weights`, at points x.
 
     x          [M,3]
     positions  [N,3], rotations [N,4] wxyz, scales [N,3] > 0

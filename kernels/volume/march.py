@@ -1,4 +1,4 @@
-"""Samples along rays through a box, packed: only where the box, and anything in it, is."""
+"""Packed samples along rays: only inside the box, and only in occupied cells."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -123,7 +123,7 @@ def _affordable(counts: torch.Tensor, max_samples: int) -> int:
 
 
 def _self_test(device: torch.device) -> None:
-    """Raises unless Warp finds the reference's samples on some rays through a half empty box."""
+    """Raises unless Warp's samples equal those of the reference on some rays through a half empty box."""
     angle = torch.arange(16.0, device=device)
     directions = torch.nn.functional.normalize(torch.stack([angle.sin(), angle.cos(), 0.3 * (2 * angle).sin()], 1),
                                                dim=1)

@@ -1,6 +1,6 @@
-"""Marching as Warp kernels; see march.py for what it means. Each task is one ray, looked at twice: once to count its
-samples, once to write them. Products are not fused with sums, so that a sample falls into the cell that the reference
-finds."""
+"""Marching as Warp kernels; see march.py for what it means. Each task is one ray, processed twice: once to count its
+samples, once to write them. Products are not fused with sums, so that each sample falls into the same cell as in the
+reference."""
 import torch
 import warp as wp
 
@@ -88,14 +88,15 @@ def _march_ray(task: int, first_ray: int, origins: _Floats, directions: _Floats,
 def march_ray(first_ray: int, origins: _Floats, directions: _Floats, nears: _Floats, fars: _Floats, widths: _Floats,
               candidates: _Longs, jittered: int, key_low: wp.int64, key_high: wp.int64, cells: int, binary: _Flags, bounds: _Floats, kept: _Longs,
               kept_ends: _Longs, rays: _Longs, ts: _Floats, deltas: _Floats):
-    """kept [R] negative: counts the samples of each ray into it. Otherwise writes the first kept of them before kept_ends."""
+    """kept [R] negative: counts the samples of each ray into it. Otherwise writes the first kept of them before
+    kept_ends."""
     _march_ray(wp.tid(), first_ray, origins, directions, nears, fars, widths, candidates, jittered, key_low, key_high, cells,
                binary, bounds, kept, kept_ends, rays, ts, deltas)
 
 
 def march(origins, directions, near, far, width, counts, occupancy, key, limit):
-    """ray, t and delta of the samples. key: two words of 32 bits for random places, None for the middle; limit(kept [R])
-    gives how many of them each ray may keep."""
+    """ray, t and delta of the samples. key: two words of 32 bits for random places, None for the middle; limit(kept
+    [R]) gives how many of them each ray may keep."""
     device = near.device
     empty = near.new_empty(0)
     cells = 0 if occupancy is None else occupancy.resolution

@@ -9,12 +9,12 @@ from ..checks import check_shape
 
 
 def incidence(normal: Tensor, direction: Tensor, annealing: float = 1.0) -> Tensor:
-    """How fast the distance changes along rays, never growing: 0 >= c >= -1 (NeuS's published code).
+    """Change of the distance per length along rays, clamped to be non-increasing: 0 >= c >= -1 (NeuS's published code).
 
     normal     [S,3] the distance's gradient, or its direction
     direction  [S,3] unit, from the camera into the scene
-    annealing  0 counts every surface as if half turned to the camera, which lets gradients pass those that face away; 1
-               takes the cosine as it is, up to 0. Raised from 0 to 1 in the course of training
+    annealing  0 treats every surface as half turned to the camera, so that surfaces that face away get gradients too; 1
+               uses the cosine itself, up to 0. Raised from 0 to 1 during training
 
     Returns [S]. Differentiable in normal. Raises ShapeError.
     """
@@ -25,7 +25,7 @@ def incidence(normal: Tensor, direction: Tensor, annealing: float = 1.0) -> Tens
 
 
 def opaque_density(sdf: Tensor, sharpness: Tensor) -> Tensor:
-    """The density that hides what NeuS hides, on rays that meet the surface head on (eq. 10): s (1 - Phi(s x)),
+    """The density equivalent to NeuS's opacity on rays that meet the surface head on (eq. 10): s (1 - Phi(s x)),
     1/length.
 
     sdf [S], negative inside; sharpness [] s > 0. Returns [S] in [0, s], half of s at the surface. Differentiable in
@@ -35,7 +35,7 @@ def opaque_density(sdf: Tensor, sharpness: Tensor) -> Tensor:
 
 
 def weight_density(sdf: Tensor, sharpness: Tensor) -> Tensor:
-    """The logistic density s Phi (1 - Phi) [S], 1/length: how much of the light on such a ray comes from each place."""
+    """The logistic density s Phi (1 - Phi) [S], 1/length: the rendering weight per length on such a ray."""
     return opaque_density(sdf, sharpness) * torch.sigmoid(sharpness * sdf)
 
 

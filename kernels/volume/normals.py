@@ -1,4 +1,4 @@
-"""Surface normals of a density field, the direction in which density falls fastest, or of a signed distance."""
+"""Surface normals of a density (the direction of steepest descent) or of a signed distance."""
 from __future__ import annotations
 
 from typing import Callable

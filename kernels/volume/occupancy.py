@@ -1,4 +1,4 @@
-"""A coarse grid of which parts of space hold anything, to skip the rest (Mueller et al. 2022)."""
+"""A coarse grid of the occupied parts of space, to skip the rest (Mueller et al. 2022)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class OccupancyGrid:
 
 def new_occupancy(bounds: float | torch.Tensor, resolution: int = 32, device=None,
                   dtype=torch.float32) -> OccupancyGrid:
-    """A grid that has seen nothing yet and so calls every cell occupied.
+    """A new grid, in which every cell is occupied.
 
     bounds  radius r, for [-r, r]^3, or corners [2, 3]
 
@@ -62,17 +62,17 @@ def is_occupied(grid: OccupancyGrid, points: torch.Tensor) -> torch.Tensor:
 def update_occupancy(grid: OccupancyGrid, density_fn: Callable[[torch.Tensor], torch.Tensor], step_length: float,
                      step: int, generator: torch.Generator, decay: float = 0.95, threshold: float = 0.01,
                      warmup: int = 256) -> OccupancyGrid:
-    """Looks at cells again, each at one random position inside it, and returns the new grid.
+    """Samples cells anew, each at one random position inside it, and returns the new grid.
 
     density_fn   points [N, 3] in the box -> density [N], 1/length; called without gradients
     step_length  length that turns density into an opacity, usually the ray marching step
-    step         training step: below `warmup` every cell is looked at; afterwards a quarter of the
+    step         training step: below `warmup` every cell is sampled; afterwards a quarter of the
                  cells, drawn uniformly, and as many of the occupied ones
     generator    draws cells and positions, on its own device
-    decay        what a cell's old value is multiplied by when it is looked at
+    decay        factor on a cell's old value when it is sampled
     threshold    a cell is occupied where its value exceeds min(mean value, threshold)
 
-    Cells not looked at keep their value. A density that is not a number counts as 0. Call it every
+    Cells that are not sampled keep their value. A NaN density counts as 0. Call it every
     16 steps. Not differentiable. Raises ShapeError where density_fn returns another shape.
     Source: Mueller et al. 2022, appendix E.2, with the mean as a ceiling (nerfacc).
     """
@@ -93,7 +93,7 @@ def update_occupancy(grid: OccupancyGrid, density_fn: Callable[[torch.Tensor], t
 
 
 def _choose(binary: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Sorted indices of the cells to look at, none twice."""
+    """Sorted unique indices of the cells to sample."""
     cells = binary.numel()
     quarter = max(cells // 4, 1)
 

@@ -1,7 +1,7 @@
-"""Regularisers of volume renderings: thin, decided, facing the camera.
+"""Regularisers of volume renderings.
 
 All are means (over pixels or over rays that hit something), while score distillation is a sum over the elements of
-each view: weights that go with one do not go with the other.
+each view, so their loss weights are not comparable.
 """
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sparsity(opacity: Tensor, epsilon: float = 0.01) -> Tensor:
 
 
 def opacity_entropy(opacity: Tensor, margin: float = 1e-3, unit: str = "nats") -> Tensor:
-    """Mean binary entropy -o ln o - (1-o) ln(1-o): prefers rays that are wholly empty or wholly opaque.
+    """Mean binary entropy -o ln o - (1-o) ln(1-o): penalises rays that are neither transparent nor opaque.
 
     opacity  any shape, in [0,1], clamped to [margin, 1 - margin], outside of which the gradient is zero
     unit     "nats", or "bits" (logarithm of base 2)
@@ -42,7 +42,7 @@ def opacity_entropy(opacity: Tensor, margin: float = 1e-3, unit: str = "nats") -
 def orientation(weights: Tensor, normal: Tensor, direction: Tensor, ray: Tensor, rays: int) -> Tensor:
     """Penalty on normals that face away from the camera (Ref-NeRF, Verbin et al. 2022, eq. 11).
 
-    weights    [S]    volume-rendering weights; detached here, so that matter is turned and not removed
+    weights    [S]    volume-rendering weights; detached here, so that density is turned and not removed
     normal     [S,3]  unit, outward
     direction  [S,3]  unit, from the camera into the scene
     ray        [S]    int64: the ray of each sample
@@ -63,7 +63,7 @@ def orientation(weights: Tensor, normal: Tensor, direction: Tensor, ray: Tensor,
 
 
 def eikonal(gradient: Tensor) -> Tensor:
-    """Mean of (|g| - 1)^2: 0 where a signed distance is a true one (Gropp et al. 2020, eq. 2).
+    """Mean of (|g| - 1)^2: 0 for an exact signed distance (Gropp et al. 2020, eq. 2).
 
     gradient [S,3] of the distance. Returns a scalar; 0 for no sample. Differentiable; where g is 0, no gradient.
     Raises ShapeError.

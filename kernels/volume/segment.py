@@ -1,8 +1,8 @@
-"""Sums over the samples of each ray, where the samples of all rays lie packed in one list.
+"""Sums over the samples of each ray, where the samples of all rays are packed in one list.
 
-A running sum over the whole list would lose the short rays in the rounding of the long list, so
-sums run per ray: as rows where every ray has as many samples, in float64 with the ray's start
-subtracted where the device has float64, as padded rows otherwise.
+A running sum over the whole list would lose short rays to rounding, so sums run per ray: as rows if every
+ray has the same number of samples, else in float64 with the ray's start subtracted if the device has
+float64, else as padded rows.
 """
 from __future__ import annotations
 

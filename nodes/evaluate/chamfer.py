@@ -1,4 +1,4 @@
-"""How far a mesh is from the true surface: the Chamfer distance, as a share of the object's size."""
+"""Chamfer distance of a mesh from the true surface, as a share of the object's size."""
 from __future__ import annotations
 
 from typing import Any
@@ -17,7 +17,7 @@ def chamfer_distance(points: Tensor, truth: Tensor, diagonal: float) -> float:
 
     points [N,3], truth [M,3]  both drawn uniformly from a surface; diagonal > 0, same unit
 
-    Two draws of N points from one surface of area A are still about 0.5 sqrt(A / N) / diagonal apart: 0.002 to
+    Two draws of N points from one surface of area A are about 0.5 sqrt(A / N) / diagonal apart: 0.002 to
     0.003 for 50,000 points on the shapes of this pack.
 
     Raises DistillError without points, MissingPackage without scipy.
@@ -44,7 +44,7 @@ def sample_mesh(vertices: Tensor, faces: Tensor, count: int, generator: torch.Ge
     vertices, faces = vertices.detach().cpu().float(), faces.detach().cpu().long()
     if not bool(torch.isfinite(vertices).all()):
         raise DistillError(f"The mesh has {int((~torch.isfinite(vertices)).any(-1).sum())} vertices that are not "
-                           "finite numbers. The run that made it has diverged: lower the learning rate.")
+                           "finite numbers. The run that made it diverged: lower the learning rate.")
     cumulative = face_areas(vertices, faces).double().cumsum(0)
     if not len(cumulative) or not float(cumulative[-1]) > 0:
         raise DistillError(f"The mesh has {len(faces)} faces and no area. "
@@ -61,7 +61,7 @@ def sample_mesh(vertices: Tensor, faces: Tensor, count: int, generator: torch.Ge
 def world_mesh(mesh: Any) -> tuple[Tensor, Tensor]:
     """vertices [V,3] in this pack's z-up world and faces [F,3] of the first item of a core MESH (batched, Y up).
 
-    Raises DistillError for what is no core MESH.
+    Raises DistillError for anything but a core MESH.
     """
     vertices, faces = getattr(mesh, "vertices", None), getattr(mesh, "faces", None)
     if not all(isinstance(part, Tensor) and part.ndim == 3 and part.shape[-1] == 3 for part in (vertices, faces)):
@@ -73,6 +73,6 @@ def world_mesh(mesh: Any) -> tuple[Tensor, Tensor]:
     if getattr(mesh, "face_counts", None) is not None:
         faces = faces[:int(mesh.face_counts[0])]
     if len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < len(vertices):
-        raise DistillError(f"The mesh has {len(vertices)} vertices, but a face names vertex {int(faces.max())}. "
-                           "The node that made this mesh is at fault.")
+        raise DistillError(f"The mesh has {len(vertices)} vertices, but a face refers to vertex {int(faces.max())}. "
+                           "This is an error of the node that made the mesh.")
     return from_y_up(vertices), faces

@@ -1,4 +1,4 @@
-"""Compare Geometry: how far a mesh is from the shape that its caption names."""
+"""Compare Geometry: distance between a mesh and the shape that a caption names."""
 from __future__ import annotations
 
 from typing import Any
@@ -27,15 +27,15 @@ class CompareGeometryNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_CompareGeometry", display_name="Compare Geometry", category="Distill3D/evaluate",
-            description="How far a mesh is from the shape that its caption names.",
+            description="Distance between a mesh and the shape that a caption names.",
             search_aliases=["chamfer", "evaluate", "metric", "ground truth"],
             inputs=[
-                io.Mesh.Input("mesh", tooltip="The mesh to judge, as Extract Mesh gives it."),
+                io.Mesh.Input("mesh", tooltip="The mesh to compare, e.g. of Extract Mesh."),
                 io.String.Input("caption", default="a red cube", tooltip=(
                     "Names the true shape. The language is that of the built-in prior: a red cube, a blue sphere on "
                     "top of a green cylinder.")),
                 io.Int.Input("points", default=50_000, min=1_000, max=1_000_000, tooltip=(
-                    "How many points are drawn from each surface. With 50000 a perfect mesh still scores 0.002 to "
+                    "Number of points drawn from each surface. With 50000 a perfect mesh scores 0.002 to "
                     "0.003.")),
             ],
             outputs=[io.Float.Output("chamfer", tooltip=(

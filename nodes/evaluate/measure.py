@@ -1,4 +1,4 @@
-"""How close pictures of a result are to pictures of the truth."""
+"""Similarity of pictures of a result and of the truth."""
 from __future__ import annotations
 
 import math
@@ -9,12 +9,12 @@ from torch import Tensor
 
 from .views import Pictures
 
-LARGEST_PSNR = 100.0  # dB, of equal pictures: a number that tables and JSON can hold
+LARGEST_PSNR = 100.0  # dB, for equal pictures, because JSON has no infinity
 
 
 @dataclass(frozen=True)
 class Scores:
-    """iou 0..1; psnr dB; color_error 0..1; normal_error degrees, None where the silhouettes never meet."""
+    """iou 0..1; psnr dB; color_error 0..1; normal_error degrees, None where the silhouettes do not overlap."""
 
     iou: float
     psnr: float
@@ -29,7 +29,7 @@ def score(result: Pictures, truth: Pictures) -> Scores:
 
 
 def silhouette_iou(opacity: Tensor, truth: Tensor) -> float:
-    """Intersection over union of what is more than half opaque, [B,H,W,1] both, mean over views.
+    """Intersection over union of the pixels that are more than half opaque, [B,H,W,1] both, mean over views.
 
     A view in which both are empty counts as 1.
     """

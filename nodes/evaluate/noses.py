@@ -1,4 +1,4 @@
-"""How many noses a result has: a front that shows on several sides is the Janus problem of text-to-3D."""
+"""Number of noses of a result. A front on several sides is the Janus problem of text-to-3D."""
 from __future__ import annotations
 
 import math
@@ -22,8 +22,8 @@ def has_nose(shape: Shape) -> bool:
 
 
 def count_noses(render: RenderFn, shape: Shape) -> int:
-    """Parts in the colour of the nose that stick out of the body, counted in one picture from straight above, where no
-    nose at middle height hides another. 0 where hardly anything has the body's colour.
+    """Parts in the colour of the nose that stick out of the body, counted in one picture from straight above, in which
+    no nose at middle height hides another. 0 if almost nothing has the body's colour.
 
     render  see still_render. shape: a body and its nose
     """

@@ -1,7 +1,7 @@
-"""Prompt precision: of all objects in a list of prompts, is the prompted one nearest to the result?
+"""Prompt precision: whether, of all objects in a list of prompts, the prompted one is nearest to the result.
 
-After CLIP R-Precision (Park et al. 2021), which DreamFusion reports with and without colour; here the truth of every
-prompt is known, so pictures are compared with pictures and no judging model is needed.
+After CLIP R-Precision (Park et al. 2021), which DreamFusion reports with and without colour. Here the true shape of
+every prompt is known, so pictures are compared directly and no CLIP model is needed.
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EQUAL = 1e-8  # mean squared difference below which two true objects are the sam
 @dataclass(frozen=True)
 class Ranking:
     """order: indices of the prompts, nearest first; is_right: the nearest is the own prompt, or its equal;
-    equals: prompts whose truth cannot be told from the own one, the own one included."""
+    equals: prompts whose truth is identical to the own one, the own one included."""
 
     order: tuple[int, ...]
     is_right: bool

@@ -11,7 +11,7 @@ STANDARD = Path(__file__).with_name("prompts.txt")
 
 
 def true_shape(caption: str) -> Shape:
-    """The shape that a caption names. Raises DistillError with the words or sentences that exist."""
+    """The shape that a caption names. Raises DistillError with the valid words or forms."""
     try:
         return parse_shape(caption)
     except DistillError as error:

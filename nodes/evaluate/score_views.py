@@ -1,4 +1,4 @@
-"""Score Views: how well a scene matches the shape that its caption names, as seen from outside."""
+"""Score Views: similarity of a scene and the shape that a caption names, from rendered views."""
 from __future__ import annotations
 
 from ..comfy import SCENE, Node, host, io
@@ -30,10 +30,10 @@ class ScoreViewsNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_ScoreViews", display_name="Score Views", category="Distill3D/evaluate",
-            description="How well a scene matches the shape that its caption names, as seen from outside.",
+            description="Similarity of a scene and the shape that a caption names, from rendered views.",
             search_aliases=["evaluate", "metric", "iou", "psnr", "ground truth"],
             inputs=[
-                SCENE.Input("scene", tooltip="The scene to judge. It is seen from 16 sides, without light."),
+                SCENE.Input("scene", tooltip="The scene to compare. It is rendered from 16 sides, without light."),
                 io.String.Input("caption", default="a red cube", tooltip=(
                     "Names the true shape. The language is that of the built-in prior: a red cube, a blue sphere on "
                     "top of a green cylinder.")),

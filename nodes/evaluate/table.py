@@ -1,4 +1,4 @@
-"""The table of an evaluation: one row per prompt, and what it says in one line."""
+"""The table of an evaluation: one row per prompt, and its summary in one line."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -8,12 +8,11 @@ from typing import Any, Callable, Mapping, Sequence
 
 @dataclass(frozen=True)
 class StageRow:
-    """What was measured after one stage; None where nothing could be.
+    """Measurements after one stage; None where not available.
 
-    iou, psnr, normal_error, chamfer as in Row, but chamfer is of the scene's own surface, without what export does to
-    it
+    iou, psnr, normal_error, chamfer as in Row, but chamfer is of the scene's own surface, before export
     triangles       of that surface
-    reference_psnr  dB, from where the picture that led was taken
+    reference_psnr  dB, from the camera of the reference picture
     seconds         of the stage
     """
 
@@ -29,16 +28,16 @@ class StageRow:
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured for one prompt; None where nothing could be.
+    """Measurements for one prompt; None where not available.
 
     iou, color_error   0..1; psnr dB; normal_error degrees; chamfer: share of the true bounding diagonal
     color_right, textureless_right      prompt precision, and which prompt's truth was nearest
-    seconds            of the whole workflow, with everything that it saves, without measuring
+    seconds            of the whole workflow, including the files that it saves, without measuring
     optimize_seconds   of its Optimize nodes
     peak_memory_mb     highest memory of the process until then, so it never falls from row to row
     error              why there is no result, or no mesh
-    noses              how many there are, of objects that should have one
-    stages             after each, where there are several or a picture led
+    noses              number of noses, for objects that should have one
+    stages             after each stage, if there are several or a reference picture
     """
 
     caption: str
@@ -61,12 +60,12 @@ class Row:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "Row":
-        """A row from what `asdict` made of it. Raises TypeError for other contents."""
+        """A row from its `asdict`. Raises TypeError for other contents."""
         return cls(**{**stored, "stages": tuple(StageRow(**stage) for stage in stored.get("stages", ()))})
 
 
 def summarize(rows: Sequence[Row]) -> dict[str, Any]:
-    """Means over what was measured; an object without a result counts as a miss in both precisions."""
+    """Means over the available measurements; an object without a result counts as a miss in both precisions."""
     def over(function: Callable, name: str) -> float | None:
         values = [value for row in rows if (value := getattr(row, name)) is not None]
         return float(function(values)) if values else None
@@ -116,8 +115,9 @@ def markdown(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
             _show(row.noses, 0)]) + " |")
     failures = [f"* {row.caption}: {row.error}" for row in rows if row.error]
     lines += ["", "IoU, PSNR and errors: 16 views, unlit, over white. Chamfer: symmetric, share of the true diagonal. "
-              "Precision: is the true object of the own prompt nearest to the result, of all in the list; textureless "
-              "compares gray pictures of the geometry, where prompts that differ in colour only count as one.", ""]
+              "Precision: whether, of all in the list, the true object of the own prompt is nearest to the result; "
+              "textureless compares gray pictures of the geometry, where prompts that differ in colour only count as "
+              "one.", ""]
     lines += ["Failures:", "", *failures, ""] if failures else []
     return "\n".join(lines + [f"* {name}: {value}" for name, value in facts.items()]) + "\n"
 

@@ -1,4 +1,4 @@
-"""The truth about a shape: its pictures, and points on its surface."""
+"""The exact shape of a caption: its pictures, and points on its surface."""
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from ..core.rng import stream
 from ..shapes.caption import Shape, shape_parts
 from .chamfer import sample_mesh
 
-TOUCHING = 1e-3  # world length: a point this near to another part lies in the seam, not on the outside
+TOUCHING = 1e-3  # world length: a point this near to another part lies in the seam between them, not on the outside
 GRID = 48  # samples per axis of the mesh that points are drawn from before they are moved onto the surface
 
 
@@ -30,7 +30,7 @@ class Surface(NamedTuple):
 
 
 def true_rendering(shape: Shape, cameras: Cameras, supersample: int = 3) -> Rendering:
-    """What a perfect result looks like: albedo, opacity, depth, normal as in Rendering, rgb = albedo over white.
+    """The rendering of a perfect result: albedo, opacity, depth, normal as in Rendering, rgb = albedo over white.
 
     supersample  rays per pixel along each axis
 
@@ -50,8 +50,8 @@ def true_rendering(shape: Shape, cameras: Cameras, supersample: int = 3) -> Rend
 def true_surface(shape: Shape, count: int = 50_000) -> Surface:
     """About `count` points, at most, on the outside of a shape; the same points every time.
 
-    Each part is sampled alone and what lies in or against another part is dropped, because inside a union the
-    distance to the outside is not known. Off the surface by less than 1e-4.
+    Each part is sampled separately, and points in or at another part are dropped, because the distance to the outside
+    is not known inside a union. Off the surface by less than 1e-4.
     """
     parts = _unbatched(shape_parts([shape]))
     alone = [_one_part(parts, index) for index in range(len(shape.parts))]
@@ -60,7 +60,7 @@ def true_surface(shape: Shape, count: int = 50_000) -> Surface:
     generator = stream(0, 0, "true surface")
     found = []
     for index, (part, mesh, area) in enumerate(zip(alone, meshes, areas)):
-        # More than asked for, as the seam takes some away: at most a third, cube on cube.
+        # More than requested, because points in the seam are dropped: at most a third, for a cube on a cube.
         points = _project(part, sample_mesh(*mesh, round(1.6 * count * area / sum(areas)), generator))
         for other in alone[:index] + alone[index + 1:]:
             points = points[shape_sdf(other, points) > TOUCHING]

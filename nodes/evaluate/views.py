@@ -1,4 +1,4 @@
-"""The views from which results are judged, and the pictures that are compared there."""
+"""The standard views of an evaluation, and the pictures that are compared."""
 from __future__ import annotations
 
 import math
@@ -24,10 +24,10 @@ AMBIENT = 0.2  # of the headlight
 
 
 class Pictures(NamedTuple):
-    """What is compared, on the CPU.
+    """Pictures of a result or of the truth, on the CPU.
 
     color     [B,H,W,3]  albedo over white, in [0,1]
-    gray      [B,H,W,1]  the bare geometry under a headlight, over white, in [0,1]
+    gray      [B,H,W,1]  geometry without albedo under a headlight, over white, in [0,1]
     opacity   [B,H,W,1]  in [0,1]
     normal    [B,H,W,3]  world, weight-summed
     """
@@ -47,7 +47,8 @@ def standard_views(size: int = 64) -> Cameras:
 
 
 def still_render(recipe: SceneRecipe, device: str | torch.device = "cpu") -> RenderFn:
-    """Builds the scene of a SCENE wire and returns how to take unlit, repeatable pictures of it: those in WANTED."""
+    """Builds the scene of a SCENE wire and returns a function that renders it unlit and repeatably: the layers in
+    WANTED."""
     scene = recipe.build(device)
 
     def render(cameras: Cameras) -> Rendering:
@@ -69,17 +70,17 @@ def take_pictures(render: RenderFn, cameras: Cameras) -> Pictures:
     for name in ("albedo", "opacity", "normal"):
         image = getattr(rendering, name)
         if image is None:
-            raise DistillError(f'The renderer gave no "{name}", which the comparison with the truth needs.')
+            raise DistillError(f'The renderer returned no "{name}", which the comparison with the truth needs.')
         if not bool(torch.isfinite(image).all()):
             raise DistillError(f'"{name}" of the rendered scene is not finite everywhere. '
-                               "The run that made it has diverged: lower the learning rate.")
+                               "The run that made it diverged: lower the learning rate.")
     opacity = rendering.opacity.clamp(0, 1)
     color = (rendering.albedo + (1 - opacity)).clamp(0, 1)
     return Pictures(color, headlight(rendering.normal, opacity, cameras), opacity, rendering.normal)
 
 
 def headlight(normal: Tensor, opacity: Tensor, cameras: Cameras) -> Tensor:
-    """Gray pictures [B,H,W,1] over white of a surface lit from the camera: only geometry counts.
+    """Gray pictures [B,H,W,1] over white of a surface without albedo, lit from the camera.
 
     normal [B,H,W,3] world, of any length; opacity [B,H,W,1]
     """

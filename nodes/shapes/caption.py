@@ -1,7 +1,7 @@
-"""The little language of shapes: captions such as "a blue sphere on top of a green cylinder".
+"""A small language of shapes: captions such as "a blue sphere on top of a green cylinder".
 
-A caption names one shape exactly, so everything made from a caption can be compared with the truth.
-The front of a shape looks along +x, up is z, and its size is canonical.
+A caption names one exact shape, so every result of a caption can be compared with the truth.
+The front of a shape faces +x, up is z, and its size is fixed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def single(color: str, primitive: str, pattern: str = "plain") -> Shape:
 
 
 def stack(top_color: str, top: str, bottom_color: str, bottom: str) -> Shape:
-    """One primitive on top of another, the pile centred at the origin."""
+    """One primitive on top of another, centred at the origin."""
     above = ShapePart(top, top_color, (0.0, 0.0, HALF_HEIGHT[bottom] * _STACKED), _STACKED)
     below = ShapePart(bottom, bottom_color, (0.0, 0.0, -HALF_HEIGHT[top] * _STACKED), _STACKED)
     caption = f"{_with_article(f'{top_color} {top}')} on top of {_with_article(f'{bottom_color} {bottom}')}"
@@ -77,14 +77,14 @@ def nosed(color: str, primitive: str, nose_color: str) -> Shape:
 
 
 def sample_shape(rng, shares: tuple[float, float, float] = (0.27, 0.6, 0.06)) -> Shape:
-    """A random shape; cubes are three times as often as others. Two-part shapes always have two colours.
+    """A random shape; cubes are three times as frequent as others. Two-part shapes always have two colours.
 
     rng     numpy.random.Generator
-    shares  of single and stacked shapes and those with a nose; the rest has a pattern
+    shares  of single, stacked and nosed shapes; the rest has a pattern
     """
 
     def pick(values):
-        # Of the plain primitives only a cube looks another way from another azimuth, which is what is learned last.
+        # Of the plain primitives only a cube changes with the azimuth, which a prior learns last.
         values = [value for value in values for _ in range(3 if value == "cube" else 1)]
         return values[int(rng.integers(len(values)))]
 
@@ -111,9 +111,9 @@ _GRAMMAR = (
 
 
 def parse_shape(caption: str) -> Shape:
-    """The shape that a caption names. View words after a comma are allowed and say nothing about the shape.
+    """The shape that a caption names. View words after a comma are ignored.
 
-    Raises DistillError naming the words outside the vocabulary, or the sentences that exist.
+    Raises DistillError naming the words outside the vocabulary, or the valid forms.
     """
     words = re.findall(r"[^\s,]+|,", caption.lower().strip().rstrip("."))
     unknown = [word for word in words if word not in (*KNOWN_WORDS, *VIEW_WORDS, ",")]

@@ -1,4 +1,4 @@
-"""The colour that a volume shows at its surface."""
+"""The visible colour of a volume at its surface."""
 from __future__ import annotations
 
 import torch
@@ -25,24 +25,24 @@ def check_volume(scene: Scene, node: str) -> None:
 @torch.no_grad()
 def surface_color(scene: nn.Module, points: Tensor, normals: Tensor, *, outside: float | None = None,
                   inside: float | None = None, samples: int = 20, tick: Tick = no_tick) -> Tensor:
-    """What a viewer who looks straight at the surface sees there, without light.
+    """The unlit colour of surface points, seen along the normal.
 
     scene            a built Scene with `field` and `material`
     points, normals  [N,3], normals unit and outward; any device
-    outside, inside  the segment along the normal that is looked at begins `outside` of the point and ends `inside`
+    outside, inside  the rendered segment along the normal starts `outside` before the point and ends `inside` behind
                      it, world units. None: 1 % and 10 % of half the width of the scene's bounds
     samples          points on the segment, denser near the point
 
     Returns rgb [N,3] in [0,1], display-referred, on the device of `points`.
 
-    A mesh extracted from a volume lies where the density passes a threshold, but light comes from a layer below, as
-    thick as one over the density. So the colours on the segment are weighted as volume rendering weights them (Max
-    1995, eq. 3); where the segment is almost empty, the colour at its densest point is taken.
+    A mesh extracted from a volume lies where the density passes a threshold, but the visible layer lies below it and is
+    about 1 / density thick. Colours on the segment are therefore weighted as in volume rendering (Max 1995, eq. 3). If
+    the segment is almost empty, the colour at its densest point is used.
     """
     device = device_of(scene)
     width = float((scene.bounds[1] - scene.bounds[0]).amax()) / 2
     outside, inside = 0.01 * width if outside is None else outside, 0.1 * width if inside is None else inside
-    # Depths grow quadratically: fine steps for thin shells, reach for soft ones.
+    # Depths grow quadratically: fine steps for thin layers, and reach for soft ones.
     edges = torch.linspace(0, 1, samples + 1, device=device).square() * (outside + inside) - outside
     depth, delta = (edges[1:] + edges[:-1]) / 2, edges.diff()
     colors = torch.empty_like(points)

@@ -1,8 +1,7 @@
-"""A volume's density or signed distance on a regular grid, and the threshold at which its surface looks like the
-volume.
+"""A volume's density or signed distance on a regular grid, and the threshold whose surface looks like the volume.
 
-A signed distance is taken negative, so that values are larger inside whatever the field; its threshold is 0. Messages
-begin with the title of the node that asks.
+A signed distance is negated, so that values are larger inside for both; its threshold is 0. Messages begin with the
+title of the calling node.
 """
 from __future__ import annotations
 
@@ -53,12 +52,12 @@ def check_finite(values: Tensor, title: str) -> None:
 
 def choose_threshold(field: Field, values: Tensor, bounds: Tensor, views: Views, recipe: SceneRecipe,
                      title: str) -> tuple[float, float]:
-    """The threshold whose silhouettes agree best with the scene's own, 0 of a signed distance, and their intersection
+    """The threshold whose silhouettes agree best with the scene's own (0 for a signed distance), and their intersection
     over union.
 
     values  of `sample_inside` on bounds [2,3]
 
-    Raises DistillError when the scene shows nothing.
+    Raises DistillError when the scene is empty.
     """
     if bool(views.opaque.any()):
         highest = highest_along_rays(values, bounds, views.cameras)

@@ -1,4 +1,4 @@
-"""The density at which a volume's surface looks like the volume: found by comparing silhouettes."""
+"""The density threshold whose surface looks like the volume, by comparing silhouettes."""
 from __future__ import annotations
 
 import math
@@ -14,7 +14,7 @@ from ..core.tick import Tick, no_tick
 
 VIEWS = 8
 ELEVATIONS = (20.0, -20.0)
-# Silhouettes that agree within this are equally good; the middle of them is the safest choice.
+# Thresholds whose IoU differs by less than this are equally good; the middle one is the most robust.
 TIE = 0.001
 
 
@@ -35,7 +35,7 @@ def scene_views(scene: nn.Module, size: int = 64, tick: Tick = no_tick) -> Views
     elevation = torch.tensor([math.radians(ELEVATIONS[i % len(ELEVATIONS)]) for i in range(VIEWS)])
     fovy = 2 * math.asin(1 / 3)                          # sees a ball around the bounds from 3 radii
     cameras = orbit(azimuth, elevation, 3 * corner, fovy, size, size).to(scene.bounds.device)
-    for zoom in (0, 1):                                  # the second time small content is seen well enough
+    for zoom in (0, 1):                                  # the second pass frames small content
         seen = _render(scene, cameras.resized(size // 2, size // 2), lambda share: tick(0.2 * (zoom + share)))
         content = seen.opaque.any(0).nonzero()
         if len(content):
@@ -88,7 +88,7 @@ def best_threshold(highest: Tensor, opaque: Tensor) -> tuple[float, float]:
     opaque   [...] bool, same shape: the scene's own silhouette, with at least one pixel
 
     Returns the threshold (> 0) and the intersection over union of the silhouettes there, over all views at once.
-    Exact: every threshold that makes a difference is looked at, in one sort.
+    Exact: all thresholds that change a silhouette are compared, by one sort.
     """
     highest, order = highest.flatten().sort(descending=True)
     inside = opaque.flatten()[order]

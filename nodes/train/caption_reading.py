@@ -1,9 +1,9 @@
-"""Caption reading: the text encoder learns what captions say before any picture is painted.
+"""Caption reading: pretraining of the text encoder, before the diffusion model is trained.
 
-DeepFloyd IF's text encoder has read a lot of text before its UNet is trained. A small one that starts from nothing
-must find out through the UNet that "a red cube on top of a blue sphere" has a top, which takes longer than
-learning to paint. Here every position of the text learns to name all that its caption says, in three minutes on two
-cores.
+DeepFloyd IF's text encoder is pretrained on much text before its UNet is trained. A small encoder that starts from
+nothing would have to learn through the UNet that "a red cube on top of a blue sphere" has a top, which takes longer
+than learning to denoise. Here the hidden state at every position of the text is trained to predict all facts of its
+caption, in three minutes on two cores.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _HARMONICS = (1, 2, 4)  # of the azimuth: front and back, front and sides, the f
 
 
 class Facts(NamedTuple):
-    """What texts say: classes int64 [N, 8] of two parts, view float32 [N, 7] of the camera, or [N, 0] without one."""
+    """Facts of N texts: classes int64 [N, 8] of two parts, view float32 [N, 7] of the camera, or [N, 0] without one."""
 
     classes: Tensor
     view: Tensor
 
 
 def caption_facts(captions: Sequence[str], azimuth: np.ndarray, elevation: np.ndarray) -> Facts:
-    """Facts of captions in the language of shapes and of the views they are seen from, degrees [N]."""
+    """Facts of captions in the language of shapes, and of their views, degrees [N]."""
     return Facts(shape_facts(captions).classes, view_facts(azimuth, elevation))
 
 
@@ -52,7 +52,7 @@ def view_facts(azimuth: np.ndarray, elevation: np.ndarray) -> Tensor:
 
 
 def _part_classes(caption):
-    """Color, primitive, pattern and axis of both parts; what is not there has the class after the last."""
+    """Color, primitive, pattern and axis of both parts; a missing part has the class after the last."""
     classes = []
     for part in parse_shape(caption).parts:
         classes += [_COLORS.index(part.color), PRIMITIVES.index(part.primitive), PATTERNS.index(part.pattern),
@@ -62,11 +62,11 @@ def _part_classes(caption):
 
 def learn_to_read(text_encoder: nn.Module, encode: Callable, facts: Facts, prompt: Callable, steps: int, seed: int,
                   callback: Callable | None = None, batch: int = 64, lr: float = 3e-3) -> float:
-    """Train `text_encoder` in place; the linear heads that read its hidden states are thrown away.
+    """Train `text_encoder` in place with linear heads on its hidden states, which are discarded afterwards.
 
-    encode    encode(texts) -> the hidden states [B, L, C] of `text_encoder` that shall know everything
-    prompt    prompt(rng, row) -> the text that goes with a row of `facts`
-    callback  callback(step, steps, loss); what it raises ends the training
+    encode    encode(texts) -> the hidden states [B, L, C] of `text_encoder` that are trained to predict the facts
+    prompt    prompt(rng, row) -> the text of a row of `facts`
+    callback  callback(step, steps, loss); an exception that it raises ends the training
 
     Returns the last loss: cross entropies of the classes plus twice the mean square error of the view.
     Every random choice comes from (seed, step).
@@ -93,7 +93,7 @@ def learn_to_read(text_encoder: nn.Module, encode: Callable, facts: Facts, promp
 
 
 def reading_loss(said: Tensor, facts: Facts) -> Tensor:
-    """Loss of what every position [B, L, C] says about the facts of its text [B]."""
+    """Loss of the predictions `said` of every position [B, L, C] against the facts of its text [B]."""
     classes = said[..., : sum(_CLASSES)].split(_CLASSES, dim=-1)
     view = said[..., sum(_CLASSES) :]
     facts = Facts(*(fact.to(said.device) for fact in facts))

@@ -14,7 +14,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 def write_tokenizer(folder: str | os.PathLike) -> None:
     """vocab.json, merges.txt and tokenizer_config.json, as CLIP's are, for WORDS.
 
-    Other words fall apart into letters.
+    Other words are split into letters.
     """
     merges = _merges(WORDS)
     letters = [*"abcdefghijklmnopqrstuvwxyz0123456789,.-+"]
@@ -30,7 +30,8 @@ def write_tokenizer(folder: str | os.PathLike) -> None:
 
 
 def _merges(words) -> list[tuple[str, str]]:
-    """Byte pair merges that make each word one token: a word's own come after those that its pieces fall to anyway."""
+    """Byte pair merges that make each word one token: merges of the word itself follow those that apply to its
+    pieces."""
     merges: list[tuple[str, str]] = []
     for word in words:
         pieces = [*word[:-1], f"{word[-1]}</w>"]

@@ -13,7 +13,7 @@ from .shape_views import ShapeViews
 
 def preview_dataset(dataset: ShapeDataset | ShapeViews, count: int, enlarge: int = 1) -> tuple[Tensor, list[str]]:
     """The first `count` pictures [N,H,W,3] in [0,1] and their captions; fewer where the dataset has fewer. Views of one
-    shape lie side by side, and of normals and depth the normals are shown.
+    shape are side by side. A dataset of normals and depth shows its normals.
 
     enlarge  each pixel becomes a square of this size
     """

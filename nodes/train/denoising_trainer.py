@@ -1,4 +1,5 @@
-"""Denoising trainer: networks, their average, optimiser and counters of a training run of a small diffusion model."""
+"""Denoising trainer: networks, their moving average, optimiser and counters of a training run of a small diffusion
+model."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from torch import autocast
 from ..core.errors import DistillError
 from ..core.state import write_atomically
 
-STATE, PIPELINE = "state.pt", "builtin"  # what a run keeps in its folder, next to the sample sheets
+STATE, PIPELINE = "state.pt", "builtin"  # files in the folder of a run, next to the sample sheets
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,13 @@ class PriorRecipe:
     steps, minutes  the budget: steps where given, else minutes of training time
     batch           pictures per step; for models of several views a multiple of their number
     lr              AdamW's, warmed up, flat until `decay_from` of the budget, then cosine to `lr_floor` of it
-    snr_limit       less noise than this signal-to-noise ratio counts less, in proportion to (1 + limit) / (1 + SNR)
+    snr_limit       timesteps above this signal-to-noise ratio count less, in proportion to (1 + limit) / (1 + SNR)
     start_boost     at first, timesteps of the last twentieth are drawn this many times as often; back to 1 where the
-                    learning rate begins to fall. In nearly pure noise nothing but the text says what is to be seen
+                    learning rate begins to fall. In nearly pure noise the text is the only information
     reading_steps   of the text encoder alone, before the first step (see caption_reading)
     autoencoder     of latent models: pipeline folder whose autoencoder is used; "": a new one is trained
     autoencoder_steps  of its training
-    ema             decay of the average that is kept; `early_ema` in the first 2000 steps
+    ema             decay of the moving average of the weights; `early_ema` in the first 2000 steps
     bf16            autocast, for CUDA
     """
 
@@ -66,7 +67,7 @@ class PriorRecipe:
         return step / self.steps if self.steps else seconds / (60.0 * self.minutes)
 
     def boost(self, fraction: float) -> float:
-        """How much more often the last timesteps are drawn, at a fraction of the budget."""
+        """Factor on the probability of the last timesteps, at a fraction of the budget."""
         return 1.0 + (self.start_boost - 1.0) * max(0.0, 1.0 - fraction / self.decay_from)
 
     def learning_rate(self, step: int, fraction: float) -> float:
@@ -77,21 +78,22 @@ class PriorRecipe:
 
 
 class Lesson(NamedTuple):
-    """What is learned in a step: clean z [B,C,h,w] and predict(noisy, t) -> velocity [B,C,h,w]."""
+    """The batch of a step: clean z [B,C,h,w] and predict(noisy, t) -> velocity [B,C,h,w]."""
 
     clean: torch.Tensor
     predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class DenoisingTrainer:
-    """The part of a training run that does not depend on what is learned; subclasses say that.
+    """The part of a training run that is independent of the model; subclasses define networks and batches.
 
-    Networks learn the velocity of noised pictures (Salimans and Ho 2022) at timesteps drawn as often as they count.
+    Networks learn the velocity of noised pictures (Salimans and Ho 2022). Timesteps are drawn with probabilities
+    proportional to their weights.
 
     name     of the node, for errors
     index    file of a pipeline that is written last
     shipped  folder of the weights that come with the pack
-    views    neighbours in a batch that share their timestep
+    views    consecutive items of a batch that share their timestep
     """
 
     name: str
@@ -102,9 +104,9 @@ class DenoisingTrainer:
     def __init__(self, recipe: PriorRecipe, device="cpu"):
         self.recipe, self.device = recipe, torch.device(device)
         self.step, self.seconds = 0, 0.0
-        self.must_read = True  # whether there is something to be learned before the first step
+        self.must_read = True  # whether `prepare` has to run before the first step
         if recipe.batch % self.views:
-            raise DistillError(f"{self.name}: a batch of {recipe.batch} pictures cannot be parted into groups of "
+            raise DistillError(f"{self.name}: a batch of {recipe.batch} pictures cannot be divided into groups of "
                                f"{self.views} views. Use a multiple of {self.views}.")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
@@ -124,11 +126,11 @@ class DenoisingTrainer:
         alphas = self.alphas_cumprod().to(self.device)
         self.signal, self.noise = alphas.sqrt(), (1.0 - alphas).sqrt()
         snr = alphas / (1.0 - alphas)
-        # Timesteps are drawn as often as they count, which has less variance than weights.
+        # Drawing timesteps by their weights has less variance than weighting the loss.
         self.density = ((1.0 + recipe.snr_limit) / (1.0 + snr)).clamp(max=1.0)
 
     def networks(self) -> dict[str, torch.nn.Module]:
-        """Fresh networks by name; those without gradients are kept as they are."""
+        """New networks by name; those without gradients are not trained."""
         raise NotImplementedError
 
     def undecayed(self) -> list[torch.nn.Parameter]:
@@ -136,30 +138,30 @@ class DenoisingTrainer:
         return []
 
     def alphas_cumprod(self) -> torch.Tensor:
-        """Share of the signal at each timestep [T]."""
+        """abar [T], the squared signal coefficient at each timestep."""
         raise NotImplementedError
 
     def lesson(self, rng: np.random.Generator, generator: torch.Generator) -> Lesson:
-        """A batch; everything random in it comes from the two generators."""
+        """A batch, drawn with the two generators."""
         raise NotImplementedError
 
     def sample_sheet(self) -> torch.Tensor:
-        """Pictures of what the average knows, [H', W', 3] on the CPU."""
+        """Samples of the averaged model, [H', W', 3] on the CPU."""
         raise NotImplementedError
 
     def save_pipeline(self, path: str) -> None:
-        """Write the average as a folder that a prior loads, replacing what is at `path`."""
+        """Write the averaged model as a folder that a prior loads, replacing what is at `path`."""
         raise NotImplementedError
 
     def begin_from(self, folder: str) -> None:
-        """Take over the weights of a pipeline folder of the same networks; optimiser and counters stay fresh.
+        """Load the weights of a pipeline folder of the same networks; optimiser and counters start anew.
 
         Raises DistillError when the folder holds other networks.
         """
         raise NotImplementedError
 
     def prepare(self, callback: Callable | None = None) -> None:
-        """What is learned before the first step, where `must_read`; callback(step, steps, loss)."""
+        """Pretraining before the first step, where `must_read`; callback(step, steps, loss)."""
 
     def train_step(self, fraction: float) -> float:
         """One optimiser step at a fraction of the budget; returns the loss."""
@@ -208,7 +210,7 @@ class DenoisingTrainer:
         return sheet
 
     def save(self, path: str) -> None:
-        """Write the state; the file at `path` is the old one or the new one at any moment."""
+        """Write the state atomically: the file at `path` is always the old one or the new one."""
         state = {
             "step": self.step,
             "seconds": self.seconds,
@@ -222,13 +224,13 @@ class DenoisingTrainer:
         write_atomically(path, data.getbuffer())
 
     def load(self, path: str) -> None:
-        """Continue from a state. Raises DistillError when it is cut off or belongs to another network or seed."""
+        """Continue from a state. Raises DistillError when it is incomplete or belongs to another network or seed."""
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise DistillError(
                 f"{self.name}: the checkpoint {path} cannot be read ({error}). "
-                "It may be cut off: delete it and start again."
+                "It may be incomplete: delete it and start again."
             ) from error
         for name in ("channels", "seed", "batch"):
             found, wanted = state["recipe"][name], getattr(self.recipe, name)

@@ -1,7 +1,7 @@
 """A small text-to-image diffusion model in the layout of DeepFloyd IF stage I.
 
-diffusers' own IFPipeline loads the folder that `save_if_folder` writes, so everything that runs on
-DeepFloyd IF runs on it. Fresh weights; the layout is the only thing the two share.
+diffusers' own IFPipeline loads the folder that `save_if_folder` writes, so code for DeepFloyd IF runs
+on it. Only the layout is shared; sizes and weights are new.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from ..models.folder_writer import fresh_folder
 from ..models.silence import silence
 from ..shapes.caption import KNOWN_WORDS
 
-# Velocity (Salimans and Ho 2022, sec. 4), where DeepFloyd predicts noise. Under strong noise a predicted noise says
-# next to nothing about the picture, and a small model never learns there which of two colours is on top, which only
-# there is unknown; a predicted velocity is the picture itself.
+# Velocity (Salimans and Ho 2022, sec. 4), where DeepFloyd predicts noise. At high noise levels an error of the
+# predicted noise hardly depends on the picture, so a small model does not learn there which of two colours is on top,
+# and at lower levels the noisy picture shows it already. A predicted velocity is nearly the picture itself there.
 PREDICTION = "v_prediction"
 TOKENS = 77  # prompts are padded to this length, as IFPipeline does
 WORDS = ("<pad>", "</s>", "<unk>", ",", *KNOWN_WORDS, *VIEW_WORDS)
 
 
 def build_unet(channels=(32, 64, 96), resolution=32, text_width=64):
-    """A fresh UNet2DConditionModel: 3 channels in, 3 velocity and 3 variance channels out.
+    """A new UNet2DConditionModel: 3 channels in, 3 velocity and 3 variance channels out.
 
     The variance channels start at weight 0 and bias -1 and stay there: under "learned_range" that is
     the posterior variance of DDPM (Ho et al. 2020, eq. 7).
@@ -82,7 +82,7 @@ def import_diffusers():
 
 
 def build_text_encoder(width=64, layers=2):
-    """A fresh T5EncoderModel over WORDS."""
+    """A new T5EncoderModel over WORDS."""
     from transformers import T5Config, T5EncoderModel
 
     return T5EncoderModel(
@@ -103,7 +103,7 @@ def build_text_encoder(width=64, layers=2):
 
 
 def build_tokenizer():
-    """A tokenizer with one token per word of WORDS; "el-15" is one word, what is not known is <unk>."""
+    """A tokenizer with one token per word of WORDS; "el-15" is one word, an unknown word is <unk>."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 

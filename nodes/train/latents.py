@@ -1,4 +1,4 @@
-"""What small latent diffusion models share: an autoencoder, Stable Diffusion's noise, and a sampler to look at them."""
+"""Parts of small latent diffusion models: an autoencoder, Stable Diffusion's noise schedule, and a sampler."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FACTOR = 2 ** (len(CHANNELS) - 1)
 
 
 def build_autoencoder() -> nn.Module:
-    """A fresh AutoencoderKL, [B,3,H,W] in [-1,1] to [B,4,H/2,W/2], without gradients."""
+    """A new AutoencoderKL, [B,3,H,W] in [-1,1] to [B,4,H/2,W/2], without gradients."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -35,22 +35,22 @@ def build_autoencoder() -> nn.Module:
 
 
 def get_autoencoder(vae: nn.Module, images: np.ndarray, recipe: PriorRecipe, callback: Callable | None = None) -> None:
-    """Fill `vae` as a recipe says: from a folder, or by training on images uint8 [N,V,H,W,3]."""
+    """Fill `vae` from the recipe's folder, or by training on images uint8 [N,V,H,W,3]."""
     if not recipe.autoencoder:
         train_autoencoder(vae, images.reshape(-1, *images.shape[2:]), recipe.autoencoder_steps, recipe.seed, callback)
         return
     try:
         read_autoencoder(recipe.autoencoder, vae)
     except (OSError, RuntimeError, ValueError) as error:
-        raise DistillError(f"{recipe.autoencoder} holds no autoencoder that fits. Leave autoencoder empty to train "
-                           "one.") from error
+        raise DistillError(f"{recipe.autoencoder} contains no autoencoder of the right sizes. Leave autoencoder empty "
+                           "to train one.") from error
 
 
 def train_autoencoder(vae: nn.Module, images: np.ndarray, steps: int, seed: int, callback: Callable | None = None,
                       batch: int = 32, lr: float = 2e-3, spread: float = 1e-4) -> float:
     """Train `vae` in place on images uint8 [N,H,W,3]. Its latents then have a deviation of 1 without a scaling factor.
 
-    callback  callback(step, steps, loss); what it raises ends the training
+    callback  callback(step, steps, loss); an exception that it raises ends the training
     spread    weight of the divergence from a unit normal (Rombach et al. 2022, sec. 3.1), which keeps latents centred
 
     Returns the last loss: absolute plus square error of pixels in [-1,1]. Every random choice comes from (seed, step).
@@ -74,7 +74,7 @@ def train_autoencoder(vae: nn.Module, images: np.ndarray, steps: int, seed: int,
         optimizer.step()
         if callback is not None:
             callback(step + 1, steps, loss.item(), "learning to compress")
-    optimizer.zero_grad(set_to_none=True)  # else they would count where the gradients of all networks are clipped
+    optimizer.zero_grad(set_to_none=True)  # else they would enter the clipped norm of all networks
     vae.requires_grad_(False).eval()
     _normalize(vae, images, seed)
     return loss.item()
@@ -82,7 +82,7 @@ def train_autoencoder(vae: nn.Module, images: np.ndarray, steps: int, seed: int,
 
 @torch.no_grad()
 def _normalize(vae, images, seed):
-    """Brings the latents' deviation to 1 by the convolutions around them, so that the weights say all."""
+    """Scales the latents' deviation to 1 in the convolutions around them, so that no scaling factor is needed."""
     rows = np.random.default_rng(seed).integers(len(images), size=min(len(images), 256))
     deviation = vae.encode(pixels(images[rows], next(vae.parameters()).device)).latent_dist.mode().std()
     for parameter in (vae.quant_conv.weight, vae.quant_conv.bias):

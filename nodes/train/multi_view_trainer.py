@@ -1,4 +1,4 @@
-"""Multi-view trainers: small models in the layouts of MVDream and RichDreamer's ND-MV, which paint all views
+"""Multi-view trainers: small models in the layouts of MVDream and RichDreamer's ND-MV, which denoise all views
 together."""
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ SHEET_CAPTIONS = ("an orange sphere with a blue nose", "a red cube with a green 
 
 
 class MultiViewTrainer(DenoisingTrainer):
-    """Groups of views of one object, with its caption and the cameras. Self-attention spans the views of a group, so
-    that they agree (Shi et al. 2023, MVDream). The text encoder learns to read first, as the text-to-image prior's
-    does."""
+    """Groups of views of one object, conditioned on its caption and the cameras. Self-attention spans the views of a
+    group, so that they agree (Shi et al. 2023, MVDream). The text encoder is pretrained, as the text-to-image
+    prior's."""
 
     name, index, shipped = "Train MVDream Prior", "model_index.json", BUILTIN_MVDREAM
     channels = 3  # of the pictures
@@ -62,8 +62,8 @@ class MultiViewTrainer(DenoisingTrainer):
     def __init__(self, data: ViewImages, recipe: PriorRecipe, device="cpu"):
         count, self.views, _, side, channels = data.images.shape
         if not count or channels != self.channels or side % 8:
-            raise DistillError(f"{self.name}: it learns from pictures of {self.channels} channels, 8 or a multiple of "
-                               f"that wide, not from {count} shapes with pictures of {side} pixels and {channels} "
+            raise DistillError(f"{self.name}: pictures of {self.channels} channels are needed, with a width that is a "
+                               f"multiple of 8; got {count} shapes with pictures of {side} pixels and {channels} "
                                f'channels. In Shape Views, set picture to "{self.needed}" and cameras to "all around".')
         self.data, self.side = data, side
         super().__init__(recipe, device)
@@ -87,7 +87,7 @@ class MultiViewTrainer(DenoisingTrainer):
         encoder = self.model["text_encoder"]
 
         def knowing(texts):
-            # A causal encoder knows a text at its end only.
+            # A causal encoder represents the whole text only at its end.
             return encode_text(encoder, self.tokenizer, texts)[:, TOKENS // 3:]
 
         learn_to_read(encoder, knowing, shape_facts(self.data.captions), lambda rng, row: str(self.data.captions[row]),
@@ -97,7 +97,7 @@ class MultiViewTrainer(DenoisingTrainer):
         try:
             read_folder(folder, self.model, self.views)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise DistillError(f"{self.name}: {folder} holds other networks than the ones that are to be trained. Use "
+            raise DistillError(f"{self.name}: the networks in {folder} have other sizes than those to be trained. Use "
                                "the channels that they were made with.") from error
         self.average.load_state_dict(self.model.state_dict())
         self.must_read = False
@@ -122,11 +122,11 @@ class MultiViewTrainer(DenoisingTrainer):
                        (data.azimuth, data.elevation, data.distance, data.fovy)), self.side, self.side)
 
     def vectors(self, cameras: Cameras) -> Tensor:
-        """What the network is told of each camera [B,16]."""
+        """The camera condition of the network [B,16]."""
         return camera_vectors(cameras)
 
     def to_latents(self, x: Tensor) -> Tensor:
-        """Pictures [B,C,H,W] in [-1,1] as they are noised."""
+        """Pictures [B,C,H,W] in [-1,1] -> the tensor that is noised."""
         return encode(self.model["vae"], x)
 
     def from_latents(self, model: nn.ModuleDict, z: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class MultiViewTrainer(DenoisingTrainer):
 
 
 class NormalDepthTrainer(MultiViewTrainer):
-    """The same for normals and depth, which are noised as they are, without an autoencoder (Qiu et al. 2023,
+    """The same for normals and depth, which are noised directly, without an autoencoder (Qiu et al. 2023,
     RichDreamer)."""
 
     name, shipped = "Train Normal-Depth Prior", BUILTIN_NORMAL_DEPTH
@@ -165,8 +165,8 @@ class NormalDepthTrainer(MultiViewTrainer):
 
 
 def build_unet(channels: Sequence[int], attention: Sequence[bool], views: int, size: int, name: str) -> nn.Module:
-    """A fresh UNet2DConditionModel with joint attention, of the sizes that a loader of LDM's layout takes for granted:
-    32 groups, heads of 64 channels where the projections around attention are linear. attention: at each resolution."""
+    """A new UNet2DConditionModel with joint attention, with the sizes that loaders of LDM's layout assume: 32 groups,
+    heads of 64 channels where the projections around attention are linear. attention: at each resolution."""
     from diffusers import UNet2DConditionModel
 
     check_channels(channels, name)
@@ -195,7 +195,7 @@ def check_channels(channels: Sequence[int], name: str) -> None:
 
 
 def build_text_encoder() -> nn.Module:
-    """A fresh CLIP text model over the words of `clip_vocabulary`."""
+    """A new CLIP text model over the words of `clip_vocabulary`."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     tokenizer = build_tokenizer()
@@ -225,7 +225,7 @@ def encode_text(text_encoder: nn.Module, tokenizer, texts: Sequence[str]) -> Ten
 @torch.no_grad()
 def paint(trainer: MultiViewTrainer, model: nn.ModuleDict, captions: Sequence[str], elevation: float = 15.0,
           guidance: float = 4.0, steps: int = 50) -> Tensor:
-    """Samples [N V,H,W,3]: the views of each caption, evenly around from the front on. elevation: degrees."""
+    """Samples [N V,H,W,3]: the views of each caption, evenly spaced from the front on. elevation: degrees."""
     device, views = trainer.device, trainer.views
     turn = torch.arange(views).repeat(len(captions)) * (2 * torch.pi / views)
     distance, fovy = float(trainer.data.distance.mean()), float(trainer.data.fovy.mean())
@@ -242,7 +242,8 @@ def paint(trainer: MultiViewTrainer, model: nn.ModuleDict, captions: Sequence[st
 
 
 def write_folder(path: str, model: nn.ModuleDict) -> None:
-    """Write a folder as MVDream's conversion for diffusers is (LDM's names for the UNet), in half precision."""
+    """Write a folder in the form of MVDream's conversion for diffusers (LDM's names for the UNet), in half
+    precision."""
     from safetensors.torch import save_file
 
     model = copy.deepcopy(model).to("cpu", torch.float16, memory_format=torch.contiguous_format)

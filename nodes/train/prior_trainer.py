@@ -1,4 +1,4 @@
-"""Prior trainer: model, average, optimiser and counters of a training run of a small text-to-image prior."""
+"""Prior trainer: a small text-to-image prior in the layout of DeepFloyd IF stage I."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ class PriorTrainer(DenoisingTrainer):
         return noise_schedule().alphas_cumprod
 
     def begin_from(self, folder: str) -> None:
-        """Take over the weights of a pipeline folder of the same network; optimiser and counters stay fresh.
+        """Load the weights of a pipeline folder of the same network; optimiser and counters start anew.
 
-        Words are matched by their spelling; those that the folder does not know keep their random values, and only
-        where there are such must the text encoder read again: the UNet is used to what it says.
+        Words are matched by their spelling. Words that the folder lacks keep their random values; only then is the text
+        encoder pretrained again, because the UNet is adapted to its output.
         Raises DistillError when the folder holds another network.
         """
         from diffusers import UNet2DConditionModel
@@ -84,18 +84,18 @@ class PriorTrainer(DenoisingTrainer):
             try:
                 self.model[name].load_state_dict(found)
             except RuntimeError as error:
-                raise DistillError(f"Train Prior: the {name} in {folder} is another network than the one that is to be "
-                                   "trained. Use the channels and the resolution that it was made with.") from error
+                raise DistillError(f"Train Prior: the {name} in {folder} has other sizes than the one to be trained. "
+                                   "Use the channels and the resolution that it was made with.") from error
             self.average[name].load_state_dict(self.model[name].state_dict())
 
     def _match_words(self, found, tokenizer):
-        """Bring the word vectors of a text encoder's state into the order of our vocabulary, in place."""
+        """Reorder the word vectors of a text encoder's state to our vocabulary, in place."""
         from transformers import AutoTokenizer
 
         theirs = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True, trust_remote_code=False).get_vocab()
         own = self.model["text_encoder"].shared.weight.detach().cpu().clone()
         self.must_read = not self.tokenizer.get_vocab().keys() <= theirs.keys()
-        if found["shared.weight"].shape[1:] == own.shape[1:]:  # else it is another network, which loading will say
+        if found["shared.weight"].shape[1:] == own.shape[1:]:  # else it is another network, and loading raises
             for word, i in self.tokenizer.get_vocab().items():
                 if word in theirs:
                     own[i] = found["shared.weight"][theirs[word]]

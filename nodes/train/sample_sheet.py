@@ -1,4 +1,4 @@
-"""Sample sheet: what a prior in training paints for some prompts, side by side."""
+"""Sample sheet: samples of a prior in training for some prompts, side by side."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sample_prior(
 ) -> torch.Tensor:
     """One image per prompt (DDPM: Ho et al. 2020, algorithm 2; guidance: Ho and Salimans 2022, eq. 6).
 
-    Returns [B, H, W, 3] in [0, 1] on the CPU. The noise comes from the CPU and so does not depend on the device.
+    Returns [B, H, W, 3] in [0, 1] on the CPU. The noise is drawn on the CPU, so it does not depend on the device.
     """
     batch, size, device = len(prompts), unet.config.sample_size, unet.device
     generator = torch.Generator().manual_seed(seed)

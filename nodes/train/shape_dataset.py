@@ -19,7 +19,7 @@ from ..core.errors import DistillError
 from ..core.state import write_atomically
 from ..shapes.caption import sample_shape, shape_parts
 
-_CHUNK = 32  # images per random stream; part of the recipe, as another size gives other images
+_CHUNK = 32  # images per random stream; part of the recipe, because another size gives other images
 
 
 class ShapeImages(NamedTuple):
@@ -37,7 +37,7 @@ class ShapeDataset:
 
     size            number of images N
     resolution      H = W, pixels
-    seed            of every random choice
+    seed            for every random choice
     min_elevation,
     max_elevation   degrees; 70 % uniform in the angle, 30 % uniform on the sphere
     distance        of the camera, +- distance_jitter, world
@@ -46,7 +46,7 @@ class ShapeDataset:
     albedo_share    share of images without shading; the others have ambient light in [0.4, 1)
     supersample     rays per pixel along each axis
 
-    Raises DistillError for numbers that make no picture.
+    Raises DistillError for invalid numbers.
     """
 
     images: ClassVar[type] = ShapeImages
@@ -81,7 +81,8 @@ class ShapeDataset:
             )
 
     def render(self, progress: Callable[[int, int], None] | None = None, device="cpu") -> ShapeImages:
-        """Render the dataset; progress(done, size) is called now and then, and what it raises ends the work."""
+        """Render the dataset. progress(done, size) is called now and then; an exception that it raises ends the
+        work."""
         return render_chunks(self, _CHUNK, progress, device)
 
     def _chunk(self, index: int, count: int, device) -> ShapeImages:
@@ -131,7 +132,7 @@ class ShapeDataset:
 
 
 def _background(rng):
-    """35 % white, 25 % grey, 40 % any colour: the prior must not tie an object to a background."""
+    """35 % white, 25 % grey, 40 % any colour, so that the prior does not associate an object with a background."""
     kind = rng.random()
     if kind < 0.35:
         return np.ones(3)
@@ -150,15 +151,15 @@ def render_chunks(dataset, length: int, progress: Callable[[int, int], None] | N
 
 
 def load_or_render(dataset, path: str, progress: Callable[[int, int], None] | None = None, device="cpu"):
-    """The images of a dataset recipe, read back from the npz at `path` when that holds the same recipe, else rendered
-    and written there. dataset.images is their NamedTuple of arrays."""
+    """The images of a dataset recipe: read from the npz at `path` if that holds the same recipe, else rendered and
+    written there. dataset.images is their NamedTuple of arrays."""
     recipe = repr(dataset)
     try:
         with np.load(path) as stored:
             if str(stored["recipe"]) == recipe:
                 return dataset.images(*(stored[name] for name in dataset.images._fields))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        pass  # there is none, or none that can be read: it only saves time
+        pass  # missing or unreadable: render again
     images = dataset.render(progress, device)
     file = BytesIO()
     np.savez(file, recipe=recipe, **images._asdict())
@@ -174,18 +175,18 @@ class ShapeDatasetNode(Node):
 
         return io.Schema(
             node_id="Distill3D_ShapeDataset", display_name="Shape Dataset", category="Distill3D/train",
-            description="Captioned pictures of random shapes from random views, drawn anew whenever they are needed.",
+            description="Captioned pictures of random shapes from random views, drawn on demand.",
             search_aliases=["training images", "procedural", "captions"],
             inputs=[
                 io.Int.Input("size", default=60_000, min=1, max=10_000_000, tooltip="Number of pictures. The built-in "
                              "prior was trained on 60000."),
                 io.Int.Input("resolution", default=32, min=8, max=256, step=8, tooltip="Width and height, pixels."),
-                seed_input("Of every random choice. Same seed, same pictures."),
-                number("min_elevation", -40.0, -90.0, 90.0, 1.0, "Lowest view, degrees; below 0 looks up from "
-                       "underneath."),
+                seed_input("Seed of every random choice. The same seed gives the same pictures."),
+                number("min_elevation", -40.0, -90.0, 90.0, 1.0, "Lowest elevation of the camera, degrees; below 0 it "
+                                                                 "looks up from below."),
                 number("max_elevation", 70.0, -90.0, 90.0, 1.0, "Highest view, degrees."),
-                number("distance", 3.2, 1.5, 100.0, 0.1, "Of the camera from the centre; shapes have a radius of about "
-                                                         "1."),
+                number("distance", 3.2, 1.5, 100.0, 0.1, "Distance of the camera from the centre; shapes have a radius "
+                                                         "of about 1."),
                 number("distance_jitter", 0.15, 0.0, 1.0, 0.05, "The distance varies by up to this much."),
                 number("fovy", 40.0, 1.0, 120.0, 1.0, "Vertical field of view, degrees."),
                 number("scale_jitter", 0.04, 0.0, 0.5, 0.01, "The size of shapes varies by up to this share."),

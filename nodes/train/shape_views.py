@@ -1,4 +1,4 @@
-"""Shape views: several pictures of each of many random shapes, for models that know where they look from."""
+"""Shape views: several pictures of each of many random shapes, for models that are conditioned on the camera."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..shapes.caption import sample_shape, shape_parts
 from .shape_dataset import render_chunks
 
 COLOR, ALL_AROUND, ANYWHERE = "color", "all around", "anywhere"
-_CHUNK = 8  # shapes per random stream; part of the recipe, as another size gives other images
+_CHUNK = 8  # shapes per random stream; part of the recipe, because another size gives other images
 
 
 class ViewImages(NamedTuple):
@@ -37,15 +37,15 @@ class ViewImages(NamedTuple):
 
 @dataclass(frozen=True)
 class ShapeViews:
-    """Recipe of a dataset: the same recipe gives the same images. Objects stand in front of white.
+    """Recipe of a dataset: the same recipe gives the same images. The background is white.
 
     size            number of shapes N
     views           pictures of each, V
     picture         "color", or "normal and depth" (nodes.core.picture), whose fourth channel is the nearness
-    cameras         "all around": evenly, from a random azimuth on, at one elevation, as Multi-View Orbit's;
-                    "anywhere": each on its own
+    cameras         "all around": evenly spaced from a random azimuth on, at one elevation, as in Multi-View Orbit;
+                    "anywhere": each drawn independently
     resolution      H = W, pixels
-    seed            of every random choice
+    seed            for every random choice
     min_elevation,
     max_elevation   degrees, uniform in the angle
     view_size       half of what a picture shows around the origin, world units, +- size_jitter; see Multi-View Orbit
@@ -54,7 +54,7 @@ class ShapeViews:
     albedo_share    share of shapes without shading; the others have ambient light in [0.4, 1) and one light for all
                     views
 
-    Raises DistillError for numbers that make no picture.
+    Raises DistillError for invalid numbers.
     """
 
     images: ClassVar[type] = ViewImages
@@ -92,7 +92,8 @@ class ShapeViews:
             )
 
     def render(self, progress: Callable[[int, int], None] | None = None, device="cpu") -> ViewImages:
-        """Render the dataset; progress(done, size) is called now and then, and what it raises ends the work."""
+        """Render the dataset. progress(done, size) is called now and then; an exception that it raises ends the
+        work."""
         return render_chunks(self, _CHUNK, progress, device)
 
     def _chunk(self, index: int, count: int, device) -> ViewImages:
@@ -145,13 +146,12 @@ class ShapeViews:
         return light / np.linalg.norm(light, axis=-1, keepdims=True), ambient
 
 
-# Single, stacked and nosed shapes; the rest has a pattern. Noses tell the front, which is what several views can agree
-# on.
+# Single, stacked and nosed shapes; the rest has a pattern. A nose marks the front, on which the views have to agree.
 _SHARES = (0.25, 0.35, 0.35)
 
 
 def _rendering(rendered) -> Rendering:
-    """Layers of render_shapes as a renderer gives them: sums weighted by what hits."""
+    """Layers of render_shapes as a Rendering: sums weighted by coverage."""
     alpha = rendered["alpha"]
     return Rendering(rgb=rendered["rgb"], opacity=alpha, depth=rendered["depth"] * alpha,
                      normal=rendered["normal"] * alpha)
@@ -165,7 +165,8 @@ class ShapeViewsNode(Node):
 
         return io.Schema(
             node_id="Distill3D_ShapeViews", display_name="Shape Views", category="Distill3D/train",
-            description="Several pictures of each of many random shapes, for models that know where they look from.",
+            description="Several pictures of each of many random shapes, for models that are conditioned on the "
+                        "camera.",
             search_aliases=["multi-view dataset", "training views", "procedural"],
             inputs=[
                 io.Int.Input("size", default=12_000, min=1, max=10_000_000, tooltip="Number of shapes."),
@@ -174,15 +175,15 @@ class ShapeViewsNode(Node):
                                "Zero123 Prior and Train MVDream Prior, normals and depth for Train Normal-Depth "
                                "Prior."),
                 io.Combo.Input("cameras", options=[ALL_AROUND, ANYWHERE], default=ALL_AROUND, tooltip="all around: "
-                               "evenly, at one elevation, for models of several views. anywhere: each on its own, for "
-                               "Train Zero123 Prior."),
+                               "evenly spaced at one elevation, for multi-view models. anywhere: drawn independently, "
+                               "for Train Zero123 Prior."),
                 io.Int.Input("resolution", default=32, min=8, max=256, step=8, tooltip="Width and height, pixels."),
-                seed_input("Of every random choice. Same seed, same pictures."),
-                number("min_elevation", -30.0, -90.0, 90.0, 1.0, "Lowest view, degrees; below 0 looks up from "
-                       "underneath."),
+                seed_input("Seed of every random choice. The same seed gives the same pictures."),
+                number("min_elevation", -30.0, -90.0, 90.0, 1.0, "Lowest elevation of the camera, degrees; below 0 it "
+                                                                 "looks up from below."),
                 number("max_elevation", 60.0, -90.0, 90.0, 1.0, "Highest view, degrees."),
-                number("view_size", 1.0, 0.1, 10.0, 0.05, "Half of what a picture shows around the origin, world "
-                       "units; shapes have a radius of about 1. As size in Multi-View Orbit."),
+                number("view_size", 1.0, 0.1, 10.0, 0.05, "Half of the height that a picture shows at the origin, "
+                       "world units; shapes have a radius of about 1. The same as size in Multi-View Orbit."),
                 number("size_jitter", 0.03, 0.0, 1.0, 0.01, "The size varies by up to this much."),
                 number("fovy", 40.0, 1.0, 120.0, 1.0, "Vertical field of view, degrees."),
                 number("scale_jitter", 0.04, 0.0, 0.5, 0.01, "The size of shapes varies by up to this share."),
@@ -190,7 +191,7 @@ class ShapeViewsNode(Node):
                 io.Int.Input("supersample", default=3, min=1, max=8, tooltip="Rays per pixel along each axis, for "
                              "smooth edges."),
             ],
-            outputs=[VIEW_DATASET.Output("dataset", tooltip="For the nodes that train models of several views, and "
+            outputs=[VIEW_DATASET.Output("dataset", tooltip="For the nodes that train view-conditioned models, and for "
                                          "Dataset Preview.")])
 
     @classmethod

@@ -1,5 +1,4 @@
-"""Train MVDream Prior and Train Normal-Depth Prior: teach small models to paint several views of one object
-together."""
+"""Train MVDream Prior and Train Normal-Depth Prior: small models that denoise several views of one object together."""
 
 from __future__ import annotations
 
@@ -16,9 +15,8 @@ _WIDTHS = "two or three multiples of 32"
 
 
 def _reading_widget() -> io.Int.Input:
-    return io.Int.Input("reading_steps", default=1500, min=0, max=100_000, optional=True, tooltip="Steps in which the "
-                        "text encoder alone learns what captions say, before a new run paints. 0: it learns that by "
-                        "painting.")
+    return io.Int.Input("reading_steps", default=1500, min=0, max=100_000, optional=True, tooltip="Steps of "
+                        "pretraining of the text encoder on the facts of captions, before a new run. 0: none.")
 
 
 def _outputs(node: str) -> list:
@@ -41,8 +39,8 @@ class TrainMVDreamPriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_TrainMVDreamPrior", display_name=MultiViewTrainer.name, category="Distill3D/train",
-            description="Teaches a small diffusion model to paint several views of one object together: the way the "
-                        "built-in prior for MVDream Prior was made.",
+            description="Trains a small diffusion model that denoises several views of one object together, like the "
+                        "built-in model of MVDream Prior.",
             search_aliases=["mvdream", "multi-view diffusion", "janus"],
             inputs=[
                 VIEW_DATASET.Input("dataset", tooltip="From Shape Views, with cameras all around."),
@@ -63,8 +61,8 @@ class TrainNormalDepthPriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_TrainNormalDepthPrior", display_name=NormalDepthTrainer.name, category="Distill3D/train",
-            description="Teaches a small diffusion model to paint normals and depth of several views of one object "
-                        "together, for Normal-Depth Prior: the way its built-in model was made.",
+            description="Trains a small diffusion model that denoises normals and depth of several views of one object "
+                        "together, like the built-in model of Normal-Depth Prior.",
             search_aliases=["richdreamer", "nd-mv", "geometry prior"],
             inputs=[
                 VIEW_DATASET.Input("dataset", tooltip="From Shape Views, with picture normal and depth, and cameras "

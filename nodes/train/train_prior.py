@@ -1,4 +1,4 @@
-"""Train Prior: teach a small text-to-image diffusion model from captioned pictures."""
+"""Train Prior: a small text-to-image diffusion model, trained on captioned pictures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def train_prior(
     start: str | None = None,
     reading: Callable | None = None,
 ) -> TrainedPrior:
-    """`run_training` on ShapeImages: the averaged model, on `device`. reading: its `preparing`, of the text encoder."""
+    """`run_training` on ShapeImages; returns the averaged model on `device`. reading: `preparing` of the text
+    encoder."""
     trainer = PriorTrainer(data, recipe, device)
     run_training(trainer, folder, callback, budget, start, reading)
     return trainer.prior()
@@ -33,17 +34,17 @@ class TrainPriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_TrainPrior", display_name="Train Prior", category="Distill3D/train",
-            description="Teaches a small text-to-image diffusion model from captioned pictures: the way the built-in "
-                        "prior was made.", search_aliases=["ddpm", "denoising score matching", "tiny prior"],
+            description="Trains a small text-to-image diffusion model on captioned pictures, like the built-in prior.",
+            search_aliases=["ddpm", "denoising score matching", "tiny prior"],
             inputs=[
                 DATASET.Input("dataset", tooltip="What it learns from."),
                 *run_widgets(channels="32, 64, 96", widths="multiples of 16, the last of 32", folder="distill3d/prior"),
-                io.Int.Input("reading_steps", default=1500, min=0, max=100_000, optional=True, tooltip="Steps in which "
-                             "the text encoder alone learns what captions say, before a new run paints. 0: it learns "
-                             'that by painting. \"start\" with a prior that can read needs none.'),
+                io.Int.Input("reading_steps", default=1500, min=0, max=100_000, optional=True, tooltip="Steps of "
+                             "pretraining of the text encoder on the facts of captions, before a new run. 0: none. "
+                             'A "start" with all words skips it.'),
             ],
             outputs=[io.String.Output("folder", tooltip="The trained prior, for the folder of Built-in Prior."),
-                     io.Image.Output("samples", tooltip="What the prior paints for some prompts.")],
+                     io.Image.Output("samples", tooltip="Samples of the prior for some prompts.")],
             hidden=[io.Hidden.unique_id], is_output_node=True, not_idempotent=True)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Train Zero123 Prior: teach a small model to paint an object as seen from elsewhere."""
+"""Train Zero123 Prior: a small model of an object's views, conditioned on a picture of it and the relative camera."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class TrainZero123PriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_TrainZero123Prior", display_name=Zero123Trainer.name, category="Distill3D/train",
-            description="Teaches a small diffusion model to paint an object, given in one picture, as seen from "
-                        "elsewhere: the way the built-in prior for Zero123 Prior was made.",
+            description="Trains a small diffusion model of an object's views, conditioned on a picture of it and the "
+                        "relative camera, like the built-in model of Zero123 Prior.",
             search_aliases=["zero123", "novel view", "image to 3d", "view-conditioned"],
             inputs=[
                 VIEW_DATASET.Input("dataset", tooltip="From Shape Views, with cameras anywhere."),
@@ -29,8 +29,8 @@ class TrainZero123PriorNode(Node):
                 autoencoder_widget(),
             ],
             outputs=[io.String.Output("folder", tooltip="The trained prior, for the model of Zero123 Prior."),
-                     io.Image.Output("samples", tooltip="Rows: the picture that leads, then three times the truth and "
-                                     "what is painted.")],
+                     io.Image.Output("samples", tooltip="Rows: the conditioning picture, then three pairs of truth and "
+                                     "sample.")],
             hidden=[io.Hidden.unique_id], is_output_node=True, not_idempotent=True)
 
     @classmethod

@@ -1,4 +1,5 @@
-"""Training run: a trainer until its budget is used, in a folder that it can be resumed from, shown to the host."""
+"""Training run: runs a trainer until its budget is used, in a folder from which it can resume, with the host's
+progress."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from .shape_dataset import load_or_render
 
 
 def outside_inference_mode(function: Callable) -> Callable:
-    """A function that trains: the host calls nodes inside inference mode, where nothing can be."""
+    """Decorator for functions that train: the host calls nodes in inference mode, which forbids gradients."""
     return torch.inference_mode(False)(torch.enable_grad()(function))
 
 
@@ -36,11 +37,10 @@ def run_training(
     folder     for checkpoints ("state.pt"), sample sheets and the pipeline ("builtin"); a run that finds
                its checkpoint there continues it, in steps mode bit for bit
     callback   callback(step, total, loss, image=None): total is estimated in minutes mode; image is a
-               sample sheet [H', W', 3], at checkpoints and at the end; what it raises ends the run
-    budget     budget(step, seconds) -> fraction used, in place of the recipe's; asked at every step
-    start      pipeline folder whose weights a new run begins with, instead of random ones
-    preparing  preparing(step, total, loss), while the trainer learns what it needs before everything else; a run that
-               begins with weights which know it already does not
+               sample sheet [H', W', 3], at checkpoints and at the end; an exception that it raises ends the run
+    budget     budget(step, seconds) -> fraction used, in place of the recipe's; called at every step
+    start      pipeline folder with the initial weights of a new run, instead of random ones
+    preparing  preparing(step, total, loss), during pretraining; not called for initial weights that do not need it
 
     Every random choice comes from (seed, step).
     """
@@ -75,13 +75,13 @@ def run_training(
 @outside_inference_mode
 def train_below_output(build: Callable[..., DenoisingTrainer], dataset, recipe: PriorRecipe, folder: str,
                        resume: bool = True, node_id: str | None = None, start: str = "") -> tuple[str, Tensor]:
-    """`run_training` as a node runs it: in a folder of the output folder, shown to the host and ended by it.
+    """`run_training` for a node: in a folder below the output folder, with the host's progress and cancellation.
 
     build    build(images, recipe, device) -> the trainer; build.name is the node's
     dataset  recipe of a dataset, with a method `render`
-    folder   name below the output folder. Pictures, states and sample sheets are kept in it
-    resume   go on with the run that the folder holds; otherwise a folder that holds one is refused
-    start    "built-in", or a pipeline's folder below the output folder, whose weights a new run begins with; "": random
+    folder   name below the output folder, for pictures, states and sample sheets
+    resume   continue the run in the folder; without it a folder that contains a run is refused
+    start    initial weights of a new run: "built-in", or a pipeline's folder below the output folder; "": random
 
     Returns the pipeline's folder, as prior nodes take it, and its sample sheet [H,W,3].
     Raises DistillError before any work for a folder or channels that cannot be used.
@@ -101,7 +101,7 @@ def train_below_output(build: Callable[..., DenoisingTrainer], dataset, recipe: 
 
 
 class _Watch:
-    """Shows a run to the host, stops it where the user cancels, ends it where the user wants what there is."""
+    """Reports a run to the host, raises when the user cancels, and ends it early on "Finish now"."""
 
     def __init__(self, name: str, recipe: PriorRecipe, node_id: str | None):
         self.recipe, self.node_id = recipe, node_id
@@ -129,18 +129,19 @@ class _Watch:
 
 
 def _run_folder(name: str, folder: str, resume: bool) -> Path:
-    """The folder below the output folder. Raises DistillError when it lies elsewhere or holds what would be lost."""
+    """The folder below the output folder. Raises DistillError when it lies elsewhere or contains data that would be
+    lost."""
     root = host().output_directory.resolve()
     check_named(folder, name, "folder name", "Write one: the prior is written into it, below the output folder.")
     path = (root / folder).resolve()
     if root not in path.parents:
-        raise DistillError(f'{name}: "{folder}" is no folder below the output folder {root}. Use a plain name.')
+        raise DistillError(f'{name}: "{folder}" is not a folder below the output folder {root}. Use a plain name.')
     if (path / STATE).is_file():
         if not resume:
-            raise DistillError(f'{name}: "{folder}" holds a run already. Switch "resume" on to go on with it, or give '
+            raise DistillError(f'{name}: "{folder}" contains a run already. Turn "resume" on to continue it, or give '
                                "another name.")
     elif (path / PIPELINE).exists():
-        raise DistillError(f'{name}: "{folder}" holds a "{PIPELINE}" that is not from here, and it would be replaced. '
+        raise DistillError(f'{name}: "{folder}" contains a "{PIPELINE}" of another origin, which would be replaced. '
                            "Give another name.")
     return path
 
@@ -152,13 +153,13 @@ def prior_folder(chosen: str, name: str, shipped: Path) -> str:
     root = host().output_directory.resolve()
     path = shipped if chosen == "built-in" else (root / chosen).resolve()
     if path != shipped and root not in path.parents or not (path / "unet").is_dir():
-        raise DistillError(f'{name}: "{chosen}" is no prior below the output folder {root}. Leave it empty, or write '
-                           '"built-in" for the weights that come with the pack.')
+        raise DistillError(f'{name}: "{chosen}" is not a prior below the output folder {root}. Leave it empty, or '
+                           'write "built-in" for the weights that come with the pack.')
     return str(path)
 
 
 def parse_channels(text: str, name: str = "Train Prior", check: Callable = check_channels) -> tuple[int, ...]:
-    """"32, 64, 96" -> (32, 64, 96). Raises DistillError for what is no list of usable widths."""
+    """"32, 64, 96" -> (32, 64, 96). Raises DistillError for anything but a list of valid widths."""
     try:
         channels = tuple(int(piece) for piece in text.replace(",", " ").split())
     except ValueError:
@@ -170,21 +171,20 @@ def parse_channels(text: str, name: str = "Train Prior", check: Callable = check
 def run_widgets(channels: str, widths: str, folder: str, batch: int = 32, minutes: float = 90.0) -> list:
     """Widgets of every node that trains, with these defaults. widths: what the channels must be."""
     return [
-        io.Float.Input("minutes", default=minutes, min=0.1, max=100_000.0, step=1.0, tooltip="Training time. More "
-                       "minutes with resume on go on where an earlier run ended."),
+        io.Float.Input("minutes", default=minutes, min=0.1, max=100_000.0, step=1.0, tooltip="Training time. With "
+                       "resume on, a larger number continues an earlier run."),
         io.Int.Input("steps", default=0, min=0, max=10_000_000, tooltip="Training steps instead of minutes; 0 trains "
                      "by the clock. Only a run of steps gives the same result every time."),
         io.String.Input("channels", default=channels, tooltip="Width of the network at each of its resolutions: "
                         f"{widths}."),
-        io.Float.Input("learning_rate", default=1e-3, min=1e-7, max=1.0, step=1e-4, round=False, tooltip="AdamW's, "
-                       "falling over the last 40 percent of the run."),
+        io.Float.Input("learning_rate", default=1e-3, min=1e-7, max=1.0, step=1e-4, round=False, tooltip="AdamW's "
+                       "learning rate, falling over the last 40 percent of the run."),
         io.Int.Input("batch", default=batch, min=1, max=4096, tooltip="Pictures per step."),
         seed_input(),
-        io.String.Input("folder", default=folder, tooltip="Name below the output folder, where the prior, "
-                        "its dataset, states to resume from and sample sheets are kept."),
-        io.Boolean.Input("resume", default=True, tooltip="Go on with the run that the folder holds, if there is one. "
-                         "Off: a folder that holds one is refused."),
-        io.String.Input("start", default="", optional=True, tooltip="Weights that a new run begins with: empty for "
-                        "random ones, \"built-in\" for those of the pack, or a prior's folder below the output "
-                        "folder."),
+        io.String.Input("folder", default=folder, tooltip="Folder below the output folder for the prior, its "
+                        "dataset, states to resume from and sample sheets."),
+        io.Boolean.Input("resume", default=True, tooltip="Continue the run in the folder, if there is one. Off: a "
+                         "folder that contains a run is refused."),
+        io.String.Input("start", default="", optional=True, tooltip="Initial weights of a new run: empty for random "
+                        "ones, \"built-in\" for those of the pack, or a prior's folder below the output folder."),
     ]

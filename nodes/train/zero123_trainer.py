@@ -1,4 +1,4 @@
-"""Zero123 trainer: a small model in the layout of Zero123, which paints an object as seen from elsewhere."""
+"""Zero123 trainer: a small model in the layout of Zero123, which denoises a view of an object given another one."""
 
 from __future__ import annotations
 
@@ -35,21 +35,22 @@ from .sample_sheet import contact_sheet
 from .shape_views import ANYWHERE, COLOR, ShapeViews, ViewImages
 
 WIDTH, POSE = 64, 4  # of an image embedding and its token; of a pose
-ALONE = 0.1  # share of pictures that are led by nothing
+ALONE = 0.1  # share of pairs that are trained without condition
 PROJECTION, WEIGHTS = "clip_camera_projection", "diffusion_pytorch_model.safetensors"
 
 
 class Zero123Trainer(DenoisingTrainer):
-    """Pairs of views of one object: the first leads, by its latents beside the noised ones and by one token that also
-    says where the second was taken from (Liu et al. 2023). The image tower learns along, from nothing."""
+    """Pairs of views of one object. The first is the condition: its latents are concatenated to the noised ones, and
+    its embedding together with the relative camera is one token (Liu et al. 2023). The image encoder is trained along,
+    from nothing."""
 
     name, index, shipped = "Train Zero123 Prior", "model_index.json", BUILTIN_ZERO123
 
     def __init__(self, data: ViewImages, recipe: PriorRecipe, device="cpu"):
         count, views, _, side, channels = data.images.shape
         if not count or views < 2 or channels != 3 or side % (4 * FACTOR):
-            raise DistillError(f"{self.name}: it learns from two or more coloured pictures of each shape, {4 * FACTOR} "
-                               f"or a multiple of that wide, not from {count} shapes with {views} of {side} pixels and "
+            raise DistillError(f"{self.name}: two or more colour pictures of each shape are needed, with a width that "
+                               f"is a multiple of {4 * FACTOR}; got {count} shapes with {views} of {side} pixels and "
                                f'{channels} channels. In Shape Views, set picture to "color" and views to 2 or more.')
         self.data = data
         super().__init__(recipe, device)
@@ -70,7 +71,7 @@ class Zero123Trainer(DenoisingTrainer):
         try:
             read_folder(folder, self.model)
         except (OSError, RuntimeError, ValueError) as error:
-            raise DistillError(f"{self.name}: {folder} holds other networks than the ones that are to be trained. Use "
+            raise DistillError(f"{self.name}: the networks in {folder} have other sizes than those to be trained. Use "
                                "the channels and the resolution that they were made with.") from error
         self.average.load_state_dict(self.model.state_dict())
         self.must_read = False
@@ -94,7 +95,7 @@ class Zero123Trainer(DenoisingTrainer):
         return Lesson(clean, predict)
 
     def sample_sheet(self) -> Tensor:
-        """Rows: the picture that leads, then three times the truth and what is painted."""
+        """Rows: the conditioning picture, then three pairs of truth and sample."""
         side = self.data.images.shape[2]
         data = ShapeViews(size=6, views=4, picture=COLOR, cameras=ANYWHERE, resolution=side, seed=2**31).render()
         rows, seconds = np.repeat(np.arange(6), 3), np.tile([1, 2, 3], 6)
@@ -112,7 +113,7 @@ class Zero123Trainer(DenoisingTrainer):
 
 
 def build_unet(channels: tuple[int, ...], size: int) -> nn.Module:
-    """A fresh UNet2DConditionModel of Stable Diffusion's layout: noised and leading latents in, velocity out."""
+    """A new UNet2DConditionModel of Stable Diffusion's layout: noised and conditioning latents in, velocity out."""
     from diffusers import UNet2DConditionModel
 
     check_channels(channels)
@@ -138,7 +139,7 @@ def check_channels(channels: tuple[int, ...]) -> None:
 
 
 def build_image_encoder(side: int) -> nn.Module:
-    """A fresh CLIP image tower for pictures of `side` pixels."""
+    """A new CLIP image encoder for pictures of `side` pixels."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     return CLIPVisionModelWithProjection(CLIPVisionConfig(
@@ -147,7 +148,7 @@ def build_image_encoder(side: int) -> nn.Module:
 
 
 def poses(data: ViewImages, rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> Tensor:
-    """Where the second views are, seen from the first: relative_pose [B,4]."""
+    """The relative cameras from the first to the second views: relative_pose [B,4]."""
     def angles(values, views):
         return torch.from_numpy(values[rows, views])
 
@@ -156,7 +157,7 @@ def poses(data: ViewImages, rows: np.ndarray, first: np.ndarray, second: np.ndar
 
 
 def condition(model: nn.ModuleDict, reference: np.ndarray, pose: Tensor) -> tuple[Tensor, Tensor]:
-    """Token [B,1,C] and latents [B,4,h,w] of leading pictures uint8 [B,H,W,3]."""
+    """Token [B,1,C] and latents [B,4,h,w] of conditioning pictures uint8 [B,H,W,3]."""
     rgb = torch.from_numpy(reference).to(pose.device).float() / 255.0
     tower = model["image_encoder"]
     embedding = tower(clip_pixels(rgb, tower.config.image_size)).image_embeds
@@ -167,7 +168,7 @@ def condition(model: nn.ModuleDict, reference: np.ndarray, pose: Tensor) -> tupl
 @torch.no_grad()
 def paint(model: nn.ModuleDict, data: ViewImages, rows, first, second, guidance: float = 3.0,
           steps: int = 50) -> Tensor:
-    """Samples [B,H,W,3] of the second views, led by the first."""
+    """Samples [B,H,W,3] of the second views, conditioned on the first."""
     device = next(model.parameters()).device
     token, beside = condition(model, data.images[rows, first], poses(data, rows, first, second).to(device))
 
@@ -179,7 +180,8 @@ def paint(model: nn.ModuleDict, data: ViewImages, rows, first, second, guidance:
 
 
 def write_folder(path: str, model: nn.ModuleDict) -> None:
-    """Write a folder as Zero123's conversions for diffusers are, in half precision, replacing what is at `path`."""
+    """Write a folder in the form of Zero123's conversions for diffusers, in half precision, replacing what is at
+    `path`."""
     from safetensors.torch import save_file
 
     model = copy.deepcopy(model).to("cpu", torch.float16, memory_format=torch.contiguous_format)

@@ -19,18 +19,18 @@ def draw(count, seed=0):
 def test_gradient_is_weight_times_the_difference_of_two_noises(kind):
     z, noise, guided, painted = draw(4)
     z_t = A * z + S * noise
-    z0, z0_painted = (z_t - S * guided) / A, (z_t - S * painted) / A
+    z0, z0_rendered = (z_t - S * guided) / A, (z_t - S * painted) / A
     expected = weight(SIGMA, kind).view(-1, 1, 1, 1) * (guided - painted)
-    assert torch.allclose(vsd_gradient(z0, z0_painted, SIGMA, kind), expected, atol=1e-12)
+    assert torch.allclose(vsd_gradient(z0, z0_rendered, SIGMA, kind), expected, atol=1e-12)
 
 
 def test_a_noise_model_against_a_velocity_model():
     """As published: the second model predicts velocity, v = A noise - S z, so its noise is S z_t + A v."""
     z, noise, guided, velocity = draw(4)
     z_t = A * z + S * noise
-    z0, z0_painted = (z_t - S * guided) / A, A * z_t - S * velocity
+    z0, z0_rendered = (z_t - S * guided) / A, A * z_t - S * velocity
     expected = (1 - ABAR).view(-1, 1, 1, 1) * (guided - (S * z_t + A * velocity))
-    assert torch.allclose(vsd_gradient(z0, z0_painted, SIGMA), expected, atol=1e-12)
+    assert torch.allclose(vsd_gradient(z0, z0_rendered, SIGMA), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", WEIGHTINGS)

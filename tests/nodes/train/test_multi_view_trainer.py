@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_refused(data, tmp_path):
         MultiViewTrainer(data, replace(RECIPE, channels=(16, 32)))
     trainer = MultiViewTrainer(data, RECIPE)
     trainer.save_pipeline(str(tmp_path / "prior"))
-    with pytest.raises(DistillError, match="other networks"):
+    with pytest.raises(DistillError, match="other sizes"):
         MultiViewTrainer(data, replace(RECIPE, channels=(32, 96))).begin_from(str(tmp_path / "prior"))
     trainer.save(str(tmp_path / "state.pt"))
     with pytest.raises(DistillError, match="another kind of prior"):

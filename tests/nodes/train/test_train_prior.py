@@ -102,7 +102,7 @@ def test_node_trains_a_prior_that_the_builtin_prior_node_loads(host):
 
 def test_node_goes_on_where_it_ended_or_refuses(host):
     run(steps=2)
-    with pytest.raises(DistillError, match='"run" holds a run already'):
+    with pytest.raises(DistillError, match='"run" contains a run already'):
         run(resume=False)
     host.shown.clear()
     run(steps=3)
@@ -171,7 +171,7 @@ def test_a_new_run_can_begin_with_the_weights_of_another(tmp_path):
     for name, tensor in first.average.state_dict().items():
         assert torch.allclose(second.model.state_dict()[name], tensor, atol=2e-3)  # saved in half precision
     assert first.must_read and not second.must_read  # all words are known
-    with pytest.raises(DistillError, match="another network"):
+    with pytest.raises(DistillError, match="other sizes"):
         PriorTrainer(data, PriorRecipe(steps=2, batch=2, channels=(32, 64))).begin_from(str(tmp_path / "prior"))
 
 

@@ -37,5 +37,5 @@ def test_nodes_train_inside_inference_mode_and_go_on(kind, host):
         node.execute(dataset, steps=1, batch=4, folder="other", start=folder, **widgets)
     with pytest.raises(DistillError, match=f"{node.define_schema().display_name}.*channels"):
         node.execute(dataset, steps=1, folder="third", **{**widgets, "channels": "7, x"})
-    with pytest.raises(DistillError, match="holds a run already"):
+    with pytest.raises(DistillError, match="contains a run already"):
         node.execute(dataset, steps=3, batch=4, folder="run", resume=False, **widgets)

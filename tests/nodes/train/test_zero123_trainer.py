@@ -81,5 +81,5 @@ def test_data_and_folders_that_do_not_fit_are_refused(data, tmp_path):
     with pytest.raises(DistillError, match="channels"):
         Zero123Trainer(data, replace(RECIPE, channels=(20, 40)))
     Zero123Trainer(data, RECIPE).save_pipeline(str(tmp_path / "prior"))
-    with pytest.raises(DistillError, match="other networks"):
+    with pytest.raises(DistillError, match="other sizes"):
         Zero123Trainer(data, replace(RECIPE, channels=(32, 64))).begin_from(str(tmp_path / "prior"))
