@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.autograd import gradcheck
 
 from distill3d.kernels.checks import ShapeError
 from distill3d.kernels.shapes.sdf import (
@@ -101,3 +102,23 @@ def test_no_points_and_no_parts():
         shape_sdf(_parts([-1, -1]), torch.zeros(1, 3))
     with pytest.raises(ShapeError, match="points"):
         shape_sdf(_parts([0, 1]), torch.zeros(3))
+
+
+@pytest.mark.parametrize("primitive", PRIMITIVES)
+def test_gradients_of_primitives(primitive):
+    """At random places: on edges and axes, where a distance has no derivative, none of them lies."""
+    places = torch.randn(3, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert gradcheck(lambda *xyz: primitive_sdf(primitive, *xyz), [one.requires_grad_() for one in places.unbind()])
+
+
+def test_gradients_of_shapes():
+    generator = torch.Generator().manual_seed(1)
+    center, scale = torch.tensor([[0.0, 0, -0.5], [0, 0.1, 0.6]]).double(), torch.tensor([0.5, 0.4]).double()
+    points = torch.randn(12, 3, dtype=torch.float64, generator=generator)
+    kind = torch.tensor([1, 3])
+    rotation = torch.linalg.qr(torch.randn(2, 3, 3, dtype=torch.float64, generator=generator))[0]
+
+    def distance(points, center, scale):
+        return shape_sdf(Parts(kind, center, scale, rotation, center, kind), points)
+
+    assert gradcheck(distance, [one.requires_grad_() for one in (points, center, scale)])

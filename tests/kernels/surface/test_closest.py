@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.autograd import gradcheck
 
 from distill3d.kernels.checks import ShapeError
 from distill3d.kernels.surface.closest import barycentric_of_nearest, closest_points
@@ -69,3 +70,12 @@ def test_nothing_to_find_and_wrong_shapes():
     assert len(closest_points(torch.zeros(0, 3), *ball(9), 1.0)[0]) == 0
     with pytest.raises(ShapeError, match="points"):
         closest_points(torch.zeros(2, 2), *ball(9), 1.0)
+
+
+def test_gradients_of_barycentric_coordinates():
+    """Points above the inside, an edge and a corner of their triangle, where none of it changes."""
+    corners = torch.tensor([[[0.0, 0, 0], [1, 0, 0.1], [0, 1, 0.2]]] * 3).double()
+    points = torch.tensor([[0.2, 0.3, 0.5], [0.5, -0.4, 0.3], [-0.3, -0.5, 0.2]]).double()
+    weights = barycentric_of_nearest(points, corners)
+    assert [(row > 0).sum().item() for row in weights] == [3, 2, 1]
+    assert gradcheck(barycentric_of_nearest, (points.requires_grad_(), corners.requires_grad_()))

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.autograd import gradcheck
 
 from distill3d.kernels.surface.components import component_labels, connected, keep_largest
 
@@ -52,3 +53,9 @@ def test_keep_largest_of_nothing_and_bad_ratio():
     assert vertices.shape == (0, 3) and faces.shape == (0, 3)
     with pytest.raises(ValueError, match="1.5"):
         keep_largest(torch.rand(4, 3), faces, 1.5)
+
+
+def test_vertices_of_the_largest_have_gradients():
+    vertices = torch.rand(7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    faces = torch.tensor([[0, 1, 2], [1, 2, 3], [4, 5, 6]])
+    assert gradcheck(lambda vertices: keep_largest(vertices, faces)[0], vertices)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.autograd import gradcheck
 
 from distill3d.kernels.surface.components import component_labels
 from distill3d.kernels.surface.isosurface import isosurface
@@ -148,3 +149,12 @@ def test_solid_fills_cavities_and_drops_small_parts():
     assert solid(inside, edges, border).tolist() == [False] + 4 * [True] + 3 * [False] + 2 * [True] + 2 * [False]
     assert solid(inside, edges, border, smallest=0.6).tolist() == [False] + 4 * [True] + 7 * [False]
     assert not solid(torch.zeros_like(inside), edges, border, smallest=1.0).any()
+
+
+def test_vertices_of_the_shell_have_gradients():
+    """An octahedron inside another."""
+    tips = torch.eye(3, dtype=torch.float64).repeat(2, 1) * torch.tensor([1.0] * 3 + [-1.0] * 3).double()[:, None]
+    faces = torch.tensor([[x, y, z] if (x + y + z) % 2 else [x, z, y] for x in (0, 3) for y in (1, 4) for z in (2, 5)])
+    vertices, faces = torch.cat([tips, 0.3 * tips]), torch.cat([faces, faces + 6])
+    assert torch.equal(outer_shell(vertices, faces)[0], tips)
+    assert gradcheck(lambda vertices: outer_shell(vertices, faces)[0], vertices.requires_grad_())

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch.autograd import gradcheck
 
 from distill3d.kernels import backend
 from distill3d.kernels.volume import march
@@ -161,3 +162,11 @@ def test_points_are_differentiable_in_rays():
 def test_bad_steps(how):
     with pytest.raises(ValueError, match="step"):
         march_rays(ORIGINS, DIRECTIONS, 1.0, **how)
+
+
+def test_gradients_of_sample_points():
+    samples = march_rays(ORIGINS, DIRECTIONS, 1.0, samples=3)
+    leaves = [one.double().requires_grad_() for one in (ORIGINS, DIRECTIONS)]
+    exact = march.RaySamples(samples.ray, samples.t.double(), samples.delta.double(), samples.rays)
+    assert len(samples.ray) == 6
+    assert gradcheck(lambda *rays: sample_points(*rays, exact), leaves)
