@@ -120,7 +120,7 @@ def test_a_part_is_reached_by_the_test_that_it_names(name):
 def test_what_claims_gradients_has_a_gradcheck(path):
     """In kernels: one test of each module whose docstrings say that something is differentiable."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    texts = [ast.get_docstring(node) or "" for node in ast.walk(tree)
+    texts = [" ".join((ast.get_docstring(node) or "").split()) for node in ast.walk(tree)
              if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))]
     if not any(CLAIMS.search(text) for text in texts):
         return
