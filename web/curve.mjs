@@ -1,8 +1,8 @@
-// One number over the steps of a run, as lines that stay sharp at any zoom.
+// The curve of one number over the steps of a run, drawn as SVG.
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 100;
 const HEIGHT = 30;
-export const POINTS = 256; // nodes/comfy/panel.py keeps as many
+export const POINTS = 256; // the same as in nodes/comfy/panel.py
 
 /** Three digits: 0.2548 -> "0.255", 1234567 -> "1.23e6". */
 export function numberText(value) {
@@ -33,7 +33,7 @@ export class Curve {
     this.tip = points.at(-1);
   }
 
-  /** Whether the point is kept is decided where the curve is kept, in nodes/comfy/panel.py: this one is its likeness. */
+  /** nodes/comfy/panel.py keeps the authoritative curve and decides which points to keep; this is a copy of it. */
   add([step, value, isKept]) {
     this.tip = [step, value];
     if (!isKept) return;

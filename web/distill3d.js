@@ -1,4 +1,4 @@
-// Live panels on the nodes that optimise: what a run looks like, its curves, and a button that ends it early.
+// Live panels on the nodes that optimise: pictures of the run, its curves, and a button that ends it early.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { idOf, nodeOf } from "./execution_id.mjs";
@@ -7,7 +7,7 @@ import { Panel } from "./panel.mjs";
 const NODES = ["Distill3D_Optimize"]; // nodes/comfy/panel_routes.py has the same list
 const SETTING = "Distill3D.LivePanel";
 const WIDGET = "distill3d_panel";
-const panels = new WeakMap(); // by node: a deleted node takes its panel with it
+const panels = new WeakMap(); // by node, so that the panel of a deleted node is collected
 
 const graph = () => app.rootGraph ?? app.graph;
 const isOn = () => app.extensionManager.setting.get(SETTING) ?? true;
@@ -15,11 +15,11 @@ const isOn = () => app.extensionManager.setting.get(SETTING) ?? true;
 function attach(node) {
   const panel = new Panel({ finish: (id) => finish(node, id), resize: () => fit(node) });
   const widget = node.addDOMWidget(WIDGET, "DISTILL3D_PANEL", panel.element, {
-    serialize: false, // nothing in the prompt
+    serialize: false, // not in the prompt
     hideOnZoom: false,
     getMinHeight: () => (widget.hidden ? 0 : panel.minHeight),
   });
-  widget.serialize = false; // nothing in the saved workflow
+  widget.serialize = false; // not in the saved workflow
   panels.set(node, { panel, widget });
   setVisible(node, isOn());
 }
@@ -55,7 +55,7 @@ async function ask(query) {
   return answer.ok ? answer.json() : null;
 }
 
-// A reloaded page, another tab of the editor or an undone change: what the server still knows comes back.
+// After a reload, in another tab of the editor, or after an undone change: restores what the server still has.
 async function restore() {
   const states = await ask({ workflow: graph().id });
   if (!states) return;
@@ -67,7 +67,7 @@ async function restore() {
   for (const state of states) panels.get(nodeOf(state.node, graph()))?.panel.show(state);
 }
 
-// A result from the cache, perhaps of a run in another copy of the workflow.
+// A cached result, possibly of a run in another copy of the workflow.
 async function recall(node, [run, id]) {
   const panel = panels.get(node)?.panel;
   if (!panel || panel.state?.run === run) return;
@@ -75,7 +75,7 @@ async function recall(node, [run, id]) {
   if (state) panel.show(state);
 }
 
-// The server sends panels what they show only while there is somebody to see it, and plain text otherwise.
+// The server sends panel data only while a client shows panels, and plain text otherwise.
 async function announce(on = isOn()) {
   if (!api.clientId) return;
   await api.fetchApi("/distill3d/panels", {
@@ -115,12 +115,12 @@ app.registerExtension({
       if (made) recall(nodeOf(detail.node, graph()), made);
     });
     let known;
-    api.addEventListener("status", () => { // the first one tells the page its id
+    api.addEventListener("status", () => { // the first one contains the page's id
       if (known === api.clientId) return;
       known = api.clientId;
       announce();
     });
-    api.addEventListener("reconnected", async () => { // perhaps to a server that was started anew
+    api.addEventListener("reconnected", async () => { // possibly to a restarted server
       await announce();
       await restore();
     });

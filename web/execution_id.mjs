@@ -1,6 +1,6 @@
-// The names that nodes have while they run: "9:2" is node 2 of the subgraph behind node 9.
+// Ids of nodes during execution: "9:2" is node 2 of the subgraph of node 9.
 
-/** The node of that name, null where there is none. */
+/** The node with an id, null if there is none. */
 export function nodeOf(id, root) {
   let graph = root;
   let node = null;
@@ -11,7 +11,7 @@ export function nodeOf(id, root) {
   return node;
 }
 
-/** The name of a node; of one in a subgraph that is used several times, the first. Undefined where it is nowhere. */
+/** The id of a node; the first one if its subgraph is used several times. Undefined if the graph does not contain it. */
 export function idOf(node, root) {
   for (const one of root.nodes) {
     if (one === node) return String(one.id);

@@ -1,4 +1,4 @@
-// What the live panel shows. It knows nothing of nodes, graphs or the server: show() and update() take what that sent.
+// The view of the live panel, independent of nodes, graphs and the server: show() and update() take the server's messages.
 import { Curve } from "./curve.mjs";
 
 const PICTURES = ["color", "normal", "opacity"]; // from left to right in one picture, each as wide as it is high
@@ -51,7 +51,7 @@ export class Panel {
     this.charts = element("div", "charts");
     this.body = element("div", "body", this.pictures, element("div", "bar", this.bar), this.charts);
     this.element = element("div", "distill3d-panel", element("div", "head", this.status, this.button), this.body);
-    // In the panel and not in the page's head, which all packs share.
+    // The style sheet is in the panel, not in the page's head, which all packs share.
     const style = document.createElement("style");
     this.element.append(style);
     sheet.then((text) => { style.textContent = text; });
@@ -125,7 +125,7 @@ export class Panel {
     this.bar.style.width = `${(100 * step) / total}%`;
     this.element.dataset.status = status;
     for (const curve of this.curves.values()) {
-      // A number that never changes, a constant weight for one, says nothing.
+      // Constant numbers, such as a constant weight, are not shown.
       if (curve.points.length < 2 || curve.isConstant) continue;
       if (!curve.element.isConnected) this.charts.append(curve.element);
       curve.draw();

@@ -1,4 +1,4 @@
-"""Bake Texture: what a scene shows, as textures on the UV atlas of a mesh."""
+"""Bake Texture: the appearance of a scene as textures on the UV atlas of a mesh."""
 from __future__ import annotations
 
 import math
@@ -21,24 +21,24 @@ from ..surface.color import check_volume, surface_color
 from .surface_scene import appearance_at
 
 NAME = "Bake Texture"
-# Degrees by which the scene's normals may differ from the mesh's without a normal map.
+# Largest difference in degrees between the scene's and the mesh's normals that needs no normal map.
 SAME_NORMAL = 2.0
-# How torch says it, by device and system.
+# Messages of torch when memory runs out, by device and system.
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def bake_texture(mesh: Mesh, recipe: SceneRecipe, size: int = 1024, padding: int = 8,
                  device: str | torch.device = "cpu", tick: Tick = no_tick) -> Mesh:
-    """The mesh with textures that show the scene: its base colour (albedo), and what else its material has.
+    """The mesh with textures of the scene: base colour (albedo), and the other channels of its material.
 
-    mesh     with UVs, in the scene's own place; it may be coarser than the surface by 1 % of the scene's width
+    mesh     with UVs, in the scene's coordinates; it may deviate from the surface by 1 % of the scene's width
     size     of the textures, pixels; memory on the device about 300 bytes * size^2
-    padding  pixels by which charts are continued outwards, so that filtered lookups stay inside
+    padding  pixels by which charts are extended outwards, so that filtered lookups stay inside
 
-    Of a volume each texel takes the colour that shows along the surface normal behind it (`surface_color`), not the
-    colour at one point: the visible layer lies below the extracted surface. Of a scene of triangles it takes what the
-    nearest place of the surface shows: also metallic and roughness where the material has them, and a normal map where
-    the scene's normals differ from the mesh's own: bumps, or shape that a coarser mesh lacks. Vertex colours are
+    For a volume each texel gets the colour rendered along the inward normal (`surface_color`), not the colour at one
+    point, because the visible layer lies below the extracted surface. For a scene of triangles it gets the appearance
+    of the nearest point of the surface, with metallic and roughness if the material has them, and a normal map where
+    the scene's normals differ from the mesh's own (bumps, or detail that a coarser mesh lacks). Vertex colours are
     dropped. Texels far from any chart hold the mean. Raises DistillError when the mesh has no UVs or is not the
     scene's, when the scene is of another kind, and when memory is too small for the size.
     """
@@ -55,7 +55,7 @@ def bake_texture(mesh: Mesh, recipe: SceneRecipe, size: int = 1024, padding: int
 
 
 def _bake(mesh: Mesh, scene: nn.Module, size: int, padding: int, tick: Tick) -> Mesh:
-    # does not fit: fails now, not after the work
+    # allocated first, so that too little memory fails at once
     maps = torch.empty(size * size, 9, device=mesh.vertices.device)
     if mesh.normals is None:
         mesh = replace(mesh, normals=smooth_normals(mesh.vertices, mesh.faces))
@@ -93,11 +93,11 @@ def _bake(mesh: Mesh, scene: nn.Module, size: int, padding: int, tick: Tick) -> 
 
 
 def _normal_map(seen: Tensor, normal: Tensor, tangent: Tensor) -> Tensor | None:
-    """Normals [N,3] that are seen, in the tangent space of the mesh's own, as colours; None where they are the same."""
+    """The scene's normals [N,3] in the mesh's tangent space, as colours; None if they equal the mesh's own."""
     told = to_tangent_space(seen, normal, tangent)
     if float((told[:, 2] < math.cos(math.radians(SAME_NORMAL))).float().mean()) < 0.001:
         return None
-    # A texture cannot say "inwards", so z is at least 0.
+    # A normal map cannot represent inward normals, so z is at least 0.
     return 0.5 + 0.5 * F.normalize(torch.cat([told[:, :2], told[:, 2:].clamp(min=1e-3)], 1), dim=1)
 
 
@@ -106,8 +106,8 @@ class BakeTextureNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_BakeTexture", display_name=NAME, category="Distill3D/export",
-            description="What a scene shows, as textures on the UV atlas of a mesh: colours, and of a physical "
-                        "material also metallic, roughness and bumps. The result goes to Save Mesh.",
+            description="Writes the appearance of a scene into textures on the UV atlas of a mesh: colours, and for "
+                        "PBR also metallic, roughness and bumps. The result goes to Save Mesh.",
             search_aliases=["texture baking", "albedo map", "normal map", "metallic roughness", "pbr"],
             inputs=[
                 io.Mesh.Input("mesh", tooltip="The scene's mesh with texture coordinates, from Unwrap UV."),
@@ -115,7 +115,7 @@ class BakeTextureNode(Node):
                 io.Int.Input("texture_size", default=1024, min=256, max=4096, step=256,
                              tooltip="Width and height of the textures, pixels."),
                 io.Int.Input("padding", default=8, min=1, max=64,
-                             tooltip="Pixels by which charts are continued outwards, against seams.")],
+                             tooltip="Pixels by which charts are extended outwards, against seams.")],
             outputs=[io.Mesh.Output("mesh", tooltip="The mesh with its textures.")],
             hidden=[io.Hidden.unique_id])
 

@@ -1,4 +1,4 @@
-"""Extract Mesh: the surface of a scene as triangles that look like it; of a volume, watertight."""
+"""Extract Mesh: the surface of a scene as triangles; watertight for a volume."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ LOST_SHARE = 0.05
 class Extraction:
     """mesh on the CPU; threshold used, 1/length, 0 for a scene of triangles; overlap: IoU of its silhouettes with the
     scene's; found, kept: number of components before and after small ones were dropped; comparison [8,H,W,3]: scene,
-    mesh, difference side by side; source: what was taken for the surface, in words
+    mesh, difference side by side; source: a description of the surface that was used
     """
 
     mesh: Mesh
@@ -52,18 +52,17 @@ class Extraction:
 def extract_mesh(recipe: SceneRecipe, resolution: int = 128, threshold: float = 0.0, smallest: float = 0.05,
                  smoothing: int = 10, colors: bool = True, device: str | torch.device = "cpu",
                  tick: Tick = no_tick) -> Extraction:
-    """The surface of a scene: density = threshold in a volume, distance = 0 in one with a signed distance, the
-    triangles themselves in a scene of the Mesh Rasterizer.
+    """The surface of a scene: density = threshold for a volume, distance = 0 for a signed distance, the triangles
+    themselves for a scene of the Mesh Rasterizer.
 
     resolution  samples along the longest side of a volume's bounds; memory about 40 bytes * resolution^3
-    threshold   density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures,
-                and the zero of a signed distance, for which others are how far inside it the surface is taken, in world
-                units
+    threshold   density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures. For a
+                signed distance: world units inside the zero level
     smallest    components with less than this share of the largest one's area are dropped
     smoothing   Taubin iterations against the steps of a volume's grid; volume and watertightness are kept
-    colors      fill vertex_colors with the colours that the scene shows there
+    colors      fill vertex_colors with the scene's colours at the vertices
 
-    What cannot be seen from outside a volume is filled. Triangles keep their texture coordinates and are not smoothed.
+    Cavities of a volume are filled. Triangles keep their texture coordinates and are not smoothed.
     Raises DistillError when the scene is neither, something is not finite, or there is no surface.
     """
     with torch.inference_mode(False), torch.no_grad():
@@ -122,25 +121,25 @@ class ExtractMeshNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_ExtractMesh", display_name=NAME, category="Distill3D/export",
-            description="The surface of a scene as a triangle mesh that looks like the scene, watertight where it was "
-                        "a volume. Goes on to Unwrap UV and Bake Texture, or straight to Save Mesh with vertex "
-                        "colours.",
+            description="The surface of a scene as a triangle mesh, watertight for a volume. "
+                        "Goes to Unwrap UV and Bake Texture, or directly to Save Mesh with vertex colours.",
             search_aliases=["marching cubes", "isosurface", "nerf to mesh"],
             inputs=[
                 SCENE.Input("scene", tooltip="A trained scene of the Volume Renderer, the NeuS Renderer, the Mesh "
                             "Rasterizer or the Splat Renderer."),
                 io.Int.Input("resolution", default=128, min=16, max=512, step=8,
                              tooltip="Samples of a volume's density along the longest side of its bounds. Triangles "
-                                     "are taken as they are."),
+                                     "are kept unchanged."),
                 io.Float.Input("threshold", default=0.0, min=0.0, max=1e6, step=0.1,
                                tooltip="Density at a volume's surface. 0 chooses the one whose silhouettes agree best "
                                        "with the scene's own pictures."),
                 io.Float.Input("smallest_component", default=0.05, min=0.0, max=1.0, step=0.01,
-                               tooltip="Loose parts with a smaller share of the largest part's area are dropped."),
+                               tooltip="Components with a smaller share of the largest one's area are dropped."),
                 io.Int.Input("smoothing", default=10, min=0, max=100,
-                             tooltip="Smoothing steps against the steps of a volume's grid. They keep the volume."),
+                             tooltip="Taubin smoothing steps for the surface of a volume's grid. They keep the "
+                                     "volume."),
                 io.Boolean.Input("vertex_colors", default=True,
-                                 tooltip="Colour the vertices as the scene looks there.")],
+                                 tooltip="Store the scene's colours at the vertices.")],
             outputs=[io.Mesh.Output("mesh", tooltip="The surface, a core mesh, Y up."),
                      io.Float.Output("threshold", tooltip="The threshold that was used; 0 for triangles."),
                      io.Image.Output("comparison", tooltip="Eight views: the scene, the mesh, and where their "

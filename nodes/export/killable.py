@@ -16,7 +16,7 @@ POLL = 0.1
 
 
 class TimeLimit(DistillError):
-    """The work took longer than it was given. Its process is gone."""
+    """The work exceeded its time limit. Its process has been stopped."""
 
     __module__ = "distill3d"
 
@@ -28,8 +28,8 @@ def run_killable(script: Path, task: str, arrays: dict[str, Any], options: dict[
     The script reads arrays and options (JSON) from input.npz in the folder and leaves output.npz there. No pickles, no
     fork, and the host needs no guarded main module.
 
-    Returns the arrays of output.npz. Raises TimeLimit, or DistillError with the script's last words when it fails;
-    passes on whatever `tick` raises. In every case the process has ended when this returns.
+    Returns the arrays of output.npz. Raises TimeLimit, or DistillError with the last line of the script's output when
+    it fails; exceptions of `tick` are passed on. In every case the process has ended when this returns.
     """
     import numpy
 

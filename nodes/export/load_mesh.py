@@ -17,7 +17,7 @@ NAME = "Load Mesh"
 def load_mesh(file: Any) -> Mesh:
     """The mesh of core's File3D, or of a name below the input folder ("name [output]": below the output folder).
 
-    Raises DistillError for what is neither, for a name that leads elsewhere or to nothing, and as `read_mesh` does.
+    Raises DistillError for other values, for a name outside these folders or without a file, and as `read_mesh` does.
     """
     if isinstance(file, str):
         path = named_file(file)
@@ -58,7 +58,7 @@ class LoadMeshNode(Node):
 
     @classmethod
     def fingerprint_inputs(cls, file=""):
-        """So that a file that was replaced is read again."""
+        """Changes when the file is replaced, so that it is read again."""
         return named_file(file).stat().st_mtime_ns if isinstance(file, str) and file else None
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Runs in a process of its own: what may take for ever must be killable.
+"""Mesh operations that may take very long, run in a separate process that can be killed.
 
     python mesh_worker.py decimate|remesh|unwrap folder
 
@@ -19,19 +19,19 @@ def decimate(data, options):
 
 
 def remesh(data, options):
-    """Triangles of even size, edges options["edge"] long (Hoppe et al. 1993; Botsch and Kobbelt 2004)."""
+    """Triangles of uniform size with edges of length options["edge"] (Hoppe et al. 1993; Botsch and Kobbelt 2004)."""
     import pymeshlab
 
     meshes = manifold(data)
     length = pymeshlab.PureValue(options["edge"])
-    # Steps may leave the surface by as much as one edge, so that a coarse mesh is possible at all.
+    # Steps may leave the surface by up to one edge; otherwise no coarse mesh would be possible.
     meshes.meshing_isotropic_explicit_remeshing(iterations=10, targetlen=length, maxsurfdist=length)
     return arrays(meshes, data)
 
 
 def manifold(data):
-    """pymeshlab's meshes, the first as given, the second in use: no face is there twice, and vertices are split where
-    more than two faces share an edge or two sheets touch."""
+    """pymeshlab's meshes: the first is the input, the second is processed. In it no face occurs twice, and vertices are
+    split where more than two faces share an edge or two sheets touch."""
     import numpy
     import pymeshlab
 
@@ -50,7 +50,7 @@ def manifold(data):
 
 
 def arrays(meshes, data):
-    """The mesh in use, with the colours that the given one has at the nearest places."""
+    """The processed mesh, with the colours of the input at the nearest points."""
     import numpy
     import pymeshlab
 

@@ -1,4 +1,4 @@
-"""Remesh: fewer triangles, or evener ones, in bounded time."""
+"""Remesh: fewer triangles, or triangles of uniform size, in bounded time."""
 from __future__ import annotations
 
 import math
@@ -28,13 +28,13 @@ def remesh(mesh: Mesh, method: str = "decimate", target_faces: int = 40_000, edg
     """The same surface in other triangles, by pymeshlab.
 
     method        "decimate": at most about target_faces, more of them where the surface bends; a mesh with fewer is
-                  only repaired. "isotropic": triangles of even size everywhere
-    target_faces  how many triangles
-    edge_length   of isotropic triangles, world units; 0: what gives about target_faces
-    time_limit    seconds, after which the process that works is killed
+                  only repaired. "isotropic": triangles of uniform size
+    target_faces  number of triangles
+    edge_length   of isotropic triangles, world units; 0: derived from target_faces
+    time_limit    seconds, after which the process is killed
 
     Vertices at one place are joined; edges with more than two faces are cut open, with a warning. Vertex colours are
-    those of the nearest places. Texture coordinates are dropped: a texture's colours at the vertices stay. Raises
+    those of the nearest points. Texture coordinates are dropped: a texture's colours at the vertices stay. Raises
     MissingPackage without pymeshlab, TimeLimit, and DistillError when nothing is left.
     """
     if method not in METHODS:
@@ -104,21 +104,21 @@ class RemeshNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_Remesh", display_name=NAME, category="Distill3D/export",
-            description="The same surface in fewer or in evener triangles, in bounded time. Needs pymeshlab. Goes on "
-                        "to Unwrap UV, or to a field that starts from a mesh.",
+            description="Rebuilds a surface with fewer triangles or with triangles of uniform size, in bounded time. "
+                        "Needs pymeshlab. Goes to Unwrap UV, or to a field that starts from a mesh.",
             search_aliases=["decimate", "simplify", "reduce faces", "retopology", "isotropic", "pymeshlab"],
             inputs=[
                 io.Mesh.Input("mesh", tooltip="A core mesh, e.g. of Extract Mesh."),
                 io.Combo.Input("method", options=list(METHODS), default="decimate",
                                tooltip="decimate: fewer triangles, most of them where the surface bends. isotropic: "
-                                       "triangles of even size."),
+                                       "triangles of uniform size."),
                 io.Int.Input("target_faces", default=40_000, min=4, max=5_000_000, step=1000,
-                             tooltip="About how many triangles. decimate leaves meshes with fewer as they are."),
+                             tooltip="Approximate number of triangles. decimate keeps meshes with fewer unchanged."),
                 io.Float.Input("edge_length", default=0.0, min=0.0, max=100.0, step=0.001,
-                               tooltip="Length of isotropic triangles' edges, world units. 0: what gives "
+                               tooltip="Edge length of isotropic triangles, world units. 0: derived from "
                                        "target_faces."),
                 io.Float.Input("time_limit", default=300.0, min=1.0, max=7200.0, step=1.0,
-                               tooltip="Seconds, after which the work is stopped with an error.")],
+                               tooltip="Time limit in seconds, after which the node fails with an error.")],
             outputs=[io.Mesh.Output("mesh", tooltip="The mesh, with the colours of the old one at its vertices.")],
             hidden=[io.Hidden.unique_id])
 

@@ -1,4 +1,4 @@
-"""Pictures of a mesh, unlit: what the export looks like, comparable with the scene's own albedo."""
+"""Unlit pictures of a mesh, comparable with the scene's own albedo."""
 from __future__ import annotations
 
 import torch

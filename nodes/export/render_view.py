@@ -1,4 +1,4 @@
-"""Render View: one picture of a scene, from where a 3D viewer's camera stands or from chosen angles."""
+"""Render View: one picture of a scene, from the camera of a 3D viewer or from chosen angles."""
 from __future__ import annotations
 
 import math
@@ -48,7 +48,7 @@ class RenderViewNode(Node):
 
         return io.Schema(
             node_id="Distill3D_RenderView", display_name=NAME, category="Distill3D/export",
-            description="One picture of a scene, from where a 3D viewer's camera stands or from chosen angles.",
+            description="One picture of a scene, from the camera of a 3D viewer or from chosen angles.",
             search_aliases=["still", "snapshot", "camera_info", "render scene"],
             inputs=[
                 SCENE.Input("scene", tooltip="Any scene."),
@@ -56,8 +56,8 @@ class RenderViewNode(Node):
                 io.Int.Input("height", default=512, min=16, max=4096, step=8, tooltip="Pixels."),
                 number("elevation", 15.0, -90.0, 90.0, "Degrees of the camera above the horizon."),
                 number("azimuth", 0.0, -360.0, 360.0, "Degrees around the object; 0 is the front."),
-                number("distance", 0.0, 0.0, 100.0, "Of the camera from the centre. 0: the bounds just fill the "
-                                                    "height."),
+                number("distance", 0.0, 0.0, 100.0, "Distance of the camera from the centre. 0: the scene's bounds fit "
+                                                    "the height."),
                 number("fovy", 40.0, 1.0, 120.0, "Vertical field of view, degrees."),
                 io.Combo.Input("shading", options=list(SHADINGS), default="albedo",
                                tooltip="albedo: unlit colour. shaded: lit. textureless: lit, without colour. normal: "
@@ -65,11 +65,11 @@ class RenderViewNode(Node):
                 io.Combo.Input("background", options=list(BACKGROUNDS), default="white",
                                tooltip="scene keeps the scene's own background."),
                 CAMERA_3D.Input("camera_info", optional=True, tooltip="A camera of Load 3D, Preview 3D or Create "
-                                "Camera Info; used rather than elevation, azimuth, distance and fovy."),
-                MODEL_3D.Input("model_3d_info", optional=True, tooltip="How the object was moved, turned or scaled in "
-                               "that viewer, if it was.")],
+                                "Camera Info. It replaces elevation, azimuth, distance and fovy."),
+                MODEL_3D.Input("model_3d_info", optional=True, tooltip="How the viewer moved, turned or scaled the "
+                               "object, if it did.")],
             outputs=[io.Image.Output("image", tooltip="The picture."),
-                     io.Mask.Output("mask", tooltip="How much of each pixel the object covers: 1 on it.")])
+                     io.Mask.Output("mask", tooltip="Opacity of the object in each pixel: 1 on it.")])
 
     @classmethod
     def execute(cls, scene, width=512, height=512, elevation=15.0, azimuth=0.0, distance=0.0, fovy=40.0,

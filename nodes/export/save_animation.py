@@ -1,4 +1,4 @@
-"""Save Animation: a batch of pictures as a looping file that any browser plays."""
+"""Save Animation: a batch of pictures as a looping animation or a video."""
 from __future__ import annotations
 
 import io as streams
@@ -87,7 +87,8 @@ class SaveAnimationNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_SaveAnimation", display_name=NAME, category="Distill3D/export", is_output_node=True,
-            description="A batch of pictures as a looping WebP or GIF or an MP4 video, with a counter in the name.",
+            description="Saves a batch of pictures as a looping WebP or GIF or an MP4 video, with a counter in the "
+                        "name.",
             search_aliases=["save gif", "save video", "save webp", "save mp4", "turntable"],
             inputs=[
                 io.Image.Input("images", tooltip="The pictures in order, e.g. of Turntable."),

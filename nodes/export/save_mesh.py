@@ -1,4 +1,4 @@
-"""Save Mesh: GLB, OBJ or PLY in the output folder, complete and never over an older file."""
+"""Save Mesh: GLB, OBJ or PLY in the output folder, written completely and never over an older file."""
 from __future__ import annotations
 
 from pathlib import Path

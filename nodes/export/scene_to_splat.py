@@ -23,8 +23,7 @@ NAME = "Scene to Splat"
 
 @dataclass(frozen=True)
 class SurfacePoints:
-    """On the CPU: points, unit normals, colors (display-referred) [N,3], and how far neighbours are apart, world
-    units."""
+    """On the CPU: points, unit normals, colors (display-referred) [N,3], and the spacing of neighbours, world units."""
 
     points: Tensor
     normals: Tensor
@@ -34,10 +33,9 @@ class SurfacePoints:
 
 def surface_points(recipe: SceneRecipe, count: int = 100_000, resolution: int = 128, threshold: float = 0.0,
                    device: str | torch.device = "cpu", tick: Tick = no_tick) -> SurfacePoints:
-    """`count` points spread evenly over the surface of a volume scene, in the colours that it shows there without
-    light.
+    """`count` points spread evenly over the surface of a volume scene, with its unlit colours.
 
-    resolution, threshold  as for `extract_mesh`, whose errors these are
+    resolution, threshold  and errors as for `extract_mesh`
 
     The same scene gives the same points.
     """
@@ -54,8 +52,8 @@ def surface_points(recipe: SceneRecipe, count: int = 100_000, resolution: int = 
 
 def scene_to_splat(recipe: SceneRecipe, count: int = 100_000, resolution: int = 128, threshold: float = 0.0,
                    size: float = 1.0, device: str | torch.device = "cpu", tick: Tick = no_tick) -> Any:
-    """Core's SPLAT of a scene: of its own Gaussians where it is made of them, otherwise of `surface_points`. size:
-    standard deviation of a disc, in distances between neighbours. The numbers count only for discs."""
+    """Core's SPLAT of a scene: its own Gaussians if it has any, otherwise discs at `surface_points`. size: standard
+    deviation of a disc, in distances between neighbours. The numbers apply only to discs."""
     with torch.inference_mode(False), torch.no_grad():
         scene = recipe.build()
         if scene.is_gaussian:
@@ -69,22 +67,22 @@ class SceneToSplatNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_SceneToSplat", display_name=NAME, category="Distill3D/export",
-            description="A scene as a splat for the host's viewers and tools: its own Gaussians as they are, or the "
-                        "surface of a volume as coloured discs, which look the same from everywhere.",
+            description="Converts a scene to a splat for the host's viewers and tools: its own Gaussians unchanged, or "
+                        "the surface of a volume as coloured discs, which look the same from everywhere.",
             search_aliases=["gaussian splat", "3dgs", "point cloud", "ply"],
             inputs=[
                 SCENE.Input("scene", tooltip="A trained scene of the Splat Renderer or of a volume."),
                 io.Int.Input("points", default=100_000, min=1_000, max=5_000_000, step=1_000,
-                             tooltip="How many discs; four times as many show details half as large. Gaussians are "
-                                     "taken as they are."),
+                             tooltip="Number of discs; four times as many show details half as large. Gaussians are "
+                                     "kept unchanged."),
                 io.Int.Input("resolution", default=128, min=16, max=512, step=8,
-                             tooltip="Samples of the density along the longest side of the bounds, for finding the "
+                             tooltip="Samples of the density along the longest side of the bounds, to find the "
                                      "surface."),
                 io.Float.Input("threshold", default=0.0, min=0.0, max=1e6, step=0.1,
                                tooltip="Density at the surface. 0 chooses the one whose silhouettes agree best with "
                                        "the scene's own pictures."),
                 io.Float.Input("disc_size", default=1.0, min=0.1, max=5.0, step=0.05,
-                               tooltip="Of a disc, in distances between neighbours. Larger closes gaps and blurs "
+                               tooltip="Size of a disc, in distances between neighbours. Larger closes gaps and blurs "
                                        "colours.")],
             outputs=[SPLAT.Output("splat", tooltip="A core splat, for Create 3D File (from Splat) and Render Splat.")],
             hidden=[io.Hidden.unique_id])

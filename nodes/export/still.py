@@ -1,4 +1,4 @@
-"""One picture of a scene as people are shown it: lit or not, over a background."""
+"""One picture of a scene for viewing: lit or unlit, over a background."""
 from __future__ import annotations
 
 import math
@@ -24,8 +24,8 @@ def check_look(shading: str, background: str, node: str) -> None:
 
 
 def filling_distance(scene: nn.Module, fovy: float) -> float:
-    """From the origin, where the scene just fills a picture of fovy degrees: by its radius where it knows one, as
-    scenes do that reach into the corners of their bounds, otherwise by half the side of the cube around the bounds."""
+    """Distance from the origin at which the scene fits a picture of fovy degrees: by its radius if it has one (scenes
+    that reach into the corners of their bounds), otherwise by half the side of the cube around the bounds."""
     radius = scene.radius or float(scene.bounds.abs().amax())
     return MARGIN * radius / math.sin(math.radians(fovy) / 2)
 
@@ -58,7 +58,7 @@ def _displayed(image: Tensor) -> Tensor:
 
 
 def _headlight(camera: Cameras) -> Light:
-    """Beside and above the camera, so that shapes have shades but no side is dark."""
+    """A light beside and above the camera, so that shapes are shaded but no visible side is dark."""
     right, up = camera.c2w[:, :3, 0], camera.c2w[:, :3, 1]
     position = camera.position + camera.distance[:, None] * (0.4 * right + 0.6 * up)
     one = torch.ones_like(camera.distance)

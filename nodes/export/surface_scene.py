@@ -1,4 +1,4 @@
-"""What a scene of triangles (Mesh Rasterizer) shows at its surface: the triangles themselves, colours, glTF's maps."""
+"""Triangles, colours and glTF maps of a scene of the Mesh Rasterizer."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -16,14 +16,14 @@ from ..core.field import Surface
 from ..core.tick import Tick, no_tick
 
 POINTS_AT_ONCE = 1 << 18
-# How far a texel's place may lie from the scene's surface, as a share of the width of its bounds.
+# Largest distance of a texel's point from the scene's surface, as a share of the width of its bounds.
 REACH = 0.02
 
 
 @dataclass
 class Appearance:
-    """What N points of a surface show. albedo [N,3] in [0,1], display-referred; metallic_roughness [N,3] as glTF packs
-    it (0, roughness, metallic), or None where the material is only a colour; normal [N,3] unit, world."""
+    """Appearance of N points of a surface. albedo [N,3] in [0,1], display-referred; metallic_roughness [N,3] as glTF
+    packs it (0, roughness, metallic), or None where the material is only a colour; normal [N,3] unit, world."""
 
     albedo: Tensor
     metallic_roughness: Tensor | None
@@ -68,9 +68,9 @@ def surface_mesh(scene: nn.Module, node: str, smallest: float = 0.0, colors: boo
 
 
 def appearance_at(scene: nn.Module, points: Tensor, node: str, tick: Tick = no_tick) -> tuple[Tensor, Appearance]:
-    """What the scene's surface shows at the places nearest to points [N,3].
+    """Appearance of the scene's surface at the points nearest to points [N,3].
 
-    Returns known [N] bool, whether such a place is within REACH, and the Appearance of the K known ones. Raises
+    Returns known [N] bool, whether such a point is within REACH, and the Appearance of the K known ones. Raises
     DistillError, beginning with `node`, when less than half of them are, and as `triangles_of` does.
     """
     surface = triangles_of(scene, node)

@@ -19,7 +19,7 @@ def render_turntable(recipe: SceneRecipe, frames: int = 24, size: int = 256, ele
     """`frames` pictures [N,size,size,3] in [0,1] on the CPU, the first from the front (+x), turning towards +y.
 
     elevation, fovy      degrees
-    distance             of the camera from the origin; 0: the scene's bounds just fill the picture
+    distance             of the camera from the origin; 0: the scene's bounds fit the picture
     shading, background  see `still`
 
     Raises DistillError for other names.
@@ -42,7 +42,7 @@ class TurntableNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_Turntable", display_name=NAME, category="Distill3D/export",
-            description="Pictures of a scene from all around. Goes on to Save Animation or any image node.",
+            description="Pictures of a scene from all around. They go to Save Animation or any image node.",
             search_aliases=["orbit video", "360", "render scene"],
             inputs=[
                 SCENE.Input("scene", tooltip="Any scene."),
@@ -51,7 +51,8 @@ class TurntableNode(Node):
                 io.Float.Input("elevation", default=15.0, min=-90.0, max=90.0, step=1.0,
                                tooltip="Degrees of the camera above the horizon."),
                 io.Float.Input("distance", default=0.0, min=0.0, max=100.0, step=0.1,
-                               tooltip="Of the camera from the centre. 0: the scene's bounds just fill the picture."),
+                               tooltip="Distance of the camera from the centre. 0: the scene's bounds fit the "
+                                       "picture."),
                 io.Float.Input("fovy", default=40.0, min=1.0, max=120.0, step=1.0,
                                tooltip="Vertical field of view, degrees."),
                 io.Combo.Input("shading", options=list(SHADINGS), default="albedo",

@@ -28,13 +28,13 @@ def unwrap_uv(mesh: Mesh, face_budget: int = 40_000, size: int = 1024, padding: 
     """The mesh with a UV atlas in which faces do not overlap (boxes: save where a chart winds over itself).
 
     face_budget  a mesh with more faces is decimated to about this many first (pymeshlab)
-    size         of the texture that will be baked, pixels: what padding refers to
+    size         of the texture that will be baked, pixels; padding refers to it
     padding      pixels between charts
     time_limit   seconds that decimation and xatlas may take, each. Their processes are killed then
     atlas        "xatlas" (few, low-distortion charts) or "boxes" (`box_atlas`: at once, more charts)
 
     Vertices at one place are joined first and split again only where their UVs differ. Texture coordinates and texture
-    of the input are dropped. When xatlas is missing, fails or is too slow, boxes take its place, with a warning. When
+    of the input are dropped. When xatlas is missing, fails or is too slow, boxes are used, with a warning. When
     pymeshlab is missing, fails or is too slow, a mesh of at most BOXES_FACES keeps its faces and gets boxes, with a
     warning; a larger one raises the MissingPackage, DistillError or TimeLimit.
     """
@@ -84,7 +84,7 @@ class UnwrapUVNode(Node):
         return io.Schema(
             node_id="Distill3D_UnwrapUV", display_name=NAME, category="Distill3D/export",
             description="Texture coordinates for a mesh, in bounded time: it is decimated to a face budget first, and "
-                        "xatlas runs in a process that is stopped at a time limit. Goes on to Bake Texture.",
+                        "xatlas runs in a process with a time limit. Goes to Bake Texture.",
             search_aliases=["xatlas", "uv atlas", "decimate", "texture coordinates"],
             inputs=[
                 io.Mesh.Input("mesh", tooltip="A core mesh, e.g. of Extract Mesh."),
@@ -92,13 +92,14 @@ class UnwrapUVNode(Node):
                              tooltip="A mesh with more triangles is decimated to about this many first, by pymeshlab. "
                                      "Without it the mesh keeps them and the atlas is boxes."),
                 io.Int.Input("texture_size", default=1024, min=256, max=4096, step=256,
-                             tooltip="Size of the texture that will be baked, pixels: what padding refers to."),
+                             tooltip="Size of the texture that will be baked, pixels; padding refers to it."),
                 io.Int.Input("padding", default=4, min=1, max=64, tooltip="Pixels between charts."),
                 io.Float.Input("time_limit", default=300.0, min=1.0, max=7200.0, step=1.0,
-                               tooltip="Seconds for decimation and for xatlas, each. After it, boxes take over."),
+                               tooltip="Seconds for decimation and for xatlas, each. After it, the boxes atlas is "
+                                       "used."),
                 io.Combo.Input("atlas", options=list(ATLASES), default="xatlas",
                                tooltip="xatlas: few charts with little distortion. boxes: projections along the "
-                                       "axes, at once and always.")],
+                                       "axes, fast and for any mesh.")],
             outputs=[io.Mesh.Output("mesh", tooltip="The mesh with UVs; seams are split only where UVs differ.")],
             hidden=[io.Hidden.unique_id])
 
