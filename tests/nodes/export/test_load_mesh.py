@@ -132,8 +132,8 @@ def test_node_takes_files_of_wires_and_names(inputs, output_host):
 
 
 @pytest.mark.parametrize("file, message", [
-    ("../a.glb", "no file"), ("/etc/hostname", "no file"), ("", "no file"), ("3d/absent.glb", "Put one of these kinds "
-                                                                             "there"),
+    ("../a.glb", "no file"), ("/etc/hostname", "no file"), ("", "the file name is empty"),
+    ("3d/absent.glb", "Put one of these kinds there"),
     (None, "holds nothing"), (torch.zeros(1), "holds a torch.Tensor, not a 3D file")])
 def test_names_that_lead_nowhere(inputs, file, message):
     (inputs.parent / "a.glb").write_bytes(glb_bytes(textured()))
