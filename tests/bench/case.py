@@ -58,8 +58,8 @@ class Row:
 
 
 def measure(case: Case, repeats: int, device: torch.device, bandwidth: float | None = None) -> list[Row]:
-    """A row for each backend that can run the case here, the reference first, and for each peer. They take turns, so
-    that what else the machine does falls on all of them. bandwidth: bytes in a second, where floors are wanted."""
+    """A row for each backend that can run the case here, the reference first, and for each peer. They alternate, so
+    that other load of the machine affects all of them. bandwidth: bytes in a second, where floors are wanted."""
     runners: dict[str, Case | Peer] = {name: case for name in _backends(case,
                                                                         device)} | {peer.name: peer
                                                                                     for peer in case.peers}

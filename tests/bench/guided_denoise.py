@@ -19,7 +19,7 @@ QUICK = {"block_out_channels": (32, 64), "down_block_types": ("CrossAttnDownBloc
 
 def guided_denoise(quick: bool, repeats: int, device: torch.device) -> dict[str, Any]:
     """size in words, median milliseconds of both, their ratio. Batch 1, so two rows of guidance. Passes alternate, so
-    that what else the machine does falls on both.
+    that other load of the machine affects both.
 
     Raises MissingPackage without diffusers.
     """

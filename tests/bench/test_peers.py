@@ -1,5 +1,4 @@
-"""The adapters call what the libraries are known to offer, with what these are known to take: stand-ins check and
-answer."""
+"""The adapters call the libraries' functions with valid arguments: stand-ins check the arguments and return results."""
 import sys
 from types import ModuleType
 
@@ -106,7 +105,7 @@ def test_a_peer_is_timed_beside_our_backends(stand_ins, monkeypatch, make, size,
     assert name in kernel_table(rows)
 
 
-def test_what_is_missing_is_said():
+def test_missing_packages_are_reported():
     assert set(peers.missing(CPU)) == set(peers.MODULES)
     absent = peers._load.__wrapped__("gsplat", "cuda")
     assert isinstance(absent, ModuleType) or "cannot be imported" in absent

@@ -1,4 +1,4 @@
-"""BSD in the loop, with the built-in prior: what it makes of stripes and dots that were blurred on a mesh."""
+"""BSD in the loop with the built-in prior, on blurred stripes and dots of a mesh."""
 
 import pytest
 import torch

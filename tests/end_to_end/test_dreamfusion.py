@@ -1,4 +1,4 @@
-"""The shipped DreamFusion workflow, as a newcomer runs it: a process of its own, on the CPU, from the command line."""
+"""The shipped DreamFusion workflow in a separate process, on the CPU, from the command line."""
 import os
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""DreamCraft3D's workflow, killed in each of its four stages: every stage goes on from its last saved step."""
+"""DreamCraft3D's workflow, killed in each of its four stages: every stage continues from its last saved step."""
 import os
 import signal
 import subprocess

@@ -48,7 +48,7 @@ def test_variable_forces_the_reference(monkeypatch):
     assert backend.pick("op", CPU, torch.float32) == "torch"
 
 
-def test_forced_backend_falls_back_and_says_so_once(monkeypatch, caplog):
+def test_forced_backend_falls_back_and_logs_once(monkeypatch, caplog):
     monkeypatch.setenv(backend.VARIABLE, "warp")
     with caplog.at_level(logging.WARNING):
         assert [backend.pick("op", CPU, torch.float32) for _ in range(2)] == ["torch", "torch"]
@@ -132,7 +132,7 @@ def test_expect_close_catches_what_a_self_test_should():
             backend.expect_close("sum", wrong, wanted)
 
 
-def test_a_failed_self_test_is_told_even_where_nobody_asked_for_the_backend(caplog):
+def test_a_failed_self_test_is_logged_under_auto_too(caplog):
     def broken(device):
         raise OSError("no folder to compile in")
 
@@ -144,7 +144,7 @@ def test_a_failed_self_test_is_told_even_where_nobody_asked_for_the_backend(capl
     assert list(backend.failures()) == [("op", "warp")] and "no folder" in backend.failures()["op", "warp"]
 
 
-def test_it_keeps_what_ran():
+def test_the_last_backend_is_recorded():
     backend.register("fast", "warp", None)
     backend.register("slow", "warp", None, lambda device, dtype: "not here")
     for op in "fast", "slow":

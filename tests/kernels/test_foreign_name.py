@@ -61,7 +61,7 @@ def test_a_folder_with_another_name(cache, tmp_path):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_two_copies_do_not_run_each_others_kernels(cache, tmp_path, order):
+def test_two_copies_of_the_pack_run_their_own_kernels(cache, tmp_path, order):
     """One copy's compositing is wrong: only it falls back, whichever was loaded first."""
     broken = copy_of(PACK, tmp_path / "broken")
     file = broken / "kernels" / "volume" / "composite_warp.py"

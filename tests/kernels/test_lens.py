@@ -43,7 +43,7 @@ def test_front_camera_sees_world_up_at_the_top_and_plus_y_on_the_right():
     assert clip[1, 0] > 0 and clip[1, 1].abs() < 1e-12
 
 
-def test_pixels_show_what_their_rays_meet():
+def test_pixels_show_the_first_hit_of_their_rays():
     height, width, fovy = 10, 14, 0.9
     c2w = torch.stack([look_at_origin([1.4, 0.5, 0.8]), look_at_origin([-0.3, 1.2, -0.9])])
     generator = torch.Generator().manual_seed(0)

@@ -3,7 +3,7 @@ import torch
 from distill3d.kernels.upload import upload
 
 
-def test_what_is_there_stays():
+def test_a_tensor_on_the_device_is_not_copied():
     values = torch.arange(3)
     assert upload(values, "cpu") is values
     half = upload(torch.ones(2), torch.device("cpu"), torch.float16)

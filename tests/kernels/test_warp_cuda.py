@@ -1,4 +1,4 @@
-"""Every Warp kernel compiles for every CUDA card in use, and no card is needed to find out."""
+"""Every Warp kernel compiles for every CUDA architecture in use. The test needs no GPU."""
 import importlib
 from pathlib import Path
 
@@ -34,14 +34,14 @@ def test_compiles(source, arch, tmp_path):
 
 @pytest.mark.parametrize("name, fused",
                          [("raster.triangle_ids_warp", "fma.rn.f64"), ("volume.march_warp", "fma.rn.f32")])
-def test_kernels_that_promise_exactness_fuse_nothing(name, fused, tmp_path):
+def test_exact_kernels_do_not_fuse_multiply_add(name, fused, tmp_path):
     warp_runtime.start()
     compile_to_ptx(importlib.import_module(f"distill3d.kernels.{name}"), 86, tmp_path)
     ptx = "".join(path.read_text() for path in tmp_path.rglob("*.ptx"))
     assert fused.replace("fma", "mul") in ptx and fused not in ptx
 
 
-def test_what_no_card_can_run_is_found(tmp_path):
+def test_a_kernel_that_cannot_compile_is_found(tmp_path):
     warp = warp_runtime.start()
 
     @warp.func_native("there_is_no_such_function(out.data[0]);")
@@ -55,7 +55,7 @@ def test_what_no_card_can_run_is_found(tmp_path):
         compile_to_ptx(call_broken.module, 75, tmp_path)
 
 
-def test_runtime_says_why_not():
+def test_runtime_reports_why_it_is_unusable():
     assert "mps" in warp_runtime.unusable(torch.device("mps"), torch.float32)
     assert "float16" in warp_runtime.unusable(torch.device("cpu"), torch.float16)
     assert warp_runtime.unusable(torch.device("cpu"), torch.float32) is None

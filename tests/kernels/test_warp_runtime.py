@@ -1,4 +1,4 @@
-"""How work is spread over threads; what it computes is tested beside each kernel."""
+"""Distribution of work over threads; the results are tested beside each kernel."""
 import pytest
 import torch
 
@@ -19,7 +19,7 @@ def test_pieces_cover_all_items_once_and_record_nothing(monkeypatch, threads):
     assert len(pieces) == threads and sorted(i for first, last in pieces for i in range(first, last)) == list(range(7))
 
 
-def test_what_goes_wrong_in_a_thread_is_raised(monkeypatch):
+def test_errors_in_a_thread_are_raised(monkeypatch):
     monkeypatch.setattr("distill3d.kernels.warp_runtime.torch.get_num_threads", lambda: 2)
 
     def work(first, last):

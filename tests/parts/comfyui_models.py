@@ -1,5 +1,4 @@
-"""Small random models in the published formats, where ComfyUI and the pack look for models, with CLIP's real
-vocabulary."""
+"""Small random models in the published formats, in the model folders of ComfyUI, with CLIP's real vocabulary."""
 
 import torch
 

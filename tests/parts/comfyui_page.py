@@ -1,4 +1,5 @@
-"""The editor in a browser: what the scripts that drive it share. Needs playwright, and Chromium on the path."""
+"""The editor in a browser: functions shared by the scripts that drive it. Needs playwright, and Chromium on the
+path."""
 import re
 import shutil
 import time

@@ -1,4 +1,4 @@
-"""A ComfyUI of the tests' own, with a folder of its own: the checkout that COMFYUI_DIR names is not written to."""
+"""A ComfyUI for tests with a separate folder: the checkout in COMFYUI_DIR is not modified."""
 import json
 import os
 import shutil

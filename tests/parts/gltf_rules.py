@@ -1,4 +1,4 @@
-"""What the glTF 2.0 specification demands of a GLB with one mesh, as assertions."""
+"""Requirements of the glTF 2.0 specification for a GLB with one mesh, as assertions."""
 from __future__ import annotations
 
 import io

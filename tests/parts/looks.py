@@ -1,4 +1,4 @@
-"""What prepared losses are called with in tests."""
+"""Looks for prepared losses in tests."""
 from distill3d.nodes.core.loss import Look
 from distill3d.nodes.core.rng import Streams
 

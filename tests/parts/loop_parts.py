@@ -1,4 +1,4 @@
-"""What runs of the loop need in tests: views around the object, and a host that stops them."""
+"""Parts for runs of the loop in tests: views around the object, and a host that stops them."""
 from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.cameras import turntable
 

@@ -1,4 +1,4 @@
-"""Surfaces with parameters: a ball of triangles, and whatever other triangles a test makes."""
+"""Surfaces with parameters: a ball of triangles, or triangles given by a test."""
 import math
 from dataclasses import dataclass
 

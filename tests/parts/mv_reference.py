@@ -65,7 +65,7 @@ class MultiViewReference:
         return x + self.linear(f"{name}.proj_out", tokens).mT.unflatten(-1, (h, w))
 
     def over_views(self, name, tokens):
-        """Every token of a group looks at every token of all its views, one group at a time."""
+        """Every token of a group attends to every token of all its views, one group at a time."""
         groups = []
         for first in range(0, len(tokens), self.views):
             group = torch.cat(list(tokens[first:first + self.views]))[None]

@@ -1,4 +1,4 @@
-"""Hard pictures of coloured triangles, and how a weighed sum of one changes when its vertices move."""
+"""Aliased pictures of coloured triangles, and finite differences of a weighted sum of their pixels."""
 import math
 
 import torch

@@ -1,4 +1,4 @@
-"""Surfaces that show something: a ball, bumpy where asked for, painted by place or by texture coordinates."""
+"""Coloured surfaces for tests: a ball, optionally bumpy, coloured by position or by texture coordinates."""
 from __future__ import annotations
 
 import math

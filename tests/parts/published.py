@@ -1,4 +1,4 @@
-"""Names and shapes of published checkpoints, written down from their layout: what loaders must take."""
+"""Names and shapes of published checkpoints, which loaders must accept, written from their layout."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A DeepFloyd IF folder with random weights that is written in a moment."""
+"""A small DeepFloyd IF folder with random weights."""
 import pytest
 import torch
 

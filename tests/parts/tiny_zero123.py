@@ -1,4 +1,4 @@
-"""Tiny Zero123 models in the published formats, and what they compute, written once more from the formulas."""
+"""Tiny Zero123 models in the published formats, and a second implementation of them from the formulas."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""Who may import whom, read from the source: a layer that leaks is found before it is needed elsewhere."""
+"""Which layers may import which, checked in the source."""
 from __future__ import annotations
 
 import sys

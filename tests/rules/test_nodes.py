@@ -1,4 +1,4 @@
-"""Rules for every node: what a menu shows is complete, and what workflows name stays.
+"""Rules for every node: its texts are complete, and ids and input names of saved workflows stay valid.
 
 `make sync` appends new nodes and inputs to node_ids.json.
 """

@@ -1,4 +1,4 @@
-"""What pip and ComfyUI's registry read: requirements that move nothing that is there, and a package that is whole."""
+"""Metadata for pip and ComfyUI's registry: requirements that replace no installed torch, and a complete package."""
 import re
 from pathlib import Path
 

@@ -27,7 +27,7 @@ def predictions():
 WEIGHTS = torch.tensor([[-1.5, -0.2], [0.0, -1.97], [0.0, 0.0]], dtype=torch.float64)
 
 
-def test_perp_negative_is_its_definition(predictions):
+def test_perp_negative_equals_its_definition(predictions):
     u, p, *negatives = predictions
     torch.testing.assert_close(perp_negative(u, p, negatives, WEIGHTS, 7.5), by_hand(u, p, negatives, WEIGHTS, 7.5),
                                atol=1e-12, rtol=1e-12)
@@ -46,7 +46,7 @@ def test_without_negatives_it_is_guidance(predictions):
     assert torch.equal(perp_negative(u, p, [], torch.zeros(3, 0), 7.5), guide(u, p, 7.5))
 
 
-def test_what_the_negatives_share_with_the_positive_stays(predictions):
+def test_the_part_parallel_to_the_positive_is_kept(predictions):
     u, p, *negatives = predictions
     found = perp_negative(u, p, negatives, WEIGHTS, 7.5)
     towards = p - u

@@ -25,7 +25,7 @@ def test_many_steps_follow_the_flow_of_a_gaussian():
     torch.testing.assert_close(x, known, rtol=2e-3, atol=1e-3)
 
 
-def test_the_way_back_returns():
+def test_sampling_undoes_inversion():
     z = images()
     levels = torch.logspace(-3, 1, 2000, dtype=torch.float64).tolist()
     x = invert(z, levels, denoise)

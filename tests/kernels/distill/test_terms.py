@@ -185,7 +185,7 @@ def test_ism_goes_along_the_inversion():
     torch.testing.assert_close(gradient, eps(places[HERE], TEXT) - eps(places[NEARBY], EMPTY))
 
 
-def test_what_counts_nothing_is_not_computed():
+def test_terms_with_coefficient_zero_are_not_computed():
     t = torch.tensor([0.5])
     assert set(terms("sds", 1.0, t)) == {Prediction(TEXT), Prediction(NOISE)}
     assert set(terms("csd", 1.0, t, 0.0)) == {Prediction(TEXT), Prediction(EMPTY)}

@@ -34,7 +34,7 @@ def test_a_noise_model_against_a_velocity_model():
 
 
 @pytest.mark.parametrize("kind", WEIGHTINGS)
-def test_it_is_sds_when_the_second_model_knows_the_noise(kind):
+def test_equals_sds_when_the_second_model_predicts_the_noise(kind):
     z, noise, guided = draw(3)
     z_t = A * z + S * noise
     z0, z0_of_the_noise = (z_t - S * guided) / A, (z_t - S * noise) / A
@@ -42,7 +42,7 @@ def test_it_is_sds_when_the_second_model_knows_the_noise(kind):
     assert torch.equal(vsd_gradient(z0, z, SIGMA, kind), sds_gradient(z, z0, SIGMA, kind))
 
 
-def test_denoising_error_is_that_of_what_the_network_predicts():
+def test_denoising_error_is_that_of_the_prediction():
     z, noise, predicted = draw(3)
     z_t = A * z + S * noise
     by_noise = denoising_error(z, (z_t - S * predicted) / A, SIGMA)

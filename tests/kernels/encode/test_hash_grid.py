@@ -145,7 +145,7 @@ def test_outside_is_clamped_without_gradient():
     assert (grad[2:] != 0).all()
 
 
-def test_not_a_number_stays_in_its_row():
+def test_nan_stays_in_its_row():
     x, table = random_inputs()
     x[1, 2] = torch.nan
     value = encode_hash_grid(x, table, SMALL)

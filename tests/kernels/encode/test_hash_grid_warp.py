@@ -77,7 +77,7 @@ def test_gradients_of_normals(wanted_of):
     assert_near(found[1], found[3])
 
 
-def test_a_whole_walk_back_through_normals_of_a_network():
+def test_backward_through_normals_of_a_network():
     # The upstream gradient of the slope depends on x itself here, and backward() wants every leaf, x too.
     weight, found = 0.05 * torch.randn(LAYOUT.channels, generator=torch.Generator().manual_seed(5)), []
     for dtype, run in (torch.float32, encode_hash_grid), (torch.float64, lambda *all: by_reference(*all, None)):
@@ -90,7 +90,7 @@ def test_a_whole_walk_back_through_normals_of_a_network():
         assert_near(one, wanted)
 
 
-def test_third_derivatives_go_the_reference_way():
+def test_third_derivatives_use_the_reference():
     x, table, upstream = inputs(50)
     slope, = torch.autograd.grad(encode_hash_grid(x, table, LAYOUT), x, upstream, create_graph=True)
     twice, = torch.autograd.grad(slope.square().sum(), table, create_graph=True)
@@ -140,7 +140,7 @@ def test_repeats_bit_for_bit_whatever_the_number_of_threads():
         torch.set_num_threads(before)
 
 
-def test_not_a_number_stays_in_its_row():
+def test_nan_stays_in_its_row():
     x, table, _ = (one.detach() for one in inputs(5))
     x[1, 2] = torch.nan
     value = encode_hash_grid(x, table, LAYOUT)

@@ -23,7 +23,7 @@ def test_corners_stay_corners():
 
 
 def test_gradients():
-    """Linear, so that large steps tell the gradient in spite of float32."""
+    """Linear, so that finite differences with large steps are exact enough in float32."""
     rgb = torch.rand(1, 3, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     assert gradcheck(normalized, rgb)
     assert gradcheck(lambda rgb: clip_pixels(rgb, 4).double(), rgb, eps=0.5, atol=1e-4, rtol=1e-3)

@@ -44,7 +44,7 @@ def test_the_background_faces_the_camera_and_mixes_by_opacity():
     assert torch.allclose(found, torch.tensor([[0.5, 0.5, 1], [0.5, 0.625, 0.875], [0.5, 1, 0.5]]), atol=1e-6)
 
 
-def test_a_shortened_normal_counts_by_its_direction():
+def test_only_the_direction_of_a_normal_counts():
     """Normals that disagree along a ray sum up to less than the opacity; the surface is no less there."""
     normal = torch.tensor([0.0, 0.0, 0.3]).expand(1, 1, 1, 3)
     assert view_normals(normal, torch.ones(1, 1, 1,
@@ -68,7 +68,7 @@ def test_a_wall_is_equally_near_everywhere(place, reach):
     assert torch.allclose(half, full(1, value=min(max(0.5 * nearest, 0.0), 1.0)), atol=1e-5)
 
 
-def test_nothing_is_as_far_as_can_be():
+def test_empty_pixels_have_nearness_zero():
     eye = cameras()
     _, directions = eye.rays()
     assert not nearness(full(1, value=0.0), full(1, value=0.0), directions, eye.c2w, eye.distance, 1.0).any()
@@ -90,7 +90,7 @@ def test_gradients():
                                     (draw(1, 0.2, 0.5), opacity))
 
 
-def test_gradients_stay_finite_where_nothing_is():
+def test_gradients_are_finite_in_empty_pixels():
     normal, opacity = torch.zeros(1, 2, 2, 3, requires_grad=True), torch.zeros(1, 2, 2, 1, requires_grad=True)
     view_normals(normal, opacity, cameras().c2w).sum().backward()
     assert normal.grad.isfinite().all() and opacity.grad.isfinite().all()

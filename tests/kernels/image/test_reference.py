@@ -119,7 +119,7 @@ def test_gradcheck_of_normal():
 
 
 @pytest.mark.parametrize("error", DEPTHS)
-def test_nothing_inside_is_zero_and_has_no_gradient(error):
+def test_an_empty_region_gives_zero_without_gradient(error):
     a, b, inside = depths()
     a.requires_grad_()
     value = error(a, b, torch.zeros_like(inside))
@@ -133,7 +133,7 @@ def test_nothing_inside_is_zero_and_has_no_gradient(error):
     assert error(empty, empty, empty.bool()).item() == 0
 
 
-def test_flat_depth_says_nothing_and_harms_nothing():
+def test_flat_depth_counts_one_without_gradient():
     b, inside = random(1, 4, 5, 1).float(), torch.ones(1, 4, 5, 1, dtype=torch.bool)
     flat = (3.8 + 1e-7 * random(1, 4, 5, 1, seed=1).float()).requires_grad_()
     for error in (relative_depth_error(flat, b, inside),

@@ -77,7 +77,7 @@ def test_an_object_in_front_of_another():
     agree(*slopes(vertices, faces, colors, 80, [motion * ~is_front for motion in motions]))
 
 
-def test_what_is_hidden_has_no_gradient():
+def test_hidden_edges_have_no_gradient():
     back, front = ball(8, 0.2, torch.float64), ball(12, 0.5, torch.float64)
     vertices, faces, colors = joined((back[0], back[1], 0.3), (front[0] + camera()[0, :3, 2], front[1], 1.0))
     leaf = vertices.requires_grad_()

@@ -32,7 +32,7 @@ def test_shared_attributes_equal_repeated_ones():
     torch.testing.assert_close(interpolate(colour, rast, FACES), expected)
 
 
-def test_attributes_may_have_faces_of_their_own():
+def test_attributes_may_have_separate_faces():
     rast = rasterize(tilted_quad()[:1], FACES, (6, 5))
     value = interpolate(torch.tensor([[1.0], [7.0]]), rast, torch.tensor([[0, 0, 0], [1, 1, 1]]))
     expected = torch.tensor([0.0, 1.0, 7.0])[rast[0, ..., 3].long()]

@@ -67,7 +67,7 @@ def test_faces_much_smaller_than_a_pixel_keep_their_weights_in_float32():
     assert offset.abs().max() < 1e-5 * 7e-6
 
 
-def test_nothing_to_see_is_still_differentiable():
+def test_an_empty_picture_is_differentiable():
     positions = torch.rand(1, 4, 4, requires_grad=True)
     rast = rasterize(positions, torch.zeros(0, 3, dtype=torch.int64), (2, 3))
     assert rast.shape == (1, 2, 3, 4) and rast.eq(0).all()

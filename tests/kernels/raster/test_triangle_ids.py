@@ -11,7 +11,7 @@ from distill3d.kernels.raster.triangle_ids import triangle_ids
 
 @pytest.fixture(autouse=True, params=["torch", "warp"])
 def kernel(request, monkeypatch):
-    """Everything here holds for every backend."""
+    """Runs every test of this file with every backend."""
     if request.param == "warp":
         pytest.importorskip("warp")
     monkeypatch.setenv(backend.VARIABLE, request.param)

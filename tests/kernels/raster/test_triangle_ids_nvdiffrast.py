@@ -1,4 +1,4 @@
-"""What nvdiffrast is given and how its answer is read, with a stand-in that draws with the reference."""
+"""The arguments and results of the call to nvdiffrast, with a stand-in that draws with the reference."""
 import sys
 import types
 
@@ -33,7 +33,7 @@ def nvdiffrast(monkeypatch):
     triangle_ids_nvdiffrast._context.cache_clear()
 
 
-def test_its_picture_is_turned_over(nvdiffrast):
+def test_rows_of_the_picture_are_flipped(nvdiffrast):
     points = torch.tensor([[-1.0, 1, 0, 1], [1, 1, 0, 1], [-1, 0, 0, 1], [torch.nan, 0, 0, 1]], dtype=torch.float64)
     faces = torch.tensor([[0, 1, 3], [0, 1, 2]])
     nearest = torch.full((8 * 6,), EMPTY, dtype=torch.int64)
@@ -53,7 +53,7 @@ def test_it_passes_in_a_pack_that_is_named_by_a_path(nvdiffrast, monkeypatch):
     assert nvdiffrast and pack is not triangle_ids_module
 
 
-def test_where_it_cannot_be_used():
+def test_unusable_without_cuda_or_the_package():
     assert "CUDA" in triangle_ids_nvdiffrast.unusable(torch.device("cpu"), torch.float32)
     if "nvdiffrast" not in sys.modules:
         assert "installed" in triangle_ids_nvdiffrast.unusable(torch.device("cuda"), torch.float32)

@@ -1,4 +1,4 @@
-"""Gradients; values are tested with what uses them, in test_split_sum.py."""
+"""Gradients; test_split_sum.py tests the values."""
 import pytest
 import torch
 from torch.autograd import gradcheck

@@ -42,7 +42,7 @@ def test_even_light_stays_even():
 
 
 @pytest.mark.parametrize("towards", [(1.0, 0.2, 0.3), (-1.0, 0.0, 0.1), (0.0, -1.0, -0.5), (0.1, 0.0, 1.0)])
-def test_a_lamp_is_seen_where_it_is(towards):
+def test_a_lamp_is_reflected_in_its_direction(towards):
     environment, n = prepare_environment(lamp(towards)), directions(4000)
     there = F.normalize(torch.tensor(towards), dim=0)
     for roughness in (0.0, 0.3, 0.7):

@@ -1,4 +1,4 @@
-"""Gradients of the ellipses; what they look like is tested in test_splat.py."""
+"""Gradients of the ellipses; test_splat.py tests their values."""
 import pytest
 import torch
 from torch.autograd import gradcheck

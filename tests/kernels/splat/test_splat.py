@@ -79,7 +79,7 @@ def by_hand(positions, rotations, scales, opacities, features, c2w, fovy, height
 
 @pytest.fixture(autouse=True, params=["torch", "warp"])
 def kernel(request, monkeypatch):
-    """Everything here holds for every backend, in the type that it can."""
+    """Runs every test of this file with every backend, in a dtype that it supports."""
     if request.param == "warp":
         pytest.importorskip("warp")
     monkeypatch.setenv(backend.VARIABLE, request.param)
@@ -168,7 +168,7 @@ def test_up_is_up_and_right_is_right(kernel):
     assert opacity[:, 4].sum() > 3 * opacity[4].sum()
 
 
-def test_what_is_behind_or_beside_is_not_seen_and_has_no_gradient(kernel):
+def test_gaussians_outside_the_view_have_no_gradient(kernel):
     camera = ahead(2.0)
     places = [[0.0, 0, 2.5], [0, 0, 2.0], [0, 0, 1.9999], [50, 0, 0], [0, -50, 1.5], [0, 0, 0]]
     inputs = [torch.cat(all_).requires_grad_() for all_ in zip(*(one_at([float(x) for x in place], 0.8, 0.1, kernel)
@@ -193,7 +193,7 @@ def test_centers_keep_their_gradient(kernel):
     assert (found.centers.grad[found.radii > 0].abs().sum(-1) > 0).float().mean() > 0.9
 
 
-def test_opacity_of_what_is_smaller_than_a_pixel_is_faded_when_asked(kernel):
+def test_antialiased_fades_gaussians_smaller_than_a_pixel(kernel):
     given, camera = one_at([0.0, 0, 0], 0.5, 0.01, kernel), ahead(2.0)
     focal = 9 / (2 * math.tan(math.radians(30)))
     sharp = (0.01 * focal / 2) ** 2
@@ -207,7 +207,7 @@ def test_opacity_of_what_is_smaller_than_a_pixel_is_faded_when_asked(kernel):
 
 
 def surface(count, dtype):
-    """Flat Gaussians on a bumpy sphere, as large as their distance: what training ends with."""
+    """Flat Gaussians on a bumpy sphere, as large as their spacing: typical of the end of training."""
     generator = torch.Generator().manual_seed(6)
     normal = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator, dtype=torch.float64), dim=1)
     positions = normal * (0.7 + 0.1 * torch.sin(7 * normal).prod(1, keepdim=True))
@@ -292,7 +292,7 @@ def test_second_derivatives(kernel, monkeypatch):
         torch.testing.assert_close(one, other, atol=1e-4 * float(other.abs().max()), rtol=0)
 
 
-def test_pieces_and_drawing_again_change_nothing(kernel):
+def test_chunks_and_recomputation_do_not_change_the_result(kernel):
     inputs = [one.to(kernel).requires_grad_() for one in gaussians(200, 4)]
     found = []
     for chunk in 1 << 20, 1 << 12:

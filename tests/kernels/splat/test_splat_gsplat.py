@@ -1,4 +1,4 @@
-"""What gsplat is given and how its answer is read, with a stand-in that goes through its tiles."""
+"""The arguments and results of the call to gsplat, with a stand-in that goes through its tiles."""
 import sys
 import types
 
@@ -82,7 +82,7 @@ def test_it_draws_what_the_reference_draws(gsplat, monkeypatch, features, channe
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
-def test_where_it_cannot_be_used():
+def test_unusable_without_cuda_or_the_package():
     assert "CUDA" in splat_gsplat.unusable(torch.device("cpu"), torch.float32)
     assert "float64" in splat_gsplat.unusable(torch.device("cuda"), torch.float64)
     if "gsplat" not in sys.modules:

@@ -37,7 +37,7 @@ def test_it_is_the_nearest(spread):
                                brute_force(points, vertices, faces), atol=1e-5, rtol=1e-4)
 
 
-def test_what_is_out_of_reach_has_no_face():
+def test_points_out_of_reach_have_no_face():
     vertices, faces = ball()
     points = torch.tensor([[0.0, 0, 0.75], [0, 0, 0.85], [0, 0, 0], [9, 9, 9]])
     face, weights = closest_points(points, vertices, faces, 0.1)

@@ -36,7 +36,7 @@ def test_component_labels_of_faces():
     assert component_labels(faces[:0], 3).tolist() == [0, 1, 2]
 
 
-def test_keep_largest_goes_by_area():
+def test_keep_largest_compares_areas():
     small = torch.tensor([[0., 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]])
     vertices = torch.cat([small, 10 * small[:3], 3 * small[:3]]).requires_grad_()
     faces = torch.tensor([[0, 1, 2], [1, 3, 2], [4, 5, 6], [7, 8, 9]])        # areas 1, 50, 4.5

@@ -130,7 +130,7 @@ def test_surface_distance_finds_a_ball_between_the_corners():
     assert (positions.norm(dim=1) - 0.7).abs().mean() < 0.003
 
 
-def test_surface_distance_follows_the_wanted_side():
+def test_surface_distance_follows_inside():
     vertices, tets = lattice(9)
     found = surface_distance(vertices, tets, vertices.norm(dim=1) < 0.7,
                              lambda x: (x.norm(dim=1) - 0.5).abs() < 0.2, far=0.1)

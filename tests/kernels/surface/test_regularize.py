@@ -33,13 +33,13 @@ def test_gradcheck(measure):
     assert torch.autograd.gradcheck(lambda v: measure(v, TET_FACES), TET.clone().requires_grad_())
 
 
-def test_a_vertex_amid_its_neighbours_has_no_gradient_of_its_own():
+def test_gradient_is_finite_for_a_vertex_at_the_mean_of_its_neighbours():
     fan = torch.tensor([[0., 0, 0], [1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]], requires_grad=True)
     laplacian(fan, torch.tensor([[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 1]])).backward()
     assert fan.grad.isfinite().all()
 
 
-def test_nothing_costs_nothing():
+def test_empty_input_costs_nothing():
     empty = torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64)
     assert laplacian(*empty) == 0 and normal_consistency(*empty) == 0
 

@@ -86,7 +86,7 @@ def test_a_spiral_of_walls_is_followed_to_its_end():
 
 
 @pytest.mark.parametrize("level", [-1.1, -0.8])
-def test_both_ways_leave_the_same_mesh(level):
+def test_both_methods_give_the_same_mesh(level):
     values = torch.randn(14, 14, 14, generator=torch.Generator().manual_seed(2))
     vertices, faces = isosurface(values, level, BOUNDS)
     shell, shell_faces = outer_shell(vertices, faces)
@@ -117,7 +117,7 @@ def test_outer_shell_keeps_one_ball_of_the_onion():
     assert (kept.norm(dim=1) > 0.8).all() and signed_volume(kept, kept_faces) > 2
 
 
-def test_neighbours_and_open_sheets_hide_nothing():
+def test_neighbours_and_open_sheets_enclose_nothing():
     ball, faces = isosurface(0.4 - radius(8), 0.0, BOUNDS)
     sheet = torch.tensor([[9., -9, -9], [9, 9, -9], [9, 0, 9]], dtype=torch.float64)
     sheet = torch.cat([sheet, -sheet])

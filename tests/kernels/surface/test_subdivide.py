@@ -60,7 +60,7 @@ def test_a_surface_through_fine_and_coarse_has_no_crack(seed):
     assert is_watertight(faces) and signed_volume(positions, faces) > 0
 
 
-def test_edges_shrink_only_where_asked():
+def test_edges_shrink_only_in_and_beside_marked_tetrahedra():
     vertices, tets = tet_grid((12, 12, 12))
     marked = (vertices[tets] > 6).all(1).all(1)
     edges, finer_tets = subdivide(vertices, tets, marked)

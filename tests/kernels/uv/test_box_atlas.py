@@ -50,7 +50,7 @@ def test_atlas_keeps_gaps_and_overlaps_nothing():
     assert float(scale[solid].min() / scale[solid].max()) > 1 / 3**0.5 - 1e-3
 
 
-def test_gap_gives_way_to_many_charts():
+def test_gap_shrinks_for_many_charts():
     # 400 separate triangles cannot keep a distance of a tenth of the picture.
     corners = torch.rand(400, 3, 3, generator=torch.Generator().manual_seed(0))
     faces = torch.arange(1200).view(400, 3)

@@ -22,7 +22,7 @@ def test_the_tangent_follows_u_and_y_points_to_the_top_of_the_texture():
         torch.testing.assert_close(up, torch.tensor([[0.0, 1, 0]]).expand(4, 3))
 
 
-def test_there_and_back_with_interpolated_frames():
+def test_round_trip_with_interpolated_frames():
     generator = torch.Generator().manual_seed(0)
     normal = F.normalize(torch.randn(500, 3, generator=generator), dim=1)
     tangent = torch.randn(500, 3, generator=generator)

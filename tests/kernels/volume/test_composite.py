@@ -15,7 +15,7 @@ BOTH = pytest.mark.parametrize("ray, rays", [RAGGED, EVEN])
 
 @pytest.fixture(autouse=True, params=["torch", "warp"])
 def kernel(request, monkeypatch):
-    """Everything here holds for every backend."""
+    """Runs every test of this file with every backend."""
     if request.param == "warp":
         pytest.importorskip("warp")
     monkeypatch.setenv(backend.VARIABLE, request.param)
@@ -103,7 +103,7 @@ def test_bits_repeat_and_inference_mode_gives_the_same():
 
 
 @BOTH
-def test_infinite_density_is_a_wall_for_its_own_ray_only(ray, rays):
+def test_infinite_density_affects_only_its_own_ray(ray, rays):
     density = torch.ones(6)
     density[1] = torch.inf
     density.requires_grad_()

@@ -16,7 +16,7 @@ DIRECTIONS = torch.tensor([[-1.0, 0, 0], [-1, 0, 0], [0, 0, 1]])
 
 @pytest.fixture(autouse=True, params=["torch", "warp"])
 def kernel(request, monkeypatch):
-    """Everything here holds for every backend."""
+    """Runs every test of this file with every backend."""
     if request.param == "warp":
         pytest.importorskip("warp")
     monkeypatch.setenv(backend.VARIABLE, request.param)

@@ -43,7 +43,7 @@ def test_weights_are_the_logistic_density_around_the_surface():
     assert opacity.item() == pytest.approx(1.0, abs=1e-6)
 
 
-def test_densities_hide_what_alphas_hide_on_rays_that_meet_the_surface_head_on():
+def test_densities_equal_alphas_on_rays_that_meet_the_surface_head_on():
     t, sdf, slope, delta = ray_through_a_plane(slope=-1.0, length=1.0)
     ray = torch.zeros(len(t), dtype=torch.int64)
     weights, _ = composite_alpha(neus_alpha(sdf, slope, delta, SHARP), ray, 1)

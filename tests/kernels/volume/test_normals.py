@@ -95,7 +95,7 @@ def test_flat_field_has_zero_normal_and_finite_gradient(run):
     assert a.grad == 0
 
 
-def test_gradient_flows_to_points_that_ask_for_it():
+def test_gradient_flows_to_points_that_require_it():
     x = points().requires_grad_()
     _, normal = analytic_normals(blob, x * 2, create_graph=True)
     grad, = torch.autograd.grad(normal[:, 0].sum(), x)

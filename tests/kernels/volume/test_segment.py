@@ -37,7 +37,7 @@ def test_gradients(check, ray, rays):
 
 
 @pytest.mark.parametrize("later", [False, True])
-def test_ways_to_sum_agree(later):
+def test_methods_of_summation_agree(later):
     ray = torch.arange(40).repeat_interleave(5)
     values = torch.rand(200, dtype=torch.float64)
     rows = segment._row_sums(values.view(40, 5), later).flatten()
@@ -48,7 +48,7 @@ def test_ways_to_sum_agree(later):
                                segment._offset_sums(values[:6], ragged, later))
 
 
-def test_long_lists_lose_nothing():
+def test_long_lists_keep_their_precision():
     # A float32 running sum over the whole list would reach 2**24 and stop counting.
     ray = torch.arange(2).repeat_interleave(torch.tensor([3, 2]))
     values = torch.tensor([2.0**26, 1, 1, 1, 1])

@@ -1,4 +1,4 @@
-"""The ruler against the pack's own renderer and extraction: a voxel scene that is carved from the truth scores high.
+"""The measures against the pack's own renderer and extraction: a voxel scene made from the true shape scores high.
 
 Axes, handedness and units of truth, scene and mesh must all agree for that: the shape looks different from every side.
 """

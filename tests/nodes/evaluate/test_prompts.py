@@ -1,4 +1,4 @@
-"""The standard list, and lists of one's own."""
+"""The standard list of prompts, and other lists."""
 from collections import Counter
 
 import pytest
@@ -24,7 +24,7 @@ def test_the_standard_list_is_balanced():
                            "a cyan cone on top of a pink cube", "an orange capsule"]
 
 
-def test_the_standard_list_tells_colour_from_shape():
+def test_the_standard_list_separates_colour_and_shape():
     shapes = [true_shape(prompt) for prompt in read_prompts()]
     by_geometry = Counter(tuple(part.primitive for part in shape.parts) for shape in shapes)
     by_color = Counter(frozenset(part.color for part in shape.parts) for shape in shapes)

@@ -1,4 +1,4 @@
-"""Contact sheets: what stands where."""
+"""Contact sheets: the positions of their pictures."""
 import torch
 from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Rows to one sentence and to Markdown."""
+"""The summary and the Markdown of rows."""
 import pytest
 
 from distill3d.nodes.evaluate.table import Row, markdown, summarize, summary_line

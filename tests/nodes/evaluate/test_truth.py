@@ -1,4 +1,4 @@
-"""The truth is true: pictures and points of shapes against closed forms."""
+"""Pictures and surface points of exact shapes against closed forms."""
 import math
 
 import pytest

@@ -1,4 +1,4 @@
-"""What the export room is tested with."""
+"""Fixtures for the tests of the export room."""
 from __future__ import annotations
 
 import pytest

@@ -50,7 +50,7 @@ def test_the_visible_layer_gives_the_colour(soft_scene):
     assert torch.equal(surface_color(scene, 0.9 * outward, outward), torch.zeros(50, 3))
 
 
-def test_without_uvs_it_says_what_to_do(soft_scene, unwrapped):
+def test_without_uvs_the_message_gives_advice(soft_scene, unwrapped):
     _, mesh = unwrapped
     with pytest.raises(DistillError, match="Bake Texture: .* Put Unwrap UV before"):
         bake_texture(Mesh(mesh.vertices, mesh.faces), soft_scene())

@@ -1,4 +1,4 @@
-"""What passes between the pack and ComfyUI's own 3D nodes, judged by those nodes: cameras, splats and files.
+"""Cameras, splats and files exchanged with ComfyUI's own 3D nodes, tested by those nodes.
 
 Runs where the environment variable COMFYUI_DIR names a checkout of ComfyUI; COMFYUI_PYTHON may name the interpreter
 that has its requirements. comfyui_measure_core.py runs inside it, once; what it measured is judged here.

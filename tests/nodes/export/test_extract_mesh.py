@@ -22,7 +22,7 @@ def test_automatic_threshold_finds_the_true_ball(soft_scene):
     assert "watertight" in str(found) and "1 of 1" in str(found)
 
 
-def test_automatic_threshold_finds_what_is_seen_where_the_surface_is_soft(soft_scene):
+def test_automatic_threshold_matches_a_soft_surface(soft_scene):
     # The half-opaque silhouette of this ball is far outside its half-density radius of 0.4, and far from any
     # customary threshold: the mesh must agree with the picture.
     found = extract_mesh(soft_scene(size=0.4, softness=0.05, peak=40.0), 32)
@@ -54,7 +54,7 @@ def test_the_unseen_inside_is_filled(soft_scene):
     assert float(hollow.mesh.vertices.norm(dim=1).min()) > 0.5
 
 
-def test_no_surface_says_what_to_do(soft_scene):
+def test_no_surface_is_reported_with_advice(soft_scene):
     scene = soft_scene(peak=3.2, notes={"opacity": 0.02})
     with pytest.raises(DistillError, match=r'^Extract Mesh: the field has no surface at threshold 10 \(density ranges '
                                            r'from 0 to 3.2\). Set "threshold" between 0 and 3.2 or train longer: '
@@ -62,7 +62,7 @@ def test_no_surface_says_what_to_do(soft_scene):
         extract_mesh(scene, 16, threshold=10.0)
 
 
-def test_an_empty_scene_says_so(soft_scene):
+def test_an_empty_scene_is_reported(soft_scene):
     with pytest.raises(DistillError, match="the scene is empty: no pixel of 8 views"):
         extract_mesh(soft_scene(peak=0.2), 16)
     with pytest.raises(DistillError, match="Train longer"):

@@ -115,7 +115,7 @@ def test_a_material_tints_its_texture():
     (b"x", "fbx", 'kind "fbx" are not read.*glb, gltf, obj, stl, ply'), (b"x", "", 'kind "" are not read'),
     (b"no mesh", "glb", "cannot be read as GLB"), (b"", "stl", "STL|no triangles"),
     (trimesh.PointCloud([[0.0, 0, 0], [1, 1, 1]]).export(file_type="ply"), "ply", "no triangles")])
-def test_what_is_no_mesh(data, kind, message):
+def test_anything_but_a_mesh_is_refused(data, kind, message):
     with pytest.raises(DistillError, match="^Test: .*(" + message + ")"):
         read_mesh(data, kind, "Test")
 
@@ -135,7 +135,7 @@ def test_node_takes_files_of_wires_and_names(inputs, output_host):
     ("../a.glb", "no file"), ("/etc/hostname", "no file"), ("", "the file name is empty"),
     ("3d/absent.glb", "Put one of these kinds there"),
     (None, "holds nothing"), (torch.zeros(1), "holds a torch.Tensor, not a 3D file")])
-def test_names_that_lead_nowhere(inputs, file, message):
+def test_names_without_a_file_are_refused(inputs, file, message):
     (inputs.parent / "a.glb").write_bytes(glb_bytes(textured()))
     with pytest.raises(DistillError, match="^Load Mesh: .*" + message):
         LoadMeshNode.execute(file)

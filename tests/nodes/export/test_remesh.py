@@ -86,7 +86,7 @@ def test_an_edge_with_more_than_two_faces_is_cut_open(method, ball, pymeshlab, o
 
 
 @pytest.mark.parametrize("method", ["decimate", "isotropic"])
-def test_faces_without_area_do_no_harm(method, ball, pymeshlab):
+def test_faces_without_area_are_ignored(method, ball, pymeshlab):
     middle = ball.vertices[ball.faces[0, :2]].mean(0, keepdim=True)
     flat = torch.tensor([[int(ball.faces[0, 0]), int(ball.faces[0, 1]), len(ball.vertices)], [5, 5, 6]])
     mesh = remesh(Mesh(torch.cat([ball.vertices, middle]), torch.cat([ball.faces, flat])), method, 600)
@@ -107,7 +107,7 @@ def test_too_large_triangles_leave_an_error_or_a_mesh(ball, pymeshlab):
         assert str(error).startswith("Remesh: ")
 
 
-def test_without_pymeshlab_it_says_how_to_get_it(ball, monkeypatch):
+def test_without_pymeshlab_the_message_names_the_package(ball, monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(MissingPackage, match=f"Changing {len(ball.faces)} faces in Remesh .* pip install pymeshlab"):
         remesh(ball, target_faces=100)

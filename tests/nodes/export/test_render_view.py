@@ -12,7 +12,7 @@ def test_without_a_camera_it_is_a_frame_of_the_turntable(soft_scene):
     assert mask.shape == (1, 24, 24) and float(mask[0, 12, 12]) > 0.99 and float(mask[0, 0, 0]) < 0.01
 
 
-def test_a_viewers_camera_sees_the_side_that_it_stands_on(soft_scene):
+def test_a_viewers_camera_shows_its_own_side(soft_scene):
     """Level, at the viewer's +x (our +y): the box's long side is across. Its tip at the far right is our -x."""
     info = {"position": {"x": 5.0, "y": 0.0, "z": 0.0}, "target": {"x": 0, "y": 0, "z": 0}, "fov": 30.0, "zoom": 1}
     _, mask = render_view(soft_scene(kind="box"), 32, 64, camera=info)
@@ -24,7 +24,7 @@ def test_a_viewers_camera_sees_the_side_that_it_stands_on(soft_scene):
     assert abs(float(rows.float().mean()) - 15.5) < 1 and abs(float(columns.float().mean()) - 31.5) < 1
 
 
-def test_colours_stand_where_the_camera_says(soft_scene):
+def test_colours_are_where_the_camera_projects_them(soft_scene):
     """Red grows along our x, see the scene: from the viewer's +x, where our -x is on the right, it falls to the
     right."""
     info = {"position": {"x": 5.0, "y": 0.0, "z": 0.0}, "target": {"x": 0, "y": 0, "z": 0}, "fov": 20.0}

@@ -45,7 +45,7 @@ def test_saved_under_a_rising_number(output_host):
         save_animation(frames(), "../turn")
 
 
-def test_what_is_no_animation():
+def test_invalid_animations_are_refused():
     with pytest.raises(DistillError, match=r"shape \[N,H,W,3\] with N > 0, got \[0, 20, 32, 3\]"):
         animation_bytes(frames()[:0], 10, "gif")
     with pytest.raises(DistillError, match='got "avi"'):

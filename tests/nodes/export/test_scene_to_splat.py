@@ -57,7 +57,7 @@ def test_node(soft_scene, output_host):
     torch.testing.assert_close(splat.scales, 2 * once.scales)
 
 
-def test_an_older_host_is_told_so(soft_scene, monkeypatch):
+def test_an_older_host_gets_a_clear_message(soft_scene, monkeypatch):
     monkeypatch.delattr(Types, "SPLAT")
     with pytest.raises(DistillError, match="Scene to Splat: this ComfyUI has no splats yet"):
         scene_to_splat(soft_scene(), 1000, 24)

@@ -81,7 +81,7 @@ def test_texture_coordinates_come_along():
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_what_is_painted_by_texture_coordinates_can_be_baked(again):
+def test_materials_on_texture_coordinates_can_be_baked(again):
     """On the surface's own atlas, and on another one."""
     recipe = painted_recipe(atlas=True)
     mesh, field = extract_mesh(recipe).mesh, recipe.build().field

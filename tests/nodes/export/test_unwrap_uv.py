@@ -87,7 +87,7 @@ def test_without_pymeshlab_the_faces_stay_and_boxes_take_over(ball, monkeypatch,
         unwrap_uv(ball, face_budget=500)
 
 
-def test_where_pymeshlab_cannot_start_boxes_take_over_too(ball, monkeypatch, output_host, tmp_path):
+def test_boxes_are_used_when_pymeshlab_cannot_start(ball, monkeypatch, output_host, tmp_path):
     # It is installed, but a library of the system is missing.
     worker = tmp_path / "worker.py"
     worker.write_text("import sys\nsys.exit('ImportError: libOpenGL.so.0')\n")
@@ -131,7 +131,7 @@ def test_many_faces_are_not_unwrapped_silently(ball, monkeypatch, output_host):
     assert f"{len(ball.faces)} faces may take xatlas longer" in output_host.warnings[0]
 
 
-def test_a_failing_worker_hands_on_its_last_words(tmp_path):
+def test_a_failing_worker_reports_its_last_line(tmp_path):
     worker = tmp_path / "worker.py"
     worker.write_text("import sys\nsys.exit('the atlas is on fire')\n")
     with pytest.raises(DistillError, match="unwrap failed with code 1: the atlas is on fire"):

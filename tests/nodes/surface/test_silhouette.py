@@ -31,7 +31,7 @@ def test_highest_along_rays_is_what_the_ray_passes():
     torch.testing.assert_close(highest[near], 1 - nearest[near], atol=0.03, rtol=0)
 
 
-def test_rays_beside_the_grid_see_nothing():
+def test_rays_that_miss_the_grid_are_minus_infinity():
     cameras = orbit(0.0, 0.0, 4.0, math.radians(90), 17, 17)
     highest = highest_along_rays(cone_of_density(), BOUNDS, cameras)
     assert highest[0, 0, 0] == -math.inf and highest[0, 8, 8] > 0.95
@@ -70,7 +70,7 @@ def test_silhouette_iou():
     assert silhouette_iou(a & b & ~a, a & ~a) == 1.0
 
 
-def test_a_mesh_is_seen_where_its_rays_meet_it():
+def test_a_mesh_appears_where_its_rays_hit():
     cameras = orbit(torch.tensor([0.0, 2.0]), torch.tensor([0.3, -0.5]), 3.0, math.radians(40), 32, 32)
     vertices = torch.cat([torch.zeros(1, 3), 0.7 * torch.eye(3)])
     seen = drawn_silhouette(vertices, torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]), cameras)

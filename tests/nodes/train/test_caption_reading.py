@@ -1,4 +1,4 @@
-"""The text encoder learns to read: what captions say, and that it can be read off afterwards."""
+"""Pretraining of the text encoder on the facts of captions."""
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ def test_facts_of_a_pile_a_nose_and_a_single_shape():
     assert torch.allclose(facts.view, torch.tensor(wanted, dtype=torch.float32), atol=1e-6)
 
 
-def test_the_loss_vanishes_for_those_who_say_the_facts():
+def test_the_loss_vanishes_for_true_predictions():
     facts = caption_facts(["a red cube on top of a blue torus"], np.array([45.0]), np.array([10.0]))
     sizes = (9, 7, 3, 2) * 2
     said = torch.cat([30.0 * torch.nn.functional.one_hot(fact, size) for fact, size in zip(facts.classes[0], sizes)])
@@ -34,7 +34,7 @@ def test_the_loss_vanishes_for_those_who_say_the_facts():
     assert reading_loss(said, Facts(facts.classes, -facts.view)) > 0.5
 
 
-def test_reading_is_learned():
+def test_the_text_encoder_learns_the_facts():
     rng = np.random.default_rng(0)
     shapes = [shape for shape in (sample_shape(rng) for _ in range(300)) if " on top of " in shape.caption]
     captions, zeros = [shape.caption for shape in shapes], np.zeros(len(shapes))
@@ -48,7 +48,7 @@ def test_reading_is_learned():
     assert losses[0] > 8 and np.mean(losses[-20:]) < 2.5 < 4 * np.log(2)
 
 
-def test_the_same_seed_reads_the_same():
+def test_the_same_seed_gives_the_same_text_encoder():
     facts = caption_facts(["a red cube", "a blue cone"], np.zeros(2), np.zeros(2))
     weights = []
     for _ in range(2):

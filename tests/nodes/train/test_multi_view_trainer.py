@@ -94,7 +94,7 @@ def test_a_stopped_run_ends_as_an_unbroken_one(data, tmp_path):
         assert torch.equal(ours, theirs)
 
 
-def test_what_does_not_fit_is_refused(data, tmp_path):
+def test_unsuitable_data_and_folders_are_refused(data, tmp_path):
     with pytest.raises(DistillError, match="Train Normal-Depth Prior.*normal and depth"):
         NormalDepthTrainer(data, RECIPE)
     with pytest.raises(DistillError, match="multiple of 2"):

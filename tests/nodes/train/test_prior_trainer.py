@@ -64,7 +64,7 @@ def test_the_strongest_noise_is_drawn_more_often_at_first():
     assert [recipe.boost(fraction) for fraction in (0.0, 0.25, 0.5, 0.9)] == pytest.approx([6.0, 3.5, 1.0, 1.0])
 
 
-def test_what_is_learned_is_the_velocity(data):
+def test_the_target_is_the_velocity(data):
     """v = alpha noise - sigma x. For grey pictures (x = 0) under the strongest noise (alpha = 0) it is 0, the noise is
     not."""
     trainer = PriorTrainer(data, RECIPE)

@@ -22,7 +22,7 @@ def test_samples_follow_seed_and_prompt(prior):
     assert not torch.equal(images[1], other[1])
 
 
-def test_a_model_that_knows_the_answer_samples_it(prior):
+def test_a_perfect_model_samples_its_image(prior):
     """With the exact noise of a single image as prediction, sampling returns that image."""
     from types import SimpleNamespace
 

@@ -133,7 +133,7 @@ def test_folders_outside_the_output_folder_are_refused(host, folder):
     assert not host.shown
 
 
-def test_a_folder_of_someone_else_is_not_replaced(host):
+def test_a_folder_of_another_origin_is_not_replaced(host):
     (host.output_directory / "mine" / "builtin").mkdir(parents=True)
     with pytest.raises(DistillError, match="would be replaced"):
         run(folder="mine")
@@ -175,7 +175,7 @@ def test_a_new_run_can_begin_with_the_weights_of_another(tmp_path):
         PriorTrainer(data, PriorRecipe(steps=2, batch=2, channels=(32, 64))).begin_from(str(tmp_path / "prior"))
 
 
-def test_only_a_text_encoder_with_new_words_reads_again(tmp_path):
+def test_only_a_text_encoder_with_new_words_is_pretrained_again(tmp_path):
     from distill3d.nodes.train.if_layout import save_if_folder
     from distill3d.nodes.train.prior_trainer import PriorRecipe, PriorTrainer
     from distill3d.nodes.train.shape_dataset import ShapeDataset
