@@ -158,7 +158,7 @@ def workflows() -> dict[Path, str]:
     """A file that says what its description says is kept as it is: nodes may be moved in the editor, and a widget that
     is appended to a node changes no file."""
     registry = schema.default_registry()
-    return {FOLDER / f"{name}.json": _kept(FOLDER / f"{name}.json", method, registry) or laid_out(method, registry)
+    return {FOLDER / f"{name}.json": kept(FOLDER / f"{name}.json", method, registry) or laid_out(method, registry)
             for name, method in methods().items()}
 
 
@@ -166,7 +166,8 @@ def laid_out(method: Method, registry: schema.Registry) -> str:
     return json.dumps(file(method, registry), indent=1, ensure_ascii=False) + "\n"
 
 
-def _kept(path: Path, method: Method, registry: schema.Registry) -> str:
+def kept(path: Path, method: Method, registry: schema.Registry) -> str:
+    """The file's text if it says what the description says, else ""."""
     if not path.is_file():
         return ""
     try:

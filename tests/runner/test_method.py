@@ -7,6 +7,7 @@ from distill3d.nodes.comfy import io
 from distill3d.nodes.core.errors import DistillError
 from distill3d.runner import describe, schema, sync
 from distill3d.runner.method import api, file, meaning, named
+from distill3d.runner.workflow_file import read_graph
 from distill3d.workflows.description import Method, Wire, node
 
 CHAIN = Method({"source": node(":Test_Source", value=3.0, words="two\nlines", within="A"),
@@ -57,31 +58,46 @@ def test_what_does_not_exist_is_named(registry, change, words):
 def test_every_shipped_description_says_what_its_file_says():
     registry = schema.default_registry()
     for name, method in sync.methods().items():
-        assert meaning(named(describe.read(sync.FOLDER / f"{name}.json",
-                                     registry), registry)) == meaning(named(method, registry)), name
+        read = describe.read(sync.FOLDER / f"{name}.json", registry)
+        assert meaning(named(read, registry)) == meaning(named(method, registry)), name
 
 
-def test_an_appended_widget_and_a_moved_node_change_no_file(monkeypatch, tmp_path):
-    """The file of dreamfusion, with a node moved by hand and one more optional widget on SDS Loss, is kept as it is."""
-    monkeypatch.setattr(sync, "FOLDER", tmp_path)
-    path = tmp_path / "dreamfusion.json"
-    method = sync.methods()["dreamfusion"]
-    data = json.loads(sync.laid_out(method, schema.default_registry()))
-    data["nodes"][0]["pos"][0] += 7
-    path.write_text(json.dumps(data))
-    from distill3d.nodes.losses.sds import SDSLossNode
+def grown(node_class):
+    """The node with one more optional widget at its end."""
+    own = node_class.define_schema.__func__
 
-    own = SDSLossNode.define_schema.__func__
-
-    class Grown(SDSLossNode):
+    class Grown(node_class):
         @classmethod
         def define_schema(cls):
             made = own(cls)
             made.inputs.append(io.Float.Input("fresh", default=0.5, min=0.0, max=1.0, optional=True, tooltip="New."))
             return made
 
-    registry = {**schema.default_registry(), "Distill3D_SDSLoss": Grown}
-    assert sync._kept(path, method, registry) == path.read_text()
-    assert api(describe.read(path, registry), registry)  # the old file loads
+    return Grown
+
+
+def test_a_widget_appended_to_every_node_changes_no_file():
+    """Shipped files need no change, and load with the same values; the new widget has its default."""
+    registry = schema.default_registry()
+    later = {name: grown(node_class) if name.startswith("Distill3D_") else node_class
+             for name, node_class in registry.items()}
+    for name, method in sync.methods().items():
+        path = sync.FOLDER / f"{name}.json"
+        assert sync.kept(path, method, later) == path.read_text(encoding="utf-8"), name
+        before, after = (read_graph(path, each).to_api() for each in (registry, later))
+        for one in after.values():
+            if one["class_type"].startswith("Distill3D_"):
+                assert one["inputs"].pop("fresh") == 0.5
+        assert before == after, name
+
+
+def test_a_node_that_was_moved_by_hand_stays_there(monkeypatch, tmp_path):
+    monkeypatch.setattr(sync, "FOLDER", tmp_path)
+    path = tmp_path / "dreamfusion.json"
+    method, registry = sync.methods()["dreamfusion"], schema.default_registry()
+    data = json.loads(sync.laid_out(method, registry))
+    data["nodes"][0]["pos"][0] += 7
+    path.write_text(json.dumps(data))
+    assert sync.kept(path, method, registry) == path.read_text()
     other = method.differing(notes=method.notes, numbers={"sds_loss.guidance": 9.0})
-    assert sync._kept(path, other, registry) == ""
+    assert sync.kept(path, other, registry) == ""
