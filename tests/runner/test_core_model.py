@@ -35,13 +35,18 @@ def test_the_widget_offers_what_is_there(checkpoints):
     ("v1-5-pruned-emaonly-fp16.safetensors", "2.1 GB, licence: CreativeML OpenRAIL-M. Put the file "
      'v1-5-pruned-emaonly-fp16.safetensors into the models folder "checkpoints".'),
     ("mine.safetensors", "Models that this node loads: v1-5-pruned-emaonly.safetensors, "),
-    ("../secret.safetensors", 'no "../secret.safetensors" below'), ("", 'no "" below')])
+    ("../secret.safetensors", 'no "../secret.safetensors" below')])
 def test_what_is_not_there(checkpoints, name, message):
     (checkpoints.parent / "secret.safetensors").write_bytes(b"")
     with pytest.raises(DistillError) as error:
         CheckpointLoaderSimple.execute(name)
     assert str(error.value).startswith("Load Checkpoint: there is no") and message in str(error.value)
     assert "zero123" not in str(error.value).lower()
+
+
+def test_an_empty_name(checkpoints):
+    with pytest.raises(DistillError, match="Load Checkpoint: the model name is empty"):
+        CheckpointLoaderSimple.execute("")
 
 
 def test_a_file_that_is_not_there_is_no_mistake_of_the_graph(checkpoints):
