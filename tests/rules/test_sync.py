@@ -8,7 +8,8 @@ def test_nothing_is_out_of_date():
 
 
 def test_no_stub_of_a_help_page_is_left():
-    assert not [path.name for path in sync.HELP.glob("*.md") if "(Write here" in path.read_text(encoding="utf-8")]
+    stubs = [path.name for path in sync.HELP.glob("*.md") if "(Write here" in path.read_text(encoding="utf-8")]
+    assert not stubs, "Replace each (Write here: ...) in web/docs."
 
 
 def test_every_description_is_a_workflow_and_loads():
