@@ -1,8 +1,8 @@
 """Which implementation of an op runs: the torch reference or a faster one.
 
-Every op has the reference, "torch", on every device. A faster implementation registers itself with a test that says why
-it cannot run here; `pick` returns the first that can and keeps the reasons of the others, so that a report can say what
-a missing package would speed up.
+Every op has the reference, "torch", on every device. A faster implementation registers itself with a function that
+returns the reason if it cannot run here; `pick` returns the first that can and keeps the reasons of the others, so that
+a report can say what a missing package would speed up.
 """
 from __future__ import annotations
 

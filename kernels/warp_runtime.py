@@ -23,7 +23,7 @@ TOO_SMALL = 2**13  # items of work below which a second thread costs more than i
 def unusable(device: torch.device, dtype: torch.dtype) -> str | None:
     """Why Warp cannot run float32 kernels here, None where it can."""
     if device.type not in DEVICES:
-        return f"Warp knows no {device.type} devices"
+        return f"Warp does not support {device.type} devices"
     if dtype != torch.float32:
         return f"float32 only, not {str(dtype).removeprefix('torch.')}"
     try:

@@ -50,14 +50,14 @@ function* nodesWithPanel(one = graph()) {
   }
 }
 
-async function ask(query) {
+async function fetchStates(query) {
   const answer = await api.fetchApi(`/distill3d/panels?${new URLSearchParams(query)}`);
   return answer.ok ? answer.json() : null;
 }
 
 // After a reload, in another tab of the editor, or after an undone change: restores what the server still has.
 async function restore() {
-  const states = await ask({ workflow: graph().id });
+  const states = await fetchStates({ workflow: graph().id });
   if (!states) return;
   const known = new Set(states.map((state) => state.run));
   for (const node of nodesWithPanel()) {
@@ -71,7 +71,7 @@ async function restore() {
 async function recall(node, [run, id]) {
   const panel = panels.get(node)?.panel;
   if (!panel || panel.state?.run === run) return;
-  const [state] = (await ask({ run, node: id })) ?? [];
+  const [state] = (await fetchStates({ run, node: id })) ?? [];
   if (state) panel.show(state);
 }
 

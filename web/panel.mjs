@@ -29,7 +29,7 @@ function speedText(speed) {
 }
 
 export class Panel {
-  /** finish(node id): asks to end the run and keep its result; true when it will. resize(): the panel needs more room. */
+  /** finish(node id): requests the end of the run with its result kept; true if accepted. resize(): the panel needs more room. */
   constructor({ finish, resize }) {
     this.resize = resize;
     this.curves = new Map();
@@ -84,7 +84,7 @@ export class Panel {
     this.draw();
   }
 
-  /** The server knows nothing of the run any more. */
+  /** The server no longer has the run. */
   lose() {
     if (this.state?.status !== "running") return;
     this.state = { ...this.state, status: "lost", speed: 0 };

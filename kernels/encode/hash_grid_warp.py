@@ -15,8 +15,8 @@ from . import hash_grid as reference
 __name__ = kernel_module(__name__)
 wp.set_module_options({"enable_backward": False, "optimization_level": 3})
 
-# Each task is `per` points of a level. A processor waits for memory most of the time, so it asks for the rows of a
-# batch of points before it uses the first of them.
+# Each task is `per` points of a level. A CPU waits for memory most of the time, so it prefetches the rows of a batch of
+# points before it uses the first of them.
 _CELLS = """
 #if defined(__CUDA_ARCH__)
 #define DISTILL3D_BATCH 1
@@ -299,7 +299,7 @@ def _towards_position(x, table, grad, layout, level_weights):
         value = _turned(x, table, grad, layout, level_weights)
     if not torch.is_grad_enabled():
         return value
-    # Two nodes again: training on normals asks for the first alone.
+    # Two nodes again: training on normals needs the first alone.
     if table.requires_grad or grad.requires_grad:
         value = _TurnToTable.apply(table, grad, (x,), value, layout, level_weights)
     if x.requires_grad:

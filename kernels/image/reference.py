@@ -50,7 +50,7 @@ def mask_error(opacity: Tensor, mask: Tensor) -> Tensor:
 def relative_depth_error(depth: Tensor, target: Tensor, inside: Tensor) -> Tensor:
     """1 - Pearson correlation of two depths, mean over the views with pixels inside.
 
-    depth, target  [B,H,W,1], both growing away from the camera, each in a scale and with a shift of its own
+    depth, target  [B,H,W,1], both growing away from the camera, each with its own scale and shift
 
     Returns a scalar in [0,2], invariant to a positive scale and a shift of either. A view where one of the two is flat
     (to about 1e-5 of its size) counts as 1, without a gradient. Differentiable. Raises ShapeError.

@@ -29,7 +29,7 @@ class Tiles(NamedTuple):
 @torch.no_grad()
 def tiles_of(centers: torch.Tensor, reach: torch.Tensor, depths: torch.Tensor, height: int, width: int,
              size: int) -> Tiles:
-    """The Tiles of B views: centers, reach [B,N,2] pixels, reach 0 for what is not seen, depths [B,N] > 0.
+    """The Tiles of B views: centers, reach [B,N,2] pixels, reach 0 for invisible ones, depths [B,N] > 0.
 
     At equal depth the first Gaussian is in front. No gradient. Memory O(P).
     """

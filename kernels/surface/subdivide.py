@@ -92,8 +92,8 @@ def subdivide(vertices: torch.Tensor, tets: torch.Tensor, marked: torch.Tensor) 
     tets      [T,4] int64 of positive volume, meeting face to face
     marked    [T] bool
 
-    Returns edges [P,2] int64 and tets [T',4]: vertex V + p is the middle of edges[p], so that any quantity x [V,...]
-    goes on as cat([x, x[edges].mean(1)]). The volume filled is the same, tetrahedra still meet face to face, and a
+    Returns edges [P,2] int64 and tets [T',4]: vertex V + p is the middle of edges[p], so that any quantity x [V,...] is
+    interpolated as cat([x, x[edges].mean(1)]). The volume filled is the same, tetrahedra still meet face to face, and a
     function that is linear on each of the old ones is the same function on the new ones: its level sets do not move.
     Raises ShapeError naming the argument.
     """

@@ -69,7 +69,7 @@ def joined(mesh: Mesh, node: str) -> tuple[Tensor, Tensor, Tensor | None]:
     """
     vertices, faces, place = weld(mesh.vertices, mesh.faces)
     if not bool((face_areas(vertices, faces) > 0).any()):
-        raise DistillError(f"{node}: none of the {len(mesh.faces)} faces of the mesh has an area.")
+        raise DistillError(f"{node}: all {len(mesh.faces)} faces of the mesh have zero area.")
     colors = mesh.vertex_colors
     if colors is not None:
         colors = torch.zeros_like(vertices).index_copy(0, place, colors.to(vertices))

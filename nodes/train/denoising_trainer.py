@@ -236,7 +236,7 @@ class DenoisingTrainer:
             found, wanted = state["recipe"][name], getattr(self.recipe, name)
             if found != wanted:
                 raise DistillError(
-                    f"{self.name}: the checkpoint {path} was trained with {name} = {found}, the recipe says {wanted}. "
+                    f"{self.name}: the checkpoint {path} was trained with {name} = {found}, the recipe has {wanted}. "
                     f"Use the same {name} or another folder."
                 )
         try:

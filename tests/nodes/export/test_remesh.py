@@ -94,7 +94,7 @@ def test_faces_without_area_are_ignored(method, ball, pymeshlab):
 
 
 def test_nothing_to_work_on(ball):
-    with pytest.raises(DistillError, match="Remesh: none of the 1 faces of the mesh has an area"):
+    with pytest.raises(DistillError, match="Remesh: all 1 faces of the mesh have zero area"):
         remesh(Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]])))
     with pytest.raises(DistillError, match='method must be one of decimate, isotropic, got "voxels"'):
         remesh(ball, "voxels")

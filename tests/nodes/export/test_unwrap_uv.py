@@ -157,7 +157,7 @@ def test_cancelling_ends_the_process(tmp_path):
 
 
 def test_a_mesh_without_area_is_refused():
-    with pytest.raises(DistillError, match="none of the 1 faces"):
+    with pytest.raises(DistillError, match="all 1 faces"):
         unwrap_uv(Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]])))
     with pytest.raises(DistillError, match='atlas must be "xatlas" or "boxes"'):
         unwrap_uv(Mesh(torch.eye(3), torch.tensor([[0, 1, 2]])), atlas="spheres")
