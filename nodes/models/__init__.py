@@ -1,1 +1,19 @@
-"""Networks: reading published files and folders, their layouts, text and image towers, noise, adapters."""
+"""Networks: a shelf that reads published models and adapts them.
+
+    denoiser         one denoiser for every kind of prediction: `Denoiser`
+    noise            noise levels by timestep: `DiscreteNoise`, `FlowNoise`
+    checkpoint_file  one model in one file, read as weights only: `CheckpointFile`
+    model_files      folders, devices and dtypes: `locate`, `choices`
+    pipeline_folder  parts of a diffusers folder: `load_network`, `read_scheduler`
+    if_folder        the same for DeepFloyd IF; folder_writer writes folders: `fresh_folder`
+    published        names, files and sources of the published models: `find_model`
+    builtin          folders of the weights in weights/
+    ldm_layout       LDM's layout: `read_unet`, `read_vae`; ldm_names: its names
+    multiview_unet   MVDream's network; multi_view: attention across views, `camera_vectors`
+    image_resampler  ImageDream's additions: `ImageResampler`
+    clip_text        CLIP text encoders: `ClipText`; clip_vision: CLIP image encoders
+    t5_text          T5, unloaded after use: `T5Text`; text_embeddings: embeddings in a file
+    adapter          LoRA and full copies: `Adapter`, `LowRank`; tuning trains them: `Tuner`
+    model_file       MODEL, CLIP and VAE without ComfyUI: `ModelFile`
+    reading, silence  contexts for reading networks without console output
+"""
