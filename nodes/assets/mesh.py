@@ -1,6 +1,7 @@
 """A textured triangle mesh in the pack's own world. The wire between nodes is core's MESH; this is the value inside."""
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -73,12 +74,22 @@ def first_at(place: Tensor, count: int) -> Tensor:
     return lowest.scatter_reduce(0, place, torch.arange(len(place), device=place.device), "amin")
 
 
+def unit_scale(vertices: Tensor) -> float:
+    """A power of two that brings vertices [V,3] near size 1, so that squares of areas stay numbers. Scaling by it is
+    exact. 1 for meshes of usual sizes."""
+    largest = float(vertices.abs().amax()) if len(vertices) else 0.0
+    if not math.isfinite(largest) or largest == 0 or 2**-6 <= largest <= 2**10:
+        return 1.0
+    return 2.0 ** min(-math.frexp(largest)[1], 126)
+
+
 def smooth_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     """Unit normals [V,3] for shading, the same for all vertices at one place, so that UV seams do not show.
 
-    Area-weighted means over the faces around the place; +z where there is none.
+    Area-weighted means over the faces around the place, at any size of the mesh; +z where there is none.
     """
     places, joined, place = weld(vertices, faces)
+    places = places * unit_scale(places)
     normals = vertex_normals(places, joined)
     normals[normals.square().sum(1) < 0.5] = torch.tensor([0.0, 0.0, 1.0], dtype=normals.dtype, device=normals.device)
     return normals[place]
