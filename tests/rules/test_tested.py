@@ -16,6 +16,12 @@ from import_graph import ROOT, graph, module_of
 TESTS = ROOT / "tests"
 PARTS = {
     "kernels/splat/tiles": "kernels/splat/test_splat",
+    "nodes/assets/gltf_file": "nodes/assets/test_gltf_reader",
+    "nodes/assets/mesh_join": "nodes/assets/test_gltf_reader",
+    "nodes/assets/mesh_part": "nodes/assets/test_gltf_reader",
+    "nodes/assets/ply_table": "nodes/assets/test_ply_reader",
+    "nodes/assets/polygon": "nodes/assets/test_obj_reader",
+    "nodes/assets/texture_atlas": "nodes/assets/test_gltf_reader",
     "nodes/cameras/light_range": "nodes/cameras/test_lights",
     "nodes/comfy/network": "nodes/priors/test_model_content",
     "nodes/comfy/panel_routes": "runner/test_comfyui_panel",
