@@ -1,4 +1,4 @@
-"""Everything that can be said against a graph before anything runs: one clear error, the first that is found."""
+"""Checks a graph before it runs and reports the first error."""
 from __future__ import annotations
 
 import graphlib
@@ -13,7 +13,7 @@ from .schema import Registry
 
 
 def class_of(node: GraphNode, registry: Registry) -> type:
-    """The class of a node. Raises DistillError naming near matches when there is none."""
+    """The class of a node. Raises DistillError with similar names if there is none."""
     if node.type in registry:
         return registry[node.type]
     names = {one: key for key, entry in registry.items() for one in (key, schema.display_name(entry))}
@@ -23,10 +23,10 @@ def class_of(node: GraphNode, registry: Registry) -> type:
 
 
 def checked(graph: Graph, registry: Registry) -> Graph:
-    """The graph with every value in its widget's type and missing values filled with defaults.
+    """The graph with each value converted to its widget's type and missing values set to defaults.
 
-    Raises DistillError for an unknown node type, an unknown or missing input, a wire from nowhere or of the wrong
-    type, a value that its widget would not accept, and wires in a circle.
+    Raises DistillError for an unknown node type, an unknown or missing input, a wire whose source does not exist or
+    has the wrong type, a value that its widget does not accept, and a cycle of wires.
     """
     nodes = {node_id: replace(node, inputs=_inputs(node, graph, registry)) for node_id, node in graph.nodes.items()}
     result = replace(graph, nodes=nodes)
@@ -84,10 +84,10 @@ def _check_link(label: str, entry: Any, link: Link, graph: Graph, registry: Regi
 
 
 def needed_order(graph: Graph, registry: Registry, targets: list[str]) -> list[str]:
-    """Ids of the nodes that `targets` need, each after what feeds it. Raises DistillError naming a circle.
+    """Ids of the nodes that `targets` need, in topological order. Raises DistillError naming a cycle.
 
-    Of those that could run next the quick ones come first, so that a missing picture stops the run before hours of
-    optimisation and a finished stage is saved before the next one begins.
+    Among nodes that are ready, the quick ones come first: a missing image then stops the run before hours of
+    optimisation, and a finished stage is saved before the next one begins.
     """
     needed: dict[str, set[str]] = {}
     waiting = list(targets)

@@ -1,6 +1,6 @@
-"""The command line: distill3d run | list | doctor | train | evaluate.
+"""The command line: distill3d run | list | doctor | train | evaluate | sync | layout | new.
 
-Exit codes: 0 fine; 1 something the user can mend, in one line on stderr; 130 cancelled.
+Exit codes: 0 fine; 1 an error that the user can fix, in one line on stderr; 130 cancelled.
 """
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
                               "ComfyUI (either format), or the name of one that comes with the pack.")
     run.add_argument("workflow", metavar="WORKFLOW",
                      help='path of a JSON file, or a name from "distill3d list workflows"')
-    run.add_argument("--resume", action="store_true", help="go on from the last saved state of each stage")
+    run.add_argument("--resume", action="store_true", help="continue from the last saved state of each stage")
     _add_run_options(run)
 
     train = commands.add_parser("train", help="train the built-in prior anew", description="Runs the workflow "
@@ -76,15 +76,16 @@ def _parser() -> argparse.ArgumentParser:
 
     layout = commands.add_parser("layout", help="a workflow file as a description", description="Prints a workflow as "
                                  "a description for workflows/methods/, from which `distill3d sync` writes its file.")
-    layout.add_argument("--write", action="store_true", help="instead, lay the file of a description out anew")
+    layout.add_argument("--write", action="store_true", help="write the workflow file of a description and lay it out "
+                        "anew")
     layout.add_argument("workflow", metavar="WORKFLOW", help="path of a JSON file, or a name of one that comes with "
                         "the pack")
 
     sync = commands.add_parser("sync", help="write every generated file of the repository", description="Writes "
                                "labels, tables of help pages, frozen ids and workflows, each from its source.")
-    sync.add_argument("--check", action="store_true", help="write nothing; exit with 1 where something is out of date")
+    sync.add_argument("--check", action="store_true", help="write nothing; exit with 1 if something is out of date")
 
-    new = commands.add_parser("new", help="begin a loss, prior, field or material", description="Writes a class, its "
+    new = commands.add_parser("new", help="start a loss, prior, field or material", description="Writes a class, its "
                               "node, a test and the line in nodes/__init__.py; `distill3d sync` adds the rest.")
     new.add_argument("kind", choices=("loss", "prior", "field", "material"))
     new.add_argument("name", nargs="+", help='as in the menu, for example "Edge Loss"')
@@ -128,7 +129,7 @@ def _execute(arguments: argparse.Namespace, workflow: str, sets: dict, resume: b
             run_workflow(path, sets, arguments.seed, host, resume)
         except (Cancelled, DistillError):
             if host.written and not arguments.quiet:
-                host.say("Written before that:\n" + host.listing(time.monotonic() - began).rstrip())
+                host.say("Written before the error:\n" + host.listing(time.monotonic() - began).rstrip())
             raise
     sys.stdout.write(host.listing(time.monotonic() - began))
     return 0

@@ -23,7 +23,7 @@ class Console(Host):
 
     quiet   no progress; warnings stay
     models  the folder that models are looked for in, by kind: models/checkpoints, models/diffusers, ...; None:
-            ./models, which need not exist. Raises DistillError for another that does not
+            ./models, which may be missing. Raises DistillError if another one is missing
     """
 
     def __init__(self, output: str | os.PathLike = "output", device: str | None = None,
@@ -62,16 +62,16 @@ class Console(Host):
         super().warn(text)
 
     def say(self, text: str) -> None:
-        """A line on the stream, above the bar if one is shown."""
+        """Writes a line to the stream, above the bar if one is shown."""
         if self._bar is not None:
             self._bar.clear()
         self.stream.write(text + "\n")
         self.stream.flush()
 
     def interrupt(self, signum: int | None = None, frame: Any = None) -> None:
-        """The answer to Ctrl-C: once, the stage that runs ends and its result is kept; twice, the run is cancelled.
+        """Handles Ctrl-C. The first ends the current stage and keeps its result, the second cancels the run.
 
-        A third time breaks off at once, for code that asks nobody.
+        The third raises KeyboardInterrupt at once, for code that does not check for cancellation.
         """
         self._presses += 1
         if self._presses > 2:
@@ -86,7 +86,7 @@ class Console(Host):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["Console"]:
-        """While inside, Ctrl-C reaches `interrupt`. Threads other than the main one cannot listen and do not."""
+        """Inside, Ctrl-C calls `interrupt`. Has no effect in threads other than the main one."""
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
@@ -100,9 +100,9 @@ class Console(Host):
 
     @contextlib.contextmanager
     def writable_output(self) -> Iterator[Path]:
-        """Makes sure, before any work, that the output folder takes files; a folder that stays empty is not left.
+        """Checks that the output folder is writable before the run, and removes it after the run if it is empty.
 
-        Raises DistillError when it does not.
+        Raises DistillError if it is not writable.
         """
         folder = self.output_directory
         made = [one for one in (folder, *folder.parents) if not one.exists()]
@@ -122,7 +122,7 @@ class Console(Host):
                     one.rmdir()
 
     def listing(self, seconds: float) -> str:
-        """What was written, with sizes, and how long it took."""
+        """The written files with their sizes, and the run time."""
         lines = [f"{path}  {size_text(path.stat().st_size)}" for path in dict.fromkeys(self.written) if path.exists()]
         if self.quiet:
             return "".join(f"{path}\n" for path in dict.fromkeys(self.written))
@@ -131,7 +131,7 @@ class Console(Host):
 
 
 class QuietProgress(Progress):
-    """Shows nothing, so that nobody draws a preview for it."""
+    """Shows nothing and asks for no previews."""
 
     def is_due(self) -> bool:
         return False
@@ -140,7 +140,7 @@ class QuietProgress(Progress):
 
 
 class ConsoleProgress(Progress):
-    """A tqdm bar on a terminal; elsewhere, or without tqdm, a line now and then."""
+    """A tqdm bar on a terminal. Elsewhere, or without tqdm, a line every few seconds."""
 
     def __init__(self, node_id: str | None, title: str, total: int, stream: TextIO):
         super().__init__(node_id, title, total)
@@ -196,7 +196,7 @@ def _tqdm(stream: TextIO, title: str, total: int) -> Any:
 
 
 def _checked_device(name: str | None) -> str | None:
-    """The name of a device that this machine has. Raises DistillError for any other."""
+    """The name of an available device. Raises DistillError for any other."""
     if name is None:
         return None
     try:
@@ -217,7 +217,7 @@ def _checked_models(folder: str | os.PathLike | None) -> Path:
 
 
 def size_text(size: int) -> str:
-    """Bytes for people: "340 B", "1.2 MB"."""
+    """Bytes in readable form: "340 B", "1.2 MB"."""
     if size < 1000:
         return f"{size} B"
     unit, name = next((unit, name) for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if size >= unit)
@@ -225,7 +225,7 @@ def size_text(size: int) -> str:
 
 
 def time_text(seconds: float) -> str:
-    """Seconds for people: "4.2 s", "12:30", "2:05:00"."""
+    """Seconds in readable form: "4.2 s", "12:30", "2:05:00"."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)

@@ -1,4 +1,5 @@
-"""Core's background removal, which runs in ComfyUI only: a graph that holds it is read, checked and laid out here."""
+"""Core's background removal, which runs in ComfyUI only: here a graph that contains it can be read, checked and laid
+out."""
 from __future__ import annotations
 
 from ..nodes.comfy import FileNames, io
@@ -15,7 +16,7 @@ class LoadBackgroundRemovalModel(CoreNode):
     def define_schema(cls):
         return io.Schema(
             node_id="LoadBackgroundRemovalModel", display_name="Load Background Removal Model",
-            category="model/loaders", description="A model that tells objects from backgrounds.",
+            category="model/loaders", description="A model that separates objects from backgrounds.",
             inputs=[io.Combo.Input("bg_removal_name", options=FileNames(), tooltip="The file, below the "
                                    "background_removal folder.")],
             outputs=[REMOVAL.Output("bg_model")])

@@ -19,7 +19,7 @@ from .core_node import CoreNode
 def load_picture(path: Path) -> tuple[Tensor, Tensor]:
     """Image [B,H,W,3] and mask [B,H,W] (1 where transparent; [B,64,64] of zeros without alpha) of a picture file.
 
-    B is the number of frames. Raises DistillError when the file is no picture.
+    B is the number of frames. Raises DistillError if the file is not an image.
     """
     import numpy
     from PIL import Image, ImageOps, ImageSequence
@@ -62,7 +62,7 @@ def input_path(name: str) -> Path:
 
 
 def pixels(images: Tensor) -> Any:
-    """images [B,H,W,3|4] in [0,1] as uint8 numpy of the same shape; values outside are clipped, NaN is black.
+    """images [B,H,W,3|4] in [0,1] as uint8 numpy of the same shape. Values outside are clipped; NaN becomes black.
 
     Raises DistillError for another shape or an empty batch.
     """

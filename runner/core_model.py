@@ -1,4 +1,4 @@
-"""Core's Load Checkpoint without ComfyUI: it finds the file and leaves the reading to the nodes that use it."""
+"""Core's Load Checkpoint without ComfyUI: it finds the file; the nodes that use it read it."""
 from __future__ import annotations
 
 from ..nodes.comfy import io
@@ -9,7 +9,7 @@ from .core_node import CoreNode
 
 
 class CheckpointLoaderSimple(CoreNode):
-    """All three wires carry one ModelFile. Prior from MODEL understands it; there is no other use for it here."""
+    """All three outputs are one ModelFile, which Prior from MODEL and the sampling stand-ins read."""
 
     @classmethod
     def define_schema(cls):

@@ -5,6 +5,6 @@ from ..nodes.comfy import Node
 
 
 class CoreNode(Node):
-    """lenient: inputs of a file that the stand-in does not have are ignored, as the host does."""
+    """lenient: inputs that the stand-in does not have are ignored, as in ComfyUI."""
 
     lenient = True

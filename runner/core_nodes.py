@@ -1,7 +1,7 @@
-"""Stand-ins for the few core nodes that a graph of this pack may hold, for runs without ComfyUI.
+"""Stand-ins for the core nodes that graphs of this pack use, for runs without ComfyUI.
 
-Ids, inputs and outputs are ComfyUI's, so that the same file runs in both. Viewers have nothing to show here and do
-nothing. None of these classes is ever registered in ComfyUI.
+Ids, inputs and outputs are ComfyUI's, so that the same file runs in both. Viewers do
+nothing here. These classes are never registered in ComfyUI.
 """
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Core's picture making without ComfyUI: CLIP Text Encode, Empty Latent Image, KSampler, VAE Decode and Encode.
+"""Core's image sampling without ComfyUI: CLIP Text Encode, Empty Latent Image, KSampler, VAE Decode and Encode.
 
-For Stable Diffusion, which the pack reads itself, by Euler's method. ComfyUI has more of everything; its pictures are
-alike, not equal. Each node reads the checkpoint anew, since nothing is kept between nodes.
+For Stable Diffusion only, with Euler's method. ComfyUI's images are similar, not identical. Each node reads the
+checkpoint again, because nothing is kept between nodes.
 """
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sample(prior: LatentPrior, start: Tensor, positive: list[str], negative: lis
     """Euler's method (Karras et al. 2022, algorithm 1 without churn) from noise over `start` [B,C,h,w] to latents of
     its kind.
 
-    share  of the schedule that is walked, its last part: 1 forgets `start`
+    share  of the schedule that is run, counted from its end: 1 ignores `start`
     """
     whole = max(steps, int(steps / share))
     times = torch.linspace(prior.timesteps - 1, 0, whole).round().long()[-steps:].to(prior.device)
@@ -56,13 +56,13 @@ def sample(prior: LatentPrior, start: Tensor, positive: list[str], negative: lis
 
 
 class CLIPTextEncode(CoreNode):
-    """The wire carries the text: who samples reads it."""
+    """The wire carries the text; KSampler encodes it."""
 
     @classmethod
     def define_schema(cls):
         return io.Schema(
             node_id="CLIPTextEncode", display_name="CLIP Text Encode (Prompt)", category="model/conditioning",
-            description="A text that leads the making of a picture.",
+            description="A text that conditions the sampling.",
             inputs=[io.String.Input("text", default="", multiline=True, tooltip="The text."),
                     io.Clip.Input("clip", tooltip="The text encoder.")],
             outputs=[io.Conditioning.Output("CONDITIONING")])
@@ -77,7 +77,7 @@ class EmptyLatentImage(CoreNode):
     def define_schema(cls):
         return io.Schema(
             node_id="EmptyLatentImage", display_name="Empty Latent Image", category="model/latent",
-            description="Room for pictures that are made from noise alone.",
+            description="Empty latents, for sampling from noise alone.",
             inputs=[io.Int.Input(side, default=512, min=16, max=16384, step=8, tooltip="Pixels.")
                     for side in ("width", "height")]
             + [io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="How many pictures.")],
@@ -93,7 +93,7 @@ class KSampler(CoreNode):
     def define_schema(cls):
         return io.Schema(
             node_id="KSampler", display_name="KSampler", category="model/sampling",
-            description="Makes latents from noise, led by a text and away from another.",
+            description="Samples latents from noise, guided towards one text and away from another.",
             inputs=[
                 io.Model.Input("model", tooltip="The diffusion model."),
                 io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
@@ -141,7 +141,7 @@ class VAEEncode(CoreNode):
     @classmethod
     def define_schema(cls):
         return io.Schema(node_id="VAEEncode", display_name="VAE Encode", category="model/latent",
-                         description="The latents of pictures, for making them anew in part.",
+                         description="The latents of images, for image-to-image.",
                          inputs=[io.Image.Input("pixels", tooltip="The pictures."),
                                  io.Vae.Input("vae", tooltip="The autoencoder.")],
                          outputs=[LATENT.Output("LATENT")])

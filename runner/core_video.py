@@ -34,7 +34,7 @@ class Video:
 def encode_video(video: Video, container: str = "mp4", codec: str = "auto") -> bytes:
     """The bytes of a video file. container: "mp4", "mkv" or "webm"; codec: "h264", "av1", "vp9" or "auto".
 
-    Sides of odd length get their last row or column twice, as the codecs need even ones. Raises DistillError.
+    Codecs need even sizes, so the last row or column of an odd side is repeated. Raises DistillError.
     """
     try:
         import av

@@ -1,4 +1,4 @@
-"""A workflow file as a description, so that a file that was changed in the editor becomes the method's source again:
+"""Turns a workflow file into a description, for example after it was changed in the editor:
 
     distill3d layout my_workflow.json > workflows/methods/my_workflow.py
 """
@@ -19,7 +19,7 @@ WIDTH = 118
 
 
 def read(path: Path, registry: Registry | None = None) -> Method:
-    """The description of a workflow in the editor's format. Raises DistillError for a file that is none."""
+    """The description of a workflow in the editor's format. Raises DistillError if the file is not a workflow."""
     registry = schema.default_registry() if registry is None else registry
     graph = read_graph(path, registry)
     data = json.loads(path.read_text(encoding="utf-8"))
@@ -34,7 +34,7 @@ def read(path: Path, registry: Registry | None = None) -> Method:
 
 
 def _names(graph: Graph, titles: dict[str, str]) -> dict[str, str]:
-    """A name in snake case for each node: its type's, or of several of one type its title's."""
+    """A name in snake case for each node, from its type, or from its title if several have that type."""
     kinds = {one: _snake(node.type.removeprefix("Distill3D_")) for one, node in graph.nodes.items()}
     names: dict[str, str] = {}
     for one in sorted(graph.nodes, key=lambda one: int(one) if one.isdecimal() else 0):
@@ -56,7 +56,7 @@ def _snake(text: str) -> str:
 
 
 def _inputs(graph: Graph, one: str, names: dict[str, str], registry: Registry) -> dict[str, Any]:
-    """Wires, and values that are not defaults."""
+    """Wires, and values that differ from the defaults."""
     node, known = graph.nodes[one], schema.inputs_of(registry[graph.nodes[one].type])
     inputs: dict[str, Any] = {}
     for name in [*known, *(extra for extra in node.inputs if extra not in known)]:
@@ -73,7 +73,7 @@ def _inputs(graph: Graph, one: str, names: dict[str, str], registry: Registry) -
 
 
 def _group(data: dict[str, Any], drawn: dict[str, Any] | None) -> str:
-    """The title of the frame that holds the node's corner."""
+    """The title of the group frame that contains the node's corner."""
     for group in data.get("groups", []) if drawn else []:
         left, top, width, height = group["bounding"]
         if left <= drawn["pos"][0] <= left + width and top <= drawn["pos"][1] <= top + height:

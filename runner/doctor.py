@@ -1,4 +1,4 @@
-"""Doctor: what is installed, what each missing thing would bring, and the exact command."""
+"""Doctor: what is installed, what each missing package would add, and the command that installs it."""
 from __future__ import annotations
 
 import importlib.metadata
@@ -27,7 +27,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Package:
-    """A package by its import name, what it brings, and what `pip install` calls it."""
+    """A package by its import name, what it adds, and its name for `pip install`."""
 
     module: str
     brings: str
@@ -54,7 +54,7 @@ MODEL_KINDS = ("diffusers", "checkpoints", "loras")
 
 
 def examine(host: Host) -> list[Finding]:
-    """Everything worth knowing about this machine; nothing is imported that is heavy, and nothing is changed."""
+    """What this machine has. Imports nothing heavy and changes nothing."""
     return [*_runtime(host), *map(_package, PACKAGES), *_folders(host)]
 
 

@@ -1,4 +1,4 @@
-"""Evaluate: runs a workflow on prompts whose true shape is known, and measures what comes out."""
+"""Evaluate: runs a workflow on prompts whose true shape is known and measures the results."""
 from __future__ import annotations
 
 import argparse
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of every run (default 0)")
     parser.add_argument("--output", default="output/evaluation", metavar="DIR",
                         help="for table.md, table.json, contact_sheet.png and what the workflow saves")
-    parser.add_argument("--resume", action="store_true", help="keep the rows that an earlier call has measured with "
+    parser.add_argument("--resume", action="store_true", help="keep the rows that an earlier call measured with "
                         "the same workflow, settings and weights; not after a change of code")
     parser.add_argument("--quick", action="store_true",
                         help="run only what is measured, the scene and its bare mesh: no texture, no files")
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Runs `distill3d evaluate`; 0 when every prompt has a result, else 1.
 
-    Raises DistillError before anything runs when the list, the workflow or a setting is wrong.
+    Raises DistillError before anything runs if the list, the workflow or a setting is wrong.
     """
     if arguments.only < 0 or arguments.jobs < 1:
         raise DistillError(f"--only is {arguments.only} and --jobs is {arguments.jobs}. "

@@ -1,4 +1,4 @@
-"""An evaluation: something that makes scenes of prompts, run on prompts whose true shape is known, and measured."""
+"""An evaluation: makes scenes from prompts whose true shape is known and measures them."""
 from __future__ import annotations
 
 import concurrent.futures
@@ -46,7 +46,8 @@ class Evaluation:
     prompts  the list: each is run, and each is a candidate of prompt precision
     produce  (prompt, seed, name) -> Product
     size     pixels of a view; points: drawn from each surface; device: where results are rendered
-    facts    what else decides the numbers, for the table and for knowing whether an earlier row is still good
+    facts    everything else that the numbers depend on: shown in the table, and compared to decide whether an earlier
+             row can be kept
     """
 
     prompts: tuple[str, ...]
@@ -58,26 +59,26 @@ class Evaluation:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def made_with(self) -> dict[str, Any]:
-        """What decides the numbers of a row, by name, as JSON keeps it; the code is taken to be the same."""
+        """What the numbers of a row depend on besides the code, by name, as JSON."""
         facts = {"prompts": _digest(self.prompts), "seed": self.seed, "view size": self.size, "points": self.points,
                  **self.facts}
         return json.loads(json.dumps(facts, default=str))
 
     def fingerprint(self) -> str:
-        """Equal for evaluations whose rows may stand in one table."""
+        """Equal for evaluations whose rows can share a table."""
         return _digest(self.made_with())
 
     def run(self, folder: str | os.PathLike, only: int = 0, resume: bool = False, jobs: int = 1,
             report: Callable[[str], None] = lambda line: None) -> list[Row]:
-        """Measures the first `only` prompts (0: all), writing each row as soon as it is known.
+        """Measures the first `only` prompts (0: all). Each row is written as soon as it is known.
 
         folder  gets table.md, table.json and contact_sheet.png, rewritten after every prompt, and rows/
-        resume  keeps rows that an earlier, equal evaluation of this folder has measured; failed ones are run again, and
-                so are those made with something else, which is reported in a line
+        resume  keeps rows that an equal evaluation has already measured in this folder. Failed rows are run again, and
+                so are rows that were made with other settings, which is reported
         jobs    prompts at once, each in a process of its own when more than one
         report  is called with a line after every prompt
 
-        A prompt that ends in a DistillError is a row with that error; any other exception passes.
+        A prompt that ends in a DistillError gives a row with that error. Other exceptions are not caught.
         """
         folder, chosen = Path(folder), self.prompts[:only or None]
         rows = self._stored_rows(folder, chosen, report) if resume else {}
@@ -125,7 +126,7 @@ class Evaluation:
                    count_noses(render, shape) if has_nose(shape) else None, stages)
 
     def _stages(self, product: Product, truth: Pictures, prompt: str) -> tuple[StageRow, ...]:
-        """Every stage measured in the same way; nothing where there is one only and no picture that led."""
+        """Measures every stage in the same way. Empty if there is one stage and no reference image."""
         if len(product.stages) < 2 and product.viewpoint is None:
             return ()
         return tuple(self._stage(stage, product.viewpoint, truth, prompt) for stage in product.stages)
@@ -148,7 +149,7 @@ class Evaluation:
                         stage.seconds)
 
     def _stored_rows(self, folder: Path, chosen: Sequence[str], report: Callable[[str], None]) -> dict[str, Row]:
-        """Rows of this evaluation; reports how many are there that were made with something else."""
+        """Rows of this evaluation. Reports how many were made with other settings."""
         rows, others, differing, own = {}, 0, set(), self.made_with()
         for prompt in chosen:
             try:
@@ -186,7 +187,7 @@ def true_pictures(prompts: tuple[str, ...], size: int) -> tuple[Pictures, ...]:
 
 
 def peak_memory_mb() -> float | None:
-    """The most memory that this process has held so far; None on systems that do not say."""
+    """Peak memory of this process so far; None on systems that do not report it."""
     try:
         import resource
     except ImportError:

@@ -1,4 +1,4 @@
-"""A graph of nodes: what a workflow file says, in whichever of the two formats it was saved."""
+"""A graph of nodes, whichever of the two formats its workflow file has."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ class Link:
 
 @dataclass(frozen=True)
 class GraphNode:
-    """One node. inputs: by name a Link or a value as in the file. title: the one a person gave it, or ""."""
+    """One node. inputs: a Link or a value by name. title: as set in the editor, or ""."""
 
     id: str
     type: str
@@ -32,7 +32,7 @@ class GraphNode:
                 yield name, value
 
     def label(self, registry: Registry) -> str:
-        """How messages name it: "Optimize (#12)"."""
+        """Its name in messages: "Optimize (#12)"."""
         return f"{self.name(registry)} (#{self.id})"
 
     def name(self, registry: Registry) -> str:
@@ -47,7 +47,7 @@ class Graph:
     name: str = "workflow"
 
     def with_input(self, node: str, name: str, value: Any) -> "Graph":
-        """A copy with one input changed; a wire that was there is gone."""
+        """A copy with one input changed. The value replaces a wire."""
         changed = replace(self.nodes[node], inputs={**self.nodes[node].inputs, name: value})
         return replace(self, nodes={**self.nodes, node: changed})
 

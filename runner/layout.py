@@ -1,8 +1,8 @@
-"""Laying a graph out on the editor's sheet: a plain description becomes a workflow file in UI format 0.4.
+"""Lays a graph out on the editor's canvas: a graph becomes a workflow file in UI format 0.4.
 
-Columns run from left to right, each node as close to its consumers as it can be. Each group is a band of its own, below
-the earlier ones that stand in its columns and never above one, so that its frame holds its own nodes only and nothing
-overlaps. Notes stand to the left of the first group, or of everything where there is no room.
+Columns run from left to right, with each node as close to its consumers as possible. Each group is a band of its own
+below the earlier groups in its columns, so that frames contain only their own nodes and nothing overlaps. Notes stand
+to the left of the first group, or of everything if there is no room.
 """
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def to_ui(api: Mapping[str, Any], registry: Registry | None = None, titles: Mapp
           models: Mapping[str, Sequence[Mapping[str, str]]] | None = None) -> dict[str, Any]:
     """A graph in API format as a workflow in UI format.
 
-    api     {id: {"class_type": ..., "inputs": {name: value or [id, slot]}}}; ids that are no numbers are numbered
-    titles  {id: title} of nodes that are not to show their display name
-    groups  {title: [ids]}, from top to bottom; nodes in no group come last, without a frame
+    api     {id: {"class_type": ..., "inputs": {name: value or [id, slot]}}}; ids that are not numbers are numbered
+    titles  {id: title} of nodes with a title of their own
+    groups  {title: [ids]}, from top to bottom; nodes without a group come last, without a frame
     notes   texts (Markdown)
-    models  {id: [{"name", "url", "directory"}]} of nodes that load files: the editor offers those that are missing for
-            download. A name must be a value of the node
+    models  {id: [{"name", "url", "directory"}]} of nodes that load files: the editor offers missing files for
+            download. Each name must be a value of the node
 
-    The same description gives the same file. Raises DistillError for a graph that could not run, an unknown id, a node
-    in two groups, or a model that its node does not load.
+    Deterministic. Raises DistillError for a graph that cannot run, an unknown id, a node in two groups, or a model that
+    its node does not load.
     """
     registry = schema.default_registry() if registry is None else registry
     graph = checked(read_graph(api, registry), registry)

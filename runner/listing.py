@@ -1,4 +1,4 @@
-"""The texts of `distill3d list`: nodes by room, one node with its inputs, the workflows that come with the pack."""
+"""The output of `distill3d list`: nodes by room, one node with its inputs, or the shipped workflows."""
 from __future__ import annotations
 
 import json
@@ -20,15 +20,15 @@ def shipped_workflows(folder: Path = FOLDER) -> dict[str, Path]:
 
 
 def find_workflow(name: str, folder: Path = FOLDER) -> Path:
-    """A workflow by its path, or by the name of a shipped one. Raises DistillError naming near matches."""
+    """A workflow by its path or by the name of a shipped one. Raises DistillError with similar names."""
     shipped = shipped_workflows(folder)
     if Path(name).is_file():
         return Path(name)
     if name.removesuffix(".json") in shipped:
         return shipped[name.removesuffix(".json")]
-    raise DistillError(f'There is no workflow file "{name}" and none of that name comes with the pack'
+    raise DistillError(f'There is no workflow file "{name}" and no shipped workflow has that name'
                        f"{schema.close_to(Path(name).stem, shipped)}. "
-                       f"With the pack come: {', '.join(shipped) or 'none'}.")
+                       f"Shipped workflows: {', '.join(shipped) or 'none'}.")
 
 
 def list_nodes(registry: Registry) -> str:
@@ -62,7 +62,7 @@ def list_node(name: str, registry: Registry) -> str:
 
 
 def written_help(node_id: str) -> str:
-    """What the node's help page says beyond its schema, as plain text; "" where it has none."""
+    """The handwritten part of the node's help page as plain text; "" without a page."""
     try:
         page = (HELP / f"{node_id}.md").read_text(encoding="utf-8")
     except OSError:
@@ -98,7 +98,7 @@ def list_workflows(folder: Path = FOLDER) -> str:
 
 
 def _note(path: Path) -> str:
-    """The first text line of the first note in a file; "" where there is none."""
+    """The first line of text of the first note in a file; "" without a note."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         texts = [str(node["widgets_values"][0]) for node in data.get("nodes", [])

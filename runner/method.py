@@ -84,8 +84,8 @@ def _models(method: Method) -> dict[str, list[Mapping[str, str]]]:
 
 
 def meaning(method: Method) -> tuple[Any, ...]:
-    """What a description says, whatever its nodes are called and in whatever order they are: equal for a file and the
-    description that it was written from, also after a node was moved in the editor."""
+    """What a description says, independent of the names and order of its nodes. A file and the description that it was
+    written from have equal meanings, also after a node was moved in the editor."""
     plain = {name: repr((one.type, one.title, one.group, sorted((key, value) for key, value in one.inputs.items()
                                                                 if not isinstance(value, Wire))))
              for name, one in method.nodes.items()}
@@ -94,7 +94,7 @@ def meaning(method: Method) -> tuple[Any, ...]:
     told: dict[str, str] = {}
 
     def tell(name: str) -> str:
-        """A node with everything that it is made from; a checked graph has no circle."""
+        """A hash of a node and everything upstream. A checked graph has no cycle."""
         if name not in told:
             sources = [(key, str(wire.output), tell(wire.node)) for key, wire in wires[name]]
             told[name] = hashlib.sha256(repr((plain[name], sources)).encode()).hexdigest()

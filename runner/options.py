@@ -13,7 +13,7 @@ def add_models_option(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_sets(pairs: Sequence[str]) -> dict[str, str]:
-    """["a=1", ...] -> {"a": "1"}. Raises DistillError for one without a key or "="."""
+    """["a=1", ...] -> {"a": "1"}. Raises DistillError for an entry without a key or "="."""
     sets = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

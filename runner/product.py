@@ -1,4 +1,4 @@
-"""What a workflow makes of a prompt: the scene of its last stage, and its mesh."""
+"""What a workflow makes from a prompt: the scene of its last stage, and its mesh."""
 from __future__ import annotations
 
 import os
@@ -23,7 +23,7 @@ from .weights import weights_of
 
 
 class Stage(NamedTuple):
-    """One Optimize: its title, the scene that it gave, and how long it took."""
+    """One Optimize node: its title, its scene and its run time."""
 
     name: str
     scene: SceneRecipe
@@ -31,8 +31,8 @@ class Stage(NamedTuple):
 
 
 class Product(NamedTuple):
-    """mesh: a core MESH, or None when the workflow makes none. seconds: of the whole run; of its Optimize nodes.
-    stages: in running order. viewpoint: of the picture that led, if one did."""
+    """mesh: a core MESH, or None if the workflow makes none. seconds: of the whole run; of its Optimize nodes. stages:
+    in running order. viewpoint: of the reference image, if there is one."""
 
     scene: SceneRecipe
     mesh: Any | None
@@ -44,13 +44,13 @@ class Product(NamedTuple):
 
 @dataclass(frozen=True)
 class WorkflowProducer:
-    """A workflow as a function of prompt and seed. One that begins with a picture gets that of the true shape.
+    """A workflow as a function of prompt and seed. A workflow that loads an image gets one of the true shape.
 
     graph     the workflow
-    sets      further values to change, see setting.py
+    sets      other values to change, see setting.py
     output    folder for the files that the workflow saves, one folder in it for each prompt
     device    None: the host's choice; quiet: no progress
-    quick     runs only what is measured: no texture, no files
+    quick     runs only what is measured, without texture or files
     registry  node classes by id; None: this pack's and the stand-ins for core's
     models    folder of models; None: ./models
     """
@@ -78,7 +78,7 @@ class WorkflowProducer:
                        sum(stage.seconds for stage in stages), stages, viewpoint)
 
     def prepared(self, prompt: str, seed: int) -> tuple[Graph, Registry]:
-        """The graph as it will run. Raises DistillError when it could not run, or makes no scene."""
+        """The graph as it will run. Raises DistillError if it cannot run or makes no scene."""
         registry = schema.default_registry() if self.classes is None else self.classes
         sets, led = dict(self.sets), viewpoint_of(self.graph, registry) is not None
         if not led or any(node.type == PROMPT_NODE for node in self.graph.nodes.values()):
@@ -90,7 +90,7 @@ class WorkflowProducer:
 
 
     def weights(self, prompt: str, seed: int) -> dict[str, str]:
-        """What `weights_of` says of the workflow. Raises DistillError as `prepared` does."""
+        """`weights_of` the workflow. Raises DistillError as `prepared` does."""
         return weights_of(*self.prepared(prompt, seed), self._host("."))
 
     def _host(self, name: str) -> Console:
@@ -99,7 +99,7 @@ class WorkflowProducer:
 
 
 class Keep(Node):
-    """An end for what a run is to make although nothing saves or shows it."""
+    """An output node for results that a run needs although nothing saves or shows them."""
 
     @classmethod
     def define_schema(cls):
@@ -112,9 +112,9 @@ class Keep(Node):
 
 
 def measured_part(graph: Graph, registry: Registry) -> tuple[Graph, Registry]:
-    """The nodes that the last scene and the last mesh need, and nothing behind them.
+    """The nodes that the last scene and the last mesh need.
 
-    A node that takes a mesh changes its looks only, so the mesh is taken from the last node that makes one from
+    A node that takes a mesh changes only its appearance, so the mesh comes from the last node that makes one from
     something else.
     """
     scenes, meshes = (_makers(graph, registry, kind) for kind in ("DISTILL3D_SCENE", "MESH"))
@@ -127,8 +127,8 @@ def measured_part(graph: Graph, registry: Registry) -> tuple[Graph, Registry]:
 
 
 def _makers(graph: Graph, registry: Registry, io_type: str) -> list[Link]:
-    """Outputs of a socket type in running order, of nodes that an output node needs; for meshes, of nodes that take
-    none."""
+    """Outputs of a socket type in running order, of nodes that an output node needs. For meshes, only of nodes without
+    a mesh as input."""
     targets = [key for key, node in graph.nodes.items() if schema.is_output(registry[node.type])]
     found = []
     for key in needed_order(graph, registry, targets):
@@ -142,30 +142,30 @@ def _makers(graph: Graph, registry: Registry, io_type: str) -> list[Link]:
 
 
 def stages_of(graph: Graph, registry: Registry, result: RunResult) -> tuple[Stage, ...]:
-    """What each Optimize gave, in the order in which they ran."""
+    """The result of each Optimize node, in running order."""
     return tuple(Stage(graph.nodes[key].name(registry), scene, result.seconds[key])
                  for key, scene in _given(graph, registry, result, "DISTILL3D_SCENE")
                  if graph.nodes[key].type == STAGE_NODE)
 
 
 def last_scene(graph: Graph, registry: Registry, result: RunResult) -> SceneRecipe:
-    """The scene of the Optimize that ran last; of the last node that gives one where there is no Optimize."""
+    """The scene of the last Optimize node; without one, of the last node that returns a scene."""
     scenes = list(_given(graph, registry, result, "DISTILL3D_SCENE"))
     staged = [value for node_id, value in scenes if graph.nodes[node_id].type == STAGE_NODE]
     if not scenes:
         raise DistillError(f'The workflow "{graph.name}" made no scene, so there is nothing to compare. '
-                           "Its output nodes must need one.")
+                           "An output node has to depend on one.")
     return staged[-1] if staged else scenes[-1][1]
 
 
 def last_mesh(graph: Graph, registry: Registry, result: RunResult) -> Any | None:
-    """The mesh that was made last, with the texture if one was baked; None if there is none."""
+    """The last mesh, with its texture if one was baked; None if there is none."""
     meshes = list(_given(graph, registry, result, "MESH"))
     return meshes[-1][1] if meshes else None
 
 
 def _given(graph: Graph, registry: Registry, result: RunResult, io_type: str):
-    """(node id, value) of every output of a socket type, in the order in which the nodes ran."""
+    """(node id, value) of every output of a socket type, in running order."""
     for node_id, values in result.outputs.items():
         for slot, value in zip(schema.outputs_of(registry[graph.nodes[node_id].type]), values):
             if slot.get_io_type() == io_type and value is not None:

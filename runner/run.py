@@ -1,4 +1,4 @@
-"""Running a workflow without ComfyUI: each node that an output needs, once, in order, as the host would."""
+"""Runs a workflow without ComfyUI: every node that an output needs, once, in the host's order."""
 from __future__ import annotations
 
 import os
@@ -38,12 +38,12 @@ def run_workflow(graph: Graph | str | os.PathLike | Mapping[str, Any], sets: Map
     graph     a Graph, the path of a workflow file, or its parsed JSON (UI or API format)
     sets      values to change: {"prompt": ..., "12.steps": ..., "Optimize.steps": ...}; see setting.py
     seed      for every input named seed
-    host      progress, folders and device; None: the present one
-    resume    stages go on from their last saved state
+    host      progress, folders and device; None: the current one
+    resume    stages continue from their last saved state
     classes   of nodes by id; None: this pack's and the stand-ins for core's
 
-    Everything is checked before the first node runs. Nothing is kept from one run to the next. Raises DistillError,
-    which names the node, and Cancelled.
+    The whole graph is checked before the first node runs. Nothing is cached between runs. Raises DistillError naming
+    the node, and Cancelled.
     """
     registry = schema.default_registry() if classes is None else classes
     graph = graph if isinstance(graph, Graph) else read_graph(graph, registry)
@@ -101,7 +101,7 @@ def _execute(node: GraphNode, registry: Registry, outputs: Mapping[str, tuple], 
 
 
 def _without_name(text: str, node: GraphNode, node_class: type) -> str:
-    """The message without the node's own name in front, which the label says already."""
+    """The message without the node's name at its beginning, which the label repeats."""
     for name in (node.title, schema.display_name(node_class)):
         if name and text.startswith(f"{name}: "):
             return text[len(name) + 2:]

@@ -18,13 +18,13 @@ SUFFIX = {"loss": " Loss", "prior": " Prior", "field": "", "material": ""}
 
 
 def write(kind: str, name: str, pack: Path = PACK) -> list[Path]:
-    """The files, written. Raises DistillError for a name that is none, or is taken."""
+    """Writes the files and returns them. Raises DistillError for a name without letters, or one that is taken."""
     words = re.findall(r"[A-Za-z0-9]+", name)
     suffix = SUFFIX[kind].strip()
     if words and words[-1].lower() == suffix.lower():
         words = words[:-1]
     if not words or not words[0][0].isalpha():
-        raise DistillError(f'new {kind}: "{name}" is no name. Write it as it should stand in the menu, for example '
+        raise DistillError(f'new {kind}: "{name}" is not a name. Write it as in the menu, for example '
                            f'"Edge{SUFFIX[kind]}".')
     words = [word[0].upper() + word[1:] for word in words]
     title, cls = " ".join(words) + SUFFIX[kind], "".join(words)
@@ -51,7 +51,7 @@ def _filled(template: str, facts: dict[str, str]) -> str:
 
 
 def _listed(source: str, room: str, module: str, node: str) -> str:
-    """nodes/__init__.py with a line for the node behind the last one of its room."""
+    """nodes/__init__.py with a line for the node after the last one of its room."""
     lines = source.split("\n")
     last = max(number for number, line in enumerate(lines) if line.strip().startswith(f"from .{room}."))
     lines.insert(last + 1, f"    from .{room}.{module} import {node}")

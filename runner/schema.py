@@ -1,7 +1,7 @@
-"""What a node's schema says of its inputs and outputs, in the terms of a workflow file.
+"""The inputs and outputs of a node's schema, in the terms of a workflow file.
 
-A widget is an input with a value of its own; every other input needs a wire. The rules follow the front end: socket
-types decide, a MultiType input shows the widget of its first type, `force_input` takes the widget away.
+A widget is an input with a value of its own; every other input needs a wire. The rules follow the front end: the
+socket type decides, a MultiType input shows the widget of its first type, `force_input` removes the widget.
 """
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ def is_output(node: type) -> bool:
 
 
 def is_lenient(node: type) -> bool:
-    """True for stand-ins of core nodes: their viewers save inputs that mean nothing here."""
+    """True for stand-ins of core nodes, whose files may have inputs that are unknown here."""
     return getattr(node, "lenient", False)
 
 
 def known_names(node: type) -> dict[str, str]:
-    """Other names under which a file may give an input: {name in the file: input}."""
+    """Other names of inputs in files: {name in the file: input}."""
     return getattr(node, "other_names", {})
 
 
 def widget_type(entry: Any) -> str | None:
-    """"INT", "FLOAT", "STRING", "BOOLEAN" or "COMBO"; None for an input that only a wire can feed."""
+    """"INT", "FLOAT", "STRING", "BOOLEAN" or "COMBO"; None for an input that needs a wire."""
     kind = getattr(entry, "widget_type", None) or entry.get_io_type()
     return kind if kind in WIDGETS and not entry.force_input else None
 
@@ -79,7 +79,7 @@ def widgets_of(node: type) -> list[Any]:
 
 
 def has_control(entry: Any) -> bool:
-    """True when the front end saves a second value, a control mode, after this one."""
+    """True if the front end saves a second value, the control mode, after this one."""
     flag = entry.control_after_generate
     return bool(flag) if flag is not None else widget_type(entry) == "INT" and entry.id in ("seed", "noise_seed")
 
@@ -89,13 +89,13 @@ def socket_types(slot: Any) -> set[str]:
 
 
 def may_connect(output: Any, entry: Any) -> bool:
-    """True when the host would accept a wire from this output to this input."""
+    """True if the host accepts a wire from this output to this input."""
     given, taken = socket_types(output), socket_types(entry)
     return "*" in given or "*" in taken or bool(given & taken)
 
 
 def choices(entry: Any) -> list[Any] | None:
-    """The options of a COMBO; None when they are not known here."""
+    """The options of a COMBO; None if they are not known here."""
     options = _options(entry)
     if isinstance(options, EnumMeta):
         options = [option.value for option in options]
@@ -103,8 +103,8 @@ def choices(entry: Any) -> list[Any] | None:
 
 
 def names_files(entry: Any) -> bool:
-    """True for a COMBO whose options are what lies on this machine: a value that is not among them is no mistake of the
-    graph, and the node itself says best what is missing."""
+    """True for a COMBO whose options are files on this machine. A file that is missing is not an error of the graph;
+    the node reports it when it runs."""
     return isinstance(_options(entry), FileNames)
 
 
@@ -124,7 +124,7 @@ def default_of(entry: Any) -> Any:
 def plain_value(entry: Any, value: Any) -> Any:
     """`value` (from a file, or text from a command line) as the type of the widget.
 
-    Raises DistillError saying what is wrong and what is allowed.
+    Raises DistillError with what is wrong and what is allowed.
     """
     kind = widget_type(entry)
     if kind in ("INT", "FLOAT"):
@@ -181,7 +181,7 @@ def _choice(entry: Any, value: Any) -> Any:
 
 
 def close_to(name: str, known: Iterable[Any]) -> str:
-    """" (did you mean ...?)" with the known names nearest to `name`; empty when none is near."""
+    """" (did you mean ...?)" with the known names most similar to `name`; empty if none is similar."""
     lowered = {str(one).lower(): str(one) for one in known}
     near = [lowered[one] for one in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)]
     return " (did you mean " + " or ".join(f'"{one}"' for one in near) + "?)" if near else ""

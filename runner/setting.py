@@ -1,4 +1,4 @@
-"""Changing a graph's values from outside: `--set`, `--seed`, `--resume`."""
+"""Changes the values of a graph: `--set`, `--seed`, `--resume`."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ STAGE_NODE = "Distill3D_Optimize"
 
 def with_settings(graph: Graph, registry: Registry, sets: Mapping[str, Any] | None = None, seed: int | None = None,
                   resume: bool = False) -> Graph:
-    """The graph with other values; a wire into an input that is set is taken away.
+    """The graph with other values. A value replaces a wire.
 
-    sets    by "id.input", "title.input" (or display name, or type), or "input" where one node alone has it.
+    sets    by "id.input", "title.input" (or display name, or type), or "input" if only one node has it.
             "prompt" (or "text") is the text of the View Prompt
     seed    for every input named seed
-    resume  stages go on from their last saved state
+    resume  stages continue from their last saved state
     """
     for key, value in (sets or {}).items():
         for node_id, name in _places(graph, registry, key):
@@ -57,7 +57,7 @@ def _widgets(graph: Graph, registry: Registry) -> list[tuple[str, str]]:
 
 
 def _places(graph: Graph, registry: Registry, key: str) -> list[tuple[str, str]]:
-    """The inputs that a key means: one, or several View Prompts that say the same."""
+    """The inputs that a key means: one, or several View Prompts with the same text."""
     widgets = _widgets(graph, registry)
     if key in PROMPT_NAMES:
         prompts = [(node_id, name) for node_id, name in widgets
@@ -86,7 +86,7 @@ def _places(graph: Graph, registry: Registry, key: str) -> list[tuple[str, str]]
 
 
 def _answers(graph: Graph, registry: Registry, node_id: str, name: str) -> bool:
-    """True when `name` is the id, or else the title, display name or type, of the node."""
+    """True if `name` is the id, the title, the display name or the type of the node."""
     if name in graph.nodes:
         return node_id == name
     node = graph.nodes[node_id]

@@ -1,12 +1,12 @@
-"""Everything in the repository that is generated, and the command that writes it: `make sync`, or `distill3d sync`.
+"""Writes every generated file of the repository: `make sync`, or `distill3d sync`.
 
     locales/en/*.json           labels and tooltips for ComfyUI, from the schemas
-    web/docs/NODE_ID.md         the table of inputs at the end of each help page; a missing page begins as a stub
-    tests/rules/node_ids.json   ids and inputs that saved workflows rely on; new ones are appended, none is taken away
+    web/docs/NODE_ID.md         the table of inputs at the end of each help page; a missing page is started as a stub
+    tests/rules/node_ids.json   ids and inputs that saved workflows rely on; new ones are appended, none is removed
     workflows/NAME.json         from the description workflows/methods/NAME.py
     pyproject.toml              the list of packages: every folder with code
 
-A workflow file without a description is made by hand and left alone.
+A workflow file without a description is left alone.
 """
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ STUB = """
 
 
 def generated() -> dict[Path, str]:
-    """Every generated file with the text that it should have."""
+    """{generated file: the text that it should have}."""
     return {**locales(), **help_pages(), **promises(), **workflows(), **packages()}
 
 
 def out_of_date() -> list[Path]:
-    """The generated files whose text is another than it should be."""
+    """The generated files whose text differs from what it should be."""
     return [path for path, text in generated().items()
             if not path.is_file() or path.read_text(encoding="utf-8") != text]
 
@@ -94,7 +94,7 @@ def _texts(node: type) -> dict[str, Any]:
 
 
 def help_pages() -> dict[Path, str]:
-    """Pages are written by hand down to the heading "Inputs"."""
+    """Pages are written by hand above the heading "Inputs"."""
     pages = {}
     for node in node_list():
         path = HELP / f"{schema.schema_of(node).node_id}.md"
@@ -105,7 +105,7 @@ def help_pages() -> dict[Path, str]:
 
 
 def table(node: type) -> str:
-    """The part of a help page that is generated: the same on every machine."""
+    """The generated part of a help page, identical on every machine."""
     lines = ["| input | takes | |", "|---|---|---|"]
     for entry in schema.inputs_of(node).values():
         cells = (f"`{entry.id}`", takes(entry), entry.tooltip or "")
@@ -122,7 +122,7 @@ def takes(entry: Any) -> str:
 
 
 def promises() -> dict[Path, str]:
-    """None where the tests are not installed."""
+    """Empty if the tests are not installed."""
     if not PROMISES.is_file():
         return {}
     promised = json.loads(PROMISES.read_text(encoding="utf-8"))
@@ -135,7 +135,7 @@ def promises() -> dict[Path, str]:
 
 def packages() -> dict[Path, str]:
     """pyproject.toml with every folder of code as a package. setuptools cannot find them by itself, because the folder
-    of the pack may have any name. None where the pack is installed without pyproject.toml."""
+    of the pack may have any name. Empty if the pack is installed without pyproject.toml."""
     path = PACK / "pyproject.toml"
     if not path.is_file():
         return {}
@@ -155,8 +155,8 @@ def methods() -> dict[str, Method]:
 
 
 def workflows() -> dict[Path, str]:
-    """A file that says what its description says is kept as it is: nodes may be moved in the editor, and a widget that
-    is appended to a node changes no file."""
+    """A file with the meaning of its description is kept as it is: nodes may be moved in the editor, and an optional
+    widget that is appended to a node changes no file."""
     registry = schema.default_registry()
     return {FOLDER / f"{name}.json": kept(FOLDER / f"{name}.json", method, registry) or laid_out(method, registry)
             for name, method in methods().items()}
@@ -167,7 +167,7 @@ def laid_out(method: Method, registry: schema.Registry) -> str:
 
 
 def kept(path: Path, method: Method, registry: schema.Registry) -> str:
-    """The file's text if it says what the description says, else ""."""
+    """The file's text if it has the meaning of the description, else ""."""
     if not path.is_file():
         return ""
     try:

@@ -1,4 +1,4 @@
-"""The picture of a true shape, in place of the one that an image-to-3D workflow loads."""
+"""An image of the true shape, in place of the one that an image-to-3D workflow loads."""
 from __future__ import annotations
 
 import math
@@ -29,7 +29,7 @@ SIDE = 256  # pixels of a picture
 
 
 class Viewpoint(NamedTuple):
-    """Where a Reference View's picture was taken: degrees, world units."""
+    """The camera of a Reference View's image: degrees, world units."""
 
     elevation: float
     azimuth: float
@@ -44,16 +44,16 @@ class Viewpoint(NamedTuple):
 
 
 def viewpoint_of(graph: Graph, registry: Registry) -> Viewpoint | None:
-    """Of the workflow's first Reference View; None where it has none."""
+    """The viewpoint of the workflow's first Reference View; None without one."""
     return next((_viewpoint(graph, registry, key) for key in _references(graph)), None)
 
 
 def with_true_pictures(graph: Graph, registry: Registry, caption: str, folder: Path) -> Graph:
-    """The graph with pictures of the true shape where a Load Image leads to a Reference View: its colours, or the depth
-    or normals that the Reference View asks for, as it asks for them. Written into `folder`; where there is no Reference
-    View nothing is.
+    """The graph with images of the true shape in each Load Image that feeds a Reference View: its colours, depth or
+    normals, in the convention that the Reference View is set to. They are written into `folder`. Without a Reference
+    View nothing is written.
 
-    Raises DistillError where one Load Image would have to be two pictures.
+    Raises DistillError if one Load Image would have to be two images.
     """
     wanted: dict[str, tuple[str, str]] = {}
     for reference in _references(graph):
@@ -77,7 +77,7 @@ def _references(graph: Graph) -> list[str]:
 
 
 def _loaders(graph: Graph, value: object) -> Iterator[str]:
-    """The Load Image nodes that a wire comes from, through whatever lies between."""
+    """The Load Image nodes upstream of a wire."""
     seen, open_links = set(), [value]
     while open_links:
         link = open_links.pop()
@@ -90,7 +90,7 @@ def _loaders(graph: Graph, value: object) -> Iterator[str]:
 
 
 def _values(graph: Graph, registry: Registry, reference: str) -> dict:
-    """What the widgets of a Reference View say."""
+    """The widget values of a Reference View."""
     node = graph.nodes[reference]
     return {name: node.inputs.get(name, getattr(entry, "default", None))
             for name, entry in schema.inputs_of(class_of(node, registry)).items()}

@@ -1,7 +1,7 @@
-"""The editor's own file format (version 0.4), turned into a graph of the nodes that would run.
+"""Reads the editor's file format (version 0.4) as a graph of the nodes that would run.
 
-What the editor resolves before it queues a run is resolved here: widget values by position, Reroute and Primitive
-boxes, muted and bypassed nodes, and subgraphs. Ids of nodes inside a subgraph are "outer:inner", as in the host.
+This resolves what the editor resolves before it queues a run: widget values by position, Reroute and Primitive
+nodes, muted and bypassed nodes, and subgraphs. Ids of nodes inside a subgraph are "outer:inner", as in the host.
 """
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class _Wire:
 
 @dataclass(frozen=True)
 class _Value:
-    """A literal that came along a wire: from a Primitive box, or from a widget shown on a subgraph."""
+    """A value from a wire: of a Primitive node, or of a widget that a subgraph shows."""
 
     value: Any
 
 
 class _Scope:
-    """One sheet of nodes: the workflow, or one use of a subgraph (`outer`: the sheet and the box that uses it)."""
+    """One canvas: the workflow, or one use of a subgraph (`outer`: the canvas and the node that uses it)."""
 
     def __init__(self, sheet: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str = "",
                  outer: "tuple[_Scope, dict] | None" = None, chain: tuple[str, ...] = ()):
@@ -51,7 +51,7 @@ class _Scope:
             self.nodes[str(node["id"])] = node
 
     def inside(self, node: dict) -> "_Scope":
-        """The sheet of a subgraph box."""
+        """The canvas of a subgraph node."""
         kind = node["type"]
         if kind in self.chain:
             raise DistillError(f'The workflow is damaged: the subgraph "{self.definitions[kind].get("name", kind)}" '
@@ -97,8 +97,8 @@ def _node(scope: _Scope, node: dict, registry: Registry) -> GraphNode:
 def widget_values(node_class: type, saved: Any) -> dict[str, Any]:
     """The widgets of a node by name. saved: `widgets_values`, a list by position or an object by name.
 
-    A widget that the file does not know has its default: it was appended to the schema later. Values beyond the last
-    widget (buttons, viewers) are left out.
+    A widget without a value in the file gets its default: it was appended to the schema later. Values beyond the last
+    widget (buttons, viewers) are ignored.
     """
     if isinstance(saved, Mapping):
         return {entry.id: saved[entry.id] if saved.get(entry.id) is not None else schema.default_of(entry)
@@ -114,7 +114,7 @@ def widget_values(node_class: type, saved: Any) -> dict[str, Any]:
 
 
 def _source(scope: _Scope, wire_id: Any, target: str) -> Link | _Value | None:
-    """What feeds a wire in the end; None where nothing does (the other end is muted or not wired itself)."""
+    """The source of a wire; None if there is none (the source is muted or has no input itself)."""
     passed = set()
     while True:
         if (scope.prefix, wire_id) in passed:
@@ -170,7 +170,8 @@ def _wire(entry: Any) -> tuple[Any, _Wire]:
 
 
 def _bypass(node: dict, slot: int) -> Any:
-    """The wire that a bypassed node passes on at an output: of the input across, or the first of the same type."""
+    """The wire that a bypassed node passes to an output: of the input at the same place, or the first of the same
+    type."""
     inputs, outputs = node.get("inputs") or [], node.get("outputs") or []
     wanted = str(outputs[slot].get("type")) if slot < len(outputs) else "*"
     across = inputs[slot:slot + 1]
@@ -194,7 +195,7 @@ def _wire_into(box: dict, name: str, slot: int) -> Any:
 
 
 def _shown_value(box: dict, name: str) -> _Value | None:
-    """The value that a subgraph box itself holds for one of its inputs, where it shows a widget for it."""
+    """The value that a subgraph node holds for an input that it shows as a widget."""
     shown = [str(entry[1]) if str(entry[0]) == "-1" else None
              for entry in (box.get("properties") or {}).get("proxyWidgets") or []]
     if not shown:

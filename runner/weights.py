@@ -1,4 +1,4 @@
-"""Which weights a workflow runs with: two runs of one workflow differ when the files differ that its nodes read."""
+"""Identifies the weights that a workflow runs with: results differ if the files differ that its nodes read."""
 from __future__ import annotations
 
 import hashlib
@@ -16,11 +16,10 @@ KINDS = ("checkpoints", "diffusers", "vae")  # the model folders that nodes read
 
 
 def weights_of(graph: Graph, registry: Registry, host: comfy.Host) -> dict[str, str]:
-    """By node ("Built-in Prior (#3)"), letters that change with the files that it reads; only nodes that read some.
+    """{node, such as "Built-in Prior (#3)": a hash of the files that it reads}, for nodes that read files.
 
-    What a node itself says of its inputs (`fingerprint_inputs`, as the host asks for it) goes first: the built-in prior
-    reads its weights. Of models chosen by name, which are large, sizes and dates count. Files that are not there do not
-    count: the run says what is missing.
+    A node's own `fingerprint_inputs` comes first: the built-in prior hashes its weights. Large models that are chosen
+    by name count by size and date. Missing files do not count: the run reports them.
     """
     previous, found = comfy.host(), {}
     comfy.set_host(host)
@@ -44,7 +43,7 @@ def _own_words(node_class: type, values: Mapping[str, Any]) -> list[str]:
 
 
 def _models(values: Mapping[str, Any], host: comfy.Host) -> Iterator[Path]:
-    """What the texts among the values name below the model folders."""
+    """The files and folders below the model folders that the values name."""
     roots = [Path(os.path.abspath(folder)) for kind in KINDS for folder in host.model_folders(kind)]
     for value in values.values():
         if isinstance(value, str) and value and "\n" not in value and len(value) < 256:

@@ -21,7 +21,7 @@ from .ui_format import from_ui
 def read_graph(source: str | os.PathLike | Mapping[str, Any], registry: Registry | None = None) -> Graph:
     """The graph of a workflow: a path to a JSON file, or its parsed content. UI and API format.
 
-    Raises DistillError for a file that cannot be read, is no JSON (with line and column) or no workflow.
+    Raises DistillError for a file that cannot be read, is not JSON (with line and column), or is not a workflow.
     """
     registry = schema.default_registry() if registry is None else registry
     if isinstance(source, Mapping):
@@ -35,8 +35,8 @@ def read_graph(source: str | os.PathLike | Mapping[str, Any], registry: Registry
     if isinstance(data, Mapping) and data and all(isinstance(one, Mapping) and "class_type" in one
                                                   for one in data.values()):
         return Graph({node_id: _api_node(node_id, one, registry) for node_id, one in data.items()}, name)
-    raise DistillError(f'"{name}" is JSON but no workflow: it has neither "nodes" (saved from the editor) nor entries '
-                       'with "class_type" (API format).')
+    raise DistillError(f'"{name}" is JSON but not a workflow: it has neither "nodes" (saved from the editor) nor '
+                       'entries with "class_type" (API format).')
 
 
 def _load(path: Path) -> Any:

@@ -104,7 +104,7 @@ def test_a_failing_node_keeps_what_was_written_before(files, chain, capsys):
     (files / "w.json").write_text(json.dumps(chain))
     assert cli.main(["run", "w.json"]) == 1
     out, err = capsys.readouterr()
-    assert out == "" and "Written before that:" in err and "a/b_00001_.txt" in err
+    assert out == "" and "Written before the error:" in err and "a/b_00001_.txt" in err
     assert err.splitlines()[-1].startswith("distill3d: error: Failing (#4): RuntimeError: sizes differ.")
     assert "Traceback" not in err and written(files) == ["output/a/b_00001_.txt", "w.json"]
     assert cli.main(["run", "w.json", "--debug"]) == 1

@@ -47,7 +47,8 @@ def test_files_and_the_line(pack, kind, name, file, node):
 
 
 @pytest.mark.parametrize("name, words",
-                         [("Frob", "exists"), ("!!", "is no name"), ("2D", "is no name"), ("Loss", "is no name")])
+                         [("Frob", "exists"), ("!!", "is not a name"), ("2D", "is not a name"),
+                          ("Loss", "is not a name")])
 def test_names_that_cannot_be(pack, name, words):
     scaffold.write("loss", "Frob", pack)
     with pytest.raises(DistillError, match=words):
