@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..nodes.assets.picture_file import as_floats, read_frames
 from ..nodes.comfy import host, io
 from ..nodes.core.errors import DistillError
 from ..nodes.core.state import write_atomically
@@ -19,27 +20,18 @@ from .core_node import CoreNode
 def load_picture(path: Path) -> tuple[Tensor, Tensor]:
     """Image [B,H,W,3] and mask [B,H,W] (1 where transparent; [B,64,64] of zeros without alpha) of a picture file.
 
-    B is the number of frames. Raises DistillError if the file is not an image.
+    B is the number of frames; those of another size than the first are left out. Raises DistillError as `read_frames`.
     """
-    import numpy
-    from PIL import Image, ImageOps, ImageSequence
-
     images, masks = [], []
-    try:
-        with Image.open(path) as file:
-            for frame in ImageSequence.Iterator(file):
-                frame = ImageOps.exif_transpose(frame)
-                if frame.mode == "P" and "transparency" in frame.info:
-                    frame = frame.convert("RGBA")
-                image = torch.from_numpy(numpy.array(frame.convert("RGB"), dtype=numpy.float32) / 255.0)
-                if images and image.shape != images[0].shape:
-                    continue
-                images.append(image)
-                masks.append(1.0 - torch.from_numpy(numpy.array(frame.getchannel("A"), dtype=numpy.float32) / 255.0)
-                             if "A" in frame.getbands() else torch.zeros(64, 64))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or "it is damaged or of an unknown kind"
-        raise DistillError(f"{path} cannot be read as a picture: {reason}. Save it again as PNG or JPEG.") from None
+    for frame in read_frames(path, str(path)):
+        picture = torch.from_numpy(as_floats(frame))
+        if images and picture.shape[:2] != images[0].shape[:2]:
+            continue
+        images.append(picture[..., :3])
+        masks.append(1.0 - picture[..., 3] if picture.shape[2] == 4 else torch.zeros(64, 64))
+    sizes = {mask.shape for mask in masks}
+    if len(sizes) > 1:  # some frames have alpha: the others are opaque
+        masks = [mask if mask.shape == images[0].shape[:2] else torch.zeros(images[0].shape[:2]) for mask in masks]
     return torch.stack(images), torch.stack(masks)
 
 

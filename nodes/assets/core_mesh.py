@@ -21,6 +21,7 @@ def to_core(mesh: Mesh) -> Any:
     core.uvs = item(mesh.uv)
     for name in MAPS:
         setattr(core, name, item(getattr(mesh, name)))
+    core.opacity, core.opacity_cutoff = item(mesh.opacity), mesh.cutoff  # core's nodes ignore them and drop them
     core.vertex_colors = None if mesh.vertex_colors is None else item(srgb_to_linear(mesh.vertex_colors))
     core.normals = None if mesh.normals is None else item(to_y_up(mesh.normals))
     core.tangents = None if mesh.tangents is None else item(turned(mesh.tangents, to_y_up))

@@ -24,6 +24,9 @@ class Mesh:
     metallic_roughness  [H,W,3] in [0,1] or None: glTF's, linear: green is roughness, blue is metallic, red means
                         nothing
     normal_map     [H,W,3] in [0,1] or None: glTF's, linear: 0.5 + 0.5 n in the tangent space of kernels/uv/tangent.py
+    opacity        [H,W] in [0,1] or None: of the texture, whose size it has. None: opaque everywhere
+    cutoff         where an opacity is given: opaque from this value on and nothing below it (glTF's MASK). None: the
+                   surface is blended with what is behind it (BLEND)
     tangents       [V,4] or None: x of that space and the sign of its y. With a normal map always, without one never
 
     All maps lie on the one uv; their sizes may differ.
@@ -38,9 +41,12 @@ class Mesh:
     metallic_roughness: Tensor | None = None
     normal_map: Tensor | None = None
     tangents: Tensor | None = None
+    opacity: Tensor | None = None
+    cutoff: float | None = None
 
     def to(self, device) -> "Mesh":
-        return replace(self, **{name: value.to(device) for name, value in vars(self).items() if value is not None})
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: value.to(device) for name, value in tensors.items()})
 
 
 def to_y_up(vectors: Tensor) -> Tensor:

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ...kernels.image.color import linear_to_srgb
 from .mesh import Mesh, from_y_up, smooth_normals
-from .mesh_part import Look, Part
-from .texture_atlas import Tile, baked, pack, spread
+from .mesh_part import Part
+from .texture_atlas import Tile, baked, pack, spread, transparency
+
+_WHITE = np.ones((4, 4, 4), np.float32)
 
 
 def join(parts: list[Part], warn: Callable[[str], None]) -> Mesh | None:
@@ -22,7 +24,7 @@ def join(parts: list[Part], warn: Callable[[str], None]) -> Mesh | None:
     Base colour: pictures times factors times colours at the vertices, as glTF multiplies them. Where no part has a
     picture the result is a colour at each vertex, else a texture: that of the file where it has one, an atlas of all
     where it has several. A picture with varying colours on it is drawn anew into an atlas of its own. Triangles with
-    vertices that are not finite are left out, with a warning; so is transparency of materials.
+    vertices that are not finite are left out, with a warning; so is the transparency of materials without pictures.
     """
     parts = [part for one in parts if len((part := _finite(one, warn)).faces)]
     if not parts:
@@ -31,6 +33,9 @@ def join(parts: list[Part], warn: Callable[[str], None]) -> Mesh | None:
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
     vertices, faces = _tensor(np.concatenate([part.vertices for part in parts])), _faces(parts, starts)
     if not any(_is_textured(part) for part in parts):
+        looks = [part.look for part in parts if part.look.alpha != "OPAQUE" and part.look.factor is not None]
+        if any(look.factor[3] < 1 for look in looks):
+            warn("A material is transparent and has no picture: it is read as opaque.")
         for part in parts:
             if part.look.picture is not None:
                 warn("A part of the mesh has a picture and no texture coordinates for it: its colour alone is taken.")
@@ -104,20 +109,22 @@ def _textured(parts: list[Part], normals: Tensor, warn: Callable[[str], None]) -
         if part.colors is not None:  # varies
             part, source = baked(part, warn)
             own = own[source]
-        factor = color if part.look.factor is None else color * part.look.factor[:3]
+        look = part.look
+        factor, opaque = color, 1.0
+        if look.factor is not None:
+            factor, opaque = color * look.factor[:3], float(look.factor[3])
         if not _is_textured(part):
-            part = replace(
-                part,
-                uv=np.full((len(part.vertices), 2), 0.5),
-                look=Look(np.ones((4, 4, 4), np.float32), wrap=("edge", "edge")),
-            )
-        key = (id(part.look.picture), factor.tobytes(), part.look.wrap)
-        tile = known.setdefault(key, Tile(part.look.picture, factor, part.look.wrap))
+            look = replace(look, picture=_WHITE, wrap=("edge", "edge"))
+            part = replace(part, uv=np.full((len(part.vertices), 2), 0.5), look=look)
+        clear = (look.alpha, look.cutoff, opaque) if look.alpha != "OPAQUE" else ()
+        key = (id(look.picture), factor.tobytes(), look.wrap, clear)
+        tile = known.setdefault(key, Tile(look.picture, factor, look.wrap, *clear))
         tiles.append(tile)
         pieces.append((part, own, tile.add(part)))
     for tile in known.values():
         spread(tile, warn)
-    texture, places = pack(list(known.values()), warn)
+    atlas, places = pack(list(known.values()), warn)
+    opacity, cutoff = transparency(list(known.values()), atlas[..., 3])
     uv = np.concatenate(
         [places[tile].of(tile.relative(coordinates)) for tile, (_, _, coordinates) in zip(tiles, pieces)]
     )
@@ -127,8 +134,10 @@ def _textured(parts: list[Part], normals: Tensor, warn: Callable[[str], None]) -
         from_y_up(_tensor(np.concatenate([part.vertices for part in parts]))),
         _faces(parts, starts),
         _tensor(uv).clamp(0, 1),
-        texture,
+        atlas[..., :3].contiguous(),
         normals=from_y_up(torch.cat([own for _, own, _ in pieces])),
+        opacity=opacity,
+        cutoff=cutoff,
     )
 
 

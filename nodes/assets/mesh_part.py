@@ -19,7 +19,7 @@ MAX_BYTES = 2 << 30  # of one file
 class Look:
     """A material: its base colour.
 
-    picture  [H,W,4] float32 in [0,1], display-referred with alpha, or None
+    picture  [H,W,4] uint8, or float32 in [0,1], display-referred with alpha; or None
     factor   [4] linear: what it is multiplied by
     wrap     what lies outside uv 0..1, along u and v: "repeat", "mirror" or "edge"
     alpha    "OPAQUE", "MASK" (below `cutoff` transparent) or "BLEND"

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...kernels.image.color import linear_to_srgb
 from ...kernels.uv.tangent import vertex_tangents
 from ..core.errors import DistillError
-from .mesh import Mesh, from_y_up, smooth_normals
+from .mesh import Mesh, from_y_up, smooth_normals, unit_scale
 
 # Maps that lie on the UVs and need no more than to be carried along.
 MAPS = ("texture", "metallic_roughness", "normal_map")
@@ -50,6 +50,9 @@ def read_core_mesh(core: Any, node: str, warn: Callable[[str], None]) -> Mesh:
                 vertex_colors=None if colors is None or maps["texture"] is not None
                 else linear_to_srgb(colors[:, :3].float().clamp(0, 1)),
                 normals=None if normals is None else from_y_up(normals))
+    opacity = getattr(core, "opacity", None)  # of this pack: core's MESH has none
+    if mesh.texture is not None and isinstance(opacity, Tensor) and opacity[0].shape == mesh.texture.shape[:2]:
+        mesh = replace(mesh, opacity=_item(core, "opacity"), cutoff=getattr(core, "opacity_cutoff", None))
     if mesh.normal_map is None:
         return mesh
     return with_tangents(mesh) if tangents is None else replace(mesh, tangents=turned(tangents, from_y_up))
@@ -58,7 +61,8 @@ def read_core_mesh(core: Any, node: str, warn: Callable[[str], None]) -> Mesh:
 def with_tangents(mesh: Mesh) -> Mesh:
     """The mesh, with UVs, with the tangents that belong to them, and with normals."""
     normals = mesh.normals if mesh.normals is not None else smooth_normals(mesh.vertices, mesh.faces)
-    return replace(mesh, normals=normals, tangents=vertex_tangents(mesh.vertices, mesh.faces, mesh.uv, normals))
+    vertices = mesh.vertices * unit_scale(mesh.vertices)
+    return replace(mesh, normals=normals, tangents=vertex_tangents(vertices, mesh.faces, mesh.uv, normals))
 
 
 def turned(tangents: Tensor, turn: Callable[[Tensor], Tensor]) -> Tensor:

@@ -19,7 +19,7 @@ _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def read_frames(source: str | os.PathLike | bytes, place: str) -> Iterator[np.ndarray]:
-    """Every frame of a picture file as [H,W,4] float32 in [0,1]: RGB as stored, and alpha (1 where there is none).
+    """Every frame of a picture file as [H,W,3], or [H,W,4] with alpha: RGB as stored, uint8, or float32 in [0,1].
 
     place  what messages call the file
 
@@ -34,12 +34,13 @@ def read_frames(source: str | os.PathLike | bytes, place: str) -> Iterator[np.nd
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pictures near Pillow's own limit: ours is the stricter one
-            known = [name for name in FORMATS if name in (Image.init() and Image.OPEN or Image.OPEN)]
+            Image.init()
+            known = [name for name in FORMATS if name in Image.OPEN]  # which ones depends on how Pillow was built
             with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=known) as file:
                 _check_size(file, place)
                 for frame in ImageSequence.Iterator(file):
                     _check_size(frame, place, 1)
-                    yield _rgba(ImageOps.exif_transpose(frame))
+                    yield _array(ImageOps.exif_transpose(frame))
     except DistillError:
         raise
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, EOFError, KeyError, ...
@@ -48,10 +49,13 @@ def read_frames(source: str | os.PathLike | bytes, place: str) -> Iterator[np.nd
 
 
 def read_picture(source: str | os.PathLike | bytes, place: str) -> np.ndarray:
-    """The first frame: see `read_frames`."""
+    """The first frame as [H,W,4], opaque where the file has no alpha: see `read_frames`."""
     frames = read_frames(source, place)
     try:
-        return next(frames)
+        picture = next(frames)
+        if picture.shape[2] == 4:
+            return picture
+        return np.pad(picture, ((0, 0), (0, 0), (0, 1)), constant_values=255 if picture.dtype == np.uint8 else 1)
     except StopIteration:
         raise DistillError(
             f"{place} cannot be read as a picture: it holds none. Save it again as PNG or JPEG."
@@ -75,7 +79,7 @@ def _check_size(picture: Any, place: str, frames: int | None = None) -> None:
         )
 
 
-def _rgba(picture: Any) -> np.ndarray:
+def _array(picture: Any) -> np.ndarray:
     mode = picture.mode
     if mode in _DEEP or mode in ("I", "F"):
         grey = np.asarray(picture).astype(np.float32)
@@ -86,6 +90,11 @@ def _rgba(picture: Any) -> np.ndarray:
                 "white "
                 "is not known. Save it with values from 0 to 1, or as 16-bit PNG."
             )
-        rgb = np.repeat((grey / largest).clip(0, 1)[..., None], 3, -1)
-        return np.concatenate([rgb, np.ones_like(rgb[..., :1])], -1)
-    return np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255
+        return np.repeat((grey / largest).clip(0, 1)[..., None], 3, -1)
+    has_alpha = "A" in picture.getbands() or "transparency" in picture.info
+    return np.asarray(picture.convert("RGBA" if has_alpha else "RGB"))
+
+
+def as_floats(picture: np.ndarray) -> np.ndarray:
+    """A picture as float32 in [0,1]."""
+    return picture.astype(np.float32) / 255 if picture.dtype == np.uint8 else picture

@@ -13,7 +13,8 @@ from ...kernels.surface.components import connected
 from ...kernels.uv.bake import covered_texels, dilate
 from ...kernels.uv.box_atlas import box_atlas
 from .mesh import weld
-from .mesh_part import Look, Part
+from .mesh_part import Part
+from .picture_file import as_floats
 
 MAX_SIDE = 8192  # of an atlas, pixels
 MAX_TILED = 1 << 24  # pixels of a picture with its repeats
@@ -24,14 +25,24 @@ MAX_BAKED = 300_000  # faces
 
 @dataclass(eq=False)
 class Tile:
-    """A picture [H,W,4] with a linear factor [3], and the range of coordinates that are used of it: low, high [2],
-    whole numbers unless the picture ends at its edge."""
+    """A picture [H,W,4] with a linear factor [3] and the material's transparency (see `Look`; opaque: the factor of
+    alpha), and the range of coordinates that are used of it: low, high [2], whole numbers unless the picture ends at
+    its edge."""
 
     picture: np.ndarray
     factor: np.ndarray
     wrap: tuple[str, str]
+    alpha: str = "OPAQUE"
+    cutoff: float = 0.5
+    opaque: float = 1.0
     low: np.ndarray = field(default_factory=lambda: np.zeros(2))
     high: np.ndarray = field(default_factory=lambda: np.ones(2))
+
+    @property
+    def opacity(self) -> torch.Tensor:
+        """[H,W]"""
+        alpha = torch.as_tensor(np.ascontiguousarray(as_floats(self.picture[..., 3])))
+        return torch.ones_like(alpha) if self.alpha == "OPAQUE" else alpha * self.opaque
 
     def add(self, part: Part) -> np.ndarray:
         """Notes what a part uses. Returns its coordinates [V,2], charts that lie elsewhere moved into the picture by
@@ -80,7 +91,7 @@ def spread(tile: Tile, warn: Callable[[str], None]) -> None:
             f"Texture coordinates repeat a picture {repeats[0]} x {repeats[1]} times, more than a texture can "
             "hold: its mean colour takes its place."
         )
-        tile.picture = tile.picture.mean((0, 1), keepdims=True)
+        tile.picture = as_floats(tile.picture).mean((0, 1), keepdims=True)
         return
     columns, rows = (
         _place(np.arange(low[axis] * side[axis], high[axis] * side[axis]), side[axis], tile.wrap[axis])
@@ -91,7 +102,7 @@ def spread(tile: Tile, warn: Callable[[str], None]) -> None:
 
 def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     """Means over areas, [height,width,C]."""
-    image = torch.as_tensor(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+    image = torch.as_tensor(np.ascontiguousarray(as_floats(picture))).permute(2, 0, 1)[None]
     small = torch.nn.functional.interpolate(image, (height, width), mode="area")
     return small[0].permute(1, 2, 0).numpy()
 
@@ -108,9 +119,10 @@ class Place:
 
 
 def pack(tiles: list[Tile], warn: Callable[[str], None]) -> tuple[torch.Tensor, dict[Tile, Place]]:
-    """One texture [H,W,3] of all tiles, in shelves, and the place of each. A single tile is the texture itself."""
+    """One texture [H,W,4] of all tiles, the last channel their opacity, in shelves, and the place of each. A single
+    tile is the texture itself."""
     if len(tiles) == 1:
-        return tinted(tiles[0].picture, tiles[0].factor), {tiles[0]: Place(np.zeros(2), np.ones(2))}
+        return _shaded(tiles[0]), {tiles[0]: Place(np.zeros(2), np.ones(2))}
     while True:
         width, height, corners = _shelves([tile.picture.shape[:2] for tile in tiles])
         if max(width, height) <= MAX_SIDE:
@@ -120,15 +132,29 @@ def pack(tiles: list[Tile], warn: Callable[[str], None]) -> tuple[torch.Tensor, 
         warn(f"The pictures of the file fill {width} x {height} pixels together; they are halved to fit {MAX_SIDE}.")
         for tile in tiles:
             tile.picture = resized(tile.picture, *((side + 1) // 2 for side in tile.picture.shape[:2]))
-    atlas = torch.zeros(height, width, 3)
+    atlas = torch.zeros(height, width, 4)
     places = {}
     for tile, (x, y) in zip(tiles, corners):
-        picture = tinted(tile.picture, tile.factor)
+        picture = _shaded(tile)
         high, wide = picture.shape[:2]
         rows, columns = (torch.arange(-GAP, size + GAP).clamp(0, size - 1) for size in (high, wide))
-        atlas[y : y + high + 2 * GAP, x : x + wide + 2 * GAP] = picture[rows[:, None], columns]
+        atlas[y:y + high + 2 * GAP, x:x + wide + 2 * GAP] = picture[rows[:, None], columns]
         places[tile] = Place(np.array([(x + GAP) / width, (y + GAP) / height]), np.array([wide / width, high / height]))
     return atlas, places
+
+
+def _shaded(tile: Tile) -> torch.Tensor:
+    return torch.cat([tinted(tile.picture, tile.factor), tile.opacity[..., None]], -1)
+
+
+def transparency(tiles: list[Tile], opacity: torch.Tensor) -> tuple[torch.Tensor | None, float | None]:
+    """The opacity [H,W] and the cutoff of a mesh of these tiles: see `Mesh`."""
+    kinds = {tile.alpha for tile in tiles}
+    if kinds == {"OPAQUE"} or float(opacity.min()) >= 1:
+        return None, None
+    if "BLEND" in kinds:
+        return opacity.contiguous(), None
+    return opacity.contiguous(), max(tile.cutoff for tile in tiles if tile.alpha == "MASK")
 
 
 def _shelves(sizes: list[tuple[int, int]]) -> tuple[int, int, list[tuple[int, int]]]:
@@ -174,14 +200,13 @@ def baked(part: Part, warn: Callable[[str], None]) -> tuple[Part, np.ndarray]:
     texel, values = covered_texels(
         uv, faces, torch.cat(columns, 1).float(), torch.arange(len(corner)).view(-1, 3), size
     )
-    linear = values[:, :3]
+    linear, alpha = values[:, :3], torch.ones(len(values), 1)
     if part.look.picture is not None and part.uv is not None:
-        linear = linear * srgb_to_linear(
-            torch.as_tensor(_lookup(part.look.picture, values[:, 3:].double().numpy(), part.look.wrap))
-        )
-    picture, mask = torch.zeros(size * size, 3), torch.zeros(size * size, dtype=torch.bool)
-    picture[texel], mask[texel] = linear_to_srgb(linear.clamp(0, 1)), True
-    picture = dilate(picture.view(size, size, 3), mask.view(size, size), GAP).numpy()
+        found = torch.as_tensor(_lookup(part.look.picture, values[:, 3:].double().numpy(), part.look.wrap))
+        linear, alpha = linear * srgb_to_linear(found[:, :3]), found[:, 3:]
+    picture, mask = torch.zeros(size * size, 4), torch.zeros(size * size, dtype=torch.bool)
+    picture[texel], mask[texel] = torch.cat([linear_to_srgb(linear.clamp(0, 1)), alpha], 1), True
+    picture = dilate(picture.view(size, size, 4), mask.view(size, size), GAP).numpy()
     warn(
         "A part of the mesh has a picture and colours at its vertices. Both are drawn into a new texture with other "
         "coordinates."
@@ -189,29 +214,27 @@ def baked(part: Part, warn: Callable[[str], None]) -> tuple[Part, np.ndarray]:
     # A new vertex for each pair of old vertex and coordinate.
     keys, new = np.unique(np.stack([corner, faces.reshape(-1).numpy()], 1), axis=0, return_inverse=True)
     source = keys[:, 0]
-    picture = np.concatenate([picture, np.ones_like(picture[..., :1])], -1)
     return Part(
         part.vertices[source],
         new.reshape(-1, 3),
         None,
         uv.numpy()[keys[:, 1]],
         None,
-        Look(picture, part.look.factor, ("edge", "edge")),
+        replace(part.look, picture=picture, wrap=("edge", "edge")),
     ), source
 
 
 def _lookup(picture: np.ndarray, uv: np.ndarray, wrap: tuple[str, str]) -> np.ndarray:
-    """Bilinear, [N,3], outside 0..1 as `wrap` says."""
+    """Bilinear, [N,4], outside 0..1 as `wrap` says."""
     height, width, _ = picture.shape
-    found = np.zeros((len(uv), 3), np.float32)
+    found = np.zeros((len(uv), 4), np.float32)
     x, y = uv[:, 0].clip(-1e6, 1e6) * width - 0.5, uv[:, 1].clip(-1e6, 1e6) * height - 0.5
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
     for down in (0, 1):
         for right in (0, 1):
             share = np.abs(1 - right - (x - left)) * np.abs(1 - down - (y - top))
-            found += (
-                share[:, None] * picture[_place(top + down, height, wrap[1]), _place(left + right, width, wrap[0]), :3]
-            )
+            near = picture[_place(top + down, height, wrap[1]), _place(left + right, width, wrap[0])]
+            found += share[:, None] * as_floats(near)
     return found
 
 
@@ -227,7 +250,7 @@ def _place(place: np.ndarray, size: int, wrap: str) -> np.ndarray:
 
 def tinted(picture: np.ndarray, factor: np.ndarray) -> torch.Tensor:
     """[H,W,3] display-referred times a linear factor [3]."""
-    texture = torch.as_tensor(np.ascontiguousarray(picture[..., :3]))
+    texture = torch.as_tensor(np.ascontiguousarray(as_floats(picture[..., :3])))
     if (factor >= 1).all():
         return texture
     return linear_to_srgb(srgb_to_linear(texture) * torch.as_tensor(factor, dtype=torch.float32)).clamp(0, 1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...kernels.surface.mesh import face_areas, non_manifold_edges
 from ...kernels.uv.bake import sample_texture
 from ..assets.core_mesh import from_core, to_core
-from ..assets.mesh import Mesh, smooth_normals, weld
+from ..assets.mesh import Mesh, smooth_normals, unit_scale, weld
 from ..comfy import Node, host, host_tick, io
 from ..core.errors import DistillError, MissingPackage
 from ..core.tick import Tick, no_tick
@@ -68,7 +68,7 @@ def joined(mesh: Mesh, node: str) -> tuple[Tensor, Tensor, Tensor | None]:
     Raises DistillError, beginning with `node`, when no face has an area.
     """
     vertices, faces, place = weld(mesh.vertices, mesh.faces)
-    if not bool((face_areas(vertices, faces) > 0).any()):
+    if not bool((face_areas(vertices * unit_scale(vertices), faces) > 0).any()):
         raise DistillError(f"{node}: all {len(mesh.faces)} faces of the mesh have zero area.")
     colors = mesh.vertex_colors
     if colors is not None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...kernels.uv.box_atlas import box_atlas
 from ..assets.core_mesh import from_core, to_core
-from ..assets.mesh import Mesh, smooth_normals
+from ..assets.mesh import Mesh, smooth_normals, unit_scale
 from ..comfy import Node, host, host_tick, io
 from ..core.errors import DistillError, MissingPackage
 from ..core.tick import Tick, no_tick
@@ -60,7 +60,8 @@ def unwrap_uv(mesh: Mesh, face_budget: int = 40_000, size: int = 1024, padding: 
 
 def _atlas(vertices: Tensor, faces: Tensor, size: int, padding: int, time_limit: float, atlas: str,
            tick: Tick) -> tuple[Tensor, Tensor, Tensor]:
-    """uv [V',2], faces_uv [F,3], source [V'] into the vertices."""
+    """uv [V',2], faces_uv [F,3], source [V'] into the vertices, at any size of the mesh: an atlas has none."""
+    vertices = vertices * unit_scale(vertices)
     if atlas == "xatlas":
         if len(faces) > MANY_FACES:
             host().warn(f"{NAME}: {len(faces)} faces may take xatlas longer than time_limit = {time_limit:g} s. "

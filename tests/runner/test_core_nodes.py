@@ -188,3 +188,13 @@ def test_a_graph_of_core_nodes_alone(here, registry):
     api = {"1": {"class_type": "PrimitiveString", "inputs": {"value": "x.glb"}},
            "2": {"class_type": "Preview3D", "inputs": {"model_file": ["1", 0], "viewport_state": ""}}}
     assert run_workflow(api, classes=registry).files == []
+
+
+def test_load_image_keeps_sixteen_bits(here, inputs):
+    """Depth maps are such pictures: 20000 and 50000 are .31 and .76 of white."""
+    import numpy as np
+
+    Image.fromarray(np.array([[20000, 50000]], np.uint16)).save(inputs / "deep.png")
+    image, mask = core_image.load_picture(inputs / "deep.png")
+    torch.testing.assert_close(image[0, 0, :, 0], torch.tensor([20000, 50000]) / 65535)
+    assert mask.shape == (1, 64, 64)

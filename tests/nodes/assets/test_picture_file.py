@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distill3d.nodes.assets.picture_file import read_frames, read_picture
+from distill3d.nodes.assets.picture_file import as_floats, read_frames, read_picture
 from distill3d.nodes.core.errors import DistillError
 from gltf_builder import png
 
@@ -24,11 +24,16 @@ def test_sixteen_bit_greys(kind):
     assert found.shape == (1, 2, 4) and (found[..., 3] == 1).all()
 
 
+def first(data):
+    """The corner pixel."""
+    return as_floats(read_picture(data, "x"))[0, 0]
+
+
 def test_alpha_palettes_and_greys():
-    assert read_picture(png(np.full((1, 1, 4), 51, np.uint8)), "x")[0, 0].tolist() == pytest.approx([0.2] * 4)
-    assert read_picture(png(np.full((1, 1), 51, np.uint8)), "x")[0, 0].tolist() == pytest.approx([0.2, 0.2, 0.2, 1])
+    assert first(png(np.full((1, 1, 4), 51, np.uint8))).tolist() == pytest.approx([0.2] * 4)
+    assert first(png(np.full((1, 1), 51, np.uint8))).tolist() == pytest.approx([0.2, 0.2, 0.2, 1])
     palette = Image.fromarray(np.full((1, 1, 3), 51, np.uint8)).convert("P", palette=Image.Palette.ADAPTIVE)
-    assert read_picture(saved(palette, "PNG"), "x")[0, 0].tolist() == pytest.approx([0.2, 0.2, 0.2, 1])
+    assert first(saved(palette, "PNG")).tolist() == pytest.approx([0.2, 0.2, 0.2, 1])
 
 
 def test_postscript_is_no_picture(tmp_path):

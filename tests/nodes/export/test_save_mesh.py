@@ -8,6 +8,7 @@ import torch
 import trimesh
 from PIL import Image
 
+from distill3d.kernels.image.color import srgb_to_linear
 from distill3d.kernels.image.compare import psnr
 from distill3d.kernels.uv.bake import sample_texture
 from distill3d.nodes.assets.core_mesh import from_core, to_core
@@ -81,8 +82,8 @@ def test_glb_follows_the_schema_of_gltf(kind, baked):
 def test_glb_vertex_colours_are_linear_and_a_bare_mesh_is_grey():
     colors = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
     written = Glb(glb_bytes(Mesh(PYRAMID, FACES, vertex_colors=colors))).attributes["COLOR_0"]
-    np.testing.assert_allclose(written[:, :3] / 255, ((colors + 0.055) / 1.055) ** 2.4, atol=0.004)
-    assert (written[:, 3] == 255).all()
+    np.testing.assert_allclose(written[:, :3] / 65535, srgb_to_linear(colors), atol=1e-5, rtol=0)
+    assert (written[:, 3] == 65535).all()
     file = Glb(glb_bytes(Mesh(PYRAMID, FACES)))
     assert file.material["pbrMetallicRoughness"]["baseColorFactor"] == pytest.approx([0.5, 0.5, 0.5, 1], abs=0.01)
     assert not file.pictures
@@ -176,8 +177,8 @@ def test_unknown_format():
         save_mesh(Mesh(PYRAMID, FACES), "a", "fbx")
 
 
-@pytest.mark.parametrize("module, package", [("PIL", "Pillow"), ("trimesh", "trimesh")])
-@pytest.mark.parametrize("file_format", ["glb", "obj"])
+@pytest.mark.parametrize("module, package, file_format", [("PIL", "Pillow", "glb"), ("PIL", "Pillow", "obj"),
+                                                          ("trimesh", "trimesh", "obj")])
 def test_a_missing_package_is_named_and_leaves_no_file(module, package, file_format, baked, monkeypatch, output_host):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingPackage, match=f"pip install {package}"):

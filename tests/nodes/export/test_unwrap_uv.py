@@ -1,6 +1,7 @@
 import importlib.util
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -56,6 +57,16 @@ def test_boxes(ball, output_host):
     mesh = unwrap_uv(ball, atlas="boxes")
     check_atlas(mesh)
     assert len(mesh.faces) == len(ball.faces)
+
+
+@pytest.mark.parametrize("atlas", ["xatlas", "boxes"])
+@pytest.mark.parametrize("size", [1e-20, 0.01, 1e12])
+def test_a_mesh_of_any_size(ball, atlas, size, output_host):
+    if atlas == "xatlas":
+        pytest.importorskip("xatlas")
+    mesh = unwrap_uv(replace(ball, vertices=ball.vertices * (size / 0.7)), atlas=atlas)
+    check_atlas(replace(mesh, vertices=mesh.vertices * (0.7 / size)))
+    assert output_host.warnings == []
 
 
 def test_a_split_mesh_is_joined_first(ball):
