@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
     layout = commands.add_parser("layout", help="a workflow file as a description", description="Prints a workflow as "
                                  "a description for workflows/methods/, from which `distill3d sync` writes its file.")
+    layout.add_argument("--from", metavar="METHOD", dest="base", help="print the difference from another description")
     layout.add_argument("--write", action="store_true", help="write the workflow file of a description and lay it out "
                         "anew")
     layout.add_argument("workflow", metavar="WORKFLOW", help="path of a JSON file, or a name of one that comes with "
@@ -166,16 +167,19 @@ def _sync(arguments: argparse.Namespace) -> int:
 
 def _layout(arguments: argparse.Namespace) -> int:
     from . import describe, sync
+    from .method import named
 
+    methods, registry = sync.methods(), schema.default_registry()
+    for name in filter(None, (arguments.base, arguments.write and arguments.workflow)):
+        if name not in methods:
+            raise DistillError(f'layout: there is no description "{name}"{schema.close_to(name, methods)}.')
     if not arguments.write:
-        sys.stdout.write(describe.as_python(describe.read(listing.find_workflow(arguments.workflow))))
+        method = describe.read(listing.find_workflow(arguments.workflow), registry)
+        sys.stdout.write(describe.difference(named(method, registry), named(methods[arguments.base], registry),
+                                             arguments.base) if arguments.base else describe.as_python(method))
         return 0
-    methods = sync.methods()
-    if arguments.workflow not in methods:
-        raise DistillError('layout: there is no description '
-                           f'"{arguments.workflow}"{schema.close_to(arguments.workflow, methods)}.')
     path = sync.FOLDER / f"{arguments.workflow}.json"
-    path.write_text(sync.laid_out(methods[arguments.workflow], schema.default_registry()), encoding="utf-8")
+    path.write_text(sync.laid_out(methods[arguments.workflow], registry), encoding="utf-8")
     sys.stdout.write(f"written: {path}\n")
     return 0
 

@@ -83,16 +83,50 @@ def _group(data: dict[str, Any], drawn: dict[str, Any] | None) -> str:
 
 def as_python(method: Method) -> str:
     """The source of a file of workflows/methods."""
-    first = re.search(r"^#+\s*(.*)$", method.notes[0], re.MULTILINE) if method.notes else None
     groups = {title: f"GROUP_{number}" for number, title in enumerate(method.groups, 1)}
-    lines = [f'"""{(first[1] if first else "A workflow").strip()}."""',
-             "from ..description import Method, Wire, node", ""]
+    lines = [*_title(method), "from ..description import Method, Wire, node", ""]
     lines += [f"{name} = {_text(title)}" for title, name in groups.items()]
     lines += ["", "METHOD = Method(", "    nodes={"]
     lines += [f'        "{name}": {_node(one, groups)},' for name, one in method.nodes.items()]
-    lines += ["    },", f"    groups=({', '.join(groups.values())}{',' if len(groups) == 1 else ''}),", "    notes=("]
-    lines += [f'        """\\\n{_escaped(note)}""",' for note in method.notes]
-    return "\n".join([*lines, "    ))", ""])
+    lines += ["    },", f"    groups=({', '.join(groups.values())}{',' if len(groups) == 1 else ''}),"]
+    return "\n".join([*lines, *_notes(method), ")", ""])
+
+
+def difference(method: Method, base: Method, name: str) -> str:
+    """The source of a file of workflows/methods that writes `method` as a difference from `base`,
+    workflows/methods/name. Nodes are matched by their names. A node whose type, title or group differs is written
+    anew."""
+    def is_kept(one: str) -> bool:
+        ours, theirs = method.nodes[one], base.nodes.get(one)
+        return theirs is not None and (ours.type, ours.title, ours.group) == (theirs.type, theirs.title, theirs.group)
+
+    numbers = {f"{one}.{key}": described.inputs.get(key) for one, described in method.nodes.items() if is_kept(one)
+               for key in {**base.nodes[one].inputs, **described.inputs}
+               if described.inputs.get(key) != base.nodes[one].inputs.get(key)}
+    own = {one: described for one, described in method.nodes.items() if not is_kept(one)}
+    groups = {title: f"GROUP_{number}" for number, title in enumerate(method.groups, 1)}
+    used = {title: name for title, name in groups.items()
+            if list(method.groups) != list(base.groups) or title in {one.group for one in own.values()}}
+    without = [one for one in base.nodes if one not in method.nodes]
+    lines = [*_title(method), "from ..description import Wire, node", f"from .{name} import METHOD as BASE", ""]
+    lines += [f"{constant} = {_text(title)}" for title, constant in used.items()]
+    lines += ["", "METHOD = BASE.differing("]
+    lines += [f"    without={json.dumps(without)},"] if without else []
+    lines += ["    numbers={", *(f'        "{place}": {_value(value)},' for place, value in numbers.items()), "    },"]
+    lines += ["    nodes={", *(f'        "{one}": {_node(described, groups)},' for one, described in own.items()),
+              "    },"]
+    if list(method.groups) != list(base.groups):
+        lines += [f"    groups=({', '.join(groups.values())}{',' if len(groups) == 1 else ''}),"]
+    return "\n".join([*lines, *_notes(method), ")", ""])
+
+
+def _title(method: Method) -> list[str]:
+    first = re.search(r"^#+\s*(.*)$", method.notes[0], re.MULTILINE) if method.notes else None
+    return [f'"""{(first[1] if first else "A workflow").strip()}."""']
+
+
+def _notes(method: Method) -> list[str]:
+    return ["    notes=(", *(f'        """\\\n{_escaped(note)}""",' for note in method.notes), "    ),"]
 
 
 def _node(one: Described, groups: dict[str, str]) -> str:
@@ -112,7 +146,7 @@ def _node(one: Described, groups: dict[str, str]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, Wire):
         return f'Wire("{value.node}")' if value.output == 0 else f'Wire("{value.node}", {_value(value.output)})'
-    return _text(value) if isinstance(value, str) else repr(value)
+    return _text(value) if isinstance(value, str) else repr(value)  # None: the default again
 
 
 def _text(text: str) -> str:

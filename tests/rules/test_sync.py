@@ -10,7 +10,3 @@ def test_nothing_is_out_of_date():
 def test_no_stub_of_a_help_page_is_left():
     stubs = [path.name for path in sync.HELP.glob("*.md") if "(Write here" in path.read_text(encoding="utf-8")]
     assert not stubs, "Replace each (Write here: ...) in web/docs."
-
-
-def test_every_description_is_a_workflow_and_loads():
-    assert set(sync.methods()) <= {path.stem for path in sync.FOLDER.glob("*.json")}

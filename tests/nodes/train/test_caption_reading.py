@@ -42,7 +42,7 @@ def test_the_text_encoder_learns_the_facts():
     losses = []
     encoder, tokenizer = build_text_encoder(), build_tokenizer()
     learn_to_read(encoder, lambda texts: encode_text(encoder, tokenizer, texts), caption_facts(captions, zeros, zeros),
-                  lambda rng, row: captions[row], 250, seed=0, batch=32,
+                  lambda rng, row: captions[row], 200, seed=0, batch=16,
                   callback=lambda step, steps, loss: losses.append(loss))
     # Below what is left when a bag of words is all that is understood: which of two colours, which of two primitives.
     assert losses[0] > 8 and np.mean(losses[-20:]) < 2.5 < 4 * np.log(2)
