@@ -1,5 +1,5 @@
 # make demo        text to a textured 3D object, from nothing
-# make test        every quick test (under 20 minutes on 2 cores)
+# make test        every quick test (under 12 minutes on 2 cores)
 # make test-slow   end-to-end runs measured against the true shapes
 # make sync        every generated file: labels, tables of help pages, frozen ids, workflows
 # make bench       times of the kernels and of a training step

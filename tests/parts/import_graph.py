@@ -7,6 +7,7 @@ prints the files and lines of each room, the arrows between rooms, the circles, 
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -73,6 +74,7 @@ def imports_of(path: Path, source: str, root: Path = ROOT) -> list[Import]:
     return found
 
 
+@functools.cache
 def graph(root: Path = ROOT) -> dict[tuple[str, ...], set[tuple[str, ...]]]:
     """{module: the modules of the pack that it imports by value}, when it is loaded or when a function runs.
 

@@ -75,6 +75,11 @@ def test_layers():
     assert [text for path in files for text in complaints(path, (ROOT / path).read_text(encoding="utf-8"))] == []
 
 
+def test_no_file_has_more_than_500_lines():
+    paths = [*(ROOT / path for path in python_files()), *(ROOT / "tests").rglob("*.py")]
+    assert [path.name for path in paths if len(path.read_text(encoding="utf-8").splitlines()) > 500] == []
+
+
 def test_no_module_imports_itself_in_a_circle():
     """By value, in functions too. Types may: below `if TYPE_CHECKING`."""
     assert [circle for circle in circles(graph()) if not set(circle) <= TO_OPEN] == []

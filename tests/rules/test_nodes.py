@@ -151,11 +151,6 @@ def test_defaults_of_schema_execute_and_recipe_are_equal(node):
             assert field.default == wanted, f"the recipe's {name}"
 
 
-@every_node
-def test_a_file_has_at_most_500_lines(node):
-    assert len(source(node).read_text(encoding="utf-8").splitlines()) <= 500
-
-
 def broken_promises(frozen, current):
     """What saved workflows would trip over.
 

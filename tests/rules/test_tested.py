@@ -84,9 +84,6 @@ def own_test(path: Path) -> Path:
     return TESTS / path.parent / f"test_{path.name}"
 
 
-imports = functools.cache(graph)
-
-
 @functools.cache
 def imported(test: Path) -> set[tuple[str, ...]]:
     """The modules of the pack that a test imports."""
@@ -115,7 +112,7 @@ def test_a_part_is_reached_by_the_test_that_it_names(name):
     """The test imports it, or what it imports does; contracts and readers may be one further away."""
     path, test = Path(f"{name}.py"), TESTS / f"{PARTS[name]}.py"
     assert (ROOT / path).is_file() and not found_tests(path), f"Take {name} out of PARTS."
-    edges = imports()
+    edges = graph()
     reached = imported(test) & edges.keys()
     for _ in range(2):
         reached |= {other for one in reached for other in edges[one]}
