@@ -46,6 +46,8 @@ def complaint(module: tuple[str, ...], found: Import) -> str | None:
         return f"imports {'.'.join(target)}; kernels import only kernels"
     if in_core and target[:1] != ("kernels",) and target[:2] != ("nodes", "core"):
         return f"imports {'.'.join(target)}; nodes/core imports kernels and nodes/core"
+    if module[:1] == ("workflows",) and target[:1] != ("workflows",) and target[:2] != ("nodes", "core"):
+        return f"imports {'.'.join(target)}; descriptions of workflows import nodes/core and each other"
     shelves = {("nodes", shelf) for shelf in SHELVES}
     if module[:2] == DOOR and target[:1] != ("kernels",) and target[:2] not in {("nodes", "core"), DOOR}:
         return f"imports {'.'.join(target)}; the door to ComfyUI imports kernels, nodes/core and itself"
@@ -110,6 +112,7 @@ def test_circles_are_found():
     ("nodes/losses/sds.py", "class A:\n    import trimesh"),
     ("nodes/losses/sds.py", "from distill3d.kernels.checks import check_shape"),
     ("runner/run.py", "import tqdm"),
+    ("workflows/methods/dreamfusion.py", "from ...runner.method import file"),
     ("__init__.py", "def f():\n    import folder_paths"),
 ])
 def test_the_rules_catch(path, source):
@@ -129,6 +132,7 @@ def test_the_rules_catch(path, source):
     ("nodes/comfy/model.py", "def f():\n    import comfy.samplers"),
     ("nodes/priors/model_prior.py", "from ..comfy.model import HostModel"),
     ("nodes/__init__.py", "from .fields.initial import InitialDensity"),
+    ("workflows/methods/dreamfusion.py", "from ..description import node\nfrom .magic3d import METHOD"),
 ])
 def test_the_rules_allow(path, source):
     assert complaints(Path(path), source) == []
