@@ -85,7 +85,7 @@ class _Binary:
         self.data, self.offset, self.order = data, offset, order
 
     def element(self, name: str, count: int, properties: list[tuple[str, ...]]) -> dict[str, np.ndarray | Lists]:
-        if count and not any(len(one) == 3 for one in properties):
+        if not any(len(one) == 3 for one in properties):
             table = self._table([(one[0], self.order + one[1]) for one in properties], count, name)
             return {one[0]: table[one[0]] for one in properties}
         return self._alike(name, count, properties) if count else {}
@@ -160,7 +160,7 @@ class _Text:
         self.words, self.place = data.split(), 0
 
     def element(self, name: str, count: int, properties: list[tuple[str, ...]]) -> dict[str, np.ndarray | Lists]:
-        if not count or not properties:
+        if not properties or not count and any(len(one) == 3 for one in properties):
             return {}
         try:
             if not any(len(one) == 3 for one in properties):

@@ -6,15 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..comfy import host
 from ..core.errors import DistillError
+from .ply_table import read_table
 from .splat import Splat, from_splat_frame, to_splat_frame, turn_from_splat_frame, turn_to_splat_frame
 from .splat_wire import check_splat
 
 NEARLY = 1e-6  # opacities are stored as logits, which are infinite at 0 and 1
 THINNEST = 1e-8
-_TYPES = {"char": "i1", "uchar": "u1", "short": "<i2", "ushort": "<u2", "int": "<i4", "uint": "<u4", "float": "<f4",
-          "double": "<f8", "int8": "i1", "uint8": "u1", "int16": "<i2", "uint16": "<u2", "int32": "<i4",
-          "uint32": "<u4", "float32": "<f4", "float64": "<f8"}
 
 
 def ply_bytes(splat: Splat) -> bytes:
@@ -32,53 +31,77 @@ def ply_bytes(splat: Splat) -> bytes:
 
 
 def read_ply(data: bytes, node: str) -> Splat:
-    """The splat of a binary PLY as `ply_bytes` and trainers of 3D Gaussian Splatting write it. Raises DistillError,
-    beginning with `node`, for other files, and as `check_splat` does."""
-    head, end, body = data.partition(b"end_header\n") if b"end_header\n" in data else data.partition(b"end_header\r\n")
-    lines = [line.split() for line in head.decode("ascii", "replace").splitlines() if line.strip()]
-    if not end or lines[:1] != [["ply"]]:
-        raise DistillError(f"{node}: the file is no PLY. Of splat files, those of 3D Gaussian Splatting (.ply) are "
-                           "read.")
-    if ["format", "binary_little_endian", "1.0"] not in lines:
-        raise DistillError(f"{node}: the PLY file is not binary_little_endian. Save it in binary form.")
-    first = [number for number, line in enumerate(lines) if line[0] == "element"]
-    if not first or lines[first[0]][1] != "vertex":
-        raise DistillError(f"{node}: the PLY file does not begin with vertices, so it is no splat.")
-    stop = first[1] if len(first) > 1 else len(lines)
-    properties = [line for line in lines[first[0] + 1:stop] if line[0] == "property"]
-    if any(line[1] not in _TYPES for line in properties):
-        raise DistillError(f"{node}: the PLY file's vertices hold lists or unknown types, so it is no splat.")
+    """The splat of a PLY as `ply_bytes` and trainers of 3D Gaussian Splatting write it, binary or text.
+
+    Gaussians that are not finite or have a rotation of length 0 are left out, with a warning; so are numbers that look
+    as if they were activated already. Raises DistillError, beginning with `node`, for other files, files that are cut
+    off and files without one usable Gaussian.
+    """
     try:
-        layout = np.dtype([(line[2], _TYPES[line[1]]) for line in properties])
-        count = int(lines[first[0]][2])
-    except (ValueError, IndexError) as error:
-        raise DistillError(f"{node}: the PLY file's header is damaged ({error}). Export the splat anew.") from error
-    if not 0 <= count * layout.itemsize <= len(body):
-        raise DistillError(f"{node}: the PLY file is cut off: {len(body)} of {count * layout.itemsize} bytes are "
-                           "there.")
-    return _splat(np.frombuffer(body, layout, count), node)
+        table = read_table(data)
+    except DistillError as error:
+        raise DistillError(f"{node}: the splat file cannot be read: {error} Of splat files, those of 3D Gaussian "
+                           "Splatting (.ply) are read.") from error
+    vertex = table.elements.get("vertex", {})
+    columns = {name: values for name, values in vertex.items() if isinstance(values, np.ndarray)}
+    _check_kind(columns, "chunk" in table.elements, node)
+    return _splat(columns, node)
 
 
-def _splat(table: np.ndarray, node: str) -> Splat:
-    known = table.dtype.names or ()
-    rest = sum(name.startswith("f_rest_") for name in known)
+def _check_kind(columns: dict[str, np.ndarray], has_chunks: bool, node: str) -> None:
+    """Raises DistillError naming what a PLY without the columns of Gaussians is."""
+    missing = [name for name in _needed(columns) if name not in columns]
+    if not missing:
+        return
+    if has_chunks or "packed_position" in columns:
+        what = "is a compressed splat (SuperSplat). Save it as uncompressed .ply there"
+    elif missing == ["scale_2"]:
+        what = ("holds flat Gaussians of 2D Gaussian Splatting (two scales each), which are not read. Save them as 3D "
+                "Gaussians, or export a mesh and use Load Mesh")
+    else:
+        what = f'has no "{missing[0]}", so it is a point cloud or a mesh and no splat. For meshes there is Load Mesh'
+    raise DistillError(f"{node}: the PLY file {what}.")
+
+
+def _needed(columns: dict[str, np.ndarray]) -> list[str]:
+    rest = sum(name.startswith("f_rest_") for name in columns)
     rest += -rest % 3  # three colours have as many each
     sizes = ("f_dc", 3), ("scale", 3), ("rot", 4), ("f_rest", rest)
-    wanted = ["x", "y", "z", "opacity", *(f"{name}_{k}" for name, size in sizes for k in range(size))]
-    missing = [name for name in wanted if name not in known]
-    if missing:
-        raise DistillError(f'{node}: the PLY file has no "{missing[0]}", so it is a point cloud or a mesh and no '
-                           'splat. For meshes there is Load Mesh.')
+    return ["x", "y", "z", "opacity", *(f"{name}_{k}" for name, size in sizes for k in range(size))]
+
+
+def _splat(columns: dict[str, np.ndarray], node: str) -> Splat:
+    rest = sum(name.startswith("f_rest_") for name in columns)
 
     def column(*names: str) -> Tensor:
-        return torch.from_numpy(np.stack([table[name].astype(np.float32) for name in names], 1))
+        with np.errstate(over="ignore"):
+            return torch.from_numpy(np.stack([columns[name].astype(np.float32) for name in names], 1))
 
     sh = column("f_dc_0", "f_dc_1", "f_dc_2")[:, None]
     if rest:
-        higher = column(*(f"f_rest_{k}" for k in range(rest))).view(len(table), 3, -1).transpose(1, 2)
+        higher = column(*(f"f_rest_{k}" for k in range(rest))).view(len(sh), 3, -1).transpose(1, 2)
         sh = torch.cat([sh, higher], 1)
-    splat = Splat(column("x", "y", "z"), column("rot_0", "rot_1", "rot_2", "rot_3"),
-                  column("scale_0", "scale_1", "scale_2").exp(), column("opacity").sigmoid(), sh.contiguous())
+    logs, logits = column("scale_0", "scale_1", "scale_2"), column("opacity")
+    splat = Splat(column("x", "y", "z"), column("rot_0", "rot_1", "rot_2", "rot_3"), logs.exp(), logits.sigmoid(),
+                  sh.contiguous())
+    good = torch.stack([value.flatten(1).isfinite().all(1) for value in vars(splat).values()]).all(0)
+    good &= splat.rotations.square().sum(1) > 0
+    if not bool(good.any()):
+        raise DistillError(f"{node}: none of the {len(good)} Gaussians of the PLY file is finite and has a rotation."
+                           if len(good) else f"{node}: the splat is empty: the PLY file holds no Gaussian.")
+    if not bool(good.all()):
+        host().warn(f"{node}: {int((~good).sum())} of {len(good)} Gaussians of the PLY file are not finite or have no "
+                    "rotation. They are left out.")
+        splat = Splat(**{name: value[good] for name, value in vars(splat).items()})
+        logs, logits = logs[good], logits[good]
+    if float(logs.min()) > 0:
+        host().warn(f"{node}: every scale in the PLY file is above 0 (from {float(logs.min()):.3g}). Splat files hold "
+                    "logarithms, which these seem not to be: Gaussians come out too large. Export it from another "
+                    "program.")
+    if float(logits.min()) >= 0 and 0 < float(logits.max()) <= 1:
+        host().warn(f"{node}: every opacity in the PLY file lies in 0..1 (up to {float(logits.max()):.3g}). Splat "
+                    "files hold logits, which these seem not to be: Gaussians come out half transparent. Export it from "
+                    "another program.")
     check_splat(splat, node)
     return Splat(from_splat_frame(splat.positions), turn_from_splat_frame(splat.rotations), splat.scales,
                  splat.opacities, splat.sh)

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -37,12 +40,60 @@ def test_opaque_gaussians_survive():
     assert float(back.opacities.min()) > 1 - 2e-6
 
 
+def changed(splat, name, values):
+    """The file with one of its columns changed."""
+    data = ply_bytes(splat)
+    head, body = data.split(b"end_header\n")
+    names = [line.split()[2] for line in head.decode().splitlines() if line.startswith("property")]
+    table = np.frombuffer(body, "<f4").reshape(len(splat), -1).copy()
+    table[:, names.index(name)] = values
+    return head + b"end_header\n" + table.tobytes()
+
+
+def test_one_broken_gaussian_of_four_is_left_out(output_host):
+    one = random_splat(4)
+    back = read_ply(changed(one, "x", [0, np.nan, 0, 0]), "Test")
+    assert len(back) == 3 and "1 of 4 Gaussians" in output_host.warnings[0]
+    with pytest.raises(DistillError, match="none of the 4 Gaussians"):
+        read_ply(changed(one, "x", np.inf), "Test")
+
+
+@pytest.mark.parametrize("name, message", [("opacity", "opacity in the PLY file lies in 0..1"),
+                                           ("scale", "every scale")])
+def test_numbers_that_are_activated_already_are_suspected(name, message, output_host):
+    one = random_splat(4)
+    read_ply(ply_bytes(one), "Test")
+    assert output_host.warnings == []
+    if name == "scale":
+        data = ply_bytes(replace(one, scales=torch.full_like(one.scales, 0.05).exp()))
+    else:
+        data = changed(one, "opacity", [0.1, 0.5, 0.9, 1.0])
+    read_ply(data, "Test")
+    assert len(output_host.warnings) == 1 and message in output_host.warnings[0]
+
+
+def test_text_and_the_other_byte_order_are_read():
+    one = random_splat(4)
+    head, body = ply_bytes(one).split(b"end_header\n")
+    table = np.frombuffer(body, "<f4")
+    swapped = head.replace(b"little", b"big") + b"end_header\n" + table.astype(">f4").tobytes()
+    words = " ".join(map(repr, table.tolist())).encode()
+    text = head.replace(b"binary_little_endian", b"ascii") + b"end_header\n" + words
+    for data in (swapped, text):
+        torch.testing.assert_close(read_ply(data, "Test").positions, one.positions)
+
+
+HEAD = b"ply\nformat binary_little_endian 1.0\n"
+
+
 @pytest.mark.parametrize("data, message", [
     (b"PK\x03\x04", "is no PLY"), (ply_bytes(random_splat())[:-3], "is cut off"), (b"", "is no PLY"),
-    (b"ply\nformat ascii 1.0\nelement vertex 0\nend_header\n", "not binary_little_endian"),
-    (b"ply\nformat binary_little_endian 1.0\nelement face 0\nend_header\n", "does not begin with vertices"),
-    (b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nproperty float x\nend_header\n", 'no "y".*Load Mesh'),
-    (b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nproperty list uchar int x\nend_header\n", "lists"),
+    (HEAD + b"element face 0\nend_header\n", "point cloud"),
+    (HEAD + b"element vertex 0\nproperty float x\nend_header\n", 'no "y".*Load Mesh'),
+    (HEAD + b"element vertex 0\nproperty list uchar int x\nend_header\n", 'no "x"'),
+    (HEAD + b"element chunk 1\nproperty float min_x\nelement vertex 1\nproperty uint packed_position\nend_header\n"
+     + b"\0" * 8, "compressed splat"),
+    (ply_bytes(random_splat()).replace(b"float scale_2", b"float thick_2"), "2D Gaussian Splatting"),
     (ply_bytes(random_splat()).replace(b"vertex 20", b"vertex many"), "header is damaged"),
     (ply_bytes(random_splat()).replace(b"vertex 20", b"vertex"), "header is damaged"),
     (ply_bytes(random_splat()).replace(b"float nz", b"float f_rest_1"), 'no "f_rest_0"'),
