@@ -43,7 +43,7 @@ def input_path(name: str) -> Path:
     match = re.fullmatch(r"(.*?)\s*\[(input|output)\]", name)
     name, kind = match.groups() if match else (name, "input")
     root = (host().output_directory if kind == "output" else host().input_directory).resolve()
-    path = (root / name).resolve()
+    path = (root / name.replace("\\", "/")).resolve()  # as a workflow made on Windows names it
     if root not in path.parents:
         raise DistillError(f'"{name}" leads out of the {kind} folder {root}. Put the file there and use its plain '
                            "name.")

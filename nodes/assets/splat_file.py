@@ -95,13 +95,13 @@ def _splat(columns: dict[str, np.ndarray], node: str) -> Splat:
         splat = Splat(**{name: value[good] for name, value in vars(splat).items()})
         logs, logits = logs[good], logits[good]
     if float(logs.min()) > 0:
-        host().warn(f"{node}: every scale in the PLY file is above 0 (from {float(logs.min()):.3g}). Splat files hold "
-                    "logarithms, which these seem not to be: Gaussians come out too large. Export it from another "
+        host().warn(f"{node}: every scale in the PLY file is above 0 (from {float(logs.min()):.3g}). Splat files "
+                    "hold logarithms, which these seem not to be: Gaussians come out too large. Export it from another "
                     "program.")
     if float(logits.min()) >= 0 and 0 < float(logits.max()) <= 1:
         host().warn(f"{node}: every opacity in the PLY file lies in 0..1 (up to {float(logits.max()):.3g}). Splat "
-                    "files hold logits, which these seem not to be: Gaussians come out half transparent. Export it from "
-                    "another program.")
+                    "files hold logits, which these seem not to be: Gaussians come out half transparent. Export it "
+                    "from another program.")
     check_splat(splat, node)
     return Splat(from_splat_frame(splat.positions), turn_from_splat_frame(splat.rotations), splat.scales,
                  splat.opacities, splat.sh)

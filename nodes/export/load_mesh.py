@@ -36,7 +36,7 @@ def named_file(name: str) -> Path:
     name, kind = match.groups() if match else (name.strip(), "input")
     check_named(name, NAME, advice="Write the name of a file in the input folder, or wire a 3D file.")
     root = (host().output_directory if kind == "output" else host().input_directory).resolve()
-    path = (root / name).resolve()
+    path = (root / name.replace("\\", "/")).resolve()  # a workflow made on Windows names 3d\\chair.glb
     if root not in path.parents or not path.is_file():
         raise DistillError(f'{NAME}: there is no file "{name}" in the {kind} folder {root}. Put one of these kinds '
                            f"there: {', '.join(FORMATS)}.")

@@ -2,7 +2,7 @@
 it."""
 from __future__ import annotations
 
-import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any, Iterator
@@ -18,13 +18,17 @@ EXTENSIONS = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin")
 # their place, so that their own code never runs.
 _STAND_INS = ("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
               "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint")
+# Beside weights in float8: what they are multiplied by, and marks of the programs that made them.
+_SCALES = (".scale_weight", ".weight_scale")
+_NO_WEIGHTS = (".scale_input", ".input_scale", ".comfy_quant", "scaled_fp8")
 _WRAPPERS = ("state_dict", "model_state_dict")
 
 
 class CheckpointFile:
     """Names and shapes of a file's tensors; the numbers are read only when asked for.
 
-    A "state_dict" wrapper is opened. Raises DistillError, beginning with the node's `name`, for a file that is missing,
+    A "state_dict" wrapper is opened. Weights in float8 are read as float16, times their scale where the file keeps one.
+    Raises DistillError, beginning with the node's `name`, for a file that is missing,
     cut off, of another format, or a pickle with code in it.
     """
 
@@ -32,14 +36,18 @@ class CheckpointFile:
         self.path, self.name = Path(path), name
         if not self.path.is_file():
             raise DistillError(f"{name}: there is no file {self.path}.")
-        if self.path.suffix not in EXTENSIONS:
+        kind = self.path.suffix.lower()
+        if kind not in EXTENSIONS:
             raise DistillError(f"{name}: {self.path.name} is no checkpoint. Choose one of {', '.join(EXTENSIONS)}.")
-        if self.path.suffix in (".safetensors", ".sft"):
+        if kind in (".safetensors", ".sft"):
             self._tensors, self._file = {}, _open_safetensors(self.path, name)
             self.shapes = {key: tuple(self._file.get_slice(key).get_shape()) for key in self._file.keys()}
         else:
             self._tensors, self._file = _load_weights_only(self.path, name), None
             self.shapes = {key: tuple(tensor.shape) for key, tensor in self._tensors.items()}
+        self._scales = {key[:-len(end)] + ".weight": key for end in _SCALES for key in self.shapes if key.endswith(end)}
+        hidden = {*self._scales.values(), *(key for key in self.shapes if key.endswith(_NO_WEIGHTS))}
+        self.shapes = {key: shape for key, shape in self.shapes.items() if key not in hidden}
 
     def __contains__(self, key: str) -> bool:
         return key in self.shapes
@@ -48,7 +56,18 @@ class CheckpointFile:
         return iter(self.shapes)
 
     def tensor(self, key: str) -> Tensor:
-        return self._file.get_tensor(key) if self._file is not None else self._tensors[key]
+        tensor = self._stored(key)
+        if tensor.is_floating_point() and tensor.element_size() == 1:
+            tensor = tensor.to(torch.float16)
+            if key in self._scales:
+                tensor = tensor * self._stored(self._scales[key]).to(torch.float16)
+        return tensor
+
+    def _stored(self, key: str) -> Tensor:
+        try:
+            return self._file.get_tensor(key) if self._file is not None else self._tensors[key]
+        except Exception as error:  # of safetensors, for what is cut off since it was opened
+            raise _unreadable(self.path, self.name, error) from error
 
     def below(self, prefix: str) -> dict[str, str]:
         """Keys that begin with `prefix`: without it -> as they are in the file."""
@@ -76,22 +95,25 @@ def _open_safetensors(path: Path, name: str):
     try:
         return safe_open(path, framework="pt", device="cpu")
     except Exception as error:  # safetensors raises an exception class of its own for everything
-        raise DistillError(f"{name}: {path} cannot be read ({error}). It may be cut off: copy or download it "
-                           "again.") from error
+        raise _unreadable(path, name, error) from error
 
 
 def _load_weights_only(path: Path, name: str) -> dict[str, Tensor]:
+    is_zip = zipfile.is_zipfile(path)
     try:
+        if is_zip:
+            _check_stored(path, name)
         with torch.serialization.safe_globals([_stand_in(full) for full in _STAND_INS]), torch.inference_mode(False):
             # Memory-mapped, a file of 15 GB costs only the pages that are read. Older files are no zip archives.
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error) or "GLOBAL" in str(error):
-            raise DistillError(f"{name}: {path} holds more than weights, and its code is not run. Use a .safetensors "
-                               "file of this model, or convert it where you trust it. "
-                               f"({_first_line(error)})") from error
-        raise _unreadable(path, name, error) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except DistillError:
+        raise
+    except Exception as error:  # the unpickler raises IndexError, TypeError, AttributeError, ... for damaged files
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if found or "Unsupported global" in str(error):
+            what = f" ({found[1][:100]})" if found else ""
+            raise DistillError(f"{name}: {path} holds more than weights, and its code is not run{what}. Use a "
+                               ".safetensors file of this model.") from error
         raise _unreadable(path, name, error) from error
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
@@ -101,6 +123,15 @@ def _load_weights_only(path: Path, name: str) -> dict[str, Tensor]:
     if not tensors:
         raise DistillError(f"{name}: {path} holds no weights by name. Choose the checkpoint of a model.")
     return tensors
+
+
+def _check_stored(path: Path, name: str) -> None:
+    """torch stores tensors uncompressed. Raises DistillError for an archive that would grow when it is read."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > path.stat().st_size:
+        raise DistillError(f"{name}: {path} is a compressed archive that grows to {size / 2**20:.0f} MiB. Checkpoints "
+                           "are not compressed: unpack it, or download the model again.")
 
 
 def _unreadable(path, name, error):
@@ -114,7 +145,8 @@ def _stand_in(full_name: str) -> type:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+    text = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip()  # without colours of a terminal
+    return (text.splitlines() or [type(error).__name__])[0][:200].rstrip(".")
 
 
 def read_module(build: Any, weights: dict[str, str], source: CheckpointFile, rename, dtype: torch.dtype | None = None):

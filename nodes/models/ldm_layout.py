@@ -189,11 +189,36 @@ def read_vae(source: CheckpointFile, prefix: str = VAE, scaling: float = 0.18215
     number of channels that it must take."""
     from diffusers import AutoencoderKL
 
-    config = vae_config(source.shapes_below(prefix), source.name) | {"scaling_factor": scaling}
+    shapes = source.shapes_below(prefix)
+    is_diffusers = "encoder.mid_block.resnets.0.conv1.weight" in shapes
+    config = (_diffusers_vae_config(shapes) if is_diffusers else vae_config(shapes, source.name))
+    config |= {"scaling_factor": scaling}
     if config["in_channels"] != pictures:
         hint = ("one for normals and depth: use the Normal-Depth Prior node"
                 if config["in_channels"] == 4 else "another model")
         raise DistillError(f"{source.name}: the autoencoder in {source.path} takes pictures of {config['in_channels']} "
                            f"channels, not {pictures}. It is {hint}.")
-    return read_module(lambda: AutoencoderKL(**config), source.below(prefix), source,
-                       vae_renaming(len(config["block_out_channels"])), dtype)
+    rename = _diffusers_vae_renaming if is_diffusers else vae_renaming(len(config["block_out_channels"]))
+    return read_module(lambda: AutoencoderKL(**config), source.below(prefix), source, rename, dtype)
+
+
+def _diffusers_vae_config(shapes: Shapes) -> dict[str, Any]:
+    """As `vae_config`, for names of diffusers."""
+    found = re.compile(r"encoder\.down_blocks\.(\d+)\.resnets\.(\d+)\.conv1\.weight")
+    blocks = [(int(match[1]), int(match[2])) for key in shapes if (match := found.fullmatch(key))]
+    levels = 1 + max(level for level, _ in blocks)
+    return {"in_channels": shapes["encoder.conv_in.weight"][1], "out_channels": shapes["decoder.conv_out.weight"][0],
+            "latent_channels": shapes["decoder.conv_in.weight"][1],
+            "block_out_channels": tuple(shapes[f"encoder.down_blocks.{level}.resnets.0.conv1.weight"][0]
+                                        for level in range(levels)),
+            "layers_per_block": 1 + max(block for _, block in blocks),
+            "down_block_types": ("DownEncoderBlock2D",) * levels, "up_block_types": ("UpDecoderBlock2D",) * levels}
+
+
+_OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # diffusers before 0.15
+
+
+def _diffusers_vae_renaming(key: str) -> str:
+    head, _, kind = key.rpartition(".")
+    stem, _, last = head.rpartition(".")
+    return f"{stem}.{_OLD_ATTENTION[last]}.{kind}" if ".attentions." in key and last in _OLD_ATTENTION else key

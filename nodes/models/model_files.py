@@ -34,7 +34,7 @@ def choices(*kinds: str, shipped: Path | None = None) -> FileNames:
                 is_folder = path.name == "model_index.json" or path.name == "config.json" and path.parent.parent == root
                 if is_folder and path.parent != root:
                     found.add(path.parent.relative_to(root).as_posix())
-                elif path.suffix in EXTENSIONS and kind != "diffusers":
+                elif path.suffix.lower() in EXTENSIONS and kind != "diffusers":
                     found.add(path.relative_to(root).as_posix())
     output = host().output_directory
     for pattern in TRAINED:
@@ -48,6 +48,7 @@ def locate(chosen: str, name: str, *kinds: str, shipped: Path | None = None) -> 
     check_named(chosen, name, "model name", "Choose a model, or write the name of its file or folder.")
     if chosen == BUILT_IN and shipped and shipped.is_dir():
         return shipped
+    chosen = chosen if (os.sep == "\\") else chosen.replace("\\", "/")  # as a workflow made on Windows names it
     roots = [root for kind in kinds or KINDS for root in host().model_folders(kind)] + [host().output_directory]
     for root in roots:
         # Not resolved: people link large models into their folders. A name can still not climb out of them.

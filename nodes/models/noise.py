@@ -11,6 +11,7 @@ from ...kernels.distill.prediction import PREDICTIONS, clean_image
 from ..core.errors import DistillError
 
 VARIANCE_PRESERVING = PREDICTIONS[:2]  # "epsilon" and "v_prediction"
+LEAST = 2.0**-24  # of the signal's share abar
 
 
 class Noise(Protocol):
@@ -109,3 +110,11 @@ def check_prediction(prediction: str, name: str) -> str:
         raise DistillError(f'{name}: the model predicts "{prediction}". Only {" and ".join(VARIANCE_PRESERVING)} are '
                            'known.')
     return prediction
+
+
+def zero_terminal(noise: DiscreteNoise) -> DiscreteNoise:
+    """The noise rescaled so that nothing of the signal is left at the last timestep (Lin et al. 2024, algorithm 1), but
+    for LEAST, which keeps its level finite."""
+    root = noise.abar.double().sqrt()
+    abar = ((root - root[-1]) * root[0] / (root[0] - root[-1])).square()
+    return DiscreteNoise(abar.clamp_min(LEAST).float())

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Iterator
@@ -9,7 +10,7 @@ from typing import Any, Iterator
 import torch
 
 from ..core.errors import DistillError, MissingPackage
-from .noise import DiscreteNoise, check_prediction
+from .noise import LEAST, DiscreteNoise, check_prediction
 
 
 def load_network(kind: type, folder: Path, name: str, dtype: torch.dtype = torch.float32,
@@ -17,15 +18,19 @@ def load_network(kind: type, folder: Path, name: str, dtype: torch.dtype = torch
     """A network of a diffusers or transformers class from its folder, on the CPU, for inference only.
 
     Weights are .safetensors, or .bin where there are none: the libraries read those without running anything in them.
+    Of several variants (fp16, bf16) the one is read that the precision asks for.
 
     dtype    what it computes in; layers that a class keeps in float32 stay so (T5's in float16)
     options  for the class's from_pretrained
     """
+    if not folder.is_dir():
+        raise DistillError(f'{name}: the folder {folder.parent} has no part "{folder.name}". Copy or download the '
+                           "whole model again.")
     with reading(folder, name):
-        is_safe = any(folder.glob("*.safetensors"))
+        is_safe, variant = _weights(folder, name, dtype)
         network, info = kind.from_pretrained(folder, local_files_only=True, use_safetensors=is_safe,
                                              output_loading_info=True,
-                                             torch_dtype=dtype, variant=_variant(folder, dtype), **options)
+                                             torch_dtype=dtype, variant=variant, **options)
         missing = sorted(info["missing_keys"])
         if missing:
             raise DistillError(f'{name}: the weights in {folder} lack "{missing[0]}" ({len(missing)} of this kind). '
@@ -33,12 +38,20 @@ def load_network(kind: type, folder: Path, name: str, dtype: torch.dtype = torch
         return network.requires_grad_(False).eval()
 
 
-def _variant(folder: Path, dtype: torch.dtype) -> str | None:
-    """"fp16" for the half-precision copy of the weights, where it is the only one or all that is needed."""
-    weights = [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
-    half = any(".fp16" in path.name for path in (*weights, *folder.glob("*.index*.json")))
-    whole = any(".fp16" not in path.name for path in weights)
-    return "fp16" if half and (dtype != torch.float32 or not whole) else None
+_WEIGHTS = re.compile(r"(?:diffusion_pytorch_model|pytorch_model|model)(?:\.([\w-]+?))?(?:-\d{5}-of-\d{5})?"
+                      r"(?:\.(\w+))?\.(safetensors|bin)", re.I)
+
+
+def _weights(folder: Path, name: str, dtype: torch.dtype) -> tuple[bool, str | None]:
+    """Which of the weights in a folder are read: whether they are .safetensors, and their variant ("fp16"), None for
+    the usual ones. Raises DistillError where there are none."""
+    found = {(match[3].lower() == "safetensors", match[1] or match[2])
+             for path in folder.iterdir() if (match := _WEIGHTS.fullmatch(path.name))}
+    if not found:
+        raise DistillError(f"{name}: {folder} holds no weights (.safetensors or .bin). Copy or download the model "
+                           "again.")
+    wanted = [None, "fp16", "bf16"] if dtype == torch.float32 else ["fp16", "bf16", None]
+    return min(found, key=lambda one: (wanted.index(one[1]) if one[1] in wanted else 3, not one[0], str(one[1])))
 
 
 @contextmanager
@@ -62,7 +75,8 @@ def read_scheduler(folder: Path, name: str) -> tuple[DiscreteNoise, str]:
 
     with reading(folder, name):
         scheduler = DDPMScheduler.from_pretrained(folder, local_files_only=True)
-    return DiscreteNoise(scheduler.alphas_cumprod), check_prediction(scheduler.config.prediction_type, name)
+    noise = DiscreteNoise(scheduler.alphas_cumprod.clamp_min(LEAST))
+    return noise, check_prediction(scheduler.config.prediction_type, name)
 
 
 def read_json(path: Path, name: str) -> dict[str, Any]:

@@ -19,15 +19,16 @@ from ..models.clip_text import (
     read_tokenizer,
     tokenizer_folder,
 )
-from ..models.ldm_layout import UNET, read_unet, read_vae
+from ..models.ldm_layout import UNET, VAE, read_unet, read_vae
 from ..models.model_files import ModelNode, choices, locate, network_dtype, vae_dtype
-from ..models.noise import VARIANCE_PRESERVING, check_prediction, scaled_linear_noise
+from ..models.noise import VARIANCE_PRESERVING, check_prediction, scaled_linear_noise, zero_terminal
 from ..models.pipeline_folder import load_network, read_json, read_scheduler
 from ..models.reading import reading_networks
 from .latent_prior import LatentModel, LatentPrior
 
 NAME = "Stable Diffusion Prior"
 FIRST, SECOND = "cond_stage_model.", "conditioner.embedders."
+SCALING, XL_SCALING = 0.18215, 0.13025  # of latents
 V_NORM = UNET + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 
 
@@ -70,8 +71,8 @@ class StableDiffusion:
         unet = load_network(UNet2DConditionModel, folder / "unet", NAME, network_dtype(self.precision, device))
         noise, prediction = read_scheduler(folder / "scheduler", NAME)
         is_xl = (folder / "text_encoder_2").is_dir()
-        vae = self._other_vae(device) or load_network(AutoencoderKL, folder / "vae", NAME,
-                                                      vae_dtype(self.precision, device, is_xl))
+        vae = self._other_vae(device, is_xl, _scaling(folder, is_xl)) or load_network(
+            AutoencoderKL, folder / "vae", NAME, vae_dtype(self.precision, device, is_xl))
         texts = [ClipText(load_network(CLIPTextModel, folder / "text_encoder", NAME),
                           read_tokenizer(folder / "tokenizer", NAME), "penultimate" if is_xl else "last")]
         if is_xl:
@@ -93,12 +94,20 @@ class StableDiffusion:
                                "that model.")
         is_xl = any(key.startswith(SECOND) for key in source)
         is_second = unet.config.use_linear_projection and not is_xl  # whose two kinds look alike
-        prediction = ((_guess_prediction(source) if self.prediction == "auto" else self.prediction)
-                      if is_second else "epsilon")
-        vae = self._other_vae(device) or read_vae(source, scaling=0.13025 if is_xl else 0.18215,
-                                                  dtype=vae_dtype(self.precision, device, is_xl))
+        prediction = "epsilon"
+        if "v_pred" in source:  # a mark without content, as ComfyUI and trainers write it
+            prediction = "v_prediction"
+        elif is_second:
+            prediction = _guess_prediction(source) if self.prediction == "auto" else self.prediction
+        if "edm_mean" in source or "edm_vpred.sigma_max" in source:
+            raise DistillError(f"{NAME}: {path} was trained with the noise of EDM (Playground 2.5 and the like), which "
+                               "this node lacks. In ComfyUI, use Load Checkpoint and Prior from MODEL.")
+        scaling = XL_SCALING if is_xl else SCALING
+        vae = self._other_vae(device, is_xl, scaling) or read_vae(source, scaling=scaling,
+                                                                  dtype=vae_dtype(self.precision, device, is_xl))
+        noise = zero_terminal(scaled_linear_noise()) if "ztsnr" in source else scaled_linear_noise()
         own = 128 if is_xl else 96 if prediction == "v_prediction" else 64
-        return LatentModel(unet, vae, self._texts(source, is_xl), scaled_linear_noise(), self._prediction(prediction),
+        return LatentModel(unet, vae, self._texts(source, is_xl), noise, self._prediction(prediction),
                            self._size(vae, own))
 
     def _texts(self, source: CheckpointFile, is_xl: bool) -> list[ClipText]:
@@ -112,17 +121,24 @@ class StableDiffusion:
             return [ClipText(read_hugging_face_clip(source, FIRST + HUGGING_FACE), usual)]
         return [ClipText(read_open_clip(source, FIRST + OPEN_CLIP), filled)]
 
-    def _other_vae(self, device):
+    def _other_vae(self, device, is_xl: bool, scaling: float):
+        """The autoencoder of `vae`, None where it is "". scaling: of the latents that the model was trained on, which a
+        file does not say."""
         if not self.vae:
             return None
         from diffusers import AutoencoderKL, AutoencoderTiny
 
-        path, dtype = Path(self.vae), vae_dtype(self.precision, device, False)
+        path, dtype = Path(self.vae), vae_dtype(self.precision, device, is_xl)
         if path.is_file():
-            return read_vae(CheckpointFile(path, NAME), "", dtype=dtype)
-        kind = (AutoencoderTiny if read_json(path / "config.json", NAME).get("_class_name") == "AutoencoderTiny"
-                else AutoencoderKL)
-        return load_network(kind, path, NAME, dtype)
+            source = CheckpointFile(path, NAME)
+            return read_vae(source, VAE if source.below(VAE) else "", scaling, dtype)
+        config = read_json(path / "config.json", NAME)
+        if config.get("_class_name") == "AutoencoderTiny":
+            return load_network(AutoencoderTiny, path, NAME, dtype)
+        vae = load_network(AutoencoderKL, path, NAME, dtype)
+        if "scaling_factor" not in config:
+            vae.register_to_config(scaling_factor=scaling)
+        return vae
 
     def _prediction(self, found: str) -> str:
         return check_prediction(found if self.prediction == "auto" else self.prediction, NAME)
@@ -133,6 +149,13 @@ class StableDiffusion:
             raise DistillError(f"{NAME}: the resolution {self.resolution} is no multiple of {factor}, which one latent "
                                "pixel covers.")
         return self.resolution // factor or own
+
+
+def _scaling(folder: Path, is_xl: bool) -> float:
+    """The latent scaling factor of a diffusers folder's own autoencoder, which it need not have."""
+    config = folder / "vae" / "config.json"
+    found = read_json(config, NAME).get("scaling_factor") if config.is_file() else None
+    return float(found) if isinstance(found, (int, float)) else XL_SCALING if is_xl else SCALING
 
 
 def _guess_prediction(source: CheckpointFile) -> str:

@@ -125,7 +125,7 @@ def test_node_takes_files_of_wires_and_names(inputs, output_host):
     (output_host.output_directory / "sub").mkdir(parents=True)
     (output_host.output_directory / "sub" / "b.GLB").write_bytes(glb_bytes(textured()))
     given = [Types.File3D(bytes_io.BytesIO(glb_bytes(textured())), "glb"), Types.File3D(str(inputs / "3d" / "a.glb")),
-             "3d/a.glb", "sub/b.GLB [output]"]
+             "3d/a.glb", "sub/b.GLB [output]", "3d\\a.glb"]
     for file in given:
         core = LoadMeshNode.execute(file).args[0]
         torch.testing.assert_close(from_core(core, "Test").texture, textured().texture, atol=1e-6, rtol=0)

@@ -93,3 +93,40 @@ def test_read_module_names_the_first_difference(tmp_path):
         read_module(lambda: Linear(4, 2), source.below("a."), source, lambda key: key)
     with pytest.raises(DistillError, match='has "bias" too many'):
         read_module(lambda: Linear(3, 2, bias=False), source.below("a."), source, lambda key: key)
+
+
+def test_capital_letters_in_the_ending(tmp_path):
+    path = _saved(tmp_path / "a.safetensors", False).rename(tmp_path / "A.SAFETENSORS")
+    assert "a.weight" in CheckpointFile(path, "Test")
+
+
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_float8_is_read_as_float16_times_its_scale(tmp_path, kind):
+    half = torch.tensor(0.5)
+    save_file({"a.weight": WEIGHTS["a.weight"].to(kind), "a.bias": WEIGHTS["a.bias"].to(kind), "a.scale_weight": half,
+               "scaled_fp8": torch.zeros(2).to(kind)}, tmp_path / "a.safetensors")
+    source = CheckpointFile(tmp_path / "a.safetensors", "Test")
+    assert set(source) == {"a.weight", "a.bias"} and source.tensor("a.bias").dtype == torch.float16
+    module = read_module(lambda: Linear(3, 2), source.below("a."), source, lambda key: key, torch.float32)
+    assert torch.equal(module.weight, WEIGHTS["a.weight"] / 2) and torch.equal(module.bias, WEIGHTS["a.bias"])
+
+
+def test_a_compressed_archive_is_refused_before_it_grows(tmp_path):
+    import zipfile
+
+    torch.save({"a": torch.zeros(64 << 20, dtype=torch.uint8)}, tmp_path / "whole.ckpt")
+    with (zipfile.ZipFile(tmp_path / "whole.ckpt") as whole,
+          zipfile.ZipFile(tmp_path / "small.ckpt", "w", zipfile.ZIP_DEFLATED) as small):
+        for entry in whole.infolist():
+            small.writestr(entry.filename, whole.read(entry))
+    assert (tmp_path / "small.ckpt").stat().st_size < 1 << 20
+    with pytest.raises(DistillError, match="compressed archive that grows to 64 MiB"):
+        CheckpointFile(tmp_path / "small.ckpt", "Test")
+
+
+def test_the_message_on_other_classes_has_no_advice_to_load_code(tmp_path):
+    torch.save({"state_dict": WEIGHTS, "extra": _Evil()}, tmp_path / "evil.ckpt")
+    with pytest.raises(DistillError) as caught:
+        CheckpointFile(tmp_path / "evil.ckpt", "Test")
+    text = str(caught.value)
+    assert "(io.open)" in text and "weights_only" not in text and "\x1b" not in text

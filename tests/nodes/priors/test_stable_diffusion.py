@@ -259,3 +259,53 @@ def test_models_of_another_kind_are_refused(models, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DistillError, match="cannot be read"):
         StableDiffusion(str(tmp_path / "empty")).load(LoadedPriors(CPU))
+
+
+def _latents(path, models, **options):
+    prior = StableDiffusion(str(path), tokenizer=str(models / "tokenizer"), **options).load(LoadedPriors(CPU))
+    return prior, prior.encode_image(torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0))).clean
+
+
+@pytest.mark.parametrize("names", ["LDM", "diffusers", "old diffusers", "whole checkpoint"])
+@pytest.mark.parametrize("base", ["file", "folder"])
+def test_a_separate_autoencoder_has_the_model_s_own_latent_scale(models, tmp_path, names, base):
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(models / "xl.safetensors")
+    vae = {key: value for key, value in state.items() if key.startswith("first_stage_model.")}
+    if names == "LDM":
+        vae = {key.removeprefix("first_stage_model."): value for key, value in vae.items()}
+    elif names.endswith("diffusers"):
+        vae = load_file(models / "xl" / "vae" / "diffusion_pytorch_model.safetensors")
+        if names.startswith("old"):
+            for new, old in {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}.items():
+                vae = {key.replace(new, old): value for key, value in vae.items()}
+    save_file(vae, tmp_path / "vae.safetensors")
+    path = models / "xl.safetensors" if base == "file" else models / "xl"
+    _, own = _latents(path, models)
+    _, other = _latents(path, models, vae=str(tmp_path / "vae.safetensors"))
+    torch.testing.assert_close(other, own)
+
+
+@pytest.mark.parametrize("marks", [("v_pred",), ("v_pred", "ztsnr")])
+def test_an_xl_file_says_that_it_predicts_v(models, tmp_path, marks):
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(models / "xl.safetensors") | {mark: torch.zeros(0) for mark in marks}
+    save_file(state, tmp_path / "v.safetensors")
+    prior, _ = _latents(tmp_path / "v.safetensors", models)
+    assert prior.model.prediction == "v_prediction"
+    last = float(prior.sigma(torch.tensor([999])))
+    assert last == pytest.approx(4096, rel=1e-3) if "ztsnr" in marks else last == pytest.approx(14.6, rel=0.01)
+    save_file(state | {"edm_mean": torch.zeros(4)}, tmp_path / "edm.safetensors")
+    with pytest.raises(DistillError, match="noise of EDM"):
+        _latents(tmp_path / "edm.safetensors", models)
+
+
+def test_a_file_all_in_float8(models, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    state = {key: value.to(torch.float8_e4m3fn) for key, value in load_file(models / "sd1.safetensors").items()}
+    save_file(state, tmp_path / "small.safetensors")
+    prior, latents = _latents(tmp_path / "small.safetensors", models)
+    assert latents.isfinite().all() and prior.encode_prompts(PROMPTS).embedding.isfinite().all()
