@@ -48,7 +48,6 @@ PARTS = {
     "nodes/models/multi_view": "nodes/priors/test_mvdream",
     "nodes/models/multiview_unet": "nodes/priors/test_mvdream",
     "nodes/models/noise": "nodes/priors/test_stable_diffusion",
-    "nodes/models/pipeline_folder": "nodes/priors/test_deepfloyd_if",
     "nodes/models/reading": "nodes/priors/test_deepfloyd_if",
     "nodes/models/tuning": "nodes/priors/test_lora_prior",
     "nodes/optimize/largest": "nodes/optimize/test_loop",
