@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import graphlib
+import heapq
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ def class_of(node: GraphNode, registry: Registry) -> type:
     if node.type in registry:
         return registry[node.type]
     names = {one: key for key, entry in registry.items() for one in (key, schema.display_name(entry))}
-    raise DistillError(f'{node.label(registry)}: no node of type "{node.type}" is known here'
+    raise DistillError(f'{node.label(registry)}: no node of type "{node.type[:80]}" is known here'
                        f"{schema.close_to(node.type, names)}. It may belong to another pack, which runs in ComfyUI "
                        'only: mute or remove it. "distill3d list" shows every node.')
 
@@ -42,7 +43,7 @@ def _inputs(node: GraphNode, graph: Graph, registry: Registry) -> Mapping[str, A
         if name not in known:
             if schema.is_lenient(node_class):
                 continue
-            raise DistillError(f'{label}: there is no input "{name}"{schema.close_to(name, known)}. '
+            raise DistillError(f'{label}: there is no input "{str(name)[:80]}"{schema.close_to(name, known)}. '
                                f"Inputs are: {', '.join(known) or 'none'}.")
         if isinstance(value, Link):
             _check_link(label, known[name], value, graph, registry)
@@ -71,7 +72,7 @@ def _value(label: str, entry: Any, value: Any) -> Any:
 
 def _check_link(label: str, entry: Any, link: Link, graph: Graph, registry: Registry) -> None:
     if link.node not in graph.nodes:
-        raise DistillError(f'{label}: "{entry.id}" is wired to node #{link.node}, which does not exist. '
+        raise DistillError(f'{label}: "{entry.id}" is wired to node #{link.node[:40]}, which does not exist. '
                            "Connect it again.")
     source = graph.nodes[link.node]
     outputs = schema.outputs_of(class_of(source, registry))
@@ -103,12 +104,18 @@ def needed_order(graph: Graph, registry: Registry, targets: list[str]) -> list[s
         circle = " -> ".join(graph.nodes[node_id].label(registry) for node_id in error.args[1])
         raise DistillError(f"The wires run in a circle: {circle}. A node cannot wait for its own result.") from None
     place = {node_id: number for number, node_id in enumerate(graph.nodes)}
-    ready, order = list(sorter.get_ready()), []
+    ready: list[tuple[bool, int, str]] = []
+    order: list[str] = []
+
+    def queue() -> None:
+        for node_id in sorter.get_ready():
+            heapq.heappush(ready, (_is_long(registry[graph.nodes[node_id].type]), place[node_id], node_id))
+
+    queue()
     while ready:
-        ready.sort(key=lambda node_id: (_is_long(registry[graph.nodes[node_id].type]), place[node_id]))
-        order.append(ready.pop(0))
+        order.append(heapq.heappop(ready)[2])
         sorter.done(order[-1])
-        ready.extend(sorter.get_ready())
+        queue()
     return order
 
 

@@ -5,12 +5,13 @@ Exit codes: 0 fine; 1 an error that the user can fix, in one line on stderr; 130
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 import traceback
 from collections.abc import Sequence
 
-from ..nodes.core.errors import Cancelled, DistillError
+from ..nodes.core.errors import Cancelled, DistillError, shortened
 from . import listing, schema
 from .options import add_models_option, parse_sets
 
@@ -25,6 +26,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # closed ones
     debug = "--debug" in argv  # before parsing, which may fail itself
     try:
         parser = _parser()
@@ -43,8 +45,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DistillError as error:
         if debug:
             traceback.print_exc()
-        sys.stderr.write(f"distill3d: error: {' '.join(str(error).split())}\n")
-        return 1
+        return _said(str(error))
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        if isinstance(error, OSError) and error.strerror:
+            return _said(f"{error.filename or 'A file'}: {error.strerror}.")
+        return _said(f"{type(error).__name__}: {error}. This error is not expected; --debug shows where it happened.")
+
+
+def _said(text: str) -> int:
+    sys.stderr.write(f"distill3d: error: {' '.join(shortened(text).split())}\n")
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -202,8 +202,8 @@ def _checked_device(name: str | None) -> str | None:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+    except Exception as error:  # of a backend that is not there: RuntimeError, AssertionError, ImportError, ...
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DistillError(f'Device "{name}" cannot be used here: {reason}. Leave --device out to let the program '
                            'choose, or use "cpu".') from None
     return str(device)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..nodes.assets.picture_file import as_floats, read_frames
 from ..nodes.comfy import host, io
-from ..nodes.core.errors import DistillError
+from ..nodes.core.errors import DistillError, check_named
 from ..nodes.core.state import write_atomically
 from .core_node import CoreNode
 
@@ -40,6 +40,7 @@ def input_path(name: str) -> Path:
 
     Raises DistillError when it does not exist or lies outside.
     """
+    check_named(name, "Load Image", advice="Choose a picture.")
     match = re.fullmatch(r"(.*?)\s*\[(input|output)\]", name)
     name, kind = match.groups() if match else (name, "input")
     root = (host().output_directory if kind == "output" else host().input_directory).resolve()

@@ -33,10 +33,11 @@ class GraphNode:
 
     def label(self, registry: Registry) -> str:
         """Its name in messages: "Optimize (#12)"."""
-        return f"{self.name(registry)} (#{self.id})"
+        return f"{self.name(registry)} (#{self.id[:40]})"
 
     def name(self, registry: Registry) -> str:
-        return self.title or (schema.display_name(registry[self.type]) if self.type in registry else self.type)
+        known = schema.display_name(registry[self.type]) if self.type in registry else self.type
+        return (self.title or known)[:80]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ nodes, muted and bypassed nodes, and subgraphs. Ids of nodes inside a subgraph a
 """
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from . import schema
 from .check import class_of
 from .graph import GraphNode, Link
 from .schema import Registry
+from .ui_schema import MAX_DEPTH, check_nodes, check_ui
 
 MUTED, BYPASSED = 2, 4
 NOTES = ("Note", "MarkdownNote")
@@ -42,10 +44,13 @@ class _Scope:
                  outer: "tuple[_Scope, dict] | None" = None, chain: tuple[str, ...] = ()):
         self.sheet, self.definitions, self.prefix, self.outer, self.chain = sheet, definitions, prefix, outer, chain
         self.wires = {key: wire for key, wire in map(_wire, sheet.get("links") or [])}
+        self.leaving: dict[int, Any] = {}  # the wire into each output of a subgraph
+        for key, wire in self.wires.items():
+            if wire.target == _SUBGRAPH_OUTPUT:
+                self.leaving.setdefault(wire.target_slot, key)
+        self._inside: dict[str, _Scope] = {}
         self.nodes: dict[str, dict] = {}
         for node in sheet.get("nodes") or []:
-            if not isinstance(node, dict) or "id" not in node or not isinstance(node.get("type"), str):
-                raise DistillError('The workflow is damaged: an entry of "nodes" has no id or no type.')
             if str(node["id"]) in self.nodes:
                 raise DistillError(f'The workflow is damaged: two nodes have the id {node["id"]}.')
             self.nodes[str(node["id"])] = node
@@ -56,8 +61,13 @@ class _Scope:
         if kind in self.chain:
             raise DistillError(f'The workflow is damaged: the subgraph "{self.definitions[kind].get("name", kind)}" '
                                "contains itself.")
-        return _Scope(self.definitions[kind], self.definitions, f'{self.prefix}{node["id"]}:', (self, node),
-                      (*self.chain, kind))
+        if len(self.chain) >= MAX_DEPTH:
+            raise DistillError(f"The workflow has subgraphs in subgraphs, more than {MAX_DEPTH} deep. Unpack some.")
+        key = str(node["id"])
+        if key not in self._inside:
+            self._inside[key] = _Scope(self.definitions[kind], self.definitions, f"{self.prefix}{key}:", (self, node),
+                                       (*self.chain, kind))
+        return self._inside[key]
 
     def name(self, node: dict) -> str:
         return f'{node.get("title") or node["type"]} (#{self.prefix}{node["id"]})'
@@ -65,16 +75,18 @@ class _Scope:
 
 def from_ui(data: Mapping[str, Any], registry: Registry) -> dict[str, GraphNode]:
     """The nodes of a workflow in UI format that would run, by id."""
+    check_ui(data)
     definitions = {str(one.get("id")): one for one in (data.get("definitions") or {}).get("subgraphs") or []}
-    return {node.id: node for node in _nodes(_Scope(data, definitions), registry)}
+    return {node.id: node for node in _nodes(_Scope(data, definitions), registry, itertools.count(1))}
 
 
-def _nodes(scope: _Scope, registry: Registry) -> Iterator[GraphNode]:
+def _nodes(scope: _Scope, registry: Registry, count: Iterator[int]) -> Iterator[GraphNode]:
     for node in scope.nodes.values():
+        check_nodes(next(count))
         if node.get("mode") in (MUTED, BYPASSED) or node["type"] in ("Reroute", "PrimitiveNode", *NOTES):
             continue
         if node["type"] in scope.definitions:
-            yield from _nodes(scope.inside(node), registry)
+            yield from _nodes(scope.inside(node), registry, count)
         else:
             yield _node(scope, node, registry)
 
@@ -145,8 +157,7 @@ def _source(scope: _Scope, wire_id: Any, target: str) -> Link | _Value | None:
             return _Value(values[0])
         elif kind in scope.definitions:
             scope = scope.inside(node)
-            wire_id = next((key for key, inner in scope.wires.items()
-                            if inner.target == _SUBGRAPH_OUTPUT and inner.target_slot == wire.origin_slot), None)
+            wire_id = scope.leaving.get(wire.origin_slot)
         elif kind in NOTES:
             raise DistillError(f"The wire to {target} comes from a note, which has no outputs. Connect it again.")
         else:
@@ -165,7 +176,7 @@ def _wire(entry: Any) -> tuple[Any, _Wire]:
         origin, origin_slot, target, target_slot = ends
         return key, _Wire(str(origin), int(origin_slot), str(target), int(target_slot))
     except (KeyError, TypeError, ValueError):
-        raise DistillError(f'The workflow is damaged: the entry {entry!r} of "links" is not '
+        raise DistillError(f'The workflow is damaged: the entry {repr(entry)[:60]} of "links" is not '
                            "[id, from node, slot, to node, slot, type].") from None
 
 

@@ -16,6 +16,9 @@ from . import schema
 from .graph import Graph, GraphNode, Link
 from .schema import Registry
 from .ui_format import from_ui
+from .ui_schema import check_nodes
+
+MAX_BYTES = 64 << 20
 
 
 def read_graph(source: str | os.PathLike | Mapping[str, Any], registry: Registry | None = None) -> Graph:
@@ -28,12 +31,24 @@ def read_graph(source: str | os.PathLike | Mapping[str, Any], registry: Registry
         data, name = source, "workflow"
     else:
         data, name = _load(Path(source)), Path(source).stem
+    try:
+        return _graph(data, name, registry)
+    except DistillError:
+        raise
+    except Exception as error:  # what no check foresaw in a damaged file
+        reason = (str(error).strip().splitlines() or [""])[0][:80]
+        raise DistillError(f'"{name}" is damaged and cannot be read as a workflow ({type(error).__name__}: {reason}). '
+                           "Save it again from the editor.") from error
+
+
+def _graph(data: Any, name: str, registry: Registry) -> Graph:
     if isinstance(data, Mapping) and isinstance(data.get("nodes"), list):
         return Graph(from_ui(data, registry), name)
     if isinstance(data, Mapping) and isinstance(data.get("prompt"), Mapping) and "class_type" not in data["prompt"]:
         data = data["prompt"]
     if isinstance(data, Mapping) and data and all(isinstance(one, Mapping) and "class_type" in one
                                                   for one in data.values()):
+        check_nodes(len(data))
         return Graph({node_id: _api_node(node_id, one, registry) for node_id, one in data.items()}, name)
     raise DistillError(f'"{name}" is JSON but not a workflow: it has neither "nodes" (saved from the editor) nor '
                        'entries with "class_type" (API format).')
@@ -41,11 +56,16 @@ def read_graph(source: str | os.PathLike | Mapping[str, Any], registry: Registry
 
 def _load(path: Path) -> Any:
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DistillError(f"{path} has {path.stat().st_size >> 20} MiB; workflows of at most {MAX_BYTES >> 20} "
+                               "are read.")
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise DistillError(f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
                            "The file may be cut off: save it again.") from None
-    except (UnicodeDecodeError, RecursionError):
+    except (UnicodeDecodeError, RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
+        if isinstance(error, DistillError):
+            raise
         raise DistillError(f"{path} is not a workflow: it is no readable JSON text.") from None
     except OSError as error:
         raise DistillError(f"Cannot read the workflow {path}: {error.strerror or error}.") from None

@@ -198,6 +198,8 @@ class Host:
         """
         check_named(prefix.rsplit("/", 1)[-1], "Saving", "file name", 'Write one, for example "distill3d/object", got '
                     f'"{prefix}".')
+        prefix = dated(prefix)
+        check_named(prefix, "Saving", "file name", "Shorten it.")
         root = self.output_directory.resolve()
         stem = (root / prefix).resolve()
         if root not in stem.parents:
@@ -211,7 +213,7 @@ class Host:
         """One for all files of a run: the first that is free under each of the names that the run's nodes write to."""
         run, prefixes = self.run()
         if run is None or run != self._numbered[0]:
-            stems = {stem, *(path for prefix in prefixes if root in (path := (root / prefix).resolve()).parents)}
+            stems = {stem, *(path for prefix in prefixes if root in (path := (root / dated(prefix)).resolve()).parents)}
             self._numbered = run, 1 + max(map(_highest, stems))
         return self._numbered[1]
 
@@ -240,6 +242,16 @@ def _highest(stem: Path) -> int:
     """The highest number of the files that are called stem_00001_.glb and the like, 0 where there are none."""
     return max((int(match.group(1)) for path in (stem.parent.iterdir() if stem.parent.is_dir() else ())
                 if (match := re.fullmatch(re.escape(stem.name) + r"_(\d+)_\..*", path.name))), default=0)
+
+
+def dated(prefix: str) -> str:
+    """A file name with ComfyUI's words for the time, %year% to %second%, filled in."""
+    now = time.localtime()
+    words = {"%year%": f"{now.tm_year}", "%month%": f"{now.tm_mon:02}", "%day%": f"{now.tm_mday:02}",
+             "%hour%": f"{now.tm_hour:02}", "%minute%": f"{now.tm_min:02}", "%second%": f"{now.tm_sec:02}"}
+    for word, value in words.items():
+        prefix = prefix.replace(word, value)
+    return prefix
 
 
 class _ComfyHost(Host):

@@ -205,3 +205,24 @@ def test_as_a_program():
             "sys.exit(f'{code} {heavy}' if code or heavy else 0)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize("command", [
+    ["run", LONG], ["run", "a\0b"], ["run", "dreamfusion", "--output", LONG],
+    ["run", "dreamfusion", "--device", "hpu"],
+    ["doctor", "--device", "hpu"], ["doctor", "--models", LONG], ["doctor", "--output", "a\0b"], ["list", "y" * 10**5],
+    ["run", "dreamfusion", "--set", "steps=" + "9" * 5000],
+    ["layout", "a\0b"], ["evaluate", "--output", "a\0b"]])
+def test_what_no_file_or_device_is_called(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command) == 1
+    text = capsys.readouterr().err
+    assert text.startswith("distill3d: error: ") and text.count("\n") == 1 and len(text) < 2100
+
+
+def test_closed_output_is_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.main(["list", "workflows"]) == 0

@@ -44,7 +44,8 @@ def test_an_image_without_transparency_and_its_orientation(here, inputs):
 @pytest.mark.parametrize("name, message", [
     ("../secret.png", "leads out of the input folder"), ("/etc/hostname", "leads out of the input folder"),
     ("../output/x.png [output]", "no file"), ("../x.png [output]", "leads out of the output folder"),
-    ("absent.png", "no file"), ("", "leads out"), ("broken.png", "cannot be read as a picture")])
+    ("absent.png", "no file"), ("", "name is empty"), ("a\0.png", "code 0"),
+    ("broken.png", "cannot be read as a picture")])
 def test_names_that_cannot_be_loaded(here, inputs, name, message):
     (inputs.parent / "secret.png").write_bytes(b"x")
     (inputs / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")

@@ -105,8 +105,8 @@ def test_titles_name_nodes(registry, ui_chain):
     (lambda ui: ui["links"].__setitem__(0, [1, 99, 0, 2, 0, "*"]), ["no node #99"]),
     (lambda ui: ui["links"].__setitem__(0, [1, "x"]), ["damaged", "links"]),
     (lambda ui: ui["nodes"].append(dict(ui["nodes"][0])), ["two nodes have the id 1"]),
-    (lambda ui: ui["nodes"].append({"id": 4}), ["no id or no type"]),
-    (lambda ui: ui["nodes"].append("node"), ["no id or no type"]),
+    (lambda ui: ui["nodes"].append({"id": 4}), ["nodes.3.type"]),
+    (lambda ui: ui["nodes"].append("node"), ["nodes.3: "]),
     (lambda ui: ui["nodes"][0].update(type="Note"), ["comes from a note"]),
     (lambda ui: ui["nodes"][0].update(type="Reroute", inputs=[{"name": "", "type": "*", "link": 1}]), ["circle"]),
 ])

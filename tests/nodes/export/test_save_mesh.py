@@ -193,3 +193,17 @@ def test_node(output_host):
     assert result.args[0].format == "glb"
     Glb(io.BytesIO(result.args[0].get_bytes()).read())
     assert [path.name for path in output_host.written] == ["pyramid_00001_.glb"]
+
+
+def test_the_words_of_the_time_in_a_name(output_host):
+    import time
+
+    path = save_mesh(Mesh(PYRAMID, FACES), "%year%/a_%month%-%day%")[0]
+    today = time.localtime()
+    assert path.parent.name == f"{today.tm_year}" and path.name == f"a_{today.tm_mon:02}-{today.tm_mday:02}_00001_.glb"
+
+
+@pytest.mark.parametrize("prefix", ["x" * 300, "a\0b", "a/" + "y" * 300 + "/b"])
+def test_names_that_no_file_has(prefix, output_host):
+    with pytest.raises(DistillError, match="cannot be the name of a file"):
+        save_mesh(Mesh(PYRAMID, FACES), prefix)
