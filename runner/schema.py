@@ -183,7 +183,7 @@ def _choice(entry: Any, value: Any) -> Any:
 def close_to(name: str, known: Iterable[Any]) -> str:
     """" (did you mean ...?)" with the known names most similar to `name`; empty if none is similar."""
     lowered = {str(one).lower(): str(one) for one in known}
-    near = [lowered[one] for one in difflib.get_close_matches(name[:100].lower(), lowered, n=3, cutoff=0.6)]
+    near = [lowered[one] for one in difflib.get_close_matches(str(name)[:100].lower(), lowered, n=3, cutoff=0.6)]
     return " (did you mean " + " or ".join(f'"{one}"' for one in near) + "?)" if near else ""
 
 

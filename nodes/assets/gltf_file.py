@@ -128,6 +128,8 @@ class GltfFile:
             data, stride = self.view(accessor["bufferView"])
             found = _strided(data, kind, width, count, accessor.get("byteOffset", 0), stride, index)
         else:
+            if count * width > max(1 << 20, len(self.source.data)):  # zeros that no byte of the file stands for
+                raise DistillError(f"accessors[{index}] holds {count} values and no data.")
             found = np.zeros((count, width), kind)
         sparse = accessor.get("sparse")
         if sparse:

@@ -123,8 +123,8 @@ def _textured(parts: list[Part], normals: Tensor, warn: Callable[[str], None]) -
         pieces.append((part, own, tile.add(part)))
     for tile in known.values():
         spread(tile, warn)
-    atlas, places = pack(list(known.values()), warn)
-    opacity, cutoff = transparency(list(known.values()), atlas[..., 3])
+    texture, opacity, places = pack(list(known.values()), warn)
+    opacity, cutoff = transparency(list(known.values()), opacity)
     uv = np.concatenate(
         [places[tile].of(tile.relative(coordinates)) for tile, (_, _, coordinates) in zip(tiles, pieces)]
     )
@@ -134,7 +134,7 @@ def _textured(parts: list[Part], normals: Tensor, warn: Callable[[str], None]) -
         from_y_up(_tensor(np.concatenate([part.vertices for part in parts]))),
         _faces(parts, starts),
         _tensor(uv).clamp(0, 1),
-        atlas[..., :3].contiguous(),
+        texture,
         normals=from_y_up(torch.cat([own for _, own, _ in pieces])),
         opacity=opacity,
         cutoff=cutoff,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.errors import DistillError
 
-MAX_CORNERS = 60_000_000  # vertices, or corners of faces, of one file
+MAX_CORNERS = 20_000_000  # vertices, or corners of faces, of one file
 MAX_BYTES = 2 << 30  # of one file
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -63,29 +64,36 @@ def read_obj(source: Source) -> list[Part]:
             f'The material "{absent[0][:100]}" is not in the .mtl file ({len(absent)} like it): those faces stay '
             "without."
         )
-    kinds, kind = np.unique(np.array(materials), return_inverse=True)
-    ends = np.cumsum(counts)
-    parts = []
-    for number, name in enumerate(kinds):
-        found = []
-        for size in np.unique(counts[kind == number]):
-            chosen = np.flatnonzero((kind == number) & (counts == size))
-            rings = corners[(ends[chosen] - size)[:, None] + np.arange(size)]  # [P,N,3]
-            order = triangulate(positions, rings[..., 0])
-            triangles = rings[np.arange(len(rings))[:, None, None], order]
-            found.append((np.repeat(chosen, size - 2), triangles.reshape(-1, 3, 3)))
-        order = np.argsort(np.concatenate([one[0] for one in found]), kind="stable")
-        parts.append(
-            _part(
-                np.concatenate([one[1] for one in found])[order],
-                positions,
-                colors,
-                uv,
-                normals,
-                looks.get(str(name), (Look(), None)),
-            )
-        )
-    return parts
+    names, kind = np.unique(np.array(materials), return_inverse=True)
+    plain = (Look(), None)
+    chosen = [looks.get(str(name), plain) for name in names]
+    tints = None
+    if any(look.factor is not None for look, _ in chosen):  # colours of materials become colours of corners
+        tints = np.array([np.ones(3) if look.factor is None else look.factor[:3] for look, _ in chosen])[kind]
+    # A part for each picture and its place: materials without one are a single part.
+    keys = [() if look.picture is None else (id(look.picture), look.wrap, None if moved is None else moved.tobytes())
+            for look, moved in chosen]
+    groups = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    material = {groups[key]: one for key, one in zip(keys, chosen)}
+    group = np.array([groups[key] for key in keys])[kind]
+    triangles, owner = _triangulated(positions, corners, counts)
+    return [_part(triangles[group[owner] == number], None if tints is None else tints[owner[group[owner] == number]],
+                  positions, colors, uv, normals, material[number]) for number in groups.values()]
+
+
+def _triangulated(positions: np.ndarray, corners: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles [T,3,3] of corners [C,3], and the face that each belongs to, in the order of the file."""
+    starts = np.cumsum(counts) - counts
+    triangles, owners = [], []
+    for size in np.unique(counts):
+        chosen = np.flatnonzero(counts == size)
+        rings = corners[starts[chosen][:, None] + np.arange(size)]  # [P,N,3]
+        order = triangulate(positions, rings[..., 0])
+        triangles.append(rings[np.arange(len(rings))[:, None, None], order].reshape(-1, 3, 3))
+        owners.append(np.repeat(chosen, size - 2))
+    owner = np.concatenate(owners)
+    order = np.argsort(owner, kind="stable")
+    return np.concatenate(triangles)[order], owner[order]
 
 
 def _lines(data: bytes) -> list[str]:
@@ -116,14 +124,20 @@ def _table(rows: list[str], width: int, word: str) -> np.ndarray:
 def _corners(faces: list[str], before: np.ndarray, sizes: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Corners of all faces end to end, [C,3] indices of position, texture coordinate and normal (-1: none), and how
     many each face has, [F]."""
-    words = [face.split("#")[0].split() for face in faces]
+    words = [face.partition("#")[0].split() for face in faces]
     counts = np.array([len(face) for face in words])
     if counts.min() < 3:
         raise DistillError(f"face {int(counts.argmin()) + 1} has {int(counts.min())} corners; a face needs three.")
     check_count("corners", int(counts.sum()))
-    rows = [(corner.split("/") + ["", ""])[:3] for face in words for corner in face]
+    rows = [corner for face in words for corner in face]
     try:
-        given = np.array([[int(one) if one else 0 for one in row] for row in rows])
+        slashes = {corner.count("/") for corner in rows}
+        if len(slashes) == 1 and max(slashes) <= 2:  # all alike: numbers in columns
+            text = " ".join(rows).replace("//", "/0/").replace("/ ", "/0 ").replace("/", " ")
+            table = np.array((text + " 0" if text.endswith(" ") else text).split(), np.int64).reshape(len(rows), -1)
+            given = np.pad(table, ((0, 0), (0, 3 - table.shape[1])))
+        else:
+            given = np.array([[int(one or 0) for one in (row.split("/") + ["", ""])[:3]] for row in rows])
     except (ValueError, OverflowError) as error:
         raise DistillError(f'a line that begins with "f" is damaged ({str(error)[:80]}).') from None
     at = np.repeat(before, counts, 0)
@@ -141,16 +155,22 @@ def _corners(faces: list[str], before: np.ndarray, sizes: tuple[int, int, int]) 
 
 def _part(
     triangles: np.ndarray,
+    tints: np.ndarray | None,
     positions: np.ndarray,
     colors: np.ndarray | None,
     uv: np.ndarray,
     normals: np.ndarray,
     material: tuple[Look, np.ndarray | None],
 ) -> Part:
-    """triangles [F,3,3]: indices of position, texture coordinate and normal of every corner."""
+    """triangles [F,3,3]: indices of position, texture coordinate and normal of every corner; tints [F,3]: linear."""
     look, transform = material
-    keys, faces = np.unique(triangles.reshape(-1, 3), axis=0, return_inverse=True)
-    at, at_uv, at_normal = keys.T
+    flat = triangles.reshape(-1, 3)
+    key = (flat[:, 0] * (len(uv) + 1) + flat[:, 1] + 1) * (len(normals) + 1) + flat[:, 2] + 1
+    if tints is not None:
+        shades, shade = np.unique(tints, axis=0, return_inverse=True)
+        key = key * len(shades) + np.repeat(shade.reshape(-1), 3)
+    _, first, faces = np.unique(key, return_index=True, return_inverse=True)
+    at, at_uv, at_normal = flat[first].T
     coordinates = None
     if len(uv) and (at_uv >= 0).any():
         coordinates = uv[at_uv.clip(0)]
@@ -158,6 +178,9 @@ def _part(
             coordinates = coordinates * transform[1] + transform[0]
         coordinates = np.stack([coordinates[:, 0], 1 - coordinates[:, 1]], 1)
     linear = None if colors is None else to_linear(colors[at])
+    if tints is not None and look.picture is None:
+        linear = tints[first // 3] if linear is None else linear * tints[first // 3]
+        look = Look()
     return Part(
         positions[at],
         faces.reshape(-1, 3),
@@ -176,6 +199,7 @@ def to_linear(colors: np.ndarray) -> np.ndarray:
 def _looks(libraries: list[str], source: Source) -> dict[str, tuple[Look, np.ndarray | None]]:
     """Materials by name, with the offset and scale [2,2] of the picture's coordinates, where given."""
     found: dict[str, tuple[Look, np.ndarray | None]] = {}
+    pictures: dict[Path, np.ndarray] = {}
     for name in dict.fromkeys(libraries):
         path = source.beside(name)
         if path is None:
@@ -190,8 +214,8 @@ def _looks(libraries: list[str], source: Source) -> dict[str, tuple[Look, np.nda
             word, _, rest = line.partition(" ")
             rest, word = rest.strip(), word.lower()
             if word == "newmtl":
-                look = Look()
-                found[rest] = (look, None)
+                look, newest = Look(), rest
+                found[newest] = (look, None)
             elif look is None:
                 continue
             elif word == "kd" and look.picture is None:
@@ -199,13 +223,13 @@ def _looks(libraries: list[str], source: Source) -> dict[str, tuple[Look, np.nda
                 if len(numbers) == 3:
                     look.factor = np.append(to_linear(np.array(numbers, float).clip(0, 1)), 1.0)
             elif word == "map_kd":
-                _set_picture(found, list(found)[-1], rest, source)
+                _set_picture(found, newest, rest, source, pictures)
             elif word == "map_d":
                 source.warn(f'The transparency of a material (map_d "{rest[:100]}") is not read: it is opaque.')
     return found
 
 
-def _set_picture(found: dict, name: str, text: str, source: Source) -> None:
+def _set_picture(found: dict, name: str, text: str, source: Source, pictures: dict[Path, np.ndarray]) -> None:
     """map_Kd with its options. The picture is the base colour, Kd no longer counts: programs differ there, and files
     that programs write say 0.8 or 0 beside pictures that are complete."""
     look, words, transform = found[name][0], text.split(" "), np.array([[0.0, 0.0], [1.0, 1.0]])
@@ -233,7 +257,9 @@ def _set_picture(found: dict, name: str, text: str, source: Source) -> None:
         )
         return
     try:
-        look.picture = read_picture(path, f'the picture "{path.name}"')
+        if path not in pictures:
+            pictures[path] = read_picture(path, f'the picture "{path.name}"')
+        look.picture = pictures[path]
     except DistillError as error:
         if " million are read" in str(error):
             raise

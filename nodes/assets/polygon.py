@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-MAX_CORNERS = 2000  # of a polygon that is not convex: ear clipping takes their square
+SMALL, CHUNK = 64, 1 << 20  # corners of polygons that lose their ears side by side; numbers of a step
+MAX_WORK = 40_000_000       # squared corners, of all larger polygons that are not convex
 
 
 def triangulate(vertices: np.ndarray, polygons: np.ndarray) -> np.ndarray:
@@ -28,10 +29,41 @@ def triangulate(vertices: np.ndarray, polygons: np.ndarray) -> np.ndarray:
         angle = np.arctan2(turns, (np.roll(after, 1, 1) * after).sum(-1)).sum(1)
     scale = np.abs(after).max((1, 2)) ** 2
     concave = (turns.min(1) < -1e-7 * scale) | (np.abs(angle) > 2 * np.pi + 0.1)
-    for index in np.flatnonzero(concave):
-        if corners > MAX_CORNERS:
-            raise ValueError(f"a polygon with {corners} corners that is not convex; at most {MAX_CORNERS} are read")
-        found[index] = _clip_ears(flat[index])
+    chosen = np.flatnonzero(concave)
+    if corners <= SMALL:
+        step = max(1, CHUNK // corners**2)
+        for start in range(0, len(chosen), step):
+            some = chosen[start:start + step]
+            found[some] = _clip_all(flat[some])
+    elif len(chosen) * corners**2 > MAX_WORK:
+        raise ValueError(f"{len(chosen)} polygons with {corners} corners that are not convex; triangulate them first")
+    else:
+        for index in chosen:
+            found[index] = _clip_ears(flat[index])
+    return found
+
+
+def _clip_all(flat: np.ndarray) -> np.ndarray:
+    """Triangles [P,N-2,3] of counter-clockwise polygons [P,N,2]: one ear of each, then the next."""
+    count, corners, _ = flat.shape
+    every = np.arange(count)
+    ring = np.tile(np.arange(corners), (count, 1))
+    found = np.zeros((count, corners - 2, 3), np.int64)
+    for number in range(corners - 2):
+        points = flat[every[:, None], ring]
+        before, after = np.roll(points, 1, 1), np.roll(points, -1, 1)
+        area = _cross(points - before, after - points)
+        a, b, c = (part[:, :, None] for part in (before, points, after))  # of each candidate, beside every point
+        p = points[:, None]
+        inside = (_cross(b - a, p - a) >= 0) & (_cross(c - b, p - b) >= 0) & (_cross(a - c, p - c) >= 0)
+        inside &= ~((p == a).all(-1) | (p == b).all(-1) | (p == c).all(-1))
+        size = ring.shape[1]
+        good = (area > 0) & ~inside.any(2)
+        ear = np.where(good, area, np.where(good.any(1, keepdims=True), -np.inf, area)).argmax(1)
+        found[:, number] = np.stack([ring[every, ear - 1], ring[every, ear], ring[every, (ear + 1) % size]], 1)
+        keep = np.ones(ring.shape, bool)
+        keep[every, ear] = False
+        ring = ring[keep].reshape(count, size - 1)
     return found
 
 

@@ -17,6 +17,7 @@ from .mesh_part import Part
 from .picture_file import as_floats
 
 MAX_SIDE = 8192  # of an atlas, pixels
+MAX_ATLAS = 1 << 25      # its pixels
 MAX_TILED = 1 << 24  # pixels of a picture with its repeats
 GAP = 4  # pixels of a picture's border that are continued around it
 NEAR = 1e-3  # of a picture: coordinates that leave it by less are rounding
@@ -118,39 +119,59 @@ class Place:
         return self.offset + uv * self.scale
 
 
-def pack(tiles: list[Tile], warn: Callable[[str], None]) -> tuple[torch.Tensor, dict[Tile, Place]]:
-    """One texture [H,W,4] of all tiles, the last channel their opacity, in shelves, and the place of each. A single
-    tile is the texture itself."""
+Packed = tuple[torch.Tensor, "torch.Tensor | None", dict[Tile, Place]]
+
+
+def pack(tiles: list[Tile], warn: Callable[[str], None]) -> Packed:
+    """One texture [H,W,3] of all tiles, in shelves, its opacity [H,W] (None: opaque) and the place of each tile. A
+    single tile is the texture itself. More than MAX_ATLAS pixels are made coarser, with a warning."""
+    is_opaque = all(tile.alpha == "OPAQUE" for tile in tiles)
     if len(tiles) == 1:
-        return _shaded(tiles[0]), {tiles[0]: Place(np.zeros(2), np.ones(2))}
-    while True:
-        width, height, corners = _shelves([tile.picture.shape[:2] for tile in tiles])
-        if max(width, height) <= MAX_SIDE:
-            break
-        if all(max(tile.picture.shape[:2]) <= 1 for tile in tiles):
-            raise ValueError(f"{len(tiles)} pictures, more than an atlas of {MAX_SIDE} pixels holds")
-        warn(f"The pictures of the file fill {width} x {height} pixels together; they are halved to fit {MAX_SIDE}.")
-        for tile in tiles:
-            tile.picture = resized(tile.picture, *((side + 1) // 2 for side in tile.picture.shape[:2]))
-    atlas = torch.zeros(height, width, 4)
+        whole = {tiles[0]: Place(np.zeros(2), np.ones(2))}
+        return tinted(tiles[0].picture, tiles[0].factor), None if is_opaque else tiles[0].opacity, whole
+    _fit(tiles, warn)
+    width, height, corners = _shelves([tile.picture.shape[:2] for tile in tiles])
+    atlas, opacity = torch.zeros(height, width, 3), None if is_opaque else torch.ones(height, width)
     places = {}
     for tile, (x, y) in zip(tiles, corners):
-        picture = _shaded(tile)
-        high, wide = picture.shape[:2]
+        high, wide = tile.picture.shape[:2]
         rows, columns = (torch.arange(-GAP, size + GAP).clamp(0, size - 1) for size in (high, wide))
-        atlas[y:y + high + 2 * GAP, x:x + wide + 2 * GAP] = picture[rows[:, None], columns]
-        places[tile] = Place(np.array([(x + GAP) / width, (y + GAP) / height]), np.array([wide / width, high / height]))
-    return atlas, places
+        inside = (slice(y, y + high + 2 * GAP), slice(x, x + wide + 2 * GAP))
+        atlas[inside] = tinted(tile.picture, tile.factor)[rows[:, None], columns]
+        if opacity is not None:
+            opacity[inside] = tile.opacity[rows[:, None], columns]
+        corner = np.array([(x + GAP) / width, (y + GAP) / height])
+        places[tile] = Place(corner, np.array([wide / width, high / height]))
+    return atlas, opacity, places
 
 
-def _shaded(tile: Tile) -> torch.Tensor:
-    return torch.cat([tinted(tile.picture, tile.factor), tile.opacity[..., None]], -1)
+def _fit(tiles: list[Tile], warn: Callable[[str], None]) -> None:
+    """Makes pictures smaller until their atlas fits, each picture once."""
+    total = sum(tile.picture.shape[0] * tile.picture.shape[1] for tile in tiles)
+    share = min(1.0, (MAX_ATLAS / total) ** 0.5)
+    while True:
+        sizes = [tuple(max(1, int(side * share)) for side in tile.picture.shape[:2]) for tile in tiles]
+        width, height, _ = _shelves(sizes)
+        if max(width, height) <= MAX_SIDE:
+            break
+        if all(max(size) <= 1 for size in sizes):
+            raise ValueError(f"{len(tiles)} pictures, more than an atlas of {MAX_SIDE} pixels holds")
+        share *= 0.8
+    if share == 1:
+        return
+    warn(f"The {len(tiles)} pictures and tints of the file have {total / 1e6:.0f} million pixels together. They are "
+         f"made smaller, to {share:.0%} of their sides.")
+    known: dict[int, np.ndarray] = {}
+    for tile, size in zip(tiles, sizes):
+        key = id(tile.picture)
+        known[key] = known[key] if key in known else resized(tile.picture, *size)
+        tile.picture = known[key]
 
 
-def transparency(tiles: list[Tile], opacity: torch.Tensor) -> tuple[torch.Tensor | None, float | None]:
+def transparency(tiles: list[Tile], opacity: torch.Tensor | None) -> tuple[torch.Tensor | None, float | None]:
     """The opacity [H,W] and the cutoff of a mesh of these tiles: see `Mesh`."""
     kinds = {tile.alpha for tile in tiles}
-    if kinds == {"OPAQUE"} or float(opacity.min()) >= 1:
+    if opacity is None or float(opacity.min()) >= 1:
         return None, None
     if "BLEND" in kinds:
         return opacity.contiguous(), None

@@ -99,8 +99,8 @@ def _open_safetensors(path: Path, name: str):
 
 
 def _load_weights_only(path: Path, name: str) -> dict[str, Tensor]:
-    is_zip = zipfile.is_zipfile(path)
     try:
+        is_zip = zipfile.is_zipfile(path)
         if is_zip:
             _check_stored(path, name)
         with torch.serialization.safe_globals([_stand_in(full) for full in _STAND_INS]), torch.inference_mode(False):

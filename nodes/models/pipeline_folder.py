@@ -75,7 +75,10 @@ def read_scheduler(folder: Path, name: str) -> tuple[DiscreteNoise, str]:
 
     with reading(folder, name):
         scheduler = DDPMScheduler.from_pretrained(folder, local_files_only=True)
-    noise = DiscreteNoise(scheduler.alphas_cumprod.clamp_min(LEAST))
+        abar = scheduler.alphas_cumprod
+        if abar.ndim != 1 or len(abar) == 0 or not bool((abar.isfinite() & (abar <= 1)).all()):
+            raise ValueError("its noise levels are no row of numbers from 0 to 1")
+        noise = DiscreteNoise(abar.clamp_min(LEAST))
     return noise, check_prediction(scheduler.config.prediction_type, name)
 
 

@@ -331,7 +331,7 @@ def test_what_is_not_read_is_named(output_host):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda tree: tree["accessors"][0].update(count=10**9), "at most 60 million"),
+        (lambda tree: tree["accessors"][0].update(count=10**9), "at most 20 million"),
         (lambda tree: tree["accessors"][0].update(count=4), "cut off"),
         (lambda tree: tree["nodes"][0].update(mesh=7), "meshes.7."),
         (lambda tree: tree["nodes"][0].update(children=[0]), "two parents"),
