@@ -32,9 +32,11 @@ def load_mesh(file: Any) -> Mesh:
 
 def named_file(name: str) -> Path:
     """Below the input folder, or below the output folder for "name [output]". Raises DistillError."""
+    advice = "Write the name of a file in the input folder, or wire a 3D file."
+    check_named(name, NAME, advice=advice)  # first: the pattern takes the square of a long name
     match = re.fullmatch(r"(.*?)\s*\[(input|output)\]", name.strip())
     name, kind = match.groups() if match else (name.strip(), "input")
-    check_named(name, NAME, advice="Write the name of a file in the input folder, or wire a 3D file.")
+    check_named(name, NAME, advice=advice)
     root = (host().output_directory if kind == "output" else host().input_directory).resolve()
     path = (root / name.replace("\\", "/")).resolve()  # a workflow made on Windows names 3d\\chair.glb
     if root not in path.parents or not path.is_file():

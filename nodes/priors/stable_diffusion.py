@@ -20,6 +20,7 @@ from ..models.clip_text import (
     tokenizer_folder,
 )
 from ..models.ldm_layout import UNET, VAE, read_unet, read_vae
+from ..models.lora_file import add_lora
 from ..models.model_files import ModelNode, choices, locate, network_dtype, vae_dtype
 from ..models.noise import VARIANCE_PRESERVING, check_prediction, scaled_linear_noise, zero_terminal
 from ..models.pipeline_folder import load_network, read_json, read_scheduler
@@ -43,6 +44,8 @@ class StableDiffusion:
     prediction  "auto", "epsilon" or "v_prediction"
     precision   of the networks: "auto", "float32", "float16" or "bfloat16"
     compiled    let torch.compile rewrite the UNet: a slow first step, faster ones after it
+    lora        file of a LoRA of kohya, diffusers or LyCORIS, added to UNet and text encoders; "": none
+    lora_strength  how much of it is added
     """
 
     path: str
@@ -52,6 +55,8 @@ class StableDiffusion:
     prediction: str = "auto"
     precision: str = "auto"
     compiled: bool = False
+    lora: str = ""
+    lora_strength: float = 1.0
 
     image = ""
 
@@ -59,6 +64,9 @@ class StableDiffusion:
         with reading_networks(NAME):
             path, device = Path(self.path), priors.device
             model = self._read_folder(path, device) if path.is_dir() else self._read_file(path, device)
+            if self.lora:
+                add_lora(CheckpointFile(self.lora, NAME), model.unet, [text.model for text in model.texts],
+                         self.lora_strength, host().warn)
             if self.compiled:
                 model.unet = torch.compile(model.unet)
             return LatentPrior(model, device)
@@ -194,12 +202,18 @@ class StableDiffusionPriorNode(ModelNode, Node):
                                 "CLIP's vocab.json and merges.txt. Only needed for single files outside ComfyUI."),
                 io.Boolean.Input("compile", default=False, optional=True, tooltip="torch.compile: the first step takes "
                                  "a minute, the others are faster. Needs a compiler."),
+                io.Combo.Input("lora", options=FileNames(["", *choices("loras")]), default="", optional=True,
+                               tooltip="A LoRA of the loras folder, as kohya, diffusers or LyCORIS write them, added "
+                               "to UNet and text encoders. Empty: none."),
+                io.Float.Input("lora_strength", default=1.0, min=-10.0, max=10.0, step=0.05, optional=True,
+                               tooltip="How much of the LoRA is added."),
             ],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior.")])
 
     @classmethod
     def execute(cls, model, prediction="auto", resolution=0, precision="auto", vae="", tokenizer="",
-                compile=False) -> io.NodeOutput:
+                compile=False, lora="", lora_strength=1.0) -> io.NodeOutput:
         return io.NodeOutput(StableDiffusion(
             str(locate(model, NAME)), str(locate(tokenizer, NAME)) if tokenizer else "",
-            str(locate(vae, NAME, "vae")) if vae else "", resolution, prediction, precision, compile))
+            str(locate(vae, NAME, "vae")) if vae else "", resolution, prediction, precision, compile,
+            str(locate(lora, NAME, "loras")) if lora else "", lora_strength))

@@ -50,6 +50,9 @@ def check_finite(values: Tensor, title: str) -> None:
                            "diverged: use an earlier state or a lower learning rate.")
 
 
+LEAST_DENSITY = 1e-3
+
+
 def choose_threshold(field: Field, values: Tensor, bounds: Tensor, views: Views, recipe: SceneRecipe,
                      title: str) -> tuple[float, float]:
     """The threshold whose silhouettes agree best with the scene's own (0 for a signed distance), and their intersection
@@ -85,6 +88,8 @@ def _range(field: Field, values: Tensor) -> str:
 
 def _advice(values: Tensor, recipe: SceneRecipe) -> str:
     low, high = max(float(values.amin()), 0.0), float(values.amax())
-    advice = f' Set "threshold" between {low:.3g} and {high:.3g} or train longer' if high > low else " Train longer"
+    # Below LEAST_DENSITY there is nothing to see at any threshold.
+    is_seen = high > max(low, LEAST_DENSITY)
+    advice = f' Set "threshold" between {low:.3g} and {high:.3g} or train longer' if is_seen else " Train longer"
     opacity = (recipe.notes or {}).get("opacity")
     return advice + (f": opacity was {float(opacity):.2g} at the last step." if opacity is not None else ".")

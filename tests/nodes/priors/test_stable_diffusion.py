@@ -309,3 +309,16 @@ def test_a_file_all_in_float8(models, tmp_path):
     save_file(state, tmp_path / "small.safetensors")
     prior, latents = _latents(tmp_path / "small.safetensors", models)
     assert latents.isfinite().all() and prior.encode_prompts(PROMPTS).embedding.isfinite().all()
+
+
+def test_a_lora_changes_the_network_of_a_file(models, tmp_path):
+    from safetensors.torch import save_file
+
+    place = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"
+    plain, _ = _latents(models / "sd1.safetensors", models)
+    weight = plain.network.get_submodule(place).weight
+    down, up = torch.ones(1, weight.shape[1]), torch.ones(weight.shape[0], 1)
+    save_file({f"unet.{place}.lora_A.weight": down, f"unet.{place}.lora_B.weight": up}, tmp_path / "lora.safetensors")
+    changed, _ = _latents(models / "sd1.safetensors", models, lora=str(tmp_path / "lora.safetensors"),
+                          lora_strength=0.25)
+    torch.testing.assert_close(changed.network.get_submodule(place).weight, weight + 0.25)
