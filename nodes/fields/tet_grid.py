@@ -26,6 +26,7 @@ SHAPES = {"vertices": VertexShape, "network": NetworkShape}
 # A subdivision reaches this many rings of tetrahedra beyond the surface, so that the surface can move on in fine ones.
 RINGS = 1
 MARGIN = 0.005  # shortest edges
+MOST_SUBDIVISIONS = 4
 
 
 class InitialSurface(Protocol):
@@ -96,6 +97,10 @@ class TetGridModule(SurfaceField):
 
     def __init__(self, recipe: TetGrid, channels: int):
         super().__init__()
+        if recipe.subdivisions.largest() > MOST_SUBDIVISIONS:
+            raise DistillError(f"Tet Grid: the schedule of subdivisions reaches {recipe.subdivisions.largest():g}. "
+                               f"Each makes the lattice up to eight times as large; at most {MOST_SUBDIVISIONS} are "
+                               "made.")
         self.recipe, self.level = recipe, 0
         self.register_buffer("bounds", torch.tensor(recipe.box), persistent=False)
         units, tets = tet_grid(recipe.counts)
@@ -171,7 +176,8 @@ class TetGridNode(Node):
                                tooltip="Where distances and deformations come from: each vertex has its own, or a hash "
                                        "grid and a small network give smoother ones (Fantasia3D)."),
                 scheduled("subdivisions", 0.0, "How often the tetrahedra at the surface are cut into eight, rounded "
-                          'down. Wire a Schedule such as "0: 0, 0.5: 1", in steps.', min=0.0, max=4.0, step=1.0),
+                          'down. Wire a Schedule such as "0: 0, 0.5: 1", in steps.', min=0.0,
+                          max=float(MOST_SUBDIVISIONS), step=1.0),
                 io.Float.Input("reach", default=0.5, min=0.0, max=1.0, step=0.05, tooltip="How far a vertex can move "
                                "along each axis, in shortest edges around it; published 0.5, and 0 keeps the lattice."),
                 *grid_inputs(),

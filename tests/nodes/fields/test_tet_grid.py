@@ -191,3 +191,8 @@ def test_a_published_rate_moves_the_surface_as_little_at_every_resolution(resolu
     surface = module.surface()
     assert len(surface.faces) < 1.05 * before
     assert (surface.vertices.norm(dim=1) - 0.7).abs().mean() < 0.15 * module.recipe.edge
+
+
+def test_a_schedule_beyond_the_widget_s_limit_is_refused_at_once():
+    with pytest.raises(DistillError, match="subdivisions reaches 100000"):
+        TetGrid(resolution=8, subdivisions=Schedule.of(1e5)).build(3)
