@@ -27,6 +27,7 @@ def load_network(kind: type, folder: Path, name: str, dtype: torch.dtype = torch
         raise DistillError(f'{name}: the folder {folder.parent} has no part "{folder.name}". Copy or download the '
                            "whole model again.")
     with reading(folder, name):
+        _check_sizes(folder / "config.json")
         is_safe, variant = _weights(folder, name, dtype)
         network, info = kind.from_pretrained(folder, local_files_only=True, use_safetensors=is_safe,
                                              output_loading_info=True,
@@ -54,6 +55,29 @@ def _weights(folder: Path, name: str, dtype: torch.dtype) -> tuple[bool, str | N
     return min(found, key=lambda one: (wanted.index(one[1]) if one[1] in wanted else 3, not one[0], str(one[1])))
 
 
+# The largest number of a configuration, by the words in its name: the libraries build whatever they are told to.
+_LARGEST = (("layer", 512), ("block", 1 << 16), ("depth", 512), ("timesteps", 100_000), ("", 1 << 24))
+
+
+def _check_sizes(path: Path) -> None:
+    """Raises ValueError where the numbers of a configuration are no sizes of a network."""
+    if not path.is_file():
+        return
+    waiting = [("", json.loads(path.read_text(encoding="utf-8")))]
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += list(value.items())
+        elif isinstance(value, list):
+            if len(value) > 1 << 16:
+                raise ValueError(f'"{key[:60]}" in {path.name} has {len(value)} entries')
+            waiting += [(key, one) for one in value]
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            largest = next(number for word, number in _LARGEST if word in key)
+            if not abs(value) <= largest:
+                raise ValueError(f'"{key[:60]}" in {path.name} is {value:.4g}, more than {largest}')
+
+
 @contextmanager
 def reading(place: Path, name: str) -> Iterator[None]:
     """What the libraries raise while they read `place` becomes a DistillError that begins with `name`."""
@@ -74,6 +98,7 @@ def read_scheduler(folder: Path, name: str) -> tuple[DiscreteNoise, str]:
     from diffusers import DDPMScheduler
 
     with reading(folder, name):
+        _check_sizes(folder / "scheduler_config.json")
         scheduler = DDPMScheduler.from_pretrained(folder, local_files_only=True)
         abar = scheduler.alphas_cumprod
         if abar.ndim != 1 or len(abar) == 0 or not bool((abar.isfinite() & (abar <= 1)).all()):

@@ -1,11 +1,12 @@
 """Folders as people have them: safetensors or .bin, in one file or shards, in several variants."""
+import json
 import shutil
 
 import pytest
 import torch
 
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.models.pipeline_folder import load_network
+from distill3d.nodes.models.pipeline_folder import load_network, read_scheduler
 
 pytest.importorskip("diffusers")
 
@@ -45,3 +46,19 @@ def test_what_is_missing_is_named(tmp_path, network):
     with pytest.raises(DistillError, match="holds no weights"):
         load_network(type(network), tmp_path / "unet", "Test")
     shutil.rmtree(tmp_path / "unet")
+
+
+@pytest.mark.parametrize("name, value", [("layers_per_block", 2**31), ("norm_num_groups", 10**30)])
+def test_a_configuration_that_would_fill_the_memory_is_refused(tmp_path, network, name, value):
+    network.save_pretrained(tmp_path / "unet")
+    path = tmp_path / "unet" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(DistillError, match=f'"{name}" in config.json is .*, more than'):
+        load_network(type(network), tmp_path / "unet", "Test")
+
+
+def test_so_is_a_noise_of_too_many_timesteps(tmp_path):
+    config = {"_class_name": "DDPMScheduler", "num_train_timesteps": 2**31}
+    (tmp_path / "scheduler_config.json").write_text(json.dumps(config))
+    with pytest.raises(DistillError, match="num_train_timesteps.* is 2.147e.09, more than 100000"):
+        read_scheduler(tmp_path, "Test")
