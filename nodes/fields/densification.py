@@ -1,4 +1,4 @@
-"""Densification: where a cloud of Gaussians gets more of them, and which of them go (Kerbl et al. 2023)."""
+"""Densification of Gaussians: cloning, splitting and pruning (Kerbl et al. 2023)."""
 from __future__ import annotations
 
 import math
@@ -12,20 +12,25 @@ from ...kernels.quaternion import rotation_matrices
 from ..comfy import io
 from ..core.errors import DistillError
 
-SHRINK = 1.6  # of both halves of a Gaussian that was split
+SHRINK = 1.6  # factor by which both halves of a split Gaussian are smaller
 RESET = 0.01  # opacity
 
 
 @dataclass(frozen=True)
 class Densification:
-    """every, start, end  steps: at every n-th from `start` on, to `end` (0: the last). every 0: never
-    gradient      mean length of the gradient of one view's loss to a Gaussian's place in the picture, which is 2 wide
-                  and high, from which on there become two of it. It grows with the loss: published 0.0002 with
-                  pictures, 0.01 with score distillation
-    split_scale   world units: Gaussians with a larger standard deviation are split, others doubled
-    min_opacity, max_scale  those below the one or, in world units, above the other go
-    reset_every   steps after which all opacities are lowered to 0.01, so that what is not needed goes; 0: never
-    most          there become no more of them than this
+    """When and how Gaussians are cloned, split and pruned.
+
+    every         densify at every n-th step; 0: never
+    start, end    first and last step of densification; end 0: the last step of the run
+    gradient      threshold of the mean view-space position gradient, of the loss of one view, in an image that is 2
+                  units wide and high. Gaussians above it are cloned or split. It scales with the loss: published 0.0002
+                  for images, 0.01 for score distillation
+    split_scale   Gaussians with a larger standard deviation are split, smaller ones are cloned; world units
+    min_opacity   Gaussians with a lower opacity are pruned
+    max_scale     Gaussians with a larger standard deviation are pruned; world units
+    reset_every   number of steps after which all opacities are lowered to 0.01, so that unneeded Gaussians get pruned;
+                  0: never
+    most          largest number of Gaussians
     """
 
     every: int = 50
@@ -47,7 +52,7 @@ class Densification:
                                f"{self.split_scale}, {self.max_scale} and {self.min_opacity}.")
 
     def is_due(self, step: int) -> bool:
-        """Before the step; at the first there is nothing to judge by."""
+        """Whether to densify before this step; never before the first, which has no gradients yet."""
         return (bool(self.every) and step > 0 and step % self.every == 0 and step >= self.start
                 and (not self.end or step <= self.end))
 
@@ -60,11 +65,11 @@ def densified(cloud: Mapping[str, Tensor], gradient: Tensor, settings: Densifica
               generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
     """The cloud after one densification, and rows [M] as in Replacement.
 
-    cloud     tensors with one row for each of N Gaussians, among them position [N,3], scale (logarithm) [N,3], rotation
-              [N,4] wxyz and opacity (logit) [N,1]
+    cloud     tensors with one row for each of N Gaussians, among them position [N,3], scale [N,3] (logarithm), rotation
+              [N,4] (wxyz) and opacity [N,1] (logit)
     gradient  [N], see Densification
 
-    One that is split goes, and two come at random places in it.
+    A split Gaussian is replaced by two at random positions drawn from it.
     """
     largest = cloud["scale"].amax(1).exp()
     grows = _within(gradient >= settings.gradient, gradient, settings.most - len(gradient))
@@ -86,7 +91,7 @@ def densified(cloud: Mapping[str, Tensor], gradient: Tensor, settings: Densifica
 
 
 def _within(grows: Tensor, gradient: Tensor, room: int) -> Tensor:
-    """At most `room` of those that grow: the ones with the largest gradients."""
+    """At most `room` of the Gaussians that grow: those with the largest gradients."""
     if int(grows.sum()) <= room:
         return grows
     chosen = gradient.where(grows, -1.0).topk(max(room, 0)).indices
@@ -96,22 +101,25 @@ def _within(grows: Tensor, gradient: Tensor, room: int) -> Tensor:
 def densification_inputs() -> list:
     """The widgets of Densification."""
     return [
-        io.Int.Input("densify_every", default=50, min=0, max=100_000, tooltip="Steps after which Gaussians that "
-                     "pictures pull at hard are doubled or split, and faint or huge ones removed; 0: never."),
-        io.Int.Input("densify_start", default=0, min=0, max=10_000_000, tooltip="First step of that. DreamGaussian: 0 "
-                     "for text, 100 for an image."),
-        io.Int.Input("densify_end", default=0, min=0, max=10_000_000, tooltip="Last step of that; 0: the run's last."),
-        io.Float.Input("gradient", default=0.01, min=0.0, max=1e6, step=0.0001, round=False, tooltip="Mean gradient of "
-                       "a Gaussian's place in the picture above which there become two of it. It grows with the loss: "
-                       "published 0.01 with score distillation, 0.0002 with pictures."),
-        io.Float.Input("split_scale", default=0.04, min=1e-6, max=1e6, step=0.001, round=False, tooltip="Standard "
-                       "deviation above which a Gaussian is split instead of doubled, world units."),
+        io.Int.Input("densify_every", default=50, min=0, max=100_000,
+                     tooltip="Number of steps between densifications: Gaussians with large gradients are cloned or "
+                             "split, faint or huge ones are pruned. 0: never."),
+        io.Int.Input("densify_start", default=0, min=0, max=10_000_000,
+                     tooltip="First step of densification. DreamGaussian: 0 for text, 100 for an image."),
+        io.Int.Input("densify_end", default=0, min=0, max=10_000_000,
+                     tooltip="Last step of densification; 0: the last step of the run."),
+        io.Float.Input("gradient", default=0.01, min=0.0, max=1e6, step=0.0001, round=False,
+                       tooltip="Threshold of the mean view-space position gradient above which a Gaussian is cloned or "
+                               "split. It scales with the loss: published 0.01 for score distillation, 0.0002 for "
+                               "images."),
+        io.Float.Input("split_scale", default=0.04, min=1e-6, max=1e6, step=0.001, round=False,
+                       tooltip="Standard deviation above which a Gaussian is split instead of cloned, world units."),
         io.Float.Input("min_opacity", default=0.01, min=0.0, max=0.99, step=0.005, round=False,
-                       tooltip="Fainter Gaussians are removed."),
+                       tooltip="Gaussians with a lower opacity are pruned."),
         io.Float.Input("max_scale", default=0.4, min=1e-6, max=1e6, step=0.01, round=False,
-                       tooltip="Gaussians with a larger standard deviation are removed, world units."),
-        io.Int.Input("reset_every", default=700, min=0, max=10_000_000, tooltip="Steps after which all opacities are "
-                     "lowered to 0.01, so that what is not needed fades; 0: never."),
-        io.Int.Input("max_count", default=100_000, min=1, max=10_000_000, tooltip="There become no more Gaussians than "
-                     "this."),
+                       tooltip="Gaussians with a larger standard deviation are pruned, world units."),
+        io.Int.Input("reset_every", default=700, min=0, max=10_000_000,
+                     tooltip="Number of steps after which all opacities are lowered to 0.01, so that unneeded "
+                             "Gaussians get pruned; 0: never."),
+        io.Int.Input("max_count", default=100_000, min=1, max=10_000_000, tooltip="Largest number of Gaussians."),
     ]

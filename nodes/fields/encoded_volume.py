@@ -1,4 +1,4 @@
-"""Volumes that are an encoding of position followed by two heads: one for density, one for what the material needs."""
+"""Volumes made of an encoding of position and two heads, one for density and one for the material's features."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -18,11 +18,11 @@ NORMALS = ("analytic", "finite difference")
 
 @dataclass(frozen=True)
 class VolumeSettings:
-    """What the encoded volumes share.
+    """Settings that all encoded volumes share.
 
     radius   the volume fills [-radius, radius]^3
-    normals  "analytic": the density's gradient, exact, differentiated twice in training; "finite difference": forward
-             differences, three more evaluations of the density, smoother
+    normals  "analytic": by automatic differentiation of the density, exact, with a double backward pass in training;
+             "finite difference": forward differences, smoother, three more evaluations of the density
     epsilon  step of the differences in world units; published 0.01
     """
 
@@ -42,7 +42,7 @@ class EncodedVolume(VolumeField):
     """Density and features at world points.
 
     A subclass sets density_head and feature_head (modules from the encoding's width to 1 and to C) and defines
-    `encode(x, variance)` [N,E] and `parameter_groups`. Differentiable in parameters and x; twice in analytic normals.
+    `encode(x, variance)` [N,E] and `parameter_groups`. Differentiable in parameters and x, twice for analytic normals.
     """
 
     density_head: nn.Module
@@ -81,7 +81,7 @@ class EncodedVolume(VolumeField):
             kept.append(self.encode(points, variance))
             return self._density(kept[-1], points)
 
-        # The host runs nodes in inference mode, where nothing can be differentiated. Leaving it switches gradients on.
+        # The host runs nodes in inference mode, which allows no gradients. Leaving it would enable them, wanted or not.
         recording = torch.is_grad_enabled()
         with torch.inference_mode(False), torch.set_grad_enabled(recording):
             density, normal = analytic_normals(density_at, x, create_graph=recording)
@@ -102,7 +102,8 @@ def settings_inputs(normals: str = NORMALS[0]) -> list:
     return [
         radius_input(),
         io.Combo.Input("normals", options=list(NORMALS), default=normals,
-                       tooltip="How surface normals are found. Analytic is exact; finite differences are smoother."),
+                       tooltip="How surface normals are computed. Analytic normals are exact, finite differences "
+                               "smoother."),
         io.Float.Input("epsilon", default=0.01, min=0.0001, max=1.0, step=0.0001, round=False,
                        tooltip="Step of the finite differences in world units."),
         *initial_inputs(),

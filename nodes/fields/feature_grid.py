@@ -1,4 +1,5 @@
-"""A hash encoding of position and a small network after it: features anywhere in a box (Instant-NGP)."""
+"""A hash encoding of position and a small network: features anywhere in a box (Mueller et al. 2022,
+Instant-NGP)."""
 from __future__ import annotations
 
 import math
@@ -15,8 +16,12 @@ from .encoded_volume import head
 
 @dataclass(frozen=True)
 class Learned:
-    """What a feature grid begins with instead of random numbers: its table [T,F], the weights of its head, hidden [W,E]
-    and output [C,W], and the box [2,3] in which it was learned, world units."""
+    """Initial values of a feature grid instead of random ones.
+
+    table   [T,F]
+    hidden  [W,E] weights of the head's hidden layer; output [C,W] of its output layer
+    box     [2,3] the box that the table covers, world units
+    """
 
     table: Tensor
     hidden: Tensor
@@ -26,8 +31,13 @@ class Learned:
 
 @dataclass(frozen=True)
 class FeatureGrid:
-    """Recipe. levels, features, log2_size, base: see kernels.encode.hash_grid.HashGrid; finest: vertices per axis of
-    the finest level; width: of the hidden layer. Defaults as published."""
+    """Recipe of a hash grid and a network. Defaults as published.
+
+    levels, features, log2_size, base  see kernels.encode.hash_grid.HashGrid
+    finest   vertices per axis of the finest level
+    width    of the hidden layer
+    learned  initial values; None: random
+    """
 
     levels: int = 16
     features: int = 2
@@ -42,14 +52,14 @@ class FeatureGrid:
         return layout_of(self.levels, self.features, self.log2_size, self.base, self.finest)
 
     def build(self, channels: int, box: Tensor) -> "FeatureGridModule":
-        """Features [N,channels] over box [2,3]; over the box of what was learned, where something was."""
+        """A module that gives features [N,channels] over box [2,3], or over the box of `learned`."""
         return FeatureGridModule(self, channels, box)
 
 
 class FeatureGridModule(nn.Module):
-    """See FeatureGrid. Outside the box the value of the nearest point inside holds.
+    """See FeatureGrid. Outside the box: the features of the nearest point inside.
 
-    Where more channels are wanted than were learned, the others begin at 0: the middle of every activation.
+    Channels beyond those of `learned` start at 0, the middle of every activation.
     """
 
     def __init__(self, recipe: FeatureGrid, channels: int, box: Tensor):
@@ -71,7 +81,7 @@ class FeatureGridModule(nn.Module):
         return self.head(encode_hash_grid(place, self.table, self.layout, active_levels))
 
     def learned(self) -> Learned:
-        """The present parameters, copied to the CPU."""
+        """The current parameters, copied to the CPU."""
         return Learned(*(tensor.detach().to("cpu", copy=True)
                          for tensor in (self.table, self.head[0].weight, self.head[2].weight, self.box)))
 
@@ -82,22 +92,22 @@ class FeatureGridModule(nn.Module):
 def layout_of(levels: int, features: int, log2_size: int, base: int, finest: int) -> HashGrid:
     """The layout whose finest level has `finest` vertices per axis."""
     growth = (finest / base) ** (1 / max(levels - 1, 1))
-    # Rounded down, or the last bit would add one vertex to the finest level.
+    # Rounded down: a rounding error upwards would add a vertex to the finest level.
     return HashGrid(levels, features, log2_size, base, math.floor(growth * 1e10) / 1e10)
 
 
 def check_sizes(title: str, base: int, finest: int) -> None:
     if finest < base:
-        raise DistillError(f'{title}: "finest" ({finest}) lies below "base" ({base}). Raise it.')
+        raise DistillError(f'{title}: "finest" ({finest}) is smaller than "base" ({base}). Raise it.')
 
 
 def grid_inputs() -> list:
     """The widgets of FeatureGrid."""
     return [
-        io.Int.Input("levels", default=16, min=1, max=32, tooltip="How many grids, from coarse to fine."),
-        io.Int.Input("features", default=2, min=1, max=8, tooltip="Numbers per vertex."),
-        io.Int.Input("log2_size", default=19, min=3, max=24, tooltip="A level stores at most 2 to the power of "
-                     "this many vertices. 19 is published; 14 is quick on a CPU."),
+        io.Int.Input("levels", default=16, min=1, max=32, tooltip="Number of grids, from coarse to fine."),
+        io.Int.Input("features", default=2, min=1, max=8, tooltip="Features per vertex."),
+        io.Int.Input("log2_size", default=19, min=3, max=24,
+                     tooltip="Base-2 logarithm of the table size of a level. Published: 19; 14 is fast on a CPU."),
         io.Int.Input("base", default=16, min=2, max=1024, tooltip="Vertices per axis of the coarsest level."),
         io.Int.Input("finest", default=4096, min=2, max=1_048_576, tooltip="Vertices per axis of the finest level."),
         io.Int.Input("width", default=64, min=1, max=1024, tooltip="Width of the networks' hidden layer."),

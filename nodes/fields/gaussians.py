@@ -1,4 +1,4 @@
-"""Gaussians: a cloud of coloured 3D Gaussians that grows where it is needed (3D Gaussian Splatting, DreamGaussian)."""
+"""Gaussians: 3D Gaussians with adaptive density control (Kerbl et al. 2023; Tang et al. 2023, DreamGaussian)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
@@ -24,17 +24,19 @@ from .splat_start import read_splat, surface_points
 
 NAME = "Gaussians"
 GREY = 0.5
-VISIBLE = 0.05  # opacity of what counts for the bounds
+VISIBLE = 0.05  # opacity above which a Gaussian counts for the bounds
 
 
 @dataclass(frozen=True)
 class Gaussians:
-    """Recipe.
+    """Recipe of a cloud of Gaussians.
 
-    count, radius  how many there are at first, spread evenly in a ball around the origin, world units
-    opacity        of each at first; scale: its standard deviation, in distances to its neighbours
-    degree         of the spherical harmonics of the colour, 0 to 3; 0: the same from everywhere
-    initial        what training starts from instead, with a degree of its own if that is higher
+    count    initial number
+    radius   of the ball around the origin that they fill evenly, world units
+    opacity  initial opacity
+    scale    initial standard deviation, as a multiple of the distance to the nearest neighbours
+    degree   of the spherical harmonics of the colour, 0 to 3; 0: the same from all directions
+    initial  initial Gaussians instead of the ball. Their degree counts if it is higher
     """
 
     count: int = 5000
@@ -56,13 +58,13 @@ class Gaussians:
         return GaussiansModule(self)
 
     def ball(self) -> Splat:
-        """Grey Gaussians at random places in the ball."""
+        """Grey Gaussians at random positions in the ball."""
         direction = F.normalize(torch.randn(self.count, 3), dim=-1)
         return self.around(direction * self.radius * torch.rand(self.count, 1).pow(1 / 3),
                            torch.full((self.count, 3), GREY))
 
     def around(self, points: Tensor, colors: Tensor) -> Splat:
-        """Round Gaussians at points [N,3], with colors [N,3], as large as neighbours are apart."""
+        """Isotropic Gaussians at points [N,3] with colors [N,3]; their size is the distance between neighbours."""
         scales = (self.scale * neighbor_distance(points)).clamp_min(1e-4 * self.radius)
         rotations = F.pad(torch.ones_like(points[:, :1]), (0, 3))
         return Splat(points, rotations, scales[:, None].expand(-1, 3), torch.full_like(points[:, :1], self.opacity),
@@ -70,12 +72,12 @@ class Gaussians:
 
 
 class GaussiansModule(GaussianField):
-    """See Gaussians; a GaussianField. Parameters are called as the optimiser's groups and hold numbers before their
-    activation: logarithms of scales, logits of opacities, quaternions of any length, and the harmonics' band 0
-    ("color") apart from the others ("sh").
+    """See Gaussians; a GaussianField. Each parameter is a group of the same name and holds values before activation:
+    logarithms of scales, logits of opacities, unnormalised quaternions, harmonics of degree 0 ("color") and above
+    ("sh").
 
-    As a volume its density is the sum of its Gaussians by their opacities (see `extinction`), in the mean of their
-    colours.
+    As a volume, its density is the sum of the Gaussians, scaled by their opacities (see `extinction`), and its colour
+    their weighted mean.
     """
 
     groups = ("position", "scale", "rotation", "opacity", "color", "sh")
@@ -93,7 +95,7 @@ class GaussiansModule(GaussianField):
     @property
     @torch.no_grad()
     def bounds(self) -> Tensor:
-        """Around what can be seen: it moves in training."""
+        """Around all visible Gaussians. Changes during training."""
         seen = self._visible()
         reach = REACH * extents(self.rotation[seen], self.scale[seen].exp())
         return torch.stack([(self.position[seen] - reach).amin(0), (self.position[seen] + reach).amax(0)])
@@ -101,12 +103,13 @@ class GaussiansModule(GaussianField):
     @property
     @torch.no_grad()
     def radius(self) -> float:
-        """Of the ball around the origin that holds what can be seen: the bounds have corners, and fit tightly."""
+        """Of the ball around the origin that holds all visible Gaussians; smaller than that of the bounds, which have
+        corners."""
         seen = self._visible()
         return float((self.position[seen].norm(dim=1) + REACH * self.scale[seen].exp().amax(1)).amax())
 
     def _visible(self) -> Tensor:
-        """Which Gaussians can be seen, [N] bool; all where none can."""
+        """[N] bool: opacity at or above VISIBLE; all True if there is no such Gaussian."""
         seen = self.opacity[:, 0].sigmoid() >= VISIBLE
         return seen if bool(seen.any()) else torch.ones_like(seen)
 
@@ -119,7 +122,7 @@ class GaussiansModule(GaussianField):
 
     @torch.no_grad()
     def forward(self, x: Tensor, variance: Tensor | None = None, normals: bool = False) -> FieldOutput:
-        """See VolumeField. Without gradients: Gaussians are trained through a Splat Renderer."""
+        """See VolumeField. Has no gradients: Gaussians are trained through a Splat Renderer."""
         splat = self.splat()
         found = self._at(x, seen_colors(splat, None), normals)
         return FieldOutput(found.density, own_features(found.value),
@@ -164,7 +167,7 @@ class GaussiansModule(GaussianField):
         return {name: parameter.detach() for name, parameter in self.named_parameters()}
 
     def _take(self, cloud: Mapping[str, Tensor]) -> None:
-        """New parameters, a copy each. Where there are other Gaussians than before, nothing was watched yet."""
+        """Replaces parameters by copies of `cloud`. New positions reset the gradient statistics."""
         for name, values in cloud.items():
             setattr(self, name, nn.Parameter(values.detach().float().clone(memory_format=torch.contiguous_format)))
         if "position" in cloud:
@@ -182,11 +185,11 @@ class GaussiansModule(GaussianField):
 
 def start_of(recipe: Gaussians, splat: Any = None, scene: SceneRecipe | None = None, device: str | torch.device = "cpu",
              tick: Tick = no_tick) -> Gaussians:
-    """The recipe with what it begins as: a core SPLAT or file, or `recipe.count` points on a trained scene's surface
-    (of a scene of Gaussians, these). Raises DistillError where both are given, or as their readers do."""
+    """The recipe with initial Gaussians: of a core SPLAT or file, of a scene of Gaussians, or `recipe.count` points on
+    the surface of another trained scene. Raises DistillError if both are given, and what the readers raise."""
     if splat is not None and scene is not None:
-        raise DistillError(f"{NAME}: a splat and a scene are wired, but training can begin with one only. Take one "
-                           "away.")
+        raise DistillError(f"{NAME}: both a splat and a scene are connected, but training can start from one only. "
+                           "Disconnect one.")
     if splat is not None:
         return replace(recipe, initial=read_splat(splat, NAME))
     if scene is None:
@@ -203,24 +206,29 @@ class GaussiansNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_Gaussians", display_name=NAME, category="Distill3D/fields",
-            description="A cloud of coloured 3D Gaussians that grows where it is needed (3D Gaussian Splatting, "
-                        "DreamGaussian).",
+            description="A cloud of 3D Gaussians that are cloned, split and pruned during training (3D Gaussian "
+                        "Splatting, DreamGaussian).",
             search_aliases=["3dgs", "gaussian splatting", "dreamgaussian", "gaussiandreamer", "splat to scene"],
             inputs=[
-                io.Int.Input("count", default=5000, min=1, max=100_000, tooltip="How many Gaussians there are at "
-                             "first. DreamGaussian: 5000."),
-                io.Float.Input("radius", default=0.5, min=0.001, max=1000.0, step=0.05, tooltip="Of the ball around "
-                               "the origin that they fill at first, world units."),
-                io.Float.Input("opacity", default=0.1, min=0.001, max=0.999, step=0.05, tooltip="Of each at first."),
-                io.Float.Input("scale", default=1.0, min=0.01, max=10.0, step=0.1, tooltip="Standard deviation of each "
-                               "at first, in distances to its three nearest neighbours."),
-                io.Int.Input("degree", default=0, min=0, max=MAX_DEGREE, tooltip="Of the spherical harmonics of the "
-                             "colour: 0 is the same from everywhere, 3 shows highlights."),
+                io.Int.Input("count", default=5000, min=1, max=100_000,
+                             tooltip="Initial number of Gaussians. DreamGaussian: 5000."),
+                io.Float.Input("radius", default=0.5, min=0.001, max=1000.0, step=0.05,
+                               tooltip="Radius of the ball around the origin that the initial Gaussians fill, world "
+                                       "units."),
+                io.Float.Input("opacity", default=0.1, min=0.001, max=0.999, step=0.05,
+                               tooltip="Initial opacity of each Gaussian."),
+                io.Float.Input("scale", default=1.0, min=0.01, max=10.0, step=0.1,
+                               tooltip="Initial standard deviation, as a multiple of the distance to the three nearest "
+                                       "neighbours."),
+                io.Int.Input("degree", default=0, min=0, max=MAX_DEGREE,
+                             tooltip="Degree of the spherical harmonics of the colour: 0 is the same from all "
+                                     "directions, 3 shows highlights."),
                 *densification_inputs(),
                 io.MultiType.Input("splat", types=[SPLAT, *SPLAT_FILES], optional=True,
-                                   tooltip="Begin with these Gaussians as they are: a splat, or a file of one."),
-                SCENE.Input("scene", optional=True, tooltip="Begin on the surface of this trained scene, in its "
-                            "colours, with count, opacity and scale as above (GaussianDreamer)."),
+                                   tooltip="Start from these Gaussians: a splat, or a splat file."),
+                SCENE.Input("scene", optional=True,
+                            tooltip="Start from points on the surface of this trained scene, in its colours, with "
+                                    "count, opacity and scale as above (GaussianDreamer)."),
             ],
             outputs=[FIELD.Output("field", tooltip=f"For a Splat Renderer. {groups_text(GaussiansModule.groups)}")],
             hidden=[io.Hidden.unique_id])

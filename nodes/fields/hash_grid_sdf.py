@@ -1,4 +1,4 @@
-"""Hash Grid SDF: a signed distance out of a hash grid and a small network, for the NeuS Renderer."""
+"""Hash Grid SDF: a signed distance from a hash grid and a small network, for the NeuS Renderer."""
 from __future__ import annotations
 
 import math
@@ -30,16 +30,16 @@ class InitialDistance(Protocol):
 
 @dataclass(frozen=True)
 class HashGridSDF:
-    """Recipe of a signed distance: an initial surface's plus what a network after a hash grid makes of the place.
+    """Recipe of a signed distance: that of an initial surface plus the output of a hash grid with a network.
 
     radius         the field fills [-radius, radius]^3
-    grid           the hash grid, whose network also gives the material's features
+    grid           the hash grid; its network also outputs the material's features
     active_levels  see HashGridVolume
-    epsilon        step of the finite differences that normals come from, world units. Never grows within a run.
+    epsilon        step of the finite differences of normals, world units. Never grows during a run.
                    threestudio: 0.01; Li et al. 2023 (Neuralangelo) shrink it with the cells of the finest active level
-    scheme         "central": six more evaluations, exact on spheres; "forward": three, whose normals lean by about
+    scheme         "central": six more evaluations, exact on spheres; "forward": three more, normals off by about
                    epsilon / (2 radius of curvature)
-    sharpness      s at the start, 1/length; published exp(3) = 20
+    sharpness      initial s, 1/length; published exp(3) = 20
     """
 
     radius: float = 1.15
@@ -62,10 +62,9 @@ class HashGridSDF:
 
 
 class HashGridSDFModule(SignedDistanceField):
-    """See HashGridSDF. A SignedDistanceField whose features come first in the network's output and the distance last.
+    """See HashGridSDF. A SignedDistanceField. The network outputs the features first and the distance last.
 
-    The table is of the group "encoding", the network of "network", ln(s) / 10 of "variance" (the published
-    parametrisation).
+    Groups: "encoding" (the table), "network", "variance" (ln(s) / 10, the published parametrisation).
     """
 
     groups = ("encoding", "network", "variance")
@@ -76,7 +75,7 @@ class HashGridSDFModule(SignedDistanceField):
         self.register_buffer("bounds", cube(recipe.radius), persistent=False)
         self.network = recipe.grid.build(channels + 1, self.bounds)
         self.variance = nn.Parameter(torch.tensor(math.log(recipe.sharpness) / 10))
-        # In the state, so that a trained scene keeps its levels and its step when it is rendered or trained further.
+        # In the state, so that a trained scene keeps its levels and step when it is rendered or trained further.
         self.register_buffer("active", torch.zeros(()))
         self.register_buffer("epsilon", torch.tensor(torch.inf))
         self._activate(0, 1)
@@ -103,7 +102,7 @@ class HashGridSDFModule(SignedDistanceField):
         return ()
 
     def _activate(self, step: int, total: int) -> None:
-        """Adds the levels, and shrinks the step of the differences, that the schedules say."""
+        """Sets the active levels and the step of the differences by their schedules."""
         wanted = int(self.recipe.active_levels.at(step, total) + 1e-6)
         self.active.clamp_(min=float(min(max(wanted, 1), self.recipe.grid.levels)))
         self.epsilon.clamp_(max=self.recipe.epsilon.at(step, total))
@@ -121,20 +120,20 @@ class HashGridSDFModule(SignedDistanceField):
 
 
 def distance_inputs() -> list:
-    """The widgets of HashGridSDF but for its extent and its initial surface."""
+    """The widgets of HashGridSDF, except its extent and its initial surface."""
     return [
-        scheduled("epsilon", 0.01, "Step of the finite differences that normals come from, in world units. Wire a "
-                  'Schedule that falls, such as "0: 0.05, 0.5: 0.005", to begin with smooth shapes.',
+        scheduled("epsilon", 0.01, "Step of the finite differences of normals, in world units. Use a falling Schedule, "
+                                   'such as "0: 0.05, 0.5: 0.005", to start with smooth shapes.',
                   min=0.0001, max=1.0, step=0.0001, round=False),
         io.Combo.Input("differences", options=list(SCHEMES), default=SCHEMES[0],
-                       tooltip="central asks the field six times more for each normal; forward three times, and its "
-                               "normals lean a little."),
+                       tooltip="central: six more evaluations of the field for each normal. forward: three more, with "
+                               "slightly less accurate normals."),
         io.Float.Input("sharpness", default=20.0, min=0.1, max=10_000.0, step=0.1,
-                       tooltip="How thin the surface is at the start: about one over this, in world units. Training "
-                               "changes it. Published: 20."),
+                       tooltip="Initial sharpness: the surface is about one over this thick, in world units. It is "
+                               "trained. Published: 20."),
         *grid_inputs(),
-        scheduled("active_levels", 32.0, "How many levels count, rounded down. Wire a Schedule for a progressive "
-                  "grid.", min=1.0, max=32.0, step=1.0),
+        scheduled("active_levels", 32.0, "Number of active levels, rounded down. Use a Schedule for a progressive "
+                                         "grid.", min=1.0, max=32.0, step=1.0),
     ]
 
 
@@ -143,7 +142,7 @@ class HashGridSDFNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_HashGridSDF", display_name=TITLE, category="Distill3D/fields",
-            description="A signed distance out of a hash grid and a small network: volumes with a surface (NeuS).",
+            description="A signed distance from a hash grid and a small network: a volume with a surface (NeuS).",
             search_aliases=["neus", "signed distance", "implicit surface", "neuralangelo"],
             inputs=[
                 radius_input(),

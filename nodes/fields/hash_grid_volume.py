@@ -1,4 +1,4 @@
-"""Hash Grid Volume: a multiresolution hash encoding and two small networks (Instant-NGP)."""
+"""Hash Grid Volume: a multiresolution hash encoding and two small networks (Mueller et al. 2022, Instant-NGP)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -23,8 +23,8 @@ class HashGridVolume:
     levels, features, log2_size, base  see kernels.encode.hash_grid.HashGrid
     finest         vertices per axis of the finest level
     width          of the heads' hidden layers
-    active_levels  how many levels count, rounded down; the finer ones join later. Never falls within a run. The
-                   published progressive grid is the straight line from 8 at step 2000 to 16 at step 6000
+    active_levels  number of active levels, rounded down, as a schedule for progressive training. Never falls during a
+                   run. Published: linear from 8 at step 2000 to 16 at step 6000
     hidden         hidden layers of each head; published 1, and 2 for Zero123
     """
 
@@ -50,7 +50,7 @@ class HashGridVolume:
 
 
 class HashGridVolumeModule(EncodedVolume):
-    """See HashGridVolume. The table is of the group "encoding", the heads of "network"."""
+    """See HashGridVolume. Groups: "encoding" (the table), "network" (the heads)."""
 
     groups = ("encoding", "network")
 
@@ -73,7 +73,7 @@ class HashGridVolumeModule(EncodedVolume):
         return ()
 
     def _activate(self, step: int, total: int) -> None:
-        """Adds the levels that the schedule says."""
+        """Sets the active levels by the schedule."""
         wanted = int(self.recipe.active_levels.at(step, total) + 1e-6)
         self.active.clamp_(min=float(min(max(wanted, 1), self.recipe.levels)))
 
@@ -100,8 +100,8 @@ class HashGridVolumeNode(Node):
             inputs=[
                 *settings_inputs(),
                 *grid_inputs(),
-                scheduled("active_levels", 32.0, "How many levels count, rounded down. Wire a Schedule for a "
-                          'progressive grid; published: "2000: 8, 6000: 16", straight.', min=1.0, max=32.0, step=1.0),
+                scheduled("active_levels", 32.0, "Number of active levels, rounded down. Use a Schedule for a "
+                          'progressive grid; published: "2000: 8, 6000: 16", linear.', min=1.0, max=32.0, step=1.0),
                 io.Int.Input("hidden", default=1, min=1, max=8, optional=True, tooltip="Hidden layers of the two "
                              "networks; published: 1, and 2 for Zero123."),
             ],

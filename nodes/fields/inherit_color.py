@@ -1,4 +1,4 @@
-"""The colours of a volume for a surface that was found in it."""
+"""Gives a new field the colours of the volume that its surface was extracted from."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -13,21 +13,22 @@ from ..core.tick import Tick, no_tick
 from ..surface.color import surface_color
 from .feature_grid import FeatureGrid
 
-POINTS = 1 << 15  # on the surface that is learned from
+POINTS = 1 << 15  # training points on the surface
 BATCH = 1 << 12
 RATE = 0.01
 
 
 def inherit_color(scene: nn.Module, surface: Surface, grid: FeatureGrid, box: Tensor, steps: int, seed: int,
                   tick: Tick = no_tick) -> FeatureGrid:
-    """The feature grid of a new field, so that `surface` looks like the volume that it was found in.
+    """A feature grid for a new field, with which `surface` has the colours of the volume that it was extracted from.
 
-    scene  a built volume scene; grid, box [2,3]: layout and extent of a new feature grid
+    scene  a built volume scene
+    grid   layout of a new feature grid; box [2,3] its extent
+    steps  of Adam that train a new feature grid
 
-    A hash grid's encoding and feature head are copied, together with the box that they cover, so that every point of
-    space keeps its features. For other volumes a new grid learns, in `steps` steps of Adam, features whose colour under
-    the scene's material is that which the volume shows at its surface; the mesh needs a material with the same
-    activation.
+    The table and feature head of a hash grid are copied with their box, so that every point keeps its features. For
+    other volumes a new grid is trained until the scene's material gives its features the colours that the volume shows
+    at the surface; the new scene then needs a material with the same activation.
     """
     own = scene.field.color_grid()
     if own is not None:
@@ -53,7 +54,7 @@ def _learn(network: nn.Module, scene: nn.Module, surface: Surface, steps: int, t
 
 @torch.no_grad()
 def _seen(scene: nn.Module, surface: Surface) -> tuple[Tensor, Tensor, Tensor]:
-    """Points on the surface, their normals, and the colour [POINTS,3] that the volume shows there."""
+    """Points on the surface, their normals, and the colours of the volume there, [POINTS,3] each."""
     face, weight = spread_points(surface.vertices, surface.faces, POINTS)
     corners = surface.faces[face]
     points, normals = ((weight[..., None] * values[corners]).sum(1) for values in (surface.vertices, surface.normals))

@@ -1,4 +1,4 @@
-"""Where a volume begins: the density activation and the blob that is added before it."""
+"""The density activation of volumes, and the initial blob that is added before it."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _LARGEST_EXPONENT = 15.0
 
 
 def bounded_exp(x: Tensor) -> Tensor:
-    """exp(x) up to x = 15, its tangent from there on: no overflow, never a zero gradient, twice differentiable."""
+    """exp(x) up to x = 15, its tangent beyond: no overflow, no zero gradient, twice differentiable."""
     low = x.clamp(max=_LARGEST_EXPONENT)
     return torch.exp(low) * (1 + x - low)
 
@@ -29,9 +29,9 @@ class InitialDensity:
     blob        "magic3d blob": strength * (1 - |x| / spread), published with softplus, 10 and 0.5
                 "dreamfusion blob": strength * exp(-|x|^2 / (2 spread^2)), published with exp, 5 and 0.2
                 "none"
-    scale       multiplies the density; at the coarse steps of small pictures more than 1 lets a surface be opaque
+    scale       multiplies the density. Above 1, a surface can be opaque even with few samples per ray
 
-    The blob stands in world units whatever the radius of the field, and stays during training.
+    The blob is in world units, whatever the radius of the field, and is kept during training.
     """
 
     activation: str = "softplus"
@@ -50,17 +50,17 @@ class InitialDensity:
             raise DistillError(f"Blob spread and density scale must be positive, got {self.spread} and {self.scale}.")
 
     def bias(self, x: Tensor) -> Tensor | None:
-        """What is added to the raw density [N] at world points [N,3], or None where nothing is."""
+        """The blob [N] that is added to the raw density at world points [N,3]; None: no blob."""
         if self.blob == "none":
             return None
         squared = (x * x).sum(-1)
         if self.blob == "dreamfusion blob":
             return self.strength * torch.exp(squared / (-2 * self.spread ** 2))
-        # The norm has no derivative at 0, where a voxel of an odd grid lies.
+        # The norm has no derivative at 0, where an odd grid has a node.
         return self.strength * (1 - torch.sqrt(squared + 1e-12) / self.spread)
 
     def activate(self, raw: Tensor) -> Tensor:
-        """Density >= 0 of raw densities that already hold the blob."""
+        """Density >= 0 of raw densities with the blob added."""
         density = F.softplus(raw) if self.activation == "softplus" else bounded_exp(raw)
         return density if self.scale == 1 else density * self.scale
 
@@ -74,11 +74,10 @@ def initial_inputs() -> list:
     """The widgets that every volume field shares; `InitialDensity` takes their values."""
     return [
         io.Combo.Input("activation", options=list(ACTIVATIONS), default=ACTIVATIONS[0],
-                       tooltip="How raw numbers become density. softplus goes with the Magic3D blob, exp with "
-                               "DreamFusion's."),
+                       tooltip="Activation of the density. Use softplus with the Magic3D blob, exp with the "
+                               "DreamFusion blob."),
         io.Combo.Input("blob", options=list(BLOBS), default=BLOBS[0],
-                       tooltip="The shape that training starts from: a soft ball at the origin keeps the object in the "
-                               "middle."),
+                       tooltip="Initial shape: a soft ball at the origin keeps the object in the middle."),
         io.Float.Input("blob_strength", default=10.0, min=-100.0, max=100.0, step=0.1,
                        tooltip="Raw density of the blob at its centre. Published: 10 for Magic3D, 5 for DreamFusion."),
         io.Float.Input("blob_spread", default=0.5, min=0.01, max=10.0, step=0.01,
@@ -88,9 +87,8 @@ def initial_inputs() -> list:
 
 def radius_input():
     return io.Float.Input("radius", default=1.15, min=0.05, max=100.0, step=0.05,
-                          tooltip="Half the side of the cube that can hold matter, in world units. Published recipes "
-                                  "with cameras at distance 1.5 to 2 use 1 or 2; 1.15 fits the built-in prior's "
-                                  "cameras.")
+                          tooltip="Half the side of the cube that bounds the scene, in world units. Published: 1 or 2 "
+                                  "with cameras at distance 1.5 to 2. 1.15 fits the built-in prior's cameras.")
 
 
 def cube(radius: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a surface field begins as: a signed distance, negative inside."""
+"""Initial surfaces: signed distances, negative inside."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from ..core.errors import DistillError
 
 @dataclass(frozen=True)
 class InitialEllipsoid:
-    """radii (x, y, z) around the origin, world units; three equal ones are a sphere."""
+    """An ellipsoid around the origin. radii (x, y, z) in world units; three equal radii are a sphere."""
 
     radii: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
@@ -22,15 +22,15 @@ class InitialEllipsoid:
             raise DistillError(f"Initial radii must be positive, got {self.radii}.")
 
     def sdf(self, x: Tensor) -> Tensor:
-        """(|x / radii| - 1) times the smallest radius: at world points [N,3], [N]. The distance of a sphere; otherwise
-        a lower bound, exact along the shortest axis."""
+        """[N] at world points [N,3]: (|x / radii| - 1) times the smallest radius. Exact for a sphere; otherwise a lower
+        bound that is exact along the shortest axis."""
         radii = torch.tensor(self.radii, device=x.device, dtype=x.dtype)
         return ((x / radii).norm(dim=-1) - 1) * radii.amin()
 
 
 @dataclass(frozen=True)
 class InitialValues:
-    """The signed distance at each vertex of the lattice that it was sampled on, [V], world units."""
+    """Signed distances [V] at the vertices of a tet grid's lattice, world units."""
 
     values: Tensor = field(compare=False)
 
@@ -43,17 +43,21 @@ class InitialValues:
 
 @dataclass(frozen=True)
 class InitialGrid:
-    """Signed distances on a grid with cubic cells, values [X,Y,Z], its first and last samples on box [2,3], world
-    units."""
+    """Signed distances on a grid.
+
+    values  [X,Y,Z] in cubic cells, world units
+    box     corners of the grid: its first and last samples
+    """
 
     values: Tensor = field(compare=False)
     box: tuple[tuple[float, float, float], tuple[float, float, float]]
 
     def sdf(self, x: Tensor) -> Tensor:
-        """Trilinear, [N] at world points [N,3]; outside the box that of the nearest point in it, and the way there."""
+        """[N] at world points [N,3], trilinear. Outside the box: the value at the nearest point plus the distance to
+        it."""
         low, high = torch.tensor(self.box, device=x.device, dtype=x.dtype)
         within = x.maximum(low).minimum(high)
-        place = (2 * (within - low) / (high - low) - 1).flip(-1)                            # grid_sample wants z, y, x
+        place = (2 * (within - low) / (high - low) - 1).flip(-1)                            # grid_sample takes z, y, x
         found = F.grid_sample(self.values.to(x)[None, None], place[None, None, None], align_corners=True)[0, 0, 0, 0]
         return found + (x - within).norm(dim=-1)
 
@@ -61,5 +65,5 @@ class InitialGrid:
 def ellipsoid_inputs() -> list:
     """The widgets of InitialEllipsoid."""
     return [io.Float.Input(f"radius_{axis}", default=0.5, min=0.01, max=100.0, step=0.01,
-                           tooltip=f"Half the extent along {axis} of the ellipsoid that training starts from, world "
-                                   "units. Three equal radii are a sphere; published: 0.5.") for axis in "xyz"]
+                           tooltip=f"Half the extent along {axis} of the initial ellipsoid, world units. Three equal "
+                                   "radii are a sphere; published: 0.5.") for axis in "xyz"]

@@ -1,4 +1,4 @@
-"""MLP Volume: waves of position and a plain network (NeRF), or waves that fade with distance (mip-NeRF)."""
+"""MLP Volume: a network on positional encoding (NeRF) or integrated positional encoding (mip-NeRF)."""
 from __future__ import annotations
 
 import math
@@ -23,10 +23,10 @@ NETWORK_ACTIVATIONS = {"softplus": nn.Softplus, "swish": nn.SiLU, "relu": nn.ReL
 class MLPVolume:
     """Recipe of a positional encoding of x / radius, a network of `depth` layers of `width`, and two linear heads.
 
-    encoding   "frequency" (Mildenhall et al. 2020, NeRF, eq. 4), or "integrated" over each sample's part of its
-               pixel's cone (Barron et al. 2021, mip-NeRF; DreamFusion). Both start at half a wave per radius
+    encoding   "frequency" (Mildenhall et al. 2020, NeRF, eq. 4), or "integrated" over the conical frustum of each
+               sample (Barron et al. 2021, mip-NeRF; DreamFusion). The lowest frequency is half a period per radius
     octaves    number of frequencies
-    activation of the network: smooth ones give smooth analytic normals
+    activation of the hidden layers: smooth ones give smooth analytic normals
     """
 
     settings: VolumeSettings = field(default_factory=VolumeSettings)
@@ -40,8 +40,8 @@ class MLPVolume:
         if self.encoding not in ENCODINGS:
             raise DistillError(f'MLP Volume: encoding must be one of {", ".join(ENCODINGS)}, got "{self.encoding}".')
         if self.activation not in NETWORK_ACTIVATIONS:
-            raise DistillError(f'MLP Volume: network activation "{self.activation}" is unknown. '
-                               f'Use one of {", ".join(NETWORK_ACTIVATIONS)}.')
+            raise DistillError(f'MLP Volume: network activation "{self.activation}" is unknown. Use one of '
+                               f'{", ".join(NETWORK_ACTIVATIONS)}.')
         if min(self.octaves, self.depth, self.width) < 1:
             raise DistillError("MLP Volume: octaves, depth and width must be 1 or more.")
 
@@ -67,11 +67,11 @@ class MLPVolumeModule(EncodedVolume):
         self.feature_head = Linear(recipe.width, channels)
 
     def encode(self, x: Tensor, variance: Tensor | None) -> Tensor:
-        """variance [N,3] of each point along the axes, world units squared; None: none."""
+        """variance [N,3] of each point along the axes, world units squared; None: 0."""
         radius = self.settings.radius
         if not self.wants_variance:
             return self.trunk(encode_frequency(x / radius, self.recipe.octaves, include_input=True))
-        # The integrated encoding counts in radians, the other one in half waves.
+        # The integrated encoding takes radians, the other half periods.
         scale = math.pi / radius
         variance = torch.zeros_like(x) if variance is None else variance * scale ** 2
         return self.trunk(encode_integrated(x * scale, variance, self.recipe.octaves))
@@ -85,19 +85,19 @@ class MLPVolumeNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_MLPVolume", display_name="MLP Volume", category="Distill3D/fields",
-            description="Waves of position and a plain network (NeRF), or waves that fade with distance (mip-NeRF).",
+            description="A network on positional encoding (NeRF) or integrated positional encoding (mip-NeRF).",
             search_aliases=["nerf", "mip-nerf", "integrated positional encoding", "dreamfusion"],
             inputs=[
                 *settings_inputs(),
                 io.Combo.Input("encoding", options=list(ENCODINGS), default="frequency",
-                               tooltip="Waves of the sample's position, or their mean over its part of the pixel's "
-                                       "cone."),
+                               tooltip="Positional encoding of the sample, or its mean over the conical frustum of the "
+                                       "sample."),
                 io.Int.Input("octaves", default=6, min=1, max=20,
-                             tooltip="How many frequencies, each twice the one before."),
-                io.Int.Input("depth", default=3, min=1, max=16, tooltip="How many hidden layers."),
+                             tooltip="Number of frequencies, each twice the previous."),
+                io.Int.Input("depth", default=3, min=1, max=16, tooltip="Number of hidden layers."),
                 io.Int.Input("width", default=64, min=1, max=2048, tooltip="Width of the hidden layers."),
                 io.Combo.Input("network_activation", options=list(NETWORK_ACTIVATIONS), default="swish",
-                               tooltip="What follows each hidden layer. Smooth ones give smooth normals."),
+                               tooltip="Activation of the hidden layers. Smooth ones give smooth normals."),
             ],
             outputs=[FIELD.Output("field", tooltip=f"For a Volume Renderer. {groups_text(MLPVolumeModule.groups)}")])
 

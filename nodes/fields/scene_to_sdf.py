@@ -1,4 +1,4 @@
-"""Scene to SDF: the surface of a trained volume as a signed distance that can be trained on."""
+"""Scene to SDF: converts a trained volume to a signed distance field."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -25,12 +25,12 @@ from .inherit_color import inherit_color
 from .initial_surface import InitialGrid
 
 NAME = "Scene to SDF"
-SMOOTHING = 10  # Taubin iterations against the steps of the grid
+SMOOTHING = 10  # Taubin iterations that remove the steps of the grid
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """field; threshold used, 1/length; overlap: IoU of the silhouettes of its surface with the scene's."""
+    """threshold: that was used, 1/length; overlap: IoU of the silhouettes of the new surface and the scene."""
 
     field: HashGridSDF
     threshold: float
@@ -43,16 +43,16 @@ class Conversion:
 def scene_to_sdf(recipe: SceneRecipe, template: HashGridSDF, resolution: int = 64, threshold: float = 0.0,
                  smallest: float = 0.05, color_steps: int = 300, device: str | torch.device = "cpu",
                  tick: Tick = no_tick) -> Conversion:
-    """A signed distance that begins as the surface density = threshold of a volume scene, in its colours.
+    """A signed distance field whose initial surface is the level density = threshold of a volume scene, in its colours.
 
-    template     the field's other settings; its extent and its initial surface are replaced. Its `grid` counts where
-                 the volume's colours come from no hash grid
-    resolution   samples along the longest side of the scene's bounds, between which the first distance is trilinear
-    threshold    density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures
-    smallest     parts with less than this share of the largest one are dropped, and cavities are filled
+    template     the other settings of the field; its extent and initial surface are replaced. Its `grid` is used if the
+                 colours of the volume come from no hash grid
+    resolution   samples of the initial distance along the longest side of the scene's bounds
+    threshold    density, 1/length; 0: the one whose silhouettes agree best with the scene's renderings
+    smallest     components smaller than this share of the largest one are dropped; cavities are filled
     color_steps  see `inherit_color`
 
-    Raises DistillError when the scene is no volume, the density is not finite, or there is no surface.
+    Raises DistillError if the scene is not a volume, the density is not finite, or there is no surface.
     """
     with torch.inference_mode(False), torch.no_grad():
         scene = recipe.build(device)
@@ -74,7 +74,7 @@ def scene_to_sdf(recipe: SceneRecipe, template: HashGridSDF, resolution: int = 6
 
 
 def _surface(values: Tensor, level: float, box: Tensor, smallest: float) -> tuple[Surface, Tensor]:
-    """The smoothed surface of what is solid in a grid of values, and the signed distance to it at the grid's
+    """The smoothed surface of the solid part of a grid of values, and the signed distance to it at the grid's
     samples."""
     inside = solid_samples(values > level, smallest)
     filled, dropped = inside & (values <= level), ~inside & (values > level)
@@ -89,25 +89,27 @@ class SceneToSDFNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_SceneToSDF", display_name=NAME, category="Distill3D/fields",
-            description="A signed distance that begins as the surface of a trained volume, in its colours: the step "
-                        "from NeRF to NeuS of DreamCraft3D.",
+            description="Converts a trained volume to a signed distance field with its surface and colours: from NeRF "
+                        "to NeuS in DreamCraft3D.",
             search_aliases=["neus", "nerf to neus", "dreamcraft3d", "convert"],
             inputs=[
                 SCENE.Input("scene", tooltip="A trained volume scene, from Optimize."),
-                io.Int.Input("resolution", default=64, min=16, max=160, step=8, tooltip="Samples of the first distance "
-                             "along the longest side of the scene's bounds. Training adds what is finer."),
+                io.Int.Input("resolution", default=64, min=16, max=160, step=8,
+                             tooltip="Samples of the initial distance along the longest side of the scene's bounds. "
+                                     "Training adds finer detail."),
                 io.Float.Input("threshold", default=0.0, min=0.0, max=1e6, step=0.1,
-                               tooltip="Density at the surface. 0 chooses the one whose silhouettes agree best with "
-                                       "the scene's own pictures."),
+                               tooltip="Density at the surface. 0: the one whose silhouettes agree best with the "
+                                       "scene's renderings."),
                 io.Float.Input("smallest_component", default=0.05, min=0.0, max=1.0, step=0.01,
-                               tooltip="Loose parts with a smaller share of the largest part are dropped."),
-                io.Int.Input("color_steps", default=300, min=0, max=100_000, tooltip="Steps in which a new hash grid "
-                             "learns the volume's colours, where they come from none that could be copied."),
+                               tooltip="Components smaller than this share of the largest one are dropped."),
+                io.Int.Input("color_steps", default=300, min=0, max=100_000,
+                             tooltip="Training steps of a new hash grid for the volume's colours, if the volume has "
+                                     "none that can be copied."),
                 *distance_inputs(),
             ],
             outputs=[FIELD.Output("field", tooltip=f"For a NeuS Renderer. {groups_text(HashGridSDFModule.groups)}"),
                      io.Float.Output("threshold", tooltip="The threshold that was used."),
-                     io.String.Output("report", tooltip="Threshold and agreement of silhouettes in one line.")],
+                     io.String.Output("report", tooltip="Threshold and silhouette IoU in one line.")],
             hidden=[io.Hidden.unique_id])
 
     @classmethod

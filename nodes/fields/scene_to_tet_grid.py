@@ -1,4 +1,4 @@
-"""Scene to Tet Grid: the surface of a trained volume as a field of triangles that can be trained on."""
+"""Scene to Tet Grid: converts a trained volume to a tet grid (DMTet)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -27,14 +27,15 @@ from .tet_grid import SHAPES, TetGrid, TetGridModule
 
 NAME = "Scene to Tet Grid"
 PADDING = 0.1  # of the longest side of the surface's bounding box, on each side, as published
-# Of the threshold, at which surfaces are tried as well: the lattice cuts corners that the density grid did not.
+# Multiples of the threshold that are tried too: the lattice is coarser than the density grid.
 FACTORS = (1.0, 0.5, 0.25, 2.0)
-LOST_SHARE = 0.15  # of the silhouettes, above which the user is told
+LOST_SHARE = 0.15  # of the silhouettes, above which the user is warned
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """field; threshold used, 1/length; overlap: IoU of the silhouettes of its surface with the scene's; faces of it."""
+    """threshold: that was used, 1/length; overlap: IoU of the silhouettes of the new surface and the scene; faces:
+    number."""
 
     field: TetGrid
     threshold: float
@@ -48,19 +49,18 @@ class Conversion:
 
 def scene_to_tet_grid(recipe: SceneRecipe, template: TetGrid, threshold: float = 0.0, smallest: float = 0.05,
                       color_steps: int = 300, device: str | torch.device = "cpu", tick: Tick = no_tick) -> Conversion:
-    """A tet grid that begins as the surface density = threshold of a volume scene, or as its signed distance where it
-    has one, in its colours.
+    """A tet grid whose initial surface is the level density = threshold of a volume scene, or a level of its signed
+    distance, in its colours.
 
-    template     the tet grid's other settings; its box and its initial surface are replaced. Its `features` count where
-                 the volume's colours come from no hash grid
-    threshold    density, 1/length; 0 chooses the one whose silhouettes agree best with the scene's own pictures: of all
-                 densities in the scene's bounds, again in the box around what was found, and at last of the surfaces at
-                 FACTORS of that. Of a signed distance
-                 0 is its zero, and others are how far inside it the surface is taken, world units
-    smallest     parts with less than this share of the largest one are dropped, and cavities are filled
+    template     the other settings of the tet grid; its box and initial surface are replaced. Its `features` are used
+                 if the colours of the volume come from no hash grid
+    threshold    density, 1/length; 0: the one whose silhouettes agree best with the scene's renderings. It is searched
+                 in the scene's bounds, then in the box around the surface, and last among FACTORS of the result. Of a
+                 signed distance: how far inside the zero level the surface is taken, world units
+    smallest     components smaller than this share of the largest one are dropped; cavities are filled
     color_steps  see `inherit_color`
 
-    Raises DistillError when the scene is no volume, the density is not finite, or there is no surface.
+    Raises DistillError if the scene is not a volume, the density is not finite, or there is no surface.
     """
     with torch.inference_mode(False), torch.no_grad():
         scene = recipe.build(device)
@@ -82,9 +82,9 @@ def scene_to_tet_grid(recipe: SceneRecipe, template: TetGrid, threshold: float =
         overlap = max(overlaps)
         level, sdf, surface = found[overlaps.index(overlap)]
         if overlap < 1 - LOST_SHARE:
-            host().warn(f"{NAME}: the surface and the scene's own pictures share only {100 * overlap:.0f} % of their "
-                        "silhouettes. Raise resolution, lower smallest_component, or train the volume longer: fog has "
-                        "no surface.")
+            host().warn(f"{NAME}: the silhouettes of the surface and of the scene's renderings overlap by only "
+                        f"{100 * overlap:.0f} % (IoU). Raise resolution, lower smallest_component, or train the volume "
+                        "longer: fog has no surface.")
         features = inherit_color(scene, surface, grid.features, sampled, color_steps, recipe.seed,
                                  lambda share: tick(0.5 + 0.5 * share))
         return Conversion(replace(grid, initial=InitialValues(sdf.cpu()), features=features), level, overlap,
@@ -92,7 +92,7 @@ def scene_to_tet_grid(recipe: SceneRecipe, template: TetGrid, threshold: float =
 
 
 def _around(values: Tensor, level: float, box: Tensor, smallest: float) -> Tensor:
-    """The box [2,3] around the surface in a grid of densities on `box`, with PADDING, within `box`."""
+    """The box [2,3] around the surface in a grid of densities on `box`: with PADDING, clipped to `box`."""
     vertices, faces = isosurface(fill_interior(values, level), level, box)
     vertices, _ = keep_largest(vertices, faces, smallest)
     low, high = vertices.amin(0), vertices.amax(0)
@@ -102,8 +102,7 @@ def _around(values: Tensor, level: float, box: Tensor, smallest: float) -> Tenso
 
 def _surfaces(field: Field, grid: TetGrid, levels: list[float], recipe: SceneRecipe,
               smallest: float) -> list[tuple[float, Tensor, Surface]]:
-    """Each level that has a surface, with the distances [V] at the lattice's vertices and the surface that they
-    make."""
+    """Each level that has a surface, with the signed distances [V] at the lattice's vertices and their surface."""
     units, tets = tet_grid(grid.counts, field.bounds.device)
     x, border = grid.world(units), on_box(units, grid.counts)
     values = _inside_values(field, x)
@@ -133,34 +132,35 @@ class SceneToTetGridNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_SceneToTetGrid", display_name=NAME, category="Distill3D/fields",
-            description="A tet grid that begins as the surface of a trained volume, in its colours: the step from the "
-                        "coarse to the refinement stage of Magic3D.",
+            description="Converts a trained volume to a tet grid with its surface and colours: from the coarse to the "
+                        "fine stage of Magic3D.",
             search_aliases=["dmtet", "magic3d refine", "nerf to mesh", "convert"],
             inputs=[
                 SCENE.Input("scene", tooltip="A trained volume scene, from Optimize."),
-                io.Int.Input("resolution", default=128, min=8, max=256, step=2, tooltip="Units of the lattice along "
-                             "the longest side of the box around the object; its edges are 2 to 2.45 units. Published: "
-                             "128."),
+                io.Int.Input("resolution", default=128, min=8, max=256, step=2,
+                             tooltip="Lattice units along the longest side of the box around the object; edges are 2 "
+                                     "to 2.45 units long. Published: 128."),
                 io.Float.Input("threshold", default=0.0, min=0.0, max=1e6, step=0.1,
-                               tooltip="Density at the surface. 0 chooses the one whose silhouettes agree best with "
-                                       "the scene's own pictures."),
+                               tooltip="Density at the surface. 0: the one whose silhouettes agree best with the "
+                                       "scene's renderings."),
                 io.Float.Input("smallest_component", default=0.05, min=0.0, max=1.0, step=0.01,
-                               tooltip="Loose parts with a smaller share of the largest part are dropped."),
+                               tooltip="Components smaller than this share of the largest one are dropped."),
                 io.Combo.Input("values", options=list(SHAPES), default="vertices",
                                tooltip="What is trained: a distance and a deformation at each vertex, or a network "
-                                       "that is added to the volume's surface."),
-                scheduled("subdivisions", 0.0, "How often the tetrahedra at the surface are cut into eight, rounded "
-                          'down. Wire a Schedule such as "0: 0, 2000: 1".', min=0.0, max=4.0, step=1.0),
-                io.Float.Input("reach", default=0.5, min=0.0, max=1.0, step=0.05, tooltip="How far a vertex can move "
-                               "along each axis, in shortest edges around it; published 0.5, and 0 keeps the lattice."),
-                io.Int.Input("color_steps", default=300, min=0, max=100_000, tooltip="Steps in which a new hash grid "
-                             "learns the volume's colours, where they come from none that could be copied."),
+                                       "that is added to the initial distance."),
+                scheduled("subdivisions", 0.0, "Number of subdivisions of the tetrahedra at the surface, rounded "
+                          'down. Use a Schedule such as "0: 0, 2000: 1".', min=0.0, max=4.0, step=1.0),
+                io.Float.Input("reach", default=0.5, min=0.0, max=1.0, step=0.05,
+                               tooltip="Largest deformation of a vertex along each axis, in lengths of its shortest "
+                                       "edge. Published: 0.5; 0: none."),
+                io.Int.Input("color_steps", default=300, min=0, max=100_000,
+                             tooltip="Training steps of a new hash grid for the volume's colours, if the volume has "
+                                     "none that can be copied."),
                 *grid_inputs(),
             ],
             outputs=[FIELD.Output("field", tooltip=f"For a Mesh Rasterizer. {groups_text(TetGridModule.groups)}"),
                      io.Float.Output("threshold", tooltip="The threshold that was used."),
-                     io.String.Output("report", tooltip="Threshold, agreement of silhouettes, faces and box in one "
-                                                        "line.")],
+                     io.String.Output("report", tooltip="Threshold, silhouette IoU, faces and box in one line.")],
             hidden=[io.Hidden.unique_id])
 
     @classmethod

@@ -1,5 +1,4 @@
-"""What a cloud of Gaussians can begin as: a splat that comes by wire or in a file, or the surface of a trained
-scene."""
+"""Initial Gaussians: from a splat on a wire or in a file, or from the surface of a trained scene."""
 from __future__ import annotations
 
 from typing import Any
@@ -23,11 +22,11 @@ from ..surface.color import check_volume, surface_color
 from ..surface.density_grid import check_surface, choose_threshold, sample_inside
 from ..surface.silhouette import scene_views
 
-RESOLUTION = 64  # samples of a volume along the longest side of its bounds
+RESOLUTION = 64  # samples along the longest side of a volume's bounds
 
 
 def read_splat(value: Any, node: str) -> Splat:
-    """The Gaussians of a core SPLAT or of a 3D file: PLY, and what else the host reads. Raises DistillError."""
+    """The Gaussians of a core SPLAT or of a 3D file: PLY, and the formats that the host reads. Raises DistillError."""
     if not hasattr(value, "get_bytes"):
         return read_core_splat(value, node)
     if str(value.format or "ply").lower() != "ply":
@@ -38,10 +37,11 @@ def read_splat(value: Any, node: str) -> Splat:
 
 def surface_points(recipe: SceneRecipe, count: int, node: str, device: str | torch.device = "cpu",
                    tick: Tick = no_tick) -> tuple[Tensor, Tensor]:
-    """`count` points spread evenly over the surface of a trained scene, and their colours without light, [N,3] each, on
-    the CPU. A scene of triangles has them as surface, a volume the one whose silhouettes agree best with its pictures.
+    """`count` points spread evenly over the surface of a trained scene, and their unlit colours, [N,3] each, on the
+    CPU. The surface is the triangles of the scene, or the level of a volume whose silhouettes agree best with its
+    renderings.
 
-    Raises DistillError, beginning with `node`, where there is no surface.
+    Raises DistillError, beginning with `node`, if there is no surface.
     """
     with torch.inference_mode(False), torch.no_grad():
         scene = recipe.build(device)

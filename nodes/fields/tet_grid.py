@@ -1,4 +1,4 @@
-"""Tet Grid: a surface between the inside and outside vertices of a lattice of tetrahedra (DMTet)."""
+"""Tet Grid: the zero level of a signed distance on a tetrahedral lattice (Shen et al. 2021, DMTet)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from .tet_shape import NetworkShape, VertexShape
 
 TITLE = "Tet Grid"
 SHAPES = {"vertices": VertexShape, "network": NetworkShape}
-# A subdivision reaches this many rings of tetrahedra beyond the surface, so that the surface can move on in fine ones.
+# Rings of tetrahedra around the surface that are subdivided too, so that the surface can move within fine ones.
 RINGS = 1
 MARGIN = 0.005  # shortest edges
 MOST_SUBDIVISIONS = 4
@@ -35,16 +35,16 @@ class InitialSurface(Protocol):
 
 @dataclass(frozen=True)
 class TetGrid:
-    """Recipe of a signed distance on an A15 lattice in a box, its zero level the surface, with features on it.
+    """Recipe of a signed distance on an A15 lattice in a box, whose zero level is the surface, and features on it.
 
     box           lowest and highest corner, world units
-    resolution    lattice units along the longest side; edges are 2 to 2.45 of them, as in the published grids. Odd
-                  numbers become the next even one
-    initial       what training starts from
-    values        "vertices": a distance and a deformation at each vertex are the parameters; "network": both come from
-                  a hash grid and a small network, and the initial surface is added
-    subdivisions  how often the tetrahedra at the surface have been cut into eight, as a schedule. Never falls
-    reach         how far a vertex can move along each axis, in shortest edges around it; published 0.5
+    resolution    lattice units along the longest side; edges are 2 to 2.45 units long, as in the published grids. Odd
+                  numbers are rounded up to even ones
+    initial       initial surface
+    values        "vertices": a distance and a deformation of each vertex are the parameters; "network": a hash grid
+                  with a small network outputs both, and the initial distance is added
+    subdivisions  number of subdivisions of the tetrahedra at the surface (into eight), as a schedule. Never falls
+    reach         largest deformation of a vertex along each axis, in lengths of its shortest edge; published 0.5
     """
 
     box: tuple[tuple[float, float, float], tuple[float, float, float]] = ((-1.15,) * 3, (1.15,) * 3)
@@ -64,7 +64,7 @@ class TetGrid:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Lattice units along x, y and z: even, and as nearly cubes as that allows."""
+        """Lattice units along x, y and z: even numbers, with units as close to cubes as possible."""
         unit = self.side / (2 * -(-self.resolution // 2))
         return tuple(max(4, 2 * round((high - low) / unit / 2)) for low, high in zip(*self.box))
 
@@ -88,9 +88,9 @@ class TetGrid:
 
 
 class TetGridModule(SurfaceField):
-    """See TetGrid. A SurfaceField whose faces are always closed: vertices on the box stay there and count as outside.
+    """See TetGrid. A SurfaceField that is always closed: vertices on the box do not move and count as outside.
 
-    The state holds which tetrahedra were cut at each subdivision; the lattice is made from that again.
+    The state holds which tetrahedra were subdivided; the lattice is rebuilt from that.
     """
 
     groups = ("sdf", "deformation", "encoding", "network")
@@ -118,7 +118,7 @@ class TetGridModule(SurfaceField):
         return self.colors(position)
 
     def update(self, step: int, total: int, streams: Streams) -> list[Replacement]:
-        """Subdivides when the schedule says so; the surface does not move by it."""
+        """Subdivides by the schedule. This does not move the surface."""
         wanted = int(self.recipe.subdivisions.at(step, total) + 1e-6)
         replaced: list[Replacement] = []
         while self.level < wanted:
@@ -138,7 +138,7 @@ class TetGridModule(SurfaceField):
     def _values(self) -> tuple[Tensor, Tensor]:
         """sdf [V], in shortest edges, and world positions [V,3] of the lattice's vertices."""
         sdf, offset = self.shape(self.grid)
-        # The surface stays within the box and so is closed.
+        # The surface stays within the box, so it is closed.
         return (torch.where(self.border, sdf.clamp(min=MARGIN), sdf),
                 self.grid + torch.where(self.border[:, None], 0.0, offset))
 
@@ -163,23 +163,24 @@ class TetGridNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_TetGrid", display_name=TITLE, category="Distill3D/fields",
-            description="A surface between the inside and outside vertices of a lattice of tetrahedra (DMTet).",
+            description="The zero level of a signed distance on a tetrahedral lattice, as triangles (DMTet).",
             search_aliases=["dmtet", "marching tetrahedra", "mesh field", "fantasia3d", "magic3d"],
             inputs=[
                 io.Float.Input("radius", default=1.15, min=0.05, max=100.0, step=0.05,
-                               tooltip="Half the side of the cube that the surface stays within, in world units."),
-                io.Int.Input("resolution", default=64, min=8, max=256, step=2, tooltip="Units of the lattice along a "
-                             "side; its edges are 2 to 2.45 units. Published: 128 for refinement; 64 is about four "
-                             "times as quick."),
+                               tooltip="Half the side of the cube that bounds the surface, in world units."),
+                io.Int.Input("resolution", default=64, min=8, max=256, step=2,
+                             tooltip="Lattice units along a side; edges are 2 to 2.45 units long. Published: 128 for "
+                                     "refinement; 64 is about four times as fast."),
                 *ellipsoid_inputs(),
                 io.Combo.Input("values", options=list(SHAPES), default="vertices",
-                               tooltip="Where distances and deformations come from: each vertex has its own, or a hash "
-                                       "grid and a small network give smoother ones (Fantasia3D)."),
-                scheduled("subdivisions", 0.0, "How often the tetrahedra at the surface are cut into eight, rounded "
-                          'down. Wire a Schedule such as "0: 0, 0.5: 1", in steps.', min=0.0,
+                               tooltip="What is trained: a distance and a deformation of each vertex, or a hash grid "
+                                       "with a small network, which is smoother (Fantasia3D)."),
+                scheduled("subdivisions", 0.0, "Number of subdivisions of the tetrahedra at the surface, rounded "
+                          'down. Use a Schedule such as "0: 0, 0.5: 1", in steps.', min=0.0,
                           max=float(MOST_SUBDIVISIONS), step=1.0),
-                io.Float.Input("reach", default=0.5, min=0.0, max=1.0, step=0.05, tooltip="How far a vertex can move "
-                               "along each axis, in shortest edges around it; published 0.5, and 0 keeps the lattice."),
+                io.Float.Input("reach", default=0.5, min=0.0, max=1.0, step=0.05,
+                               tooltip="Largest deformation of a vertex along each axis, in lengths of its shortest "
+                                       "edge. Published: 0.5; 0: none."),
                 *grid_inputs(),
             ],
             outputs=[FIELD.Output("field", tooltip=f"For a Mesh Rasterizer. {groups_text(TetGridModule.groups)}")])

@@ -1,4 +1,4 @@
-"""Where a tet grid's distances and deformations come from: numbers at its vertices, or a network."""
+"""Distances and deformations of a tet grid: parameters of its vertices, or outputs of a network."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -14,12 +14,12 @@ from .feature_grid import FeatureGrid
 class VertexShape(nn.Module):
     """A signed distance (group "sdf") and a deformation (group "deformation") of each vertex.
 
-    Distances are stored in shortest edges of the lattice: near the surface they are within about 1, as in the published
-    codes, so that a learning rate means the same at every resolution and size. The surface does not depend on their
-    unit.
+    Distances are stored in units of the shortest edge of the lattice, as in the published code: they are within about 1
+    near the surface, so that a learning rate means the same at every resolution and size. The surface does not depend
+    on the unit.
 
-    A vertex stands at grid + shift + reach * tanh(deformation). The shift is what a deformation was when the lattice
-    was last subdivided: the surface stays where it is and every vertex can move anew, in steps of the finer lattice.
+    The position of a vertex is grid + shift + reach * tanh(deformation). The shift is the deformation at the last
+    subdivision: the surface stays where it was, and every vertex can move again by the reach of the finer lattice.
 
     initial [V] distances, edge the shortest edge, reach [V]; world units
     """
@@ -36,7 +36,7 @@ class VertexShape(nn.Module):
         return self.sdf, self.shift + self.reach[:, None] * torch.tanh(self.deformation)
 
     def refine(self, edges: Tensor, reach: Tensor) -> list[Replacement]:
-        """The middles of edges [P,2] become vertices; reach [V+P]. Returns how the parameters were replaced."""
+        """Adds the midpoints of edges [P,2] as vertices; reach [V+P]. Returns the replaced parameters."""
         before, (sdf, offset) = (self.sdf, self.deformation), self.forward(self.shift)
         self.reach, self.shift = reach, _with_middles(offset.detach(), edges)
         self.sdf = nn.Parameter(_with_middles(sdf.detach(), edges))
@@ -49,10 +49,10 @@ class VertexShape(nn.Module):
 
 
 class NetworkShape(nn.Module):
-    """The initial distance plus four numbers of a hash grid and its network: distance, deformation (Fantasia3D).
+    """The initial distance plus four outputs of a hash grid with a network: distance and deformation (Fantasia3D).
 
-    The network's distance is in world units, as published. Neighbours are deformed alike, so a finer lattice may be
-    deformed as far as the coarse one: the surface need not move when it is subdivided.
+    The network's distance is in world units, as published. Deformations of neighbours are similar, so the reach of the
+    coarse lattice is kept at a subdivision and the surface does not move.
     """
 
     def __init__(self, initial: Tensor, edge: float, reach: Tensor, box: Tensor, features: FeatureGrid):

@@ -1,5 +1,4 @@
-"""Trainable Mesh: a mesh whose texture, and if wanted whose shape, is trained through the rasterizer
-(DreamGaussian)."""
+"""Trainable Mesh: trains the texture of a mesh, and optionally its vertices, by rasterisation (DreamGaussian)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -19,18 +18,18 @@ from ..core.errors import DistillError
 from ..core.field import Surface, SurfaceField, groups_text
 
 GREY = 0.5
-# Texels around charts that take part in lookups and in the coarser levels.
+# Texels around charts that are filled for filtered lookups and coarser mip levels.
 PADDING = 8
 
 
 @dataclass(frozen=True)
 class TrainableMesh:
-    """Recipe of a field whose features lie in a texture on a mesh.
+    """Recipe of a mesh whose features are stored in a texture.
 
-    mesh   what it begins as: its shape, its texture or vertex colours, otherwise grey. Without UVs it gets an atlas by
-           box projection
+    mesh   initial shape and colours (texture or vertex colours, otherwise grey). Without UVs it gets an atlas by box
+           projection
     size   texels per side of the trained texture
-    shape  also train an offset of every vertex
+    shape  also train an offset of each vertex
     """
 
     mesh: Mesh
@@ -46,9 +45,8 @@ class TrainableMesh:
 
 
 class TrainableMeshModule(SurfaceField):
-    """See TrainableMesh. The texture [S,S,C] holds features before the material's activation and is of the group
-    "texture"; offsets [V,3], in world units, are of the group "position". Both sides of a UV seam share their
-    vertex."""
+    """See TrainableMesh. Groups: "texture" (features [S,S,C] before the material's activation), "position" (offsets
+    [V,3], world units). Both sides of a UV seam share their vertices."""
 
     groups = ("texture", "position")
 
@@ -68,7 +66,7 @@ class TrainableMeshModule(SurfaceField):
             self.offset = nn.Parameter(torch.zeros_like(vertices))
 
     def begin_with(self, material: nn.Module) -> None:
-        """Paints the texture so that `material` shows the mesh's own colours."""
+        """Initialises the texture so that `material` shows the mesh's own colours."""
         with torch.no_grad():
             self.texture.copy_(material.features_of(self._painting()))
 
@@ -77,9 +75,9 @@ class TrainableMeshModule(SurfaceField):
         return Surface(vertices, self.faces, vertex_normals(vertices, self.faces), self.uv, self.faces_uv)
 
     def features(self, position: Tensor, uv: Tensor | None = None, footprint: Tensor | None = None) -> Tensor:
-        """See SurfaceField. Every texel that a mip level averages gets its share of the gradient."""
+        """See SurfaceField. Gradients reach every texel that a mip level averages."""
         if uv is None:
-            raise DistillError("Trainable Mesh: its features lie in a texture and need texture coordinates; none were "
+            raise DistillError("Trainable Mesh: its features are in a texture and need texture coordinates; none were "
                                "given.")
         return sample_mip([self.texture] if footprint is None else mip_pyramid(self.texture), uv, footprint)
 
@@ -88,7 +86,7 @@ class TrainableMeshModule(SurfaceField):
         return groups | {"position": [self.offset]} if self.recipe.shape else groups
 
     def _painting(self) -> Tensor:
-        """Colours [S,S,3] of the mesh in this field's atlas."""
+        """The mesh's own colours [S,S,3] in this field's atlas."""
         mesh, size = self.recipe.mesh, self.recipe.size
         if mesh.uv is not None and mesh.texture is not None:
             image = mesh.texture.detach().clone().float().permute(2, 0, 1)[None, :3]
@@ -107,16 +105,16 @@ class TrainableMeshNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_TrainableMesh", display_name="Trainable Mesh", category="Distill3D/fields",
-            description="A mesh whose texture, and if wanted whose shape, is trained through the rasterizer "
-                        "(DreamGaussian).",
+            description="Trains the texture of a mesh, and optionally its vertices, by rasterisation (DreamGaussian).",
             search_aliases=["texture refinement", "texturing", "paint mesh", "mesh field"],
             inputs=[
-                io.Mesh.Input("mesh", tooltip="What it begins as, with its texture or vertex colours. Unwrap UV gives "
-                              "better charts than the box projection that a mesh without UVs gets."),
+                io.Mesh.Input("mesh", tooltip="The initial mesh, with its texture or vertex colours. A mesh without "
+                                              "UVs gets a box projection; Unwrap UV gives better charts."),
                 io.Int.Input("size", default=512, min=4, max=8192, step=4,
                              tooltip="Texels per side of the trained texture. DreamGaussian: 1024."),
-                io.Boolean.Input("shape", default=False, tooltip="Also move the vertices. Add Laplacian and Normal "
-                                 "Consistency losses, or they fray."),
+                io.Boolean.Input("shape", default=False,
+                                 tooltip="Also train the vertices. Add Laplacian and Normal Consistency losses to keep "
+                                         "them smooth."),
             ],
             outputs=[FIELD.Output("field", tooltip="For a Mesh Rasterizer. "
                                                    f"{groups_text(TrainableMeshModule.groups)}")])

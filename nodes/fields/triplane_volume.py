@@ -1,4 +1,4 @@
-"""Triplane Volume: three feature planes and two small networks (EG3D)."""
+"""Triplane Volume: three feature planes and two small networks (Chan et al. 2022, EG3D)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from ..core.field import groups_text
 from .encoded_volume import EncodedVolume, VolumeSettings, head, settings_inputs, settings_of
 
 COMBINE = ("sum", "concat")
-_AXES = ((0, 1), (0, 2), (1, 2))  # the two coordinates that each plane sees
+_AXES = ((0, 1), (0, 2), (1, 2))  # the two coordinates of each plane
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class TriplaneVolume:
 
 
 class TriplaneVolumeModule(EncodedVolume):
-    """See TriplaneVolume. The planes [3,C,R,R] are of the group "encoding", the heads of "network".
+    """See TriplaneVolume. Groups: "encoding" (planes [3,C,R,R]), "network" (the heads).
 
     Points outside the bounds get the features of the nearest point inside.
     """
@@ -56,7 +56,7 @@ class TriplaneVolumeModule(EncodedVolume):
 
     def encode(self, x: Tensor, variance: Tensor | None) -> Tensor:
         place = torch.stack([x[:, axes] for axes in _AXES]) / self.settings.radius  # [3,N,2]
-        # grid_sample is quicker, but cannot be differentiated twice, as trained analytic normals need.
+        # grid_sample is faster, but has no double backward, which analytic normals need in training.
         sample = _interpolate if x.requires_grad else _sample
         features = sample(self.planes, place)  # [3,N,C]
         return features.sum(0) if self.recipe.combine == "sum" else features.movedim(0, 1).flatten(1)
@@ -75,7 +75,7 @@ def _sample(planes: Tensor, place: Tensor) -> Tensor:
 
 
 def _interpolate(planes: Tensor, place: Tensor) -> Tensor:
-    """The same in steps that can be differentiated to any order."""
+    """The same by operations that can be differentiated to any order."""
     count, channels, size, _ = planes.shape
     scaled = ((place.clamp(-1, 1) + 1) * (0.5 * (size - 1)))
     low = scaled.detach().long().clamp(0, size - 2)
@@ -100,9 +100,9 @@ class TriplaneVolumeNode(Node):
             search_aliases=["tri-plane", "eg3d", "nerf"], inputs=[
                 *settings_inputs("finite difference"),
                 io.Int.Input("resolution", default=64, min=2, max=2048, tooltip="Nodes per side of each plane."),
-                io.Int.Input("features", default=16, min=1, max=256, tooltip="Numbers per node."),
+                io.Int.Input("features", default=16, min=1, max=256, tooltip="Features per node."),
                 io.Combo.Input("combine", options=list(COMBINE), default="sum",
-                               tooltip="How a point's three features come together."),
+                               tooltip="How the features of the three planes are combined."),
                 io.Int.Input("width", default=32, min=1, max=1024, tooltip="Width of the networks' hidden layer."),
             ],
             outputs=[FIELD.Output("field", tooltip="For a Volume Renderer. "

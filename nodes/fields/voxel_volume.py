@@ -21,7 +21,7 @@ class VoxelVolume:
     """Recipe of a dense grid over [-radius, radius]^3 that is the sum of coarser and finer grids.
 
     resolutions  nodes per axis of each level, rising
-    levels       how many of them count, as a schedule: the finer ones join later. Never falls within a run
+    levels       number of active levels, from the coarsest, as a schedule. Never falls during a run
     """
 
     radius: float = 1.15
@@ -45,7 +45,7 @@ def halved(resolution: int, levels: int) -> tuple[int, ...]:
 class VoxelVolumeModule(VolumeField):
     """See VoxelVolume. Points outside the bounds get the value of the nearest point inside.
 
-    Each evaluation adds the levels into one grid [1,1+C,R,R,R] (axes z, y, x; nodes on the bounds) and samples that
+    Each evaluation sums the levels into one grid [1,1+C,R,R,R] (axes z, y, x; nodes on the bounds) and samples that
     once. Normals are the grid's central differences, sampled with it: three more channels, no double backward.
     """
 
@@ -88,7 +88,7 @@ class VoxelVolumeModule(VolumeField):
         return ()
 
     def _activate(self, step: int, total: int) -> None:
-        """Adds the levels that the schedule says."""
+        """Sets the active levels by the schedule."""
         active = int(self.recipe.levels.at(step, total) + 1e-6)
         self.level_weight[:max(active, 1)] = 1
 
@@ -102,8 +102,8 @@ class VoxelVolumeModule(VolumeField):
         return total
 
     def _grid(self, features: bool, normals: bool = False) -> Tensor:
-        """Density, features, then the outward direction: only what is asked for. Kept between calls without gradients,
-        so that a picture that is drawn in pieces adds its levels once."""
+        """The summed grid with density, and features and outward direction if asked for. Without gradients it is kept
+        between calls, so that an image that is rendered in chunks sums the levels once."""
         if torch.is_grad_enabled():
             self._kept = None
             return self._combine(features, normals)
@@ -156,14 +156,13 @@ class VoxelVolumeNode(Node):
             inputs=[
                 radius_input(), *initial_inputs(),
                 io.Float.Input("density_scale", default=1.5, min=0.001, max=1000.0, step=0.1,
-                               tooltip="Multiplies the density. More than 1 lets a surface be opaque within few "
-                                       "samples."),
+                               tooltip="Multiplies the density. Above 1, a surface can be opaque within few samples."),
                 io.Int.Input("resolution", default=48, min=2, max=512, tooltip="Nodes per axis of the finest level."),
                 io.Int.Input("pyramid_levels", default=3, min=1, max=8,
-                             tooltip="How many grids are added up; each has half the resolution of the next. The "
-                                     "coarse ones move large regions at once."),
-                scheduled("active_levels", 8.0, "How many levels count, from the coarsest, rounded down. Wire a "
-                          "Schedule to let the finer ones join later.", min=1.0, max=8.0, step=1.0),
+                             tooltip="Number of grids that are summed; each has half the resolution of the next. "
+                                     "Coarse grids change large regions at once."),
+                scheduled("active_levels", 8.0, "Number of active levels, from the coarsest, rounded down. Use a "
+                                                "Schedule to add finer levels later.", min=1.0, max=8.0, step=1.0),
             ],
             outputs=[FIELD.Output("field", tooltip=f"For a Volume Renderer. {groups_text(VoxelVolumeModule.groups)}")])
 

@@ -186,7 +186,7 @@ def test_a_file_is_read():
 
 
 def test_two_beginnings_are_refused(soft_scene):
-    with pytest.raises(DistillError, match="a splat and a scene are wired"):
+    with pytest.raises(DistillError, match="both a splat and a scene are connected"):
         start_of(Gaussians(), to_core(random_splat(), "Test"), soft_scene())
 
 
