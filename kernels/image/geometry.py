@@ -29,6 +29,21 @@ def view_normals(normal: torch.Tensor, opacity: torch.Tensor, c2w: torch.Tensor)
     return 0.5 + 0.5 * torch.lerp(seen.new_tensor([0.0, 0.0, 1.0]).expand_as(seen), seen, opacity)
 
 
+def unit_normals(normal: torch.Tensor, opacity: torch.Tensor) -> torch.Tensor:
+    """World normals made unit length, mapped to [0,1], over black: (n / |n| + 1) / 2 times opacity, as threestudio
+    renders them.
+
+    normal   [B,H,W,3]  world, weight-summed, length <= 1
+    opacity  [B,H,W,1]  in [0,1]
+
+    Returns [B,H,W,3] in [0,1]. Differentiable in both. Raises ShapeError.
+    """
+    check_shape("normal", normal, "B", "H", "W", 3)
+    check_shape("opacity", opacity, *normal.shape[:3], 1)
+    unit = normal / normal.norm(dim=-1, keepdim=True).clamp_min(SHORTEST)
+    return (0.5 + 0.5 * unit) * opacity
+
+
 def nearness(depth: torch.Tensor, opacity: torch.Tensor, direction: torch.Tensor, c2w: torch.Tensor,
              distance: torch.Tensor, reach: float) -> torch.Tensor:
     """1 on the plane at `distance` - reach in front of the camera, 0 on the one at `distance` + reach and where nothing

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ...kernels.image.geometry import nearness, view_normals
+from ...kernels.image.geometry import nearness, unit_normals, view_normals
 from .cameras import Cameras
 from .errors import DistillError
 from .rendering import Rendering
 
 NORMAL_DEPTH, ALBEDO_DEPTH, LATENT = "normal and depth", "albedo and depth", "latent"
+UNIT_NORMAL = "unit normal over black"
 
 
 class Shown(NamedTuple):
@@ -37,6 +38,7 @@ IMAGES = {
     NORMAL_DEPTH: Shown(frozenset({"normal", "depth"}), 4, True, "a surface that faces the camera, infinitely far"),
     ALBEDO_DEPTH: Shown(frozenset({"albedo", "depth"}), 4, True, "white, infinitely far"),
     LATENT: Shown(frozenset({"rgb"}), None, False, "the scene's background"),
+    UNIT_NORMAL: Shown(frozenset({"normal"}), 3, True, "black"),
 }
 
 # Half of what the depth channel spans, world units: the half diagonal of the cube [-1,1]^3 (RichDreamer).
@@ -47,6 +49,7 @@ def picture(rendering: Rendering, cameras: Cameras, image: str) -> Tensor:
     """[B,H,W,C], in [0,1] unless IMAGES says otherwise. Differentiable in the rendering.
 
     image  "rgb"; "normal": world normals over grey, weight-summed (C = 3)
+           "unit normal over black": see kernels.image.geometry.unit_normals; threestudio's
            "camera normal": see kernels.image.geometry.view_normals
            "normal and depth": camera normals, and nearness (kernels.image.geometry) as a fourth channel, for objects
            within the unit ball or a little more
@@ -57,6 +60,8 @@ def picture(rendering: Rendering, cameras: Cameras, image: str) -> Tensor:
         return rendering.rgb
     if image == "normal":
         return rendering.normal * 0.5 + 0.5
+    if image == UNIT_NORMAL:
+        return unit_normals(rendering.normal, rendering.opacity)
     if image == "camera normal":
         return view_normals(rendering.normal, rendering.opacity, cameras.c2w)
     _, directions = cameras.rays()

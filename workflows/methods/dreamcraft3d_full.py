@@ -56,7 +56,7 @@ METHOD = Method(
                  keyframes="2000: 1, 2001: 10", unit="steps"),
         "sparsity_and_entropy_weight": node("Schedule", titled="Sparsity and entropy weight", within=GROUP_2,
                  keyframes="2000: 0.1, 2001: 10", unit="steps"),
-        "normal_smoothness_loss": node("NormalSmoothnessLoss", within=GROUP_2,
+        "normal_smoothness_loss": node("NormalSmoothnessLoss", within=GROUP_2, kind="picture, unit normals",
                  losses=Wire("stage_1_the_picture_from_elsewhere")),
         "normal_smoothness_loss_2": node("NormalSmoothnessLoss", within=GROUP_2, kind="space",
                  weight=Wire("smoothness_weight"), losses=Wire("normal_smoothness_loss")),
@@ -79,7 +79,8 @@ METHOD = Method(
         "reference_normal_loss": node("ReferenceNormalLoss", within=GROUP_2,
                  reference=Wire("reference_view", "reference"), weight=0.0,
                  losses=Wire("reference_depth_loss")),
-        "normal_smoothness_loss_3": node("NormalSmoothnessLoss", within=GROUP_2, losses=Wire("reference_normal_loss")),
+        "normal_smoothness_loss_3": node("NormalSmoothnessLoss", within=GROUP_2, kind="picture, unit normals",
+                 losses=Wire("reference_normal_loss")),
         "normal_smoothness_loss_4": node("NormalSmoothnessLoss", within=GROUP_2, kind="space",
                  weight=Wire("smoothness_weight"), losses=Wire("normal_smoothness_loss_3")),
         "orientation_loss_2": node("OrientationLoss", within=GROUP_2, weight=Wire("orientation_weight"),
@@ -127,7 +128,8 @@ METHOD = Method(
                  material=Wire("albedo"), background=Wire("solid_background")),
         "stage_3_the_text_on_normal_maps": node("SDSLoss", titled="3: the text, on normal maps", within=GROUP_4,
                  prior=Wire("deep_floyd_if_prior"), prompt=Wire("text_for_deep_floyd_if"),
-                 guidance=20.0, t_max=0.5, image="normal", weight=0.1),
+                 guidance=20.0, t_max=0.5, image="unit normal over black",
+                 weight=0.1),
         "stage_3_the_picture_from_elsewhere": node("SDSLoss", titled="3: the picture from elsewhere", within=GROUP_4,
                  prior=Wire("zero123_prior"), prompt=Wire("not_read"), t_min=0.2, t_max=0.5,
                  weight=0.1, losses=Wire("stage_3_the_text_on_normal_maps")),
@@ -221,7 +223,6 @@ Those of the four `dreamcraft3d-*` files of deepseek-ai/DreamCraft3D. In the fir
 What differs:
 * The signed distance begins as the volume's surface, not as a sphere of 0.5 under the volume's grid: a stage starts where the last one ended.
 * Normal consistency falls from 20 to 2. The published 10 to 1 counts twice a step there, once for the picture's view.
-* IF sees normal maps over grey, not black.
 * In the texture stage the model learns at every second of its 200 steps in 1,000, because the picture keeps its own; there it pauses.
 * Colours of the texture stage are a mean over the object's pixels, not over all. The mask's loss is left out there, where the shape no longer moves.
 * Both copies are trained by an AdamW of their own, on their full loss and not a tenth of it.

@@ -62,7 +62,7 @@ METHOD = Method(
                  material=Wire("albedo"), background=Wire("background_of_the_mesh")),
         "sds_loss": node("SDSLoss", titled="SDS of the shape", within=GROUP_3,
                  prior=Wire("stable_diffusion_2_1_base"), prompt=Wire("view_prompt"), guidance=101.0,
-                 t_max=Wire("largest_timestep"), image="normal"),
+                 t_max=Wire("largest_timestep"), image="unit normal over black"),
         "normal_consistency_loss": node("NormalConsistencyLoss", within=GROUP_3, losses=Wire("sds_loss")),
         "laplacian_loss": node("LaplacianLoss", within=GROUP_3, losses=Wire("normal_consistency_loss")),
         "objective_of_the_shape": node("Objective", titled="Objective of the shape", within=GROUP_3,
@@ -103,7 +103,6 @@ Those of threestudio's `prolificdreamer`, `prolificdreamer-geometry` and `prolif
 What differs:
 * "front view" and "back view" reach 45 degrees to each side, in the two stages of VSD 30 there.
 * The network that reads cameras begins at nothing.
-* Normal maps lie over grey, not black.
 * The texture begins in the volume's colours, not anew.
 * Loose parts are dropped where the mesh begins, not again before the texture.""",
         """\

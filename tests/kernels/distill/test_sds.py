@@ -15,6 +15,8 @@ def test_weightings_are_the_published_functions_of_abar():
     assert torch.allclose(weight(SIGMA, "sds"), 1 - ABAR)
     assert torch.allclose(weight(SIGMA, "uniform"), torch.ones_like(ABAR))
     assert torch.allclose(weight(SIGMA, "fantasia3d"), ABAR.sqrt() * (1 - ABAR))
+    assert torch.allclose(weight(SIGMA, "inverse"), 1 / (1 - ABAR))
+    assert torch.allclose(weight(SIGMA, "flow"), 1 + SIGMA)
     with pytest.raises(ValueError, match="nonsense"):
         weight(SIGMA, "nonsense")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distill3d.kernels.checks import ShapeError
-from distill3d.kernels.image.geometry import nearness, view_normals
+from distill3d.kernels.image.geometry import nearness, unit_normals, view_normals
 from distill3d.nodes.core.cameras import orbit
 
 SIDE = 33
@@ -103,3 +103,16 @@ def test_shapes_are_checked():
     with pytest.raises(ShapeError, match="direction"):
         nearness(full(1), full(1), full(2), eye.c2w, eye.distance, 1.0)
     assert view_normals(torch.zeros(0, 4, 4, 3), torch.zeros(0, 4, 4, 1), torch.zeros(0, 4, 4)).shape == (0, 4, 4, 3)
+
+
+def test_unit_normals_lie_over_black_and_do_not_depend_on_their_length():
+    """threestudio's: (n / |n| + 1) / 2 times opacity."""
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(2, 3, 4, 3, dtype=torch.float64, generator=generator)
+    opacity = torch.rand(2, 3, 4, 1, dtype=torch.float64, generator=generator)
+    found = unit_normals(normal, opacity)
+    torch.testing.assert_close(found, (normal / normal.norm(dim=-1, keepdim=True) + 1) / 2 * opacity)
+    torch.testing.assert_close(unit_normals(0.3 * normal, opacity), found)
+    assert not unit_normals(normal, 0 * opacity).any()
+    assert torch.autograd.gradcheck(unit_normals, (normal[:1, :2, :2].clone().requires_grad_(),
+                                                   opacity[:1, :2, :2].clone().requires_grad_()))
