@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..nodes.comfy import Host, Progress
-from ..nodes.core.errors import DistillError
+from ..nodes.core.errors import DistillError, first_line
 
 
 class Console(Host):
@@ -203,7 +203,7 @@ def _checked_device(name: str | None) -> str | None:
         device = torch.device(name)
         torch.empty(1, device=device)
     except Exception as error:  # of a backend that is not there: RuntimeError, AssertionError, ImportError, ...
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = first_line(error)
         raise DistillError(f'Device "{name}" cannot be used here: {reason}. Leave --device out to let the program '
                            'choose, or use "cpu".') from None
     return str(device)

@@ -21,7 +21,7 @@ from ..nodes.priors.stable_diffusion import StableDiffusion
 from .core_node import CoreNode
 
 LATENT = io.Custom("LATENT")
-PIXELS = 8  # that one latent pixel covers, along a side
+PIXELS_PER_LATENT = 8  # that one latent pixel covers, along a side
 
 
 def load(model: Any, node: str) -> LatentPrior:
@@ -85,7 +85,8 @@ class EmptyLatentImage(CoreNode):
 
     @classmethod
     def execute(cls, width, height, batch_size):
-        return io.NodeOutput({"samples": torch.zeros(batch_size, 4, height // PIXELS, width // PIXELS)})
+        return io.NodeOutput({"samples": torch.zeros(batch_size, 4, height // PIXELS_PER_LATENT,
+                                                     width // PIXELS_PER_LATENT)})
 
 
 class KSampler(CoreNode):
@@ -149,7 +150,7 @@ class VAEEncode(CoreNode):
     @classmethod
     def execute(cls, pixels, vae):
         prior = load(vae, "VAE Encode")
-        height, width = (side // PIXELS * PIXELS for side in pixels.shape[1:3])
+        height, width = (side // PIXELS_PER_LATENT * PIXELS_PER_LATENT for side in pixels.shape[1:3])
         pictures = pixels[:, :height, :width, :3].permute(0, 3, 1, 2).to(prior.device, prior.vae.dtype) * 2 - 1
         with torch.no_grad():
             latents = prior.vae.encode(pictures).latent_dist.mode().float() * prior.vae.config.scaling_factor

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..nodes.core.errors import DistillError
+from ..nodes.core.errors import DistillError, first_line
 from . import schema
 from .graph import Graph, GraphNode, Link
 from .schema import Registry
@@ -36,7 +36,7 @@ def read_graph(source: str | os.PathLike | Mapping[str, Any], registry: Registry
     except DistillError:
         raise
     except Exception as error:  # what no check foresaw in a damaged file
-        reason = (str(error).strip().splitlines() or [""])[0][:80]
+        reason = first_line(error)
         raise DistillError(f'"{name}" is damaged and cannot be read as a workflow ({type(error).__name__}: {reason}). '
                            "Save it again from the editor.") from error
 

@@ -18,7 +18,7 @@ wp.set_module_options({"enable_backward": False, "optimization_level": 3,
                        "cpu_compiler_flags": "-march=native -ffp-contract=fast"})
 
 SIDE = 16
-PIXELS = SIDE * SIDE
+TILE_PIXELS = SIDE * SIDE
 THREADS_BACK = 32     # of a CUDA card, for a tile
 WORK = 64             # what a pair costs, as in_parallel counts
 
@@ -293,9 +293,9 @@ class Splat(torch.autograd.Function):
     def forward(ctx, table, tiles, height, width, limits, reference):
         table = table.contiguous()
         count, channels = len(tiles.offsets) - 1, table.shape[-1] - 6
-        sums, lights = table.new_empty(count, channels, PIXELS), table.new_empty(count, PIXELS)
-        lasts = torch.empty(count, PIXELS, dtype=torch.int32, device=table.device)
-        _run(draw_tile, PIXELS, tiles, channels, limits, (table, sums, lights, lasts))
+        sums, lights = table.new_empty(count, channels, TILE_PIXELS), table.new_empty(count, TILE_PIXELS)
+        lasts = torch.empty(count, TILE_PIXELS, dtype=torch.int32, device=table.device)
+        _run(draw_tile, TILE_PIXELS, tiles, channels, limits, (table, sums, lights, lasts))
         ctx.save_for_backward(table, lights, lasts)
         ctx.rest = tiles, limits, reference
         return _to_picture(sums, tiles, height, width)
@@ -315,14 +315,14 @@ class Splat(torch.autograd.Function):
 
 
 def _to_picture(sums: torch.Tensor, tiles: Tiles, height: int, width: int) -> torch.Tensor:
-    """[tiles,K,PIXELS] -> [B,H,W,K]."""
+    """[tiles,K,TILE_PIXELS] -> [B,H,W,K]."""
     channels, (rows, columns) = sums.shape[1], tiles.grid
     sums = sums.view(-1, rows, columns, channels, SIDE, SIDE).permute(0, 1, 4, 2, 5, 3)
     return sums.reshape(-1, rows * SIDE, columns * SIDE, channels)[:, :height, :width]
 
 
 def _to_tiles(picture: torch.Tensor, tiles: Tiles) -> torch.Tensor:
-    """[B,H,W,K] -> [tiles,K,PIXELS], 0 outside the picture."""
+    """[B,H,W,K] -> [tiles,K,TILE_PIXELS], 0 outside the picture."""
     (views, height, width, channels), (rows, columns) = picture.shape, tiles.grid
     picture = torch.nn.functional.pad(picture, (0, 0, 0, columns * SIDE - width, 0, rows * SIDE - height))
     return picture.view(views, rows, SIDE, columns, SIDE, channels).permute(0, 1, 3, 5, 2, 4).contiguous()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..comfy import host
-from ..core.errors import DistillError
+from ..core.errors import DistillError, first_line
 from .gltf_reader import read_gltf
 from .mesh import Mesh
 from .mesh_join import join
@@ -46,7 +46,7 @@ def read_mesh(source: str | os.PathLike | bytes, file_format: str, node: str) ->
             raise
         raise DistillError(f"{node}: {name} cannot be read as {kind.upper()}: {error}") from error
     except Exception as error:  # a parser stumbles over damaged files in every way
-        reason = (str(error).strip().splitlines() or [""])[0][:100]
+        reason = first_line(error)
         raise DistillError(
             f"{node}: {name} cannot be read as {kind.upper()} ({type(error).__name__}: {reason}). It is damaged or cut "
             "off: save it again from the program that made it."

@@ -15,6 +15,12 @@ def shortened(text: str) -> str:
     return f"{text[:LONGEST_TEXT // 2]} ... {text[-LONGEST_TEXT // 2:]}"
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what a library says, without a terminal's colours; the error's type where it says nothing."""
+    text = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip()
+    return (text.splitlines() or [type(error).__name__])[0][:LONGEST_WORD].rstrip(".")
+
+
 class DistillError(ValueError):
     """A problem that the user can mend. The message is a whole sentence and needs no traceback."""
 

@@ -9,7 +9,7 @@ from .view_guidance import PerpNegWeights, ViewGuidance, view_guidance
 from .view_words import COARSE_VIEWS, coarse_view, fine_view
 
 INTERPOLATED = "front/side/back/overhead, interpolated"
-VIEW_WORDS = ("front/side/back/overhead", "degrees", "none", INTERPOLATED)
+VIEW_WORDINGS = ("front/side/back/overhead", "degrees", "none", INTERPOLATED)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Prompt:
 
     text: str
     negative: str = ""
-    views: str = VIEW_WORDS[0]
+    views: str = VIEW_WORDINGS[0]
     overhead: float = 60.0
     weights: PerpNegWeights = PerpNegWeights()
     front: float = 45.0

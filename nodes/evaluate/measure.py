@@ -24,11 +24,11 @@ class Scores:
 
 def score(result: Pictures, truth: Pictures) -> Scores:
     """All measures of one result, both taken from the same cameras."""
-    return Scores(silhouette_iou(result.opacity, truth.opacity), color_psnr(result.color, truth.color),
+    return Scores(mean_silhouette_iou(result.opacity, truth.opacity), color_psnr(result.color, truth.color),
                   color_error(result.color, truth.color, truth.opacity), normal_error(result, truth))
 
 
-def silhouette_iou(opacity: Tensor, truth: Tensor) -> float:
+def mean_silhouette_iou(opacity: Tensor, truth: Tensor) -> float:
     """Intersection over union of the pixels that are more than half opaque, [B,H,W,1] both, mean over views.
 
     A view in which both are empty counts as 1.

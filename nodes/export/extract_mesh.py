@@ -19,7 +19,7 @@ from ..core.scene import SceneRecipe
 from ..core.tick import Tick, no_tick
 from ..surface.color import check_volume, surface_color
 from ..surface.density_grid import check_surface, choose_threshold, sample_inside
-from ..surface.silhouette import Views, scene_views, silhouette_iou
+from ..surface.silhouette import SceneViews, scene_views, silhouette_iou
 from .render_mesh import render_mesh
 from .surface_scene import surface_mesh
 
@@ -109,7 +109,7 @@ def _volume_mesh(values: Tensor, bounds: Tensor, threshold: float, smallest: flo
     return Mesh(vertices, faces, normals=smooth_normals(vertices, faces)), found, kept
 
 
-def _comparison(views: Views, rgb: Tensor, drawn: Tensor) -> Tensor:
+def _comparison(views: SceneViews, rgb: Tensor, drawn: Tensor) -> Tensor:
     """Scene, mesh and silhouettes (white both, red only the scene, blue only the mesh), side by side."""
     difference = torch.stack([views.opaque, views.opaque & drawn, drawn], -1).to(rgb.dtype)
     row = torch.cat([views.rgb, rgb, difference], 2).clamp(0, 1)

@@ -10,7 +10,7 @@ from typing import Any, Iterator
 import torch
 from torch import Tensor
 
-from ..core.errors import DistillError, MissingPackage
+from ..core.errors import DistillError, MissingPackage, first_line
 
 EXTENSIONS = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin")
 
@@ -135,18 +135,13 @@ def _check_stored(path: Path, name: str) -> None:
 
 
 def _unreadable(path, name, error):
-    return DistillError(f"{name}: {path} cannot be read ({_first_line(error)}). It may be cut off: copy or download it "
+    return DistillError(f"{name}: {path} cannot be read ({first_line(error)}). It may be cut off: copy or download it "
                         "again.")
 
 
 def _stand_in(full_name: str) -> type:
     module, _, kind = full_name.rpartition(".")
     return type(kind, (), {"__module__": module, "__setstate__": lambda self, state: None})
-
-
-def _first_line(error: Exception) -> str:
-    text = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip()  # without colours of a terminal
-    return (text.splitlines() or [type(error).__name__])[0][:200].rstrip(".")
 
 
 def read_module(build: Any, weights: dict[str, str], source: CheckpointFile, rename, dtype: torch.dtype | None = None):

@@ -9,7 +9,7 @@ from typing import Any, Iterator
 
 import torch
 
-from ..core.errors import DistillError, MissingPackage
+from ..core.errors import DistillError, MissingPackage, first_line
 from .noise import LEAST, DiscreteNoise, check_prediction
 
 
@@ -89,7 +89,7 @@ def reading(place: Path, name: str) -> Iterator[None]:
         raise MissingPackage(error.name or "sentencepiece", f"{name}: {place}") from error
     # each library has kinds of its own for a damaged file; tokenizers raises plain Exception
     except Exception as error:
-        raise DistillError(f"{name}: {place} cannot be read ({_first_line(error)}). It may be cut off or belong to "
+        raise DistillError(f"{name}: {place} cannot be read ({first_line(error)}). It may be cut off or belong to "
                            "another model: copy or download it again.") from error
 
 
@@ -114,7 +114,3 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
         if not isinstance(config, dict):
             raise ValueError("no JSON object")
         return config
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..comfy import PROMPT, Node, io
 from ..core.errors import DistillError
-from ..core.prompt import VIEW_WORDS, Prompt
+from ..core.prompt import VIEW_WORDINGS, Prompt
 
 
 class ViewPromptNode(Node):
@@ -18,10 +18,10 @@ class ViewPromptNode(Node):
                                 'blue sphere\". View words are added by the node.'),
                 io.String.Input("negative", default="", multiline=True, tooltip="What to steer away from. No view "
                                 "words are added."),
-                io.Combo.Input("views", options=list(VIEW_WORDS), default=VIEW_WORDS[0], tooltip="Words added for each "
-                               "view: the published four; degrees, which only the built-in prior knows; none; or the "
-                               "four interpolated by azimuth, which leads away from the neighbouring views' words "
-                               "(Perp-Neg, against several faces) and asks the prior twice as much."),
+                io.Combo.Input("views", options=list(VIEW_WORDINGS), default=VIEW_WORDINGS[0], tooltip="Words added "
+                               "for each view: the published four; degrees, which only the built-in prior knows; none; "
+                               "or the four interpolated by azimuth, which leads away from the neighbouring views' "
+                               "words (Perp-Neg, against several faces) and asks the prior twice as much."),
                 io.Float.Input("overhead", default=60.0, min=-90.0, max=90.0, step=1.0, tooltip="Elevation in degrees "
                                "above which a view is an overhead view. ProlificDreamer and MVDream use 30."),
                 io.Float.Input("front", default=45.0, min=0.0, max=90.0, step=5.0, optional=True,
@@ -34,7 +34,7 @@ class ViewPromptNode(Node):
             outputs=[PROMPT.Output("prompt", tooltip="A prompt for losses and evaluation.")])
 
     @classmethod
-    def execute(cls, text, negative="", views=VIEW_WORDS[0], overhead=60.0, front=45.0, back=45.0) -> io.NodeOutput:
+    def execute(cls, text, negative="", views=VIEW_WORDINGS[0], overhead=60.0, front=45.0, back=45.0) -> io.NodeOutput:
         text = text.strip()
         if not text:
             raise DistillError('View Prompt: "text" is empty. Say what the object is, e.g. "a red cube".')

@@ -13,7 +13,7 @@ from ..core.field import Field
 from ..core.scene import SceneRecipe
 from ..core.tick import Tick, no_tick
 from .color import POINTS_AT_ONCE
-from .silhouette import Views, best_threshold, highest_along_rays, silhouette_iou
+from .silhouette import SceneViews, best_threshold, highest_along_rays, silhouette_iou
 
 
 def inside_value(field: Field, x: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def check_finite(values: Tensor, title: str) -> None:
 LEAST_DENSITY = 1e-3
 
 
-def choose_threshold(field: Field, values: Tensor, bounds: Tensor, views: Views, recipe: SceneRecipe,
+def choose_threshold(field: Field, values: Tensor, bounds: Tensor, views: SceneViews, recipe: SceneRecipe,
                      title: str) -> tuple[float, float]:
     """The threshold whose silhouettes agree best with the scene's own (0 for a signed distance), and their intersection
     over union.

@@ -19,7 +19,7 @@ TIE = 0.001
 
 
 @dataclass(frozen=True)
-class Views:
+class SceneViews:
     """What the scene itself shows: cameras (B views), rgb [B,H,W,3] over white, opaque [B,H,W] bool (opacity > 0.5)."""
 
     cameras: Cameras
@@ -28,7 +28,7 @@ class Views:
 
 
 @torch.no_grad()
-def scene_views(scene: nn.Module, size: int = 64, tick: Tick = no_tick) -> Views:
+def scene_views(scene: nn.Module, size: int = 64, tick: Tick = no_tick) -> SceneViews:
     """The scene's own unlit pictures from VIEWS directions all around, framed so that its content fills them."""
     corner = float(scene.bounds.abs().amax(0).norm())
     azimuth = torch.arange(VIEWS) * (2 * math.pi / VIEWS)
@@ -44,7 +44,7 @@ def scene_views(scene: nn.Module, size: int = 64, tick: Tick = no_tick) -> Views
     return _render(scene, cameras, lambda share: tick(0.4 + 0.6 * share))
 
 
-def _render(scene: nn.Module, cameras: Cameras, tick: Tick) -> Views:
+def _render(scene: nn.Module, cameras: Cameras, tick: Tick) -> SceneViews:
     rgb, opaque = [], []
     for view in range(len(cameras)):
         tick(view / len(cameras))
@@ -52,7 +52,7 @@ def _render(scene: nn.Module, cameras: Cameras, tick: Tick) -> Views:
         color = seen.rgb if seen.albedo is None else seen.albedo + (1 - seen.opacity)
         rgb.append(color.detach())
         opaque.append(seen.opacity[..., 0].detach() > 0.5)
-    return Views(cameras, torch.cat(rgb), torch.cat(opaque))
+    return SceneViews(cameras, torch.cat(rgb), torch.cat(opaque))
 
 
 @torch.no_grad()

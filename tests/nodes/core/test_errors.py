@@ -2,7 +2,7 @@
 import pytest
 
 from distill3d.nodes.comfy import Host, host, set_host
-from distill3d.nodes.core.errors import DistillError
+from distill3d.nodes.core.errors import DistillError, first_line
 from distill3d.nodes.export.load_mesh import LoadMeshNode
 from distill3d.nodes.models.model_files import locate
 from distill3d.nodes.optimize.save_state import load_scene
@@ -23,3 +23,9 @@ def own_host(tmp_path):
 def test_an_empty_name(use, name):
     with pytest.raises(DistillError, match=r"^[A-Z].*: the .*name is empty\. \w+"):
         use(name)
+
+
+@pytest.mark.parametrize("text, line", [
+    ("\n a \x1b[31mred\x1b[0m word.\nand more", "a red word"), ("", "ValueError"), ("x" * 1000, "x" * 300)])
+def test_first_line_of_a_library(text, line):
+    assert first_line(ValueError(text)) == line

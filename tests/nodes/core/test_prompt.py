@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from distill3d.nodes.core.cameras import orbit
-from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDS, Prompt
+from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDINGS, Prompt
 
 
 @pytest.mark.parametrize("azimuth, elevation, words", [
@@ -32,9 +32,9 @@ def test_one_text_for_each_camera():
 
 
 def test_every_offered_kind_of_words_works():
-    texts = {views: Prompt("a cube", views=views).of_view(0, 0) for views in VIEW_WORDS}
-    assert texts.pop(INTERPOLATED) == texts[VIEW_WORDS[0]]  # mixtures of the published words
-    assert len(set(texts.values())) == len(VIEW_WORDS) - 1
+    texts = {views: Prompt("a cube", views=views).of_view(0, 0) for views in VIEW_WORDINGS}
+    assert texts.pop(INTERPOLATED) == texts[VIEW_WORDINGS[0]]  # mixtures of the published words
+    assert len(set(texts.values())) == len(VIEW_WORDINGS) - 1
 
 
 def test_one_mixture_for_each_camera():
@@ -47,4 +47,4 @@ def test_one_mixture_for_each_camera():
 
 
 def test_only_one_kind_of_words_asks_for_mixtures():
-    assert [views for views in VIEW_WORDS if Prompt("a cube", views=views).is_interpolated] == [INTERPOLATED]
+    assert [views for views in VIEW_WORDINGS if Prompt("a cube", views=views).is_interpolated] == [INTERPOLATED]

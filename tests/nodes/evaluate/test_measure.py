@@ -6,7 +6,7 @@ import torch
 
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.rendering import Rendering
-from distill3d.nodes.evaluate.measure import color_error, color_psnr, normal_error, score, silhouette_iou
+from distill3d.nodes.evaluate.measure import color_error, color_psnr, mean_silhouette_iou, normal_error, score
 from distill3d.nodes.evaluate.truth import true_rendering
 from distill3d.nodes.evaluate.views import Pictures, headlight, standard_views, take_pictures
 from distill3d.nodes.shapes.caption import COLORS, parse_shape
@@ -47,11 +47,11 @@ def test_wrong_shape():
 
 def test_iou_by_hand():
     one, other = torch.zeros(2, 4, 4, 1), torch.zeros(2, 4, 4, 1)
-    assert silhouette_iou(one, other) == 1.0
+    assert mean_silhouette_iou(one, other) == 1.0
     one[0, :2], other[0, 1:3] = 1.0, 0.6
-    assert silhouette_iou(one, other) == pytest.approx((1 / 3 + 1) / 2)
+    assert mean_silhouette_iou(one, other) == pytest.approx((1 / 3 + 1) / 2)
     other[0] *= 0.5
-    assert silhouette_iou(one, other) == pytest.approx((0 + 1) / 2)
+    assert mean_silhouette_iou(one, other) == pytest.approx((0 + 1) / 2)
 
 
 def test_psnr_and_colour_error_by_hand():

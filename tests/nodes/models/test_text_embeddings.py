@@ -6,7 +6,7 @@ import torch
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.prior import LoadedPriors
-from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDS, Prompt
+from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDINGS, Prompt
 from distill3d.nodes.core.state import save_state
 from distill3d.nodes.models.text_embeddings import read_embeddings, write_embeddings
 from distill3d.nodes.priors import deepfloyd_if
@@ -74,7 +74,7 @@ def test_with_both_the_file_comes_first_and_the_encoder_knows_the_rest(tiny_if, 
                        DeepFloydIF(str(tiny_if)).load(LoadedPriors(CPU)).encode_prompts(["a blue cube"]).embedding[0])
 
 
-@pytest.mark.parametrize("views", VIEW_WORDS)
+@pytest.mark.parametrize("views", VIEW_WORDINGS)
 def test_all_texts_are_all_that_cameras_get(views):
     prompt = Prompt("a cat", "ugly", views)
     if views == "degrees":
