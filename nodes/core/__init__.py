@@ -12,8 +12,10 @@
     prompt         `Prompt`, the text of each view; view_words and view_guidance compute it
     picture        which layers of a rendering a prior receives: `Shown`
     schedule       `Schedule`: numbers that change during a run
+    host_buffers   `HostBuffers`: numbers of a module that stay on the CPU
     rng            `Streams`: random streams named by (seed, step, purpose)
     state          `save_state`, `read_state`: safetensors, written atomically
+    fused_step     `take_step`: a step of an optimiser, skipped on the device where gradients are not finite
     tick           progress and cancellation of long work
     errors         `DistillError`, `MissingPackage`, `Cancelled`
 """

@@ -13,6 +13,7 @@ from ...kernels.volume.normals import finite_difference_gradient
 from ..comfy import FIELD, Node, io, scheduled
 from ..core.errors import DistillError
 from ..core.field import FieldOutput, Replacement, SignedDistanceField, groups_text
+from ..core.host_buffers import HostBuffers
 from ..core.rng import Streams
 from ..core.schedule import Schedule
 from .feature_grid import FeatureGrid, check_sizes, grid_inputs
@@ -61,13 +62,14 @@ class HashGridSDF:
         return HashGridSDFModule(self, channels)
 
 
-class HashGridSDFModule(SignedDistanceField):
+class HashGridSDFModule(HostBuffers, SignedDistanceField):
     """See HashGridSDF. A SignedDistanceField. The network outputs the features first and the distance last.
 
     Groups: "encoding" (the table), "network", "variance" (ln(s) / 10, the published parametrisation).
     """
 
     groups = ("encoding", "network", "variance")
+    on_host = ("active", "epsilon")
 
     def __init__(self, recipe: HashGridSDF, channels: int):
         super().__init__()

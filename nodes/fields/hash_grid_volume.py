@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...kernels.encode.hash_grid import HashGrid, encode_hash_grid
 from ..comfy import FIELD, Node, io, scheduled
 from ..core.field import Replacement, groups_text
+from ..core.host_buffers import HostBuffers
 from ..core.rng import Streams
 from ..core.schedule import Schedule
 from .encoded_volume import EncodedVolume, VolumeSettings, head, settings_inputs, settings_of
@@ -49,10 +50,11 @@ class HashGridVolume:
         return HashGridVolumeModule(self, channels)
 
 
-class HashGridVolumeModule(EncodedVolume):
+class HashGridVolumeModule(HostBuffers, EncodedVolume):
     """See HashGridVolume. Groups: "encoding" (the table), "network" (the heads)."""
 
     groups = ("encoding", "network")
+    on_host = ("active",)
 
     def __init__(self, recipe: HashGridVolume, channels: int):
         super().__init__(recipe.settings)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..comfy import io
 from ..core.errors import DistillError
+from ..core.fused_step import is_fusible, take_step
 
 
 class Tuner:
@@ -31,13 +32,14 @@ class Tuner:
         # Of the sum over elements, and divided afterwards: the mean's gradient is too small for half precision.
         gradients = torch.autograd.grad(error * elements, parameters, allow_unused=True)
         finite = [gradient.isfinite().all() for gradient in gradients if gradient is not None]
-        if not finite or bool(torch.stack(finite).all()):  # one question to the device, not one for each
-            for parameter, gradient in zip(parameters, gradients):
-                parameter.grad = None if gradient is None else gradient / elements
-            for entry in self.optimizer.param_groups:
-                entry["lr"] = rate
-            self.optimizer.step()
-            self.optimizer.zero_grad()
+        if not finite:
+            return
+        for parameter, gradient in zip(parameters, gradients):
+            parameter.grad = None if gradient is None else gradient / elements
+        for entry in self.optimizer.param_groups:
+            entry["lr"] = rate
+        take_step(self.optimizer, ~torch.stack(finite).all())
+        self.optimizer.zero_grad()
 
     def state_dict(self) -> dict[str, Tensor]:
         state = {f"adapter.{name}": tensor.detach().clone() for name, tensor in self.adapter.state_dict().items()}
@@ -65,7 +67,7 @@ class Tuner:
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.adapter.parameters(), betas=(0.9, 0.99), eps=self.epsilon,
-                                 weight_decay=self.decay)
+                                 weight_decay=self.decay, fused=is_fusible(self.adapter.parameters()) or None)
 
 
 def adam_inputs() -> list:

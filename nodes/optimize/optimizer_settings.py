@@ -4,14 +4,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..comfy import OPTIMIZER, Node, io, scheduled
 from ..core.errors import DistillError
+from ..core.fused_step import is_fusible
 from ..core.schedule import Schedule
 
 KINDS = ("Adam", "AdamW", "Adamax", "SGD")
-FUSED = ("cpu", "cuda")  # devices on which torch has Adam and AdamW as one kernel
 LARGEST_RATE = 10.0
 Rate = float | tuple[float, float]
 
@@ -53,23 +53,12 @@ class OptimizerSettings:
         if self.kind == "Adamax":
             return torch.optim.Adamax(entries, **options)
         make = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}[self.kind]
-        is_fusible = all(p.device.type in FUSED and p.is_floating_point() for entry in entries for p in entry["params"])
-        return make(entries, **options, fused=is_fusible or None)
+        return make(entries, **options, fused=is_fusible(p for entry in entries for p in entry["params"]) or None)
 
     def set_rates(self, optimizer: torch.optim.Optimizer, step: int, total: int) -> None:
         factor, rates = self.factor.at(step, total), dict(self.rates)
         for entry in optimizer.param_groups:
             entry["lr"] = _at(rates.get(entry["name"], self.learning_rate), step, total) * factor
-
-
-def take_step(optimizer: torch.optim.Optimizer, is_bad: Tensor) -> None:
-    """optimizer.step(), unless is_bad [] bool is true. Fused optimisers read it on the device, the others wait for
-    it."""
-    if optimizer.defaults.get("fused"):
-        optimizer.found_inf = is_bad.float()
-        optimizer.step()
-    elif not is_bad:
-        optimizer.step()
 
 
 def _at(rate: Rate, step: int, total: int) -> float:

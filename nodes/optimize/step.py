@@ -7,6 +7,7 @@ from typing import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..core.fused_step import take_step
 from ..core.loss import Look, PreparedLoss, RunContext
 from ..core.objective import LearningViews, Objective
 from ..core.prior import LoadedPriors
@@ -15,7 +16,7 @@ from ..core.scene import SceneRecipe, gather_groups
 from .carry import carry_averages
 from .health import Health
 from .initial_scene import InitialScene
-from .optimizer_settings import OptimizerSettings, take_step
+from .optimizer_settings import OptimizerSettings
 
 Facts = dict[str, float | Tensor]
 

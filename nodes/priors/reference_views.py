@@ -26,13 +26,13 @@ def picture_poses(pictures: Pictures, cameras: Cameras) -> Tensor:
 
 
 def picture_weights(pictures: Pictures, cameras: Cameras) -> Tensor:
-    """The weight of each picture for each camera's view: [B,R], rows sum to 1.
+    """The weight of each picture for each camera's view: [B,R] on the host, rows sum to 1.
 
     1 / angle between the two directions. Views that weigh less than a tenth of the nearest one's get 0
     (stable-dreamfusion's Zero123 guidance).
     """
-    own = pictures.cameras.to(cameras.azimuth.device)
-    ours, theirs = on_sphere(own.azimuth, own.elevation), on_sphere(cameras.azimuth, cameras.elevation)
+    # The weights decide how many rows a model computes, so they are known without waiting for the device.
+    ours, theirs = (on_sphere(*torch.tensor(each.angles).T) for each in (pictures.cameras, cameras))
     ours, theirs = ours.expand(len(theirs), -1, -1), theirs[:, None].expand(-1, len(ours), -1)
     # Unlike the arc cosine, exact for small angles.
     angle = torch.atan2(torch.linalg.cross(ours, theirs).norm(dim=-1), (ours * theirs).sum(-1))

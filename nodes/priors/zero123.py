@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Linear
 
 from ...kernels.image.resize import resize_square
+from ...kernels.upload import upload
 from ..comfy import PICTURES, PRIOR, Node, host, io
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
@@ -170,6 +171,13 @@ class Zero123Prior(LatentPrior):
         """[N,1,C] for poses [N,4] from pictures [N] (their numbers)."""
         return self.projection(torch.cat([self.embeddings[picture], pose], -1))[:, None]
 
+    def _rows(self, is_conditioned: Tensor, cameras: Cameras) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the network computes, decided on the host: the views alone [N], without condition, and view, picture
+        and weight [M] of each pair with a weight above 0. Only what one of the conditions [K,B] needs."""
+        weights = picture_weights(self.references, cameras) * is_conditioned.any(0)[:, None]
+        view, picture = weights.nonzero(as_tuple=True)
+        return (~is_conditioned).any(0).nonzero()[:, 0], view, picture, weights[view, picture]
+
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[ImageCondition], cameras: Cameras | None,
                 beside: Tensor | None = None) -> list[Tensor]:
         if cameras is None or len(cameras) != len(z_t):
@@ -177,12 +185,9 @@ class Zero123Prior(LatentPrior):
             raise DistillError(f"{NAME}: there are {count} for {len(z_t)} views. It paints the object as seen from a "
                                "camera: use it with nodes that know theirs.")
         cameras = cameras.to(z_t.device)
-        is_conditioned = torch.stack([condition.is_conditioned for condition in conditions]).to(z_t.device)
-        # Every view is computed once unconditionally, and once per picture of weight above 0, where a condition needs
-        # it.
-        weights = picture_weights(self.references, cameras) * is_conditioned.any(0)[:, None]
-        alone, = (~is_conditioned).any(0).nonzero(as_tuple=True)
-        view, picture = weights.nonzero(as_tuple=True)
+        is_conditioned = torch.stack([condition.is_conditioned for condition in conditions])
+        alone, view, picture, weights = (upload(each, z_t.device) for each in self._rows(is_conditioned, cameras))
+        is_conditioned = upload(is_conditioned, z_t.device)
         token = _after_zeros(len(alone), self.tokens(self.poses(cameras)[view, picture], picture))
         latents = _after_zeros(len(alone), self.latents[picture])
         rows = torch.cat([alone, view])
@@ -190,7 +195,7 @@ class Zero123Prior(LatentPrior):
             lambda: self.predict(torch.cat([z_t[rows], latents], 1), t[rows], LatentCondition(token)), rows)
         unconditional, conditional = torch.zeros_like(z_t), torch.zeros_like(z_t)
         unconditional = unconditional.index_copy(0, alone, predicted[:len(alone)])
-        conditional = conditional.index_add(0, view, predicted[len(alone):] * weights[view, picture].view(-1, 1, 1, 1))
+        conditional = conditional.index_add(0, view, predicted[len(alone):] * weights.view(-1, 1, 1, 1))
         return [self.denoiser.clean(z_t, t, torch.where(row.view(-1, 1, 1, 1), conditional, unconditional))
                 for row in is_conditioned]
 

@@ -56,7 +56,9 @@ class MeshScene(FieldScene):
         if recording and len(cameras) > 1 and len(cameras) * cameras.height * cameras.width > _REMEMBERED:
             # Gradient checkpointing: only one view's activations exist at a time.
             draw = partial(checkpoint, self._view, use_reentrant=False, preserve_rng_state=False)
-        views = [draw(surface, cameras, view, light, wanted, mode, recording) for view in range(len(cameras))]
+        planes = _planes(surface.vertices, cameras.position)
+        views = [draw(surface, cameras, planes[view], view, light, wanted, mode, recording)
+                 for view in range(len(cameras))]
         found = {name: torch.stack([view[name] for view in views]) for name in views[0]}
         if wanted & {"rgb", "background"}:
             found["background"] = self.background(cameras.rays()[1], streams)
@@ -67,14 +69,16 @@ class MeshScene(FieldScene):
             rendering.surface = surface
         return rendering
 
-    def _view(self, surface: Surface, cameras: Cameras, view: int, light, wanted, mode, recording) -> dict[str, Tensor]:
+    def _view(self, surface: Surface, cameras: Cameras, planes: tuple[float, float], view: int, light, wanted, mode,
+              recording) -> dict[str, Tensor]:
         """Images [H,W,C] of one view by name, over black. Opacity is always among them."""
         with prefer(self.backend):  # the checkpoint calls this again in the backward pass
-            return self._draw(surface, cameras, view, light, wanted, mode, recording)
+            return self._draw(surface, cameras, planes, view, light, wanted, mode, recording)
 
-    def _draw(self, surface: Surface, cameras: Cameras, view: int, light, wanted, mode, recording) -> dict[str, Tensor]:
+    def _draw(self, surface: Surface, cameras: Cameras, planes: tuple[float, float], view: int, light, wanted, mode,
+              recording) -> dict[str, Tensor]:
         camera = cameras.take([view])
-        positions = camera.to_clip(surface.vertices, *_planes(surface.vertices, camera.position))
+        positions = camera.to_clip(surface.vertices, *planes)
         rast = rasterize(positions, surface.faces, (camera.height, camera.width))
         seen = rast.detach()[..., 3].flatten().nonzero().squeeze(1)
         images = {"opacity": torch.ones_like(rast[0, ..., :1]).flatten(0, 1)[seen]}
@@ -125,8 +129,14 @@ class MeshScene(FieldScene):
         return self._edges[1]
 
 
-def _planes(vertices: Tensor, eye: Tensor) -> tuple[float, float]:
-    """Near and far clip plane that enclose all finite vertices, seen from eye [1,3]."""
-    distance = (vertices.detach() - eye).norm(dim=-1)
-    far = 2 * float(distance[distance.isfinite()].amax()) + 1e-6 if bool(distance.isfinite().any()) else 1.0
-    return 1e-4 * far, far
+def _planes(vertices: Tensor, eyes: Tensor) -> list[tuple[float, float]]:
+    """Near and far clip plane that enclose all finite vertices, for each of the eyes [B,3]. Read from the device once
+    for all views."""
+    if not len(vertices):
+        return [(1e-4, 1.0)] * len(eyes)
+    farthest = []
+    for eye in eyes.detach():
+        distance = (vertices.detach() - eye).norm(dim=-1)
+        farthest.append(distance.where(distance.isfinite(), -1.0).amax())
+    planes = [2 * far + 1e-6 if far >= 0 else 1.0 for far in torch.stack(farthest).tolist()]
+    return [(1e-4 * far, far) for far in planes]

@@ -11,6 +11,7 @@ from ...kernels.volume.march import RaySamples
 from ...kernels.volume.neus import incidence, neus_alpha, weight_density
 from ..core.errors import DistillError
 from ..core.field import FieldOutput, Replacement, SignedDistanceField
+from ..core.host_buffers import HostBuffers
 from ..core.rng import Streams
 from .volume_scene import VolumeScene
 
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from .neus_renderer import NeuSRenderer
 
 
-class NeuSScene(VolumeScene):
+class NeuSScene(HostBuffers, VolumeScene):
     """See VolumeScene. The field is a SignedDistanceField; alphas are those of NeuS (Wang et al. 2021, eq. 13).
 
     Occupied cells are those that can have weight: near the surface, neither outside nor deep inside it.
     """
 
     weighs_by_normal = True
+    on_host = ("annealing",)
 
     def __init__(self, recipe: "NeuSRenderer", field: SignedDistanceField, material: nn.Module, background: nn.Module):
         if not field.has_distance:

@@ -55,6 +55,7 @@ PARTS = {
     "nodes/optimize/optimize": "nodes/optimize/test_splat_scene",
     "nodes/optimize/preview": "nodes/optimize/test_loop",
     "nodes/optimize/run_state": "nodes/optimize/test_loop",
+    "nodes/optimize/step": "nodes/optimize/test_loop",
     "nodes/priors/latent_prior": "nodes/priors/test_stable_diffusion",
     "nodes/priors/richdreamer": "nodes/priors/test_albedo_prior",
     "nodes/priors/save_text_embeddings": "nodes/models/test_text_embeddings",

@@ -74,22 +74,6 @@ def test_a_run_that_looks_later_is_the_same(tmp_path, spoils, kind):
     assert later.steps == (15 if spoils(5) else 40)
 
 
-@pytest.mark.parametrize("kind", ["Adam", "AdamW"])
-def test_a_skipped_step_leaves_no_trace_in_the_fused_optimiser(kind):
-    from distill3d.nodes.optimize.optimizer_settings import take_step
-
-    states = []
-    for bad in ([False, True, False], [False, False]):
-        parameter = torch.nn.Parameter(torch.linspace(-1, 1, 37))
-        optimizer = OptimizerSettings(kind).build({"color": [parameter]})
-        assert optimizer.defaults["fused"]
-        for is_bad in bad:
-            parameter.grad = torch.full_like(parameter, math.nan) if is_bad else parameter.detach() ** 2
-            take_step(optimizer, torch.tensor(is_bad))
-        states.append([parameter.detach(), *optimizer.state[parameter].values()])
-    assert all(torch.equal(one, other) for one, other in zip(*states, strict=True))
-
-
 def test_fused_steps_are_those_of_the_plain_optimiser():
     settings = OptimizerSettings(epsilon=1e-8, weight_decay=0.1)
     fused = torch.nn.Parameter(torch.linspace(-1, 1, 101, dtype=torch.float64))

@@ -1,120 +1,66 @@
-"""Which places of a training step stop a CUDA device, found on the processor: there, the same calls read a tensor's
-values."""
-import sys
-from contextlib import contextmanager
-from pathlib import Path
+"""Scenes leave their numbers on the device: a step reads none but those that decide sizes."""
 
 import pytest
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
-import distill3d
-from distill3d.nodes.cameras.headlight import CameraLight
-from distill3d.nodes.cameras.random_orbit_views import RandomOrbitViews
-from distill3d.nodes.comfy import Host
-from distill3d.nodes.core.objective import Objective
-from distill3d.nodes.core.prompt import INTERPOLATED, Prompt
+from device_reads import unexplained, waits_of_a_step
+from distill3d.nodes.assets.mesh import Mesh
+from distill3d.nodes.core.material import OwnColor
 from distill3d.nodes.core.scene import SceneRecipe
-from distill3d.nodes.core.schedule import Schedule
+from distill3d.nodes.fields.encoded_volume import VolumeSettings
+from distill3d.nodes.fields.feature_grid import FeatureGrid
+from distill3d.nodes.fields.gaussians import Gaussians
+from distill3d.nodes.fields.hash_grid_sdf import HashGridSDF
+from distill3d.nodes.fields.hash_grid_volume import HashGridVolume
+from distill3d.nodes.fields.mlp_volume import MLPVolume
+from distill3d.nodes.fields.tet_grid import TetGrid
+from distill3d.nodes.fields.trainable_mesh import TrainableMesh
+from distill3d.nodes.fields.triplane_volume import TriplaneVolume
 from distill3d.nodes.fields.voxel_volume import VoxelVolume
-from distill3d.nodes.losses.sds import SDS
-from distill3d.nodes.losses.sparsity import Sparsity
+from distill3d.nodes.materials.environment_background import EnvironmentBackground
 from distill3d.nodes.materials.lambertian import Lambertian
+from distill3d.nodes.materials.pbr import PBR
 from distill3d.nodes.materials.random_background import RandomBackground
-from distill3d.nodes.optimize.loop import Run, RunSettings
-from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
-from distill3d.nodes.optimize.readings import Readings
-from distill3d.nodes.optimize.step import Training
+from distill3d.nodes.materials.solid_background import SolidBackground
+from distill3d.nodes.renderers.mesh_rasterizer import MeshRasterizer
+from distill3d.nodes.renderers.neus_renderer import NeuSRenderer
+from distill3d.nodes.renderers.splat_renderer import SplatRenderer
 from distill3d.nodes.renderers.volume_renderer import VolumeRenderer
-from gaussian_prior import GaussianPrior
+from mesh_field import ball
 
-ROOT = Path(distill3d.__file__).parent
-READS = {"_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "repeat_interleave", "_unique2",
-         "unique_dim", "unique_consecutive", "bincount"}
-INDEXING = {"index", "index_put", "index_put_"}  # by a mask: how many elements it leaves is read
-
-# What draws on the host reads nothing of the device.
-ON_THE_HOST = {"nodes/cameras/random_orbit_views.py", "nodes/materials/lambertian.py", "nodes/core/cameras.py"}
-# How many samples the rays have decides how large the step's tensors are: not known before the device has counted them.
-BY_SIZE = {"kernels/ragged.py", "kernels/volume/march.py", "kernels/volume/march_warp.py"}
-# These compare tensors on the processor only.
-NOT_THERE = {"kernels/volume/box.py", "kernels/volume/segment.py"}
+GRID = FeatureGrid(levels=2, log2_size=6, base=4, finest=8, width=8)
+BALL = Mesh(*ball(6))
+SETTINGS = VolumeSettings(normals="finite difference")
+VOXELS = VoxelVolume(resolutions=(4, 8))
+RAYS = VolumeRenderer(samples=12, occupancy=16)
 
 
-class Reads(TorchDispatchMode):
-    """Collects the files of the package from which tensors' values are read."""
-
-    def __init__(self):
-        super().__init__()
-        self.files = set()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = function.overloadpacket.__name__
-        if name in READS or name in INDEXING and any(index is not None and index.dtype == torch.bool
-                                                     for index in args[1]):
-            self.files.add(_caller())
-        return function(*args, **(kwargs or {}))
+def scene(renderer, field, material=Lambertian(), background=RandomBackground(), backend="auto"):
+    return SceneRecipe(renderer, field, material, background, backend=backend)
 
 
-def _caller():
-    frame = sys._getframe()
-    while frame:
-        path = Path(frame.f_code.co_filename)
-        # A virtual environment may lie in the folder too.
-        if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in ("kernels", "nodes"):
-            return path.relative_to(ROOT).as_posix()
-        frame = frame.f_back
-    return "outside"
+SCENES = {
+    "voxels": scene(RAYS, VOXELS),
+    "voxels, torch": scene(RAYS, VOXELS, backend="torch"),
+    "hash grid": scene(RAYS, HashGridVolume(levels=2, log2_size=6, base=4, finest=8, width=8)),
+    "hash grid, differences": scene(RAYS, HashGridVolume(SETTINGS, 2, 2, 6, 4, 8, 8)),
+    "planes": scene(RAYS, TriplaneVolume(resolution=4, features=2, width=4)),
+    "network": scene(RAYS, MLPVolume(octaves=2, depth=1, width=4), PBR(), EnvironmentBackground()),
+    "signed distance": scene(NeuSRenderer(samples=12, occupancy=16), HashGridSDF(grid=GRID)),
+    "tetrahedra": scene(MeshRasterizer(), TetGrid(resolution=8, features=GRID)),
+    "tetrahedra, torch": scene(MeshRasterizer(), TetGrid(resolution=8, features=GRID), backend="torch"),
+    "triangles": scene(MeshRasterizer(), TrainableMesh(BALL, 8, shape=True), PBR()),
+    "Gaussians": scene(SplatRenderer(), Gaussians(count=40), OwnColor(), SolidBackground()),
+    "Gaussians, torch": scene(SplatRenderer(), Gaussians(count=40), OwnColor(), SolidBackground(), "torch"),
+}
 
 
-@contextmanager
-def reads(monkeypatch):
-    found = Reads()
-    for name in ("tolist", "numpy", "cpu"):  # these pass the dispatcher by on the processor
-        plain = getattr(torch.Tensor, name)
-
-        def watched(self, *args, plain=plain, **options):
-            found.files.add(_caller())
-            return plain(self, *args, **options)
-
-        monkeypatch.setattr(torch.Tensor, name, watched)
-    with found:
-        yield found.files
-    monkeypatch.undo()
-
-
-def waits_of_a_step(tmp_path, monkeypatch, backend, kind="Adam", step=5, occupancy=16):
-    """Files that read values in one step of score distillation."""
-    scene = SceneRecipe(VolumeRenderer(samples=12, occupancy=occupancy), VoxelVolume(resolutions=(4, 8)), Lambertian(),
-                        RandomBackground(), backend=backend)
-    losses = SDS(GaussianPrior(), Prompt("a thing", views=INTERPOLATED)), Sparsity()
-    chain = (Objective(RandomOrbitViews(), losses, CameraLight(), Schedule.of(2), Schedule.of(8)),)
-    job = Run(scene, chain, OptimizerSettings(kind, clip=1.0), RunSettings(20, save_every=0), Host(tmp_path), "7")
-    job.waiting = 1
-    advance, found = Training.step, set()
-
-    def watched(training, index):
-        if index != step:
-            return advance(training, index)
-        with reads(monkeypatch) as files:
-            result = advance(training, index)
-            Readings().send(index, *result)
-        found.update(files)
-        return result
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Training, "step", watched)
-        job.run()
-    return found
-
-
-@pytest.mark.parametrize("backend", ["torch", "auto"])
-def test_a_step_reads_only_how_many_samples_there_are(tmp_path, monkeypatch, backend):
-    waits = waits_of_a_step(tmp_path, monkeypatch, backend)
-    assert waits & BY_SIZE and waits <= ON_THE_HOST | BY_SIZE | NOT_THERE
+@pytest.mark.parametrize("kind", SCENES)
+def test_a_step_reads_only_what_decides_sizes(tmp_path, monkeypatch, kind):
+    assert unexplained(waits_of_a_step(tmp_path, monkeypatch, SCENES[kind])) == {}
 
 
 def test_reads_are_found(tmp_path, monkeypatch):
     """An optimiser that is not fused must know whether to step, and every sixteenth step counts the occupied cells."""
-    assert "nodes/optimize/optimizer_settings.py" in waits_of_a_step(tmp_path, monkeypatch, "torch", "SGD")
-    assert "nodes/renderers/volume_scene.py" in waits_of_a_step(tmp_path, monkeypatch, "torch", step=16)
+    scene = SCENES["voxels, torch"]
+    assert any("fused_step.py" in wait for wait in waits_of_a_step(tmp_path, monkeypatch, scene, kind="SGD"))
+    assert any("volume_scene.py" in wait for wait in waits_of_a_step(tmp_path, monkeypatch, scene, step=16))

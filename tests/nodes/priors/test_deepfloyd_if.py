@@ -11,7 +11,7 @@ from distill3d.nodes.core.cameras import turntable
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.loss import RunContext
 from distill3d.nodes.core.prior import LoadedPriors
-from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDS, Prompt
+from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDINGS, Prompt
 from distill3d.nodes.core.rendering import Rendering
 from distill3d.nodes.losses.sds import SDS
 from distill3d.nodes.priors import deepfloyd_if
@@ -166,7 +166,7 @@ def test_distillation_loads_the_encoder_once_for_all_views(tiny_if, host, monkey
     recipe = DeepFloydIF(str(tiny_if))
     context = RunContext(torch.device("cpu"), 0, LoadedPriors(torch.device("cpu")))
     losses = [SDS(recipe, Prompt("a red cube", "ugly", views)).prepare(context)
-              for views in (VIEW_WORDS[0], INTERPOLATED)]
+              for views in (VIEW_WORDINGS[0], INTERPOLATED)]
     for step in range(3):
         for loss in losses:
             loss(look_at(Rendering(rgb=torch.rand(4, 8, 8, 3)), turntable(4, 25.0 * step, 3, 40, 8), step))

@@ -1,7 +1,7 @@
 import pytest
 
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDS, Prompt
+from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDINGS, Prompt
 from distill3d.nodes.priors.view_prompt import ViewPromptNode
 
 
@@ -19,7 +19,7 @@ def test_an_empty_prompt_is_refused(text):
 
 def test_the_menu_offers_every_kind_of_view_words():
     words = next(widget for widget in ViewPromptNode.define_schema().inputs if widget.id == "views")
-    assert tuple(words.options["options"]) == VIEW_WORDS
+    assert tuple(words.options["options"]) == VIEW_WORDINGS
 
 
 def test_interpolated_views_can_be_chosen():
