@@ -45,6 +45,7 @@ def node_list() -> list[type]:
     from .priors.model_prior import PriorFromModelNode
     from .priors.stable_diffusion import StableDiffusionPriorNode
     from .priors.deepfloyd_if import DeepFloydIFPriorNode
+    from .priors.diffusers_prior import DiffusersPriorNode
     from .priors.mvdream import MVDreamPriorNode
     from .priors.zero123 import Zero123PriorNode
     from .priors.imagedream import ImageDreamPriorNode

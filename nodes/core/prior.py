@@ -29,21 +29,44 @@ class Condition(Protocol):
         """
 
 
+@dataclass(frozen=True)
 class TextCondition:
-    """Embeddings [B,L,C], as most text-to-image priors need them."""
+    """Encoded texts.
 
-    def __init__(self, embedding: Tensor):
-        self.embedding = embedding
+    embedding  [B,L,C] one vector for each token
+    pooled     [B,P] one vector for each text, for models that take one
+    mask       [B,L] 1 at tokens of the text, 0 at padding, for models whose network takes it
+    """
+
+    embedding: Tensor
+    pooled: Tensor | None = None
+    mask: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.embedding)
+
+    @property
+    def parts(self) -> tuple[Tensor | None, ...]:
+        return self.embedding, self.pooled, self.mask
 
     def take(self, index: Tensor) -> "TextCondition":
-        return TextCondition(self.embedding[index.to(self.embedding.device)])
+        index = index.to(self.embedding.device)
+        return TextCondition(*(None if part is None else part[index] for part in self.parts))
 
     def join(self, rows: Sequence["TextCondition"]) -> "TextCondition":
-        return TextCondition(torch.cat([row.embedding for row in rows]))
+        return TextCondition(*(None if parts[0] is None else torch.cat(parts)
+                               for parts in zip(*(row.parts for row in rows))))
 
     def lerp(self, other: "TextCondition", weight: Tensor) -> "TextCondition":
-        weight = upload(weight, self.embedding.device, self.embedding.dtype).view(-1, 1, 1)
-        return TextCondition(torch.lerp(self.embedding, other.embedding, weight))
+        """The mask of a mixture holds the tokens of both texts."""
+        weight = upload(weight, self.embedding.device, self.embedding.dtype)
+        pooled = None if self.pooled is None else torch.lerp(self.pooled, other.pooled, weight[:, None])
+        mask = None if self.mask is None else torch.maximum(self.mask * (weight < 1)[:, None],
+                                                            other.mask * (weight > 0)[:, None])
+        return TextCondition(torch.lerp(self.embedding, other.embedding, weight[:, None, None]), pooled, mask)
+
+    def to(self, device: torch.device | str) -> "TextCondition":
+        return TextCondition(*(None if part is None else part.to(device) for part in self.parts))
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class SDSLossNode(Node):
                           "perp-neg number stays as it is.", min=0.0, max=1000.0, step=0.5),
                 io.Combo.Input("weighting", options=list(WEIGHTINGS), default="sds", tooltip="How much each noise "
                                "level counts: sds = 1 - abar (DreamFusion), uniform (Magic3D), fantasia3d, x0 "
-                               "(MVDream)."),
+                               "(MVDream), flow for flow models (RFDS)."),
                 *timestep_inputs(0.02, 0.98),
                 image_input(),
                 io.Boolean.Input("clamp", default=False, tooltip="Limit predicted pixels to [-1, 1]: cleaner colours "

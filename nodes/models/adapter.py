@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Linear
 
-# the names in an attention, ComfyUI's too
-PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")
-TIMES = ("time_embedding", "time_embed")  # what embeds the timestep: diffusers' name, ComfyUI's
+# Names in an attention: diffusers' (of pictures, then of texts beside them), most of them ComfyUI's too.
+PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+# What embeds the timestep: in diffusers' UNets, in ComfyUI's, in diffusers' Stable Diffusion 3 and Flux, in its PixArt.
+TIMES = ("time_embedding", "time_embed", "time_text_embed.timestep_embedder", "adaln_single.emb.timestep_embedder")
 CAMERA = 16  # numbers of a camera
 
 
@@ -35,8 +36,8 @@ class LowRank(nn.Module):
 
 
 class Adapter(nn.Module):
-    """One LowRank for each attention projection of a UNet (diffusers' or ComfyUI's), and a network that maps a camera
-    [16] to a vector that is added to the embedding of the timestep. Untrained, both add 0.
+    """One LowRank for each attention projection of a UNet or transformer (diffusers' or ComfyUI's), and a network that
+    maps a camera [16] to a vector that is added to the embedding of the timestep. Untrained, both add 0.
 
     Raises ValueError for another network.
     """
@@ -100,9 +101,10 @@ def projections(unet: nn.Module) -> Iterator[tuple[str, Linear]]:
 
 
 def _times(unet: nn.Module) -> nn.Module:
+    modules = dict(unet.named_modules())
     for name in TIMES:
-        if hasattr(unet, name):
-            return getattr(unet, name)
+        if name in modules:
+            return modules[name]
     raise ValueError(f"it has neither {' nor '.join(TIMES)}")
 
 

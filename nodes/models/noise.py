@@ -2,7 +2,8 @@
 flows."""
 from __future__ import annotations
 
-from typing import Protocol
+import math
+from typing import Any, Mapping, Protocol
 
 import torch
 from torch import Tensor
@@ -118,3 +119,19 @@ def zero_terminal(noise: DiscreteNoise) -> DiscreteNoise:
     root = noise.abar.double().sqrt()
     abar = ((root - root[-1]) * root[0] / (root[0] - root[-1])).square()
     return DiscreteNoise(abar.clamp_min(LEAST).float())
+
+
+def scheduled_flow(config: Mapping[str, Any], tokens: int) -> FlowNoise:
+    """The noise that the configuration of diffusers' FlowMatchEulerDiscreteScheduler describes.
+
+    tokens  of the picture, in the transformer: with dynamic shifting, larger pictures get a larger shift (Esser et al.
+            2024, sec. 5.3.2)
+    """
+    shift = config.get("shift", 1.0)
+    if config.get("use_dynamic_shifting"):
+        few, many = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
+        low, high = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
+        shift = low + (high - low) * (tokens - few) / (many - few)
+        if config.get("time_shift_type", "exponential") == "exponential":
+            shift = math.exp(shift)
+    return shifted_flow(shift, config.get("num_train_timesteps", 1000))

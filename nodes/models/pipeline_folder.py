@@ -10,7 +10,7 @@ from typing import Any, Iterator
 import torch
 
 from ..core.errors import DistillError, MissingPackage, first_line
-from .noise import LEAST, DiscreteNoise, check_prediction
+from .noise import LEAST, DiscreteNoise, Noise, check_prediction, scheduled_flow
 
 
 def load_network(kind: type, folder: Path, name: str, dtype: torch.dtype = torch.float32,
@@ -72,7 +72,7 @@ def _check_sizes(path: Path) -> None:
             if len(value) > 1 << 16:
                 raise ValueError(f'"{key[:60]}" in {path.name} has {len(value)} entries')
             waiting += [(key, one) for one in value]
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer():
             largest = next(number for word, number in _LARGEST if word in key)
             if not abs(value) <= largest:
                 raise ValueError(f'"{key[:60]}" in {path.name} is {value:.4g}, more than {largest}')
@@ -105,6 +105,15 @@ def read_scheduler(folder: Path, name: str) -> tuple[DiscreteNoise, str]:
             raise ValueError("its noise levels are no row of numbers from 0 to 1")
         noise = DiscreteNoise(abar.clamp_min(LEAST))
     return noise, check_prediction(scheduler.config.prediction_type, name)
+
+
+def read_noise(folder: Path, name: str, tokens: int) -> tuple[Noise, str]:
+    """The same for every kind of scheduler, also those of rectified flows. tokens: see models.noise.scheduled_flow."""
+    config = read_json(folder / "scheduler_config.json", name)
+    if "FlowMatch" in str(config.get("_class_name")):
+        with reading(folder, name):
+            return scheduled_flow(config, tokens), "flow"
+    return read_scheduler(folder, name)
 
 
 def read_json(path: Path, name: str) -> dict[str, Any]:

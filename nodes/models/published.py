@@ -71,7 +71,9 @@ class Model:
 
 _SD, _IF, _ZERO123, _MVDREAM = "Stable Diffusion Prior", "DeepFloyd IF Prior", "Zero123 Prior", "MVDream Prior"
 _IMAGEDREAM, _ND, _ALBEDO = "ImageDream Prior", "Normal-Depth Prior", "Albedo Prior"
+_DIFFUSERS_PRIOR = "Diffusers Prior"
 _RAIL_M, _RAIL_PLUS, _IF_LICENCE = "CreativeML OpenRAIL-M", "CreativeML Open RAIL++-M", "DeepFloyd IF License"
+_STABILITY = "Stability AI Community License"
 _RICHDREAMER = "https://virutalbuy-public.oss-cn-hangzhou.aliyuncs.com/share/RichDreamer/"
 
 MODELS: tuple[Model, ...] = (
@@ -98,6 +100,17 @@ MODELS: tuple[Model, ...] = (
           direct="stabilityai/stable-diffusion-xl-base-1.0"),
     Model("Stable Diffusion XL base, diffusers", _SD, DIFFUSERS, "stabilityai/stable-diffusion-xl-base-1.0",
           licence=_RAIL_PLUS),
+    Model("Stable Diffusion 3 medium", _DIFFUSERS_PRIOR, DIFFUSERS, "stabilityai/stable-diffusion-3-medium-diffusers",
+          licence=_STABILITY, is_gated=True),
+    Model("Stable Diffusion 3.5 medium", _DIFFUSERS_PRIOR, DIFFUSERS, "stabilityai/stable-diffusion-3.5-medium",
+          licence=_STABILITY, is_gated=True),
+    Model("Stable Diffusion 3.5 large", _DIFFUSERS_PRIOR, DIFFUSERS, "stabilityai/stable-diffusion-3.5-large",
+          licence=_STABILITY, is_gated=True),
+    Model("FLUX.1 dev", _DIFFUSERS_PRIOR, DIFFUSERS, "black-forest-labs/FLUX.1-dev",
+          licence="FLUX.1 [dev] Non-Commercial License", is_gated=True),
+    Model("FLUX.1 schnell", _DIFFUSERS_PRIOR, DIFFUSERS, "black-forest-labs/FLUX.1-schnell", licence="Apache-2.0"),
+    Model("PixArt-alpha 1024", _DIFFUSERS_PRIOR, DIFFUSERS, "PixArt-alpha/PixArt-XL-2-1024-MS"),
+    Model("PixArt-Sigma 1024", _DIFFUSERS_PRIOR, DIFFUSERS, "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS"),
     Model("DeepFloyd IF-I M", _IF, DIFFUSERS, "DeepFloyd/IF-I-M-v1.0", is_gated=True),
     Model("DeepFloyd IF-I L", _IF, DIFFUSERS, "DeepFloyd/IF-I-L-v1.0", licence=_IF_LICENCE, is_gated=True),
     Model("DeepFloyd IF-I XL", _IF, DIFFUSERS, "DeepFloyd/IF-I-XL-v1.0", licence=_IF_LICENCE, is_gated=True),
@@ -112,7 +125,7 @@ MODELS: tuple[Model, ...] = (
     Model("Stable Zero123", _ZERO123, CHECKPOINTS, "stabilityai/stable-zero123", "stable_zero123.ckpt",
           licence="Stability AI Non-Commercial Research Community License", size=8_580_000_000, is_gated=True),
     Model("Stable Zero123 C", _ZERO123, CHECKPOINTS, "stabilityai/stable-zero123", "stable_zero123_c.ckpt",
-          licence="Stability AI Community License", size=8_580_000_000, is_gated=True),
+          licence=_STABILITY, size=8_580_000_000, is_gated=True),
     Model("Stable Zero123, diffusers", _ZERO123, DIFFUSERS, "ashawkey/stable-zero123-diffusers"),
     Model("MVDream, Stable Diffusion 2.1", _MVDREAM, CHECKPOINTS, "MVDream/MVDream", "sd-v2.1-base-4view.pt",
           licence="OpenRAIL", size=5_220_000_000),

@@ -1,4 +1,5 @@
-"""A T5 text encoder that leaves memory when it is not needed: T5-XXL is larger than the network it serves."""
+"""T5 text encoders, and text encoders that are dropped once they are not needed: T5-XXL takes some 9 GB in half
+precision."""
 from __future__ import annotations
 
 import gc
@@ -7,82 +8,100 @@ from pathlib import Path
 from typing import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor
 
 from ..comfy import host
 from ..core.errors import DistillError, MissingPackage
+from ..core.prior import TextCondition
 from .if_folder import TEXT_ENCODER, TOKENIZER
 from .pipeline_folder import load_network, reading
 from .silence import silence
 
 TOKENS = 77
+TextEncoder = Callable[[Sequence[str]], TextCondition]
 DROP, KEEP, EIGHT_BIT = TEXT_ENCODERS = ("load and drop", "keep", "8-bit")
 
 
 def usual_form(text: str) -> str:
-    """A text as the published pipeline reads it: in small letters, without space around it."""
+    """A text as DeepFloyd IF and PixArt read it: lower case, without surrounding spaces."""
     return text.lower().strip()
 
 
-class T5Text:
-    """Texts to embeddings [B,77,C] float32, as diffusers' IFPipeline.encode_prompt makes them (captions not cleaned).
+def as_written(text: str) -> str:
+    """A text as Stable Diffusion 3 and Flux read it."""
+    return text
 
-    The attention mask is used in encoding only. is_8bit: weights in 8 bits by bitsandbytes, on CUDA.
+
+class T5Text:
+    """A T5 text encoder and its tokenizer, as diffusers' pipelines use them (captions not cleaned).
+
+    part          what the names of both folders end with, "_3" for example
+    tokens        L: texts are padded or cut to this length
+    form          applied to each text first
+    is_masked     the encoder does not attend to padding. Stable Diffusion 3 and Flux were trained with one that does
+    returns_mask  conditions have the mask, for networks that do not attend to padding either
+    is_8bit       weights in 8 bits by bitsandbytes, on CUDA
     """
 
-    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, name: str, is_8bit: bool = False):
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, name: str, is_8bit: bool = False,
+                 part: str = "", tokens: int = TOKENS, form: Callable[[str], str] = usual_form, is_masked: bool = True,
+                 returns_mask: bool = False):
         from transformers import AutoTokenizer, T5EncoderModel
 
         options = _eight_bit_options(device) if is_8bit else {}
         with torch.inference_mode(False), silence():
-            with reading(folder / TOKENIZER, name):
-                self.tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True,
+            with reading(folder / (TOKENIZER + part), name):
+                self.tokenizer = AutoTokenizer.from_pretrained(folder / (TOKENIZER + part), local_files_only=True,
                                                                trust_remote_code=False)
-            self.network = load_network(T5EncoderModel, folder / TEXT_ENCODER, name, dtype, **options)
+            self.network = load_network(T5EncoderModel, folder / (TEXT_ENCODER + part), name, dtype, **options)
             if not is_8bit:
                 self.network = move(self.network, device)
-        self.device = device
+        self.device, self.tokens, self.form = device, tokens, form
+        self.is_masked, self.returns_mask = is_masked, returns_mask
 
     @torch.no_grad()
-    def __call__(self, texts: Sequence[str]) -> Tensor:
-        tokens = self.tokenizer([usual_form(text) for text in texts], padding="max_length", max_length=TOKENS,
+    def __call__(self, texts: Sequence[str]) -> TextCondition:
+        """Embeddings [B,L,C] in float32."""
+        tokens = self.tokenizer([self.form(text) for text in texts], padding="max_length", max_length=self.tokens,
                                 truncation=True, return_tensors="pt")
-        return self.network(tokens.input_ids.to(self.device),
-                            attention_mask=tokens.attention_mask.to(self.device))[0].float()
+        mask = tokens.attention_mask.to(self.device)
+        hidden = self.network(tokens.input_ids.to(self.device), attention_mask=mask if self.is_masked else None)[0]
+        return TextCondition(hidden.float(), mask=mask if self.returns_mask else None)
 
     def rest(self) -> None:
         """Nothing: this one stays in memory."""
 
 
 class PassingText:
-    """The same call, with the encoder in memory only from the first new text to the next `rest`.
+    """Text encoders that are in memory only from the first new text to the next `rest`. Each text is encoded once.
 
-    load   makes the T5Text; None where there is none
-    known  embeddings [77,C] of texts that need no encoder
-    keeps  stay in memory once loaded
+    load   loads the encoders; None where there are none
+    known  conditions of one row, by text, of texts that need no encoder
+    keeps  the encoders stay in memory once loaded
+    form   applied to each text first: texts of one form are the same text
     """
 
-    def __init__(self, load: Callable[[], T5Text] | None, known: Mapping[str, Tensor], device: torch.device, name: str,
-                 keeps: bool = False):
-        self.load, self.device, self.name, self.keeps = load, device, name, keeps
+    def __init__(self, load: Callable[[], TextEncoder] | None, known: Mapping[str, TextCondition], device: torch.device,
+                 name: str, keeps: bool = False, form: Callable[[str], str] = usual_form):
+        self.load, self.device, self.name, self.keeps, self.form = load, device, name, keeps, form
         self.loads = 0
         self._known = dict(known)
-        self._encoder: T5Text | None = None
+        self._encoder: TextEncoder | None = None
 
-    def __call__(self, texts: Sequence[str]) -> Tensor:
-        texts = [usual_form(text) for text in texts]
+    def __call__(self, texts: Sequence[str]) -> TextCondition:
+        texts = [self.form(text) for text in texts]
         fresh = [text for text in dict.fromkeys(texts) if text not in self._known]
         if fresh:
-            self._known.update(zip(fresh, self._loaded(fresh[0])(fresh).cpu()))
-        return torch.stack([self._known[text] for text in texts]).to(self.device)
+            encoded = self._loaded(fresh[0])(fresh).to("cpu")
+            self._known.update({text: encoded.take(torch.tensor([row])) for row, text in enumerate(fresh)})
+        return self._known[texts[0]].join([self._known[text] for text in texts]).to(self.device)
 
     def rest(self) -> None:
-        """Gives the encoder's memory back: what comes now is something else."""
+        """Frees the encoders' memory: a network of another kind comes next."""
         if self._encoder is not None and not self.keeps:
             self._encoder = None
             return_memory(self.device)
 
-    def _loaded(self, text: str) -> T5Text:
+    def _loaded(self, text: str) -> TextEncoder:
         if self.load is None:
             raise DistillError(f'{self.name}: the file of embeddings has none for "{text}", and there is no text '
                                f'encoder to make it. The file has: {_quoted(self._known)}. Save them anew with Save '
@@ -108,14 +127,14 @@ def check_eight_bit(device: torch.device, name: str) -> None:
 
 
 def move(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
-    """The network on the device, where room is made for it first."""
+    """The network on the device, after memory is freed for it."""
     if device.type != "cpu":
         host().free_memory(sum(weight.numel() * weight.element_size() for weight in network.parameters()))
     return network.to(device)
 
 
 def return_memory(device: torch.device) -> None:
-    """What was just let go goes back to the machine, not only to torch's own store."""
+    """Returns freed memory to the system, not only to torch's cache."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -127,6 +146,6 @@ def _eight_bit_options(device: torch.device) -> dict:
     return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True), "device_map": {"": device}}
 
 
-def _quoted(texts: Mapping[str, Tensor], most: int = 8) -> str:
+def _quoted(texts: Mapping[str, object], most: int = 8) -> str:
     names = [f'"{text}"' for text in texts]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -7,6 +7,7 @@ from typing import Sequence
 from torch import Tensor
 
 from ..core.errors import DistillError
+from ..core.prior import TextCondition
 from ..core.state import read_state, save_state
 from .t5_text import usual_form
 
@@ -18,8 +19,8 @@ def write_embeddings(path: str | Path, texts: Sequence[str], embeddings: Tensor)
     return save_state(path, {KIND: embeddings}, {"kind": KIND, "texts": [usual_form(text) for text in texts]})
 
 
-def read_embeddings(path: str | Path, width: int, name: str) -> dict[str, Tensor]:
-    """The embeddings [L,C] by text of a file that `write_embeddings` wrote; C is to be `width`.
+def read_embeddings(path: str | Path, width: int, name: str) -> dict[str, TextCondition]:
+    """The embeddings by text, one row each, of a file that `write_embeddings` wrote; C is to be `width`.
 
     Raises DistillError, beginning with `name`, for any other file.
     """
@@ -34,4 +35,4 @@ def read_embeddings(path: str | Path, width: int, name: str) -> dict[str, Tensor
         raise DistillError(f"{name}: the embeddings in {path} have {embeddings.shape[2]} numbers per word and the "
                            f"model takes {width}: they belong to another model. Save them anew with the text encoder "
                            "of this one.")
-    return dict(zip(texts, embeddings.float()))
+    return {text: TextCondition(row[None]) for text, row in zip(texts, embeddings.float())}

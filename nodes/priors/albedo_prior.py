@@ -11,11 +11,10 @@ from ..comfy import PRIOR, Node, io
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.picture import ALBEDO_DEPTH
-from ..core.prior import Encoded, LoadedPriors
+from ..core.prior import Encoded, LoadedPriors, TextCondition
 from ..models.model_files import ModelNode, choices, locate, network_dtype
 from ..models.multiview_unet import MultiViewFile
 from ..models.reading import reading_networks
-from .latent_prior import LatentCondition
 from .mvdream import read_latent_model, shared_widgets
 from .richdreamer import RichDreamerPrior
 
@@ -65,7 +64,7 @@ class AlbedoPrior(RichDreamerPrior):
         depth = F.interpolate(pixels[:, 3:].detach(), (self.size, self.size), mode="nearest") * 2 - 1
         return Encoded(self.encode_pixels(pixels[:, :3]), depth)
 
-    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None,
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[TextCondition], cameras: Cameras | None,
                 beside: Tensor | None = None) -> list[Tensor]:
         if beside is None:
             raise DistillError(f"{NAME}: it paints onto a depth, and none came with the pictures. Sample Prior and "

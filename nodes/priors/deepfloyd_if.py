@@ -91,7 +91,7 @@ class IFPrior(DenoiserPrior):
         return self.unet
 
     def encode_prompts(self, texts: Sequence[str]) -> TextCondition:
-        return TextCondition(self.text(texts))
+        return self.text(texts)
 
     def encode_image(self, rgb: Tensor) -> Encoded:
         return Encoded(resize_square(rgb.permute(0, 3, 1, 2), self.size, antialias=True) * 2 - 1)

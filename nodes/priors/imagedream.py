@@ -14,14 +14,14 @@ from ...kernels.image.resize import resize_square
 from ..comfy import PRIOR, Node, io
 from ..core.errors import DistillError
 from ..core.pictures import Pictures
-from ..core.prior import LoadedPriors
+from ..core.prior import LoadedPriors, TextCondition
 from ..models.clip_vision import read_open_ai_vision
 from ..models.image_resampler import build_with_pictures, read_resampler
 from ..models.model_files import ModelNode, locate, network_dtype
 from ..models.multiview_unet import MultiViewFile
 from ..models.pipeline_folder import load_network
 from ..models.reading import reading_networks
-from .latent_prior import LatentCondition, LatentModel
+from .latent_prior import LatentModel
 from .mvdream import MVDreamPrior, read_latent_model, shared_widgets
 from .reference_views import over_white, reference_views
 
@@ -161,7 +161,7 @@ class ImageDreamPrior(MVDreamPrior):
             t, context = (torch.cat([x, x[:, :, -1:]], 2) for x in (t, context))
             vectors = torch.cat([vectors, torch.zeros_like(vectors[:, :, -1:])], 2)
             z, t, context, vectors = (x.flatten(1, 2) for x in (z, t, context, vectors))
-        predicted = self.predict(z.flatten(0, 1), t.flatten(), LatentCondition(context.flatten(0, 1)),
+        predicted = self.predict(z.flatten(0, 1), t.flatten(), TextCondition(context.flatten(0, 1)),
                                  class_labels=vectors.flatten(0, 1).to(self.unet.dtype)).unflatten(0, (rows, -1))
         if self.is_beside:
             predicted = predicted.unflatten(1, (-1, self.views + 1))[:, :, :-1].flatten(1, 2)

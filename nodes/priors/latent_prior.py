@@ -1,4 +1,5 @@
-"""Latent diffusion models behind the Prior contract: the part that Stable Diffusion and its descendants share."""
+"""Latent diffusion models behind the Prior contract: an autoencoder, and Stable Diffusion's UNet with its
+descendants'."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ...kernels.image.resize import resize_square
 from ..core.cameras import Cameras
-from ..core.prior import Encoded
+from ..core.prior import Encoded, TextCondition
 from ..models.clip_text import ClipText
 from ..models.denoiser import Denoiser, DenoiserPrior, each_view
 from ..models.noise import Noise
@@ -22,7 +23,7 @@ class LatentModel:
 
     unet        diffusers' UNet2DConditionModel; its weights' dtype is what it computes in
     vae         AutoencoderKL or AutoencoderTiny; None for models of pixels or features without one
-    texts       CLIP text encoders whose hidden states are laid side by side (one, or XL's two)
+    texts       CLIP text encoders whose hidden states are concatenated along the channels (one, or XL's two)
     noise       noise levels by timestep
     prediction  what the UNet predicts, one of kernels.distill.prediction.PREDICTIONS
     size        side of the latents
@@ -37,67 +38,22 @@ class LatentModel:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class LatentCondition:
-    """Text [B,L,C] and, for XL, the pooled text [B,P]."""
+class LatentSpacePrior(DenoiserPrior):
+    """A prior over the latents of an autoencoder. `vae`, `size` and `channels` are for subclasses to set.
 
-    def __init__(self, embedding: Tensor, pooled: Tensor | None = None):
-        self.embedding, self.pooled = embedding, pooled
-
-    def take(self, index: Tensor) -> "LatentCondition":
-        index = index.to(self.embedding.device)
-        return LatentCondition(self.embedding[index], None if self.pooled is None else self.pooled[index])
-
-    def join(self, rows: Sequence["LatentCondition"]) -> "LatentCondition":
-        return LatentCondition(torch.cat([row.embedding for row in rows]),
-                               None if self.pooled is None else torch.cat([row.pooled for row in rows]))
-
-    def lerp(self, other: "LatentCondition", weight: Tensor) -> "LatentCondition":
-        """Row by row (1 - weight) * self + weight * other, weight [B]."""
-        weight = weight.to(self.embedding)
-        pooled = None if self.pooled is None else torch.lerp(self.pooled, other.pooled, weight[:, None])
-        return LatentCondition(torch.lerp(self.embedding, other.embedding, weight[:, None, None]), pooled)
-
-
-class LatentPrior(DenoiserPrior):
-    """The Prior contract over a LatentModel.
-
-    z are scaled latents in float32 whatever the networks compute in. Pictures with as many channels as the latents have
-    are latents already (a field of latents). The posterior mean of the autoencoder is used: published codes draw from
-    the posterior, whose deviation is a hundredth of the latents' and small beside the noise that distillation adds.
-    Pictures are resized without a low-pass filter, as published.
+    z are scaled (and shifted) latents in float32, whatever the networks compute in. Pictures with as many channels as
+    the latents are latents already (a field of latents). The posterior mean of the autoencoder is used: published codes
+    sample the posterior, whose deviation is a hundredth of the latents' and small beside the noise that distillation
+    adds. Pictures are resized without a low-pass filter, as published.
     """
 
     views = 1
-
-    def __init__(self, model: LatentModel, device: torch.device):
-        self.model, self.device = model, device
-        self.unet = model.unet.to(device, memory_format=torch.channels_last)
-        self.vae = model.vae.to(device, memory_format=torch.channels_last) if model.vae is not None else None
-        self.denoiser = Denoiser(model.noise.to(device), model.prediction, is_compiled=self.network is not self.unet)
-        self.channels, self.size = model.unet.config.out_channels, model.size
-
-    @property
-    def network(self) -> torch.nn.Module:
-        """The UNet itself, not as torch.compile wraps it."""
-        return getattr(self.unet, "_orig_mod", self.unet)
+    vae: Any
 
     @property
     def pixels(self) -> int:
         """Side of the pictures that the autoencoder takes."""
         return self.size * 2 ** (len(self.vae.config.block_out_channels) - 1)
-
-    def encode_prompts(self, texts: Sequence[str]) -> LatentCondition:
-        hidden, pooled = zip(*(self._read(text, texts) for text in self.model.texts))
-        return LatentCondition(torch.cat(hidden, -1), pooled[-1] if len(pooled) > 1 else None)
-
-    def _read(self, text: ClipText, texts):
-        """The text encoder is on the device only while it runs: it is needed once, its memory all the time."""
-        text.model.to(self.device)
-        try:
-            return text(texts)
-        finally:
-            if self.device.type != "cpu":
-                text.model.to("cpu")
 
     def encode_image(self, rgb: Tensor) -> Encoded:
         z = rgb.permute(0, 3, 1, 2)
@@ -116,14 +72,19 @@ class LatentPrior(DenoiserPrior):
     def _encode(self, picture: Tensor) -> Tensor:
         encoded = self.vae.encode(picture.to(self.vae.dtype))
         latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
-        return latents.float() * self.vae.config.scaling_factor
+        return (latents.float() - self._shift) * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode_image(self, z: Tensor) -> Tensor:
-        rgb = self.vae.decode((z / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
+        rgb = self.vae.decode((z / self.vae.config.scaling_factor + self._shift).to(self.vae.dtype)).sample
         return (rgb.float().permute(0, 2, 3, 1) * 0.5 + 0.5).clamp(0, 1)
 
-    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None,
+    @property
+    def _shift(self) -> float:
+        """Mean of the latents; models before Stable Diffusion 3 have none."""
+        return self.vae.config.get("shift_factor") or 0.0
+
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[TextCondition], cameras: Cameras | None,
                 beside: Tensor | None = None) -> list[Tensor]:
         rows = len(conditions)
         joined = conditions[0].join(conditions)
@@ -131,8 +92,41 @@ class LatentPrior(DenoiserPrior):
                                        each_view(len(z_t), rows))
         return [self.denoiser.clean(z_t, t, part) for part in predicted.chunk(rows)]
 
-    def predict(self, z_t: Tensor, t: Tensor, condition: LatentCondition, **more: Any) -> Tensor:
-        """The network's prediction for z_t [N,C,h,w]; `more` are further arguments of the UNet."""
+    def predict(self, z_t: Tensor, t: Tensor, condition: TextCondition) -> Tensor:
+        """The network's prediction [N,C,h,w] for z_t [N,C,h,w] at timesteps t [N]."""
+        raise NotImplementedError
+
+
+class LatentPrior(LatentSpacePrior):
+    """The Prior contract over a LatentModel."""
+
+    def __init__(self, model: LatentModel, device: torch.device):
+        self.model, self.device = model, device
+        self.unet = model.unet.to(device, memory_format=torch.channels_last)
+        self.vae = model.vae.to(device, memory_format=torch.channels_last) if model.vae is not None else None
+        self.denoiser = Denoiser(model.noise.to(device), model.prediction, is_compiled=self.network is not self.unet)
+        self.channels, self.size = model.unet.config.out_channels, model.size
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """The UNet itself, not as torch.compile wraps it."""
+        return getattr(self.unet, "_orig_mod", self.unet)
+
+    def encode_prompts(self, texts: Sequence[str]) -> TextCondition:
+        hidden, pooled = zip(*(self._read(text, texts) for text in self.model.texts))
+        return TextCondition(torch.cat(hidden, -1), pooled[-1] if len(pooled) > 1 else None)
+
+    def _read(self, text: ClipText, texts):
+        """The text encoder is on the device only while it runs: it is needed once, its memory all the time."""
+        text.model.to(self.device)
+        try:
+            return text(texts)
+        finally:
+            if self.device.type != "cpu":
+                text.model.to("cpu")
+
+    def predict(self, z_t: Tensor, t: Tensor, condition: TextCondition, **more: Any) -> Tensor:
+        """more: further arguments of the UNet."""
         dtype = self.unet.dtype
         if condition.pooled is not None:
             side = float(self.pixels)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..comfy import PRIOR, Node, host, io
 from ..core.cameras import Cameras, turntable
 from ..core.errors import DistillError
-from ..core.prior import LoadedPriors
+from ..core.prior import LoadedPriors, TextCondition
 from ..models.builtin import BUILTIN_MVDREAM
 from ..models.checkpoint_file import CheckpointFile
 from ..models.clip_text import (
@@ -31,7 +31,7 @@ from ..models.multiview_unet import MultiViewFile
 from ..models.noise import DiscreteNoise, scaled_linear_noise
 from ..models.pipeline_folder import load_network, read_scheduler
 from ..models.reading import reading_networks
-from .latent_prior import LatentCondition, LatentModel, LatentPrior
+from .latent_prior import LatentModel, LatentPrior
 
 NAME = "MVDream Prior"
 
@@ -121,7 +121,7 @@ class MVDreamPrior(LatentPrior):
         self._canonical = turntable(views, self.elevation, 1.0, 90.0, 1)  # at size 1: see Multi-View Orbit
         self._has_seen_cameras = False
 
-    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], cameras: Cameras | None,
+    def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[TextCondition], cameras: Cameras | None,
                 beside: Tensor | None = None) -> list[Tensor]:
         if len(z_t) % self.views:
             raise DistillError(f"{self.name}: {len(z_t)} pictures cannot be parted into groups of {self.views} views. "
@@ -141,7 +141,7 @@ class MVDreamPrior(LatentPrior):
         """The camera input of the network [B,16]."""
         return camera_vectors(cameras)
 
-    def predict_rows(self, z_t: Tensor, t: Tensor, conditions: Sequence[LatentCondition], vectors: Tensor) -> Tensor:
+    def predict_rows(self, z_t: Tensor, t: Tensor, conditions: Sequence[TextCondition], vectors: Tensor) -> Tensor:
         """The network's predictions [R,B,C,h,w] for z_t [B,C,h,w] under R conditions, in one batch. vectors [B,16]."""
         rows = len(conditions)
         predicted = self.predict(z_t.repeat(rows, 1, 1, 1), t.repeat(rows), conditions[0].join(conditions),

@@ -16,7 +16,7 @@ from ..comfy import PICTURES, PRIOR, Node, host, io
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.pictures import Pictures
-from ..core.prior import LoadedPriors
+from ..core.prior import LoadedPriors, TextCondition
 from ..models.builtin import BUILTIN_ZERO123
 from ..models.checkpoint_file import EXTENSIONS, CheckpointFile, read_module
 from ..models.clip_vision import embed_pictures, read_open_ai_vision
@@ -25,7 +25,7 @@ from ..models.model_files import ModelNode, choices, locate, network_dtype, vae_
 from ..models.noise import scaled_linear_noise
 from ..models.pipeline_folder import load_network, read_json, read_scheduler, reading
 from ..models.reading import reading_networks
-from .latent_prior import LatentCondition, LatentModel, LatentPrior
+from .latent_prior import LatentModel, LatentPrior
 from .reference_views import has_white_border, over_white, picture_poses, picture_weights, reference_views
 
 NAME = "Zero123 Prior"
@@ -192,7 +192,7 @@ class Zero123Prior(LatentPrior):
         latents = _after_zeros(len(alone), self.latents[picture])
         rows = torch.cat([alone, view])
         predicted = self.denoiser.call(
-            lambda: self.predict(torch.cat([z_t[rows], latents], 1), t[rows], LatentCondition(token)), rows)
+            lambda: self.predict(torch.cat([z_t[rows], latents], 1), t[rows], TextCondition(token)), rows)
         unconditional, conditional = torch.zeros_like(z_t), torch.zeros_like(z_t)
         unconditional = unconditional.index_copy(0, alone, predicted[:len(alone)])
         conditional = conditional.index_add(0, view, predicted[len(alone):] * weights.view(-1, 1, 1, 1))

@@ -8,8 +8,9 @@ import torch
 
 from distill3d.kernels.distill.guidance import guide
 from distill3d.nodes.core.errors import MissingPackage
+from distill3d.nodes.core.prior import TextCondition
 from distill3d.nodes.models.noise import scaled_linear_noise
-from distill3d.nodes.priors.latent_prior import LatentCondition, LatentModel, LatentPrior
+from distill3d.nodes.priors.latent_prior import LatentModel, LatentPrior
 
 from .case import now
 
@@ -37,7 +38,7 @@ def guided_denoise(quick: bool, repeats: int, device: torch.device) -> dict[str,
     prior = LatentPrior(LatentModel(unet, None, [], scaled_linear_noise(), "epsilon", size), device)
     generator = torch.Generator().manual_seed(0)
     z_t = torch.randn(1, 4, size, size, generator=generator).to(device)
-    texts = [LatentCondition(torch.randn(1, 77, 768, generator=generator).to(device)) for _ in range(2)]
+    texts = [TextCondition(torch.randn(1, 77, 768, generator=generator).to(device)) for _ in range(2)]
     t = torch.tensor([500], device=device)
 
     def ours():

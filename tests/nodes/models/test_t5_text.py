@@ -8,7 +8,7 @@ from torch.nn import Linear
 
 from distill3d.nodes.comfy import Host, set_host
 from distill3d.nodes.core.errors import DistillError, MissingPackage
-from distill3d.nodes.core.prior import LoadedPriors
+from distill3d.nodes.core.prior import LoadedPriors, TextCondition
 from distill3d.nodes.models import t5_text
 from distill3d.nodes.models.t5_text import PassingText, T5Text
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
@@ -32,7 +32,7 @@ class Counting:
 
     def __call__(self, texts):
         self.calls.append(list(texts))
-        return torch.tensor([float(len(text)) for text in texts]).view(-1, 1, 1)
+        return TextCondition(torch.tensor([float(len(text)) for text in texts]).view(-1, 1, 1))
 
 
 class Passing:
@@ -48,9 +48,9 @@ class Passing:
 def test_nothing_is_loaded_before_texts_come_and_each_is_encoded_once(host):
     passing = Passing()
     assert not passing.encoders
-    found = passing.text(["one", "", "one", " ONE "])
+    found = passing.text(["one", "", "one", " ONE "]).embedding
     assert found.flatten().tolist() == [3, 0, 3, 3] and passing.encoders[0].calls == [["one", ""]]
-    assert passing.text(["three", "one"]).flatten().tolist() == [5, 3]
+    assert passing.text(["three", "one"]).embedding.flatten().tolist() == [5, 3]
     assert len(passing.encoders) == 1 and passing.encoders[0].calls[1] == ["three"]
 
 
@@ -61,7 +61,7 @@ def test_known_texts_need_no_encoder_after_it_left(host):
     passing.encoders[0] = weakref.ref(passing.encoders[0])
     gc.collect()
     assert passing.encoders[0]() is None
-    assert passing.text(["one"]).item() == 3 and len(passing.encoders) == 1 and not host.warnings
+    assert passing.text(["one"]).embedding.item() == 3 and len(passing.encoders) == 1 and not host.warnings
 
 
 def test_late_texts_load_it_again_with_one_warning(host):
@@ -83,14 +83,14 @@ def test_kept_encoders_do_not_leave(host):
 
 
 def test_a_file_of_embeddings_comes_first(host):
-    passing = Passing({"one": torch.full((1, 1), -7.0)})
-    assert passing.text(["one"]).item() == -7 and not passing.encoders
-    assert passing.text(["One", "three"]).flatten().tolist() == [-7, 5]
+    passing = Passing({"one": TextCondition(torch.full((1, 1, 1), -7.0))})
+    assert passing.text(["one"]).embedding.item() == -7 and not passing.encoders
+    assert passing.text(["One", "three"]).embedding.flatten().tolist() == [-7, 5]
 
 
 def test_without_an_encoder_other_texts_are_refused(host):
-    passing = Passing({"a cat": torch.zeros(1, 1)}, can_load=False)
-    assert passing.text(["a cat"]).item() == 0
+    passing = Passing({"a cat": TextCondition(torch.zeros(1, 1, 1))}, can_load=False)
+    assert passing.text(["a cat"]).embedding.item() == 0
     with pytest.raises(DistillError, match='A Prior: .* none for "a dog".* The file has: "a cat". .*Save Text '
                                            'Embeddings'):
         passing.text(["a cat", "a dog"])
@@ -122,10 +122,10 @@ def test_embeddings_are_those_of_the_published_pipeline(cased, texts):
     with torch.no_grad():
         expected, negative = pipeline.encode_prompt(texts, negative_prompt=["Red, Ugly"] * len(texts))
     encode = T5Text(cased, CPU, torch.float32, "A Prior")
-    torch.testing.assert_close(encode(texts), expected.float(), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(encode(["Red, Ugly"])[0], negative[0].float(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(encode(texts).embedding, expected.float(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(encode(["Red, Ugly"]).embedding[0], negative[0].float(), atol=1e-5, rtol=1e-5)
     capitals = encode.tokenizer(["a Red cube"]).input_ids != encode.tokenizer(["a red cube"]).input_ids
-    assert capitals and encode(texts).shape[1:] == (77, 64)
+    assert capitals and encode(texts).embedding.shape[1:] == (77, 64)
 
 
 def test_float16_keeps_what_would_overflow_in_float32(tiny_if):
@@ -133,7 +133,7 @@ def test_float16_keeps_what_would_overflow_in_float32(tiny_if):
     encode = T5Text(tiny_if, CPU, torch.float16, "A Prior")
     kinds = {name.rsplit(".", 2)[-2]: weight.dtype for name, weight in encode.network.named_parameters()}
     assert kinds["wo"] == torch.float32 and kinds["q"] == torch.float16
-    assert encode(["a red cube"]).dtype == torch.float32
+    assert encode(["a red cube"]).embedding.dtype == torch.float32
 
 
 def test_eight_bits_need_cuda(tiny_if):

@@ -109,6 +109,14 @@ def zero123_model():
         return recipe._read_file(Path("105000.ckpt"), torch.float16), file
 
 
+def flux():
+    """FLUX.1-dev's transformer, whose configuration is diffusers' default but for the guidance that it takes."""
+    from diffusers import FluxTransformer2DModel
+
+    with torch.device("meta"):
+        return FluxTransformer2DModel(guidance_embeds=True)
+
+
 def clip_h(layers=24):
     return read_open_clip(ShapesOnly(open_clip(layers=layers)), "")
 
@@ -161,6 +169,7 @@ ROWS = (
     Row("DeepFloyd IF-I L, UNet", lambda: if_unet(320), "935 M"),
     Row("DeepFloyd IF-I XL, UNet", lambda: if_unet(704), "4,304,695,110", 775),
     Row("T5 1.1 XXL, encoder (IF)", t5, "9.5 GB", source="half-precision file of IF's text encoder"),
+    Row("FLUX.1 dev, transformer", flux, "23.8 GB", 780, source="half-precision files of the transformer"),
     Row("Zero123, UNet", lambda: zero123_model()[0].unet, "859,532,484", 686),
     Row("Zero123-XL, UNet", lambda: zero123_model()[0].unet, "859,532,484", 686),
     Row("Stable-Zero123, UNet", lambda: unet("zero123"), "859,532,484", 686),
