@@ -169,7 +169,7 @@ ROWS = (
     Row("DeepFloyd IF-I L, UNet", lambda: if_unet(320), "935 M"),
     Row("DeepFloyd IF-I XL, UNet", lambda: if_unet(704), "4,304,695,110", 775),
     Row("T5 1.1 XXL, encoder (IF)", t5, "9.5 GB", source="half-precision file of IF's text encoder"),
-    Row("FLUX.1 dev, transformer", flux, "23.8 GB", 780, source="half-precision files of the transformer"),
+    Row("FLUX.1 dev, transformer", flux, "23.8 GB", 1160, source="half-precision files of the transformer"),
     Row("Zero123, UNet", lambda: zero123_model()[0].unet, "859,532,484", 686),
     Row("Zero123-XL, UNet", lambda: zero123_model()[0].unet, "859,532,484", 686),
     Row("Stable-Zero123, UNet", lambda: unet("zero123"), "859,532,484", 686),
