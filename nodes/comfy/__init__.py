@@ -1,36 +1,32 @@
-"""The only door to ComfyUI. Here: schema classes, socket types and the host. Beside it: model.py, which runs the host's
-models; network.py, which copies their networks to train beside them; node.py, what all nodes do there; panel.py and
-panel_routes.py, the live panel and the warnings on the nodes.
+"""The only door to ComfyUI. Nodes import everything of the host from here. Without ComfyUI a stand-in takes its place,
+so that every node imports, tests and runs from a command line.
 
-Nodes import everything of the host from here: the schema classes (`io`, `Types`), the base class `Node`, our socket
-types, and `host()`, which shows progress, says when to stop, and names folders and the device. Without ComfyUI a small
-stand-in takes its place (standalone.py), so that every node imports, tests and runs from a command line.
+    here            the schema classes `io` and `Types`, the base class `Node`, our socket types, widgets used by many
+    hosts           `host()`: folders, device, progress, cancelling, warnings, names of files; `Host`, its stand-in
+    comfy_host      `ComfyHost`, the host in ComfyUI
+    node            what every node does there: refuses NaN, shows its warnings
+    warnings        the warnings of the node that runs
+    panel           the live panel: what it shows; panel_routes: the HTTP routes and events that feed it
+    model           runs the host's models; network: copies of their networks, to train beside them
+    standalone      the schema classes where ComfyUI is absent
 """
 from __future__ import annotations
 
-import glob
-import json
-import os
-import re
-import struct
 import sys
-import time
-from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
-import torch
-from torch import Tensor
-
-from ..core.errors import Cancelled, DistillError, check_named
 from ..core.schedule import Schedule
-from ..core.tick import Tick
-from .node import collect, node_class
+from .hosts import Host, Progress, dated, host, host_tick, set_default, set_host
+from .node import node_class
 
 # The host imports its own modules before it loads packs. A ComfyUI that merely lies on some other program's path
 # must not be started by us.
 IN_COMFYUI = "comfy_api" in sys.modules or "folder_paths" in sys.modules
 if IN_COMFYUI:
     from comfy_api.latest import ComfyExtension, Types, io
+
+    from .comfy_host import ComfyHost
+    set_default(ComfyHost)
 else:
     from .standalone import ComfyExtension, Types, io
 
@@ -73,312 +69,6 @@ class FileNames(list):
 
 def seed_input(tooltip: str = "Same seed, same result, bit for bit on the CPU."):
     return io.Int.Input("seed", default=0, min=0, max=2**53 - 1, control_after_generate=True, tooltip=tooltip)
-
-
-class Progress:
-    """Reports one node's work to whoever runs it, a few times a second however often it is called."""
-
-    interval = 0.3
-    shows_pictures = False  # whether a preview would be seen at all
-    error: BaseException | None = None  # what ended the work before its end
-
-    def __init__(self, node_id: str | None, title: str, total: int):
-        self.node_id, self.title, self.total = node_id, title, total
-        self._last = 0.0
-
-    def is_due(self) -> bool:
-        """True when a picture would be shown now: draw previews only then."""
-        return time.monotonic() - self._last >= self.interval
-
-    def update(self, step: int, text: str = "", image: Tensor | None = None, facts: dict | None = None) -> None:
-        """step of total; text: one line; image [H,W,3] in [0,1]; facts: numbers for charts."""
-        if step >= self.total or self.is_due():
-            self._last = time.monotonic()
-            self.show(step, text, image, facts or {})
-
-    def show(self, step: int, text: str, image: Tensor | None, facts: dict) -> None: ...
-
-    def close(self) -> None: ...
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, kind, error, trace) -> None:
-        self.error = error
-        self.close()
-
-
-class Host:
-    """What runs the nodes. This one is the stand-in: folders under the working directory, no display."""
-
-    def __init__(self, output: str | os.PathLike = "output", device: str | None = None):
-        self.output_directory = Path(output)
-        self._device = device
-        self.cancelled = False
-        self.finishing: set[str] = set()
-        self.written: list[Path] = []
-        self.warnings: list[str] = []
-        self._numbered: tuple[str | None, int] = None, 0  # a run and its number
-        self._when_cancelled: list[Callable[[], None]] = []
-
-    @property
-    def input_directory(self) -> Path:
-        return Path("input")
-
-    @property
-    def state_directory(self) -> Path:
-        """Where runs keep what they need to resume."""
-        return self.output_directory / "distill3d_states"
-
-    def model_folders(self, kind: str) -> list[Path]:
-        """Folders searched for models of a kind, e.g. "diffusers"."""
-        return [Path("models") / kind]
-
-    def clip_tokenizer(self) -> Path | None:
-        """A folder with CLIP's vocab.json and merges.txt, where the host has one."""
-        return next((folder / "clip_tokenizer" for folder in self.model_folders("text_encoders")
-                     if (folder / "clip_tokenizer" / "vocab.json").is_file()), None)
-
-    def device(self) -> torch.device:
-        return torch.device(self._device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-    def check(self) -> None:
-        """Raises (Cancelled here, the host's own interrupt in ComfyUI) when the user cancelled the run."""
-        if self.cancelled:
-            self.cancel_stages()
-            raise Cancelled("Cancelled by the user.")
-
-    def when_cancelled(self, call: Callable[[], None]) -> None:
-        """Keeps a call for the case that the run in progress is cancelled as a whole."""
-        self._when_cancelled.append(call)
-
-    def cancel_stages(self) -> None:
-        """The run is cancelled: makes the calls that were kept for that."""
-        calls, self._when_cancelled = self._when_cancelled, []
-        for call in calls:
-            call()
-
-    def finish_now(self, node_id: str | None) -> None:
-        """Asks the node's stage (None: whichever runs) to end as if its last step had been reached."""
-        self.finishing.add(str(node_id))
-
-    def should_finish(self, node_id: str | None) -> bool:
-        """True once for each request."""
-        asked = self.finishing & {str(node_id), "None"}
-        self.finishing -= asked
-        return bool(asked)
-
-    def progress(self, node_id: str | None, title: str, total: int) -> Progress:
-        return Progress(node_id, title, total)
-
-    def panel(self, node_id: str | None) -> dict | None:
-        """For a node's `ui`: what its result, cached, needs to bring back the live panel of the run that made it."""
-        return None
-
-    def begin(self) -> None:
-        """A node begins to run."""
-
-    def warn(self, text: str) -> None:
-        """Something the user should know that stops nothing. It also stands in the `ui` of the node that runs."""
-        collect(text)
-        self.warnings.append(text)
-
-    def free_memory(self, size: int) -> None:
-        """Makes room for `size` bytes on the device before something large is allocated."""
-
-    def read_splat_file(self, file: Any, node: str) -> Any:
-        """The core SPLAT of a core File3D that is no PLY. Raises DistillError, beginning with `node`, where the host
-        reads none."""
-        raise DistillError(f"{node}: .{file.format} splats cannot be read here. Save it as .ply.")
-
-    def save_path(self, prefix: str, extension: str) -> Path:
-        """A new file name in the output folder: prefix (may name a subfolder), counter, extension without dot.
-
-        Raises DistillError when the prefix leaves the output folder.
-        """
-        check_named(prefix.rsplit("/", 1)[-1], "Saving", "file name", 'Write one, for example "distill3d/object", got '
-                    f'"{prefix}".')
-        prefix = dated(prefix)
-        check_named(prefix, "Saving", "file name", "Shorten it.")
-        root = self.output_directory.resolve()
-        stem = (root / prefix).resolve()
-        if root not in stem.parents:
-            raise DistillError(f'File name "{prefix}" leads out of the output folder {root}. Use a plain name.')
-        number = self._number(root, stem)
-        while any(stem.parent.glob(f"{glob.escape(stem.name)}_{number:05d}_.*{extension}")):
-            number += 1  # a second file of the same run under the same name
-        return stem.parent / f"{stem.name}_{number:05d}_.{extension}"
-
-    def _number(self, root: Path, stem: Path) -> int:
-        """One for all files of a run: the first that is free under each of the names that the run's nodes write to."""
-        run, prefixes = self.run()
-        if run is None or run != self._numbered[0]:
-            stems = {stem, *(path for prefix in prefixes if root in (path := (root / dated(prefix)).resolve()).parents)}
-            self._numbered = run, 1 + max(map(_highest, stems))
-        return self._numbered[1]
-
-    def run(self) -> tuple[str | None, list[str]]:
-        """A name of the run in progress, None where each file counts for itself, and the file names that its nodes were
-        given."""
-        return None, []
-
-    def notes(self, hidden: Any) -> dict[str, str]:
-        """What a file carries of the workflow that made it: JSON by name.
-
-        hidden  of a node that asks for the prompt and the PNG info
-        """
-        named = {"prompt": getattr(hidden, "prompt", None), **(getattr(hidden, "extra_pnginfo", None) or {})}
-        return {name: json.dumps(value) for name, value in named.items() if value}
-
-    def saved(self, path: Path) -> dict[str, str]:
-        """Notes a written file; returns it as the host's front end names files."""
-        self.written.append(Path(path))
-        relative = Path(path).resolve().relative_to(self.output_directory.resolve())
-        return {"filename": relative.name, "subfolder": str(relative.parent) if relative.parent != Path(".") else "",
-                "type": "output"}
-
-
-def _highest(stem: Path) -> int:
-    """The highest number of the files that are called stem_00001_.glb and the like, 0 where there are none."""
-    return max((int(match.group(1)) for path in (stem.parent.iterdir() if stem.parent.is_dir() else ())
-                if (match := re.fullmatch(re.escape(stem.name) + r"_(\d+)_\..*", path.name))), default=0)
-
-
-def dated(prefix: str) -> str:
-    """A file name with ComfyUI's words for the time, %year% to %second%, filled in."""
-    now = time.localtime()
-    words = {"%year%": f"{now.tm_year}", "%month%": f"{now.tm_mon:02}", "%day%": f"{now.tm_mday:02}",
-             "%hour%": f"{now.tm_hour:02}", "%minute%": f"{now.tm_min:02}", "%second%": f"{now.tm_sec:02}"}
-    for word, value in words.items():
-        prefix = prefix.replace(word, value)
-    return prefix
-
-
-class _ComfyHost(Host):
-    def __init__(self):
-        import folder_paths
-        super().__init__(folder_paths.get_output_directory())
-        self._cancellable = ""
-
-    @property
-    def input_directory(self):
-        import folder_paths
-        return Path(folder_paths.get_input_directory())
-
-    def model_folders(self, kind):
-        import folder_paths
-        known = kind in folder_paths.folder_names_and_paths
-        return [Path(path) for path in (folder_paths.get_folder_paths(kind) if known
-                                        else [os.path.join(folder_paths.models_dir, kind)])]
-
-    def clip_tokenizer(self):
-        import comfy.sd1_clip
-        own = Path(comfy.sd1_clip.__file__).parent / "sd1_tokenizer"
-        return own if (own / "vocab.json").is_file() else super().clip_tokenizer()
-
-    def device(self):
-        import comfy.model_management
-        return comfy.model_management.get_torch_device()
-
-    def check(self):
-        import comfy.model_management
-        try:
-            comfy.model_management.throw_exception_if_processing_interrupted()
-        except BaseException:
-            self.cancel_stages()
-            raise
-
-    def when_cancelled(self, call):
-        run = _in_this_run("")
-        if run != self._cancellable:  # what an earlier run kept is of no use now
-            self._cancellable, self._when_cancelled = run, []
-        super().when_cancelled(call)
-
-    def finish_now(self, node_id):
-        super().finish_now(_in_this_run(node_id))
-
-    def should_finish(self, node_id):
-        return super().should_finish(_in_this_run(node_id))
-
-    def progress(self, node_id, title, total):
-        from .panel_routes import ComfyProgress
-        return ComfyProgress(node_id, title, total)
-
-    def panel(self, node_id):
-        from .panel_routes import reference
-        return reference(node_id)
-
-    def begin(self):
-        from .panel_routes import begin
-        begin()
-
-    def warn(self, text):
-        import logging
-
-        from .panel_routes import tell
-        if collect(text):
-            logging.getLogger("distill3d").warning(text)
-            tell(text)
-
-    def run(self):
-        from .panel_routes import running
-        run, prompt, _ = running()
-        given = [entry["inputs"].get("filename_prefix") for entry in prompt.values()
-                 if entry["class_type"].startswith("Distill3D_")]
-        return run or None, [name for name in given if isinstance(name, str) and name.strip()]
-
-    def notes(self, hidden):
-        from comfy.cli_args import args
-        return {} if args.disable_metadata else super().notes(hidden)
-
-    def read_splat_file(self, file, node):
-        try:
-            from comfy_extras.nodes_gaussian_splat import File3DToSplat
-        except ImportError:
-            return super().read_splat_file(file, node)
-        try:
-            return File3DToSplat.execute(file).args[0]
-        except (ValueError, IndexError, OSError, struct.error) as error:
-            raise DistillError(f"{node}: the .{file.format} file cannot be read as a splat ({error}).") from error
-
-    def free_memory(self, size):
-        import comfy.model_management
-        comfy.model_management.free_memory(size, self.device())
-
-
-def _in_this_run(node_id: str) -> str:
-    """A node of the run in progress: a request that came too late must not end the node's next run."""
-    from comfy_execution.progress import get_progress_state
-    return f"{get_progress_state().prompt_id} {node_id}"
-
-
-_host: Host | None = None
-
-
-def host() -> Host:
-    global _host
-    if _host is None:
-        _host = _ComfyHost() if IN_COMFYUI else Host()
-    return _host
-
-
-def set_host(new: Host | None) -> None:
-    """Puts another host in place (the command line, a test); None returns to the default one."""
-    global _host
-    _host = new
-
-
-def host_tick(node_id: str | None, title: str) -> Tick:
-    """A Tick that moves the host's progress bar and raises when the user cancelled."""
-    progress = host().progress(node_id, title, 100)
-
-    def tick(share: float) -> None:
-        host().check()
-        progress.update(round(100 * share), f"{title}: {share:.0%}")
-        if share >= 1:
-            progress.close()
-
-    return tick
 
 
 async def register_routes() -> None:

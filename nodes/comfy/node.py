@@ -3,34 +3,10 @@ and hands the warnings of its run to the page and the history."""
 from __future__ import annotations
 
 import functools
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Iterable
 
-WARNINGS = "distill3d_warnings"  # in a node's `ui`; web/warnings.mjs has the same name
-_told: ContextVar[list[str] | None] = ContextVar("distill3d_warnings", default=None)
-
-
-@contextmanager
-def collecting() -> Iterator[list[str]]:
-    """What `collect` is given inside the block, in this thread."""
-    texts: list[str] = []
-    token = _told.set(texts)
-    try:
-        yield texts
-    finally:
-        _told.reset(token)
-
-
-def collect(text: str) -> bool:
-    """Adds a warning to those of the node that runs. False where it has it already."""
-    texts = _told.get()
-    if texts is None:
-        return True
-    if text in texts:
-        return False
-    texts.append(text)
-    return True
+from .hosts import host
+from .warnings import WARNINGS, collecting
 
 
 class Shown(dict):
@@ -44,7 +20,6 @@ def telling(execute: Callable) -> Callable:
     """`execute` of a node, with the warnings of its run in the `ui` of what it returns."""
     @functools.wraps(execute)
     def run(cls, *args: Any, **values: Any) -> Any:
-        from . import host
         with collecting() as texts:
             host().begin()
             output = execute(cls, *args, **values)

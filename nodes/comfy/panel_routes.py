@@ -12,7 +12,8 @@ from typing import Mapping
 from torch import Tensor
 
 from ...kernels import backend
-from . import Progress, host, panel
+from . import panel
+from .hosts import Progress, host
 from .panel import Panel, Panels
 
 NODES = {"Distill3D_Optimize"}  # which carry a panel; web/distill3d.js has the same list
