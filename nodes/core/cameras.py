@@ -1,4 +1,4 @@
-"""Cameras: where a scene is seen from.
+"""Cameras: poses, lenses, and their rays.
 
                 z up
                 |   . camera at (azimuth, elevation), looking at the origin
@@ -35,15 +35,15 @@ class Cameras:
     """A batch of cameras with one kind of lens: pinhole, or orthographic where `scale` is given.
 
     c2w        [B,4,4]  camera to world
-    fovy       [B]      vertical field of view, radians. Of orthographic cameras that of the pinhole at the same place
-               that
-                        sees as much of the plane through the origin; nothing is projected by it
+    fovy       [B]      vertical field of view, radians. For an orthographic camera: the field of view of the pinhole
+                        camera at the same pose that sees the same height of the plane through the origin. Its
+                        projection does not use it
     height, width       pixels
     azimuth, elevation  [B]  radians; distance [B]: kept for conditioning on the view
-    scale      [B]      orthographic: half the height of what a picture shows, world units; or None
-    time       [B]      the moment of each picture, 0 to 1, for scenes that move; or None
-    picture             of cameras that belong to posed pictures: the number of each one's picture, and
-    source              the digest of those Pictures (see nodes.core.pictures)
+    scale      [B]      orthographic: half the height that a picture covers, world units; or None
+    time       [B]      the time of each picture, 0 to 1, for dynamic scenes; or None
+    picture             for cameras of posed pictures: the index of each camera's picture; or None
+    source              for cameras of posed pictures: the digest of those Pictures (see nodes.core.pictures)
     """
 
     c2w: Tensor
@@ -76,12 +76,13 @@ class Cameras:
 
     @property
     def view_size(self) -> Tensor:
-        """[B] half the height of what a picture shows of the plane through the origin, world units."""
+        """[B] half the height that a picture covers in the plane through the origin, world units."""
         return self.distance * torch.tan(0.5 * self.fovy) if self.scale is None else self.scale
 
     @cached_property
     def angles(self) -> list[tuple[float, float]]:
-        """Azimuth and elevation of each camera as numbers. Cameras that came to a device by `to` know them already."""
+        """Azimuth and elevation of each camera, radians, as Python numbers. Cameras moved by `to` carry them along, so
+        that reading them does not wait for the device."""
         return list(zip(self.azimuth.detach().tolist(), self.elevation.detach().tolist()))
 
     def to(self, device) -> "Cameras":
@@ -105,20 +106,23 @@ class Cameras:
         return lens_rays(self.lens, self.c2w, self.height, self.width)
 
     def project(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels [B,N,2] (x right, y down, the first centre is (0.5, 0.5)) where points [N,3] or [B,N,3] are seen, and
-        their distances along the view direction [B,N], above 0 in front of the camera."""
+        """Pixel coordinates [B,N,2] of points [N,3] or [B,N,3], and their depth along the view direction [B,N].
+
+        x grows to the right and y downwards; the centre of the first pixel is (0.5, 0.5). The depth is above 0 in front
+        of the camera.
+        """
         return project(self.lens, self.c2w, points, self.height, self.width)
 
     def to_clip(self, points: Tensor, near: float = 0.01, far: float = 100.0) -> Tensor:
-        """Clip-space positions [B,V,4] of points [V,3]; near and far: distances along the view direction."""
+        """Clip-space positions [B,V,4] of points [V,3]. near, far: depth along the view direction, world units."""
         return to_clip(points, self.c2w, self.lens, self.height, self.width, near, far)
 
     def toward(self, points: Tensor) -> Tensor:
-        """Vectors [B,N,3] along the rays to points [N,3] or [B,N,3], as long as the ray to there."""
+        """Vectors [B,N,3] from the origins of the rays to points [N,3] or [B,N,3], world units."""
         return toward(self.lens, self.c2w, points)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Tensors by name for a saved state. Which pictures the cameras belong to is left out."""
+        """Tensors by name for a saved state. It leaves out `picture` and `source`."""
         found = {name: getattr(self, name) for name in (*_TENSORS, "height", "width")}
         return {name: torch.as_tensor(value) for name, value in found.items() if value is not None}
 
@@ -136,7 +140,7 @@ class Cameras:
 def look_at(position: Tensor, target: Tensor, up: Tensor) -> Tensor:
     """c2w [B,4,4] of cameras at `position` looking at `target` (all [B,3]), OpenGL axes.
 
-    Where the view runs along `up`, +x takes its place, so straight-down views are valid.
+    Where the view direction is parallel to `up`, +x replaces `up`, so straight-down views are valid.
     """
     backward = F.normalize(position - target, dim=-1)
     right = torch.cross(up, backward, dim=-1)
@@ -151,7 +155,7 @@ def look_at(position: Tensor, target: Tensor, up: Tensor) -> Tensor:
 
 
 def on_sphere(azimuth: Tensor, elevation: Tensor) -> Tensor:
-    """Unit vectors [B,3] towards (azimuth, elevation), radians."""
+    """Unit vectors [B,3] from the origin in the direction (azimuth, elevation), radians."""
     return torch.stack([torch.cos(elevation) * torch.cos(azimuth), torch.cos(elevation) * torch.sin(azimuth),
                         torch.sin(elevation)], -1)
 
@@ -165,9 +169,10 @@ def relative_pose(elevation: Tensor, azimuth: Tensor, to_elevation: Tensor, to_a
                   farther: Tensor) -> Tensor:
     """The pose of a camera relative to another: [...,4] of polar angle, sine and cosine of azimuth, distance. Radians.
 
-    The differences are `to` minus the other, and polar = 90 degrees - elevation: a camera that looks from higher up has
-    a negative first number (Liu et al. 2023, Zero123, published code). farther: difference of the distances, world
-    units.
+    Each number is the `to` camera minus the first one. The polar angle is 90 degrees - elevation, so a higher `to`
+    camera has a negative first number (Liu et al. 2023, Zero123, published code).
+
+    farther  difference of the distances from the origin, world units
     """
     turn = to_azimuth - azimuth
     return torch.stack(torch.broadcast_tensors(elevation - to_elevation, turn.sin(), turn.cos(), farther), -1)
@@ -176,8 +181,8 @@ def relative_pose(elevation: Tensor, azimuth: Tensor, to_elevation: Tensor, to_a
 def orbit(azimuth, elevation, distance, fovy, height: int, width: int, scale=None) -> Cameras:
     """Cameras on a sphere that look at the origin. Angles in radians, numbers or tensors [B].
 
-    scale  None: pinholes of the field of view `fovy`; otherwise orthographic cameras that see 2 scale of the world from
-           top to bottom (number or tensor [B], world units), whose `fovy` is not read
+    scale  None: pinhole cameras with the field of view `fovy`. A number or tensor [B], world units: orthographic
+           cameras, each covering a height of 2 scale; `fovy` is ignored
     """
     is_orthographic = scale is not None
     azimuth, elevation, distance, lens = torch.broadcast_tensors(
@@ -185,7 +190,7 @@ def orbit(azimuth, elevation, distance, fovy, height: int, width: int, scale=Non
           for value in (azimuth, elevation, distance, scale if is_orthographic else fovy)))
     fovy = 2 * torch.atan(lens / distance) if is_orthographic else lens.clone()
     position = on_sphere(azimuth, elevation) * distance[:, None]
-    # The direction in which elevation grows is z's picture, and stays defined straight above and below.
+    # The direction of growing elevation is the projection of z, and stays defined straight above and below.
     up = on_sphere(azimuth, elevation + 0.5 * math.pi)
     return Cameras(look_at(position, torch.zeros_like(position), up), fovy, height, width,
                    azimuth.clone(), elevation.clone(), distance.clone(), lens.clone() if is_orthographic else None)

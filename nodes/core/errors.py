@@ -1,4 +1,4 @@
-"""Errors that a person reads: what is wrong, where it came from, what to do."""
+"""Errors shown to the user: what is wrong, where it came from, what to do."""
 from __future__ import annotations
 
 import re
@@ -7,8 +7,7 @@ LONGEST_WORD, LONGEST_TEXT = 300, 2000  # characters of a message
 
 
 def shortened(text: str) -> str:
-    """A message without the bulk of what it repeats from a file: long words, and the middle of what is long
-    together."""
+    """The message with long words and a long middle cut out. A message that quotes a file can be very long."""
     text = re.sub(rf"\S{{{LONGEST_WORD},}}", lambda word: f"{word[0][:80]}...{word[0][-20:]}", str(text))
     if len(text) <= LONGEST_TEXT:
         return text
@@ -16,15 +15,15 @@ def shortened(text: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what a library says, without a terminal's colours; the error's type where it says nothing."""
+    """The first line of an error's message without terminal colours, or the error's type if the message is empty."""
     text = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip()
     return (text.splitlines() or [type(error).__name__])[0][:LONGEST_WORD].rstrip(".")
 
 
 class DistillError(ValueError):
-    """A problem that the user can mend. The message is a whole sentence and needs no traceback."""
+    """A problem that the user can fix. The message is a whole sentence and needs no traceback."""
 
-    # The host shows a type with its module, whose name there is the path of the pack's folder.
+    # ComfyUI shows a type with its module, which there is named by the path of the pack's folder.
     __module__ = "distill3d"
 
     def __init__(self, text: str):
@@ -32,7 +31,7 @@ class DistillError(ValueError):
 
 
 class MissingPackage(DistillError, ImportError):
-    """An optional package is needed now and is not installed."""
+    """An optional package is needed and not installed."""
 
     __module__ = "distill3d"
 
@@ -43,8 +42,11 @@ class MissingPackage(DistillError, ImportError):
 
 
 def check_named(name: str, owner: str, what: str = "file name", advice: str = "Write a name.") -> None:
-    """Raises DistillError, beginning with `owner`, where a name that a person gives is empty or only spaces (every
-    folder "contains" that, and a message about folders would not say what is wrong), or cannot be that of a file."""
+    """Raises DistillError, beginning with `owner`, if a name given by the user is empty, only spaces, or impossible as
+    a file name.
+
+    An empty name would pass a check for existence, since it joins to the folder itself.
+    """
     if not name.strip():
         raise DistillError(f"{owner}: the {what} is empty. {advice}")
     if "\0" in name or any(len(part.encode("utf-8", "replace")) > 240 for part in re.split(r"[/\\]", name)):
@@ -53,6 +55,6 @@ def check_named(name: str, owner: str, what: str = "file name", advice: str = "W
 
 
 class Cancelled(Exception):
-    """The user cancelled the run: nothing is kept but what was already saved."""
+    """The user cancelled the run. Only what was already saved is kept."""
 
     __module__ = "distill3d"

@@ -1,4 +1,4 @@
-"""What fields answer: volumes at points of space, surfaces as triangles, Gaussians as a cloud.
+"""Interfaces of fields: volumes are evaluated at points, surfaces return triangles, Gaussians return a splat.
 
 A FIELD wire carries a recipe; recipe.build(channels=C) gives a Field with C features for the material.
 
@@ -16,10 +16,10 @@ from .rng import Streams
 
 @dataclass(frozen=True)
 class Replacement:
-    """A parameter that took the place of another of the same group during training, with another number of rows.
+    """A parameter replaced during training by one of the same group with another number of rows.
 
-    rows  [N] int64: the row of `old` that each row of `new` continues, or -1 for a row that begins anew. The
-          optimiser's averages move the same way
+    rows  [N] int64: the row of `old` that each row of `new` continues, or -1 for a new row. The moments of the
+          optimiser are moved in the same way
     """
 
     new: nn.Parameter
@@ -28,14 +28,14 @@ class Replacement:
 
 
 class Field(nn.Module):
-    """Base of all fields: states what a field is and can do. Subclasses override what differs.
+    """Base of all fields. Its flags say which interface a field has.
 
-    bounds        [2,3] lowest and highest corner of what can hold matter, world units
-    is_volume     answers density and features at points (VolumeField)
+    bounds        [2,3] lowest and highest corner of the field's box, world units; the field is empty outside
+    is_volume     has density and features at points (VolumeField)
     has_distance  is a volume with a signed distance (SignedDistanceField)
     is_gaussian   is a cloud of Gaussians (GaussianField)
     is_surface    is a mesh of triangles (SurfaceField)
-    groups        every name that `parameter_groups` can have, for the tooltip of the node
+    groups        every key that `parameter_groups` can return, for the tooltip of the node
     """
 
     bounds: Tensor
@@ -50,33 +50,35 @@ class Field(nn.Module):
         raise NotImplementedError
 
     def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
-        """Called before each step of training: active levels, densification, subdivision. Returns the parameters that
-        were replaced in it, mostly none."""
+        """Called before each training step, for active levels, densification and subdivision. Returns the parameters
+        that it replaced, usually none."""
         return ()
 
     def resize_like(self, state: Mapping[str, Tensor]) -> None:
-        """Takes on the sizes of a saved state's tensors, whose names are those of this field's state_dict. Only for
-        fields whose tensors change size in training; their parameters may be other objects afterwards."""
+        """Resizes the tensors of this field to those of a saved state with the same names.
+
+        Only fields whose tensors change size in training override it. Their parameters may be new objects afterwards.
+        """
 
     def begin_with(self, material: nn.Module) -> None:
-        """Called once when a scene is built from its recipe. A field that begins as a painted object asks the material
-        which features show its colours."""
+        """Called once when a scene is built from its recipe. A field that starts from a coloured object calls
+        `material.features_of` here to set the features that show its colours."""
 
     def color_grid(self):
-        """A recipe of a feature grid that shows this field's colours, for a new field; None: the colours are in no
-        grid."""
+        """A recipe of a feature grid with this field's colours, for a new field. None if the colours are not stored in
+        a grid."""
         return None
 
 
 @dataclass
 class FieldOutput:
-    """What a volume answers at N points.
+    """The output of a volume at N points.
 
     density   [N] >= 0, 1/length
     features  [N,C] before the material's activation
     normal    [N,3] unit, or None
-    sdf       [N] world units, negative inside; of a signed distance only
-    gradient  [N,3] of the signed distance, where normals were asked for
+    sdf       [N] world units, negative inside; None for fields without a signed distance
+    gradient  [N,3] of the signed distance, if normals were requested; otherwise None
     """
 
     density: Tensor
@@ -89,7 +91,7 @@ class FieldOutput:
 class VolumeField(Field):
     """Density and features at world points.
 
-    wants_variance  forward takes the variance [N,3] of each point (integrated encodings)
+    wants_variance  whether forward uses the variance [N,3] of each point (integrated encodings)
     """
 
     is_volume = True
@@ -104,7 +106,8 @@ class VolumeField(Field):
 
 
 class SignedDistanceField(VolumeField):
-    """A volume whose surface is the zero level of a signed distance. Its density is kernels.volume.neus.opaque_density.
+    """A volume whose surface is the zero level set of a signed distance. Its density is
+    kernels.volume.neus.opaque_density.
 
     sharpness  [] > 0, 1/length: the surface is about 1 / sharpness thick
     """
@@ -119,15 +122,14 @@ class SignedDistanceField(VolumeField):
 
 @dataclass(frozen=True)
 class Splat:
-    """N Gaussians as they are seen.
+    """N Gaussians with their activations applied.
 
     positions  [N,3]    world units
-    rotations  [N,4]    quaternions wxyz of any length but 0: columns of the rotation are the axes
+    rotations  [N,4]    quaternions wxyz of any length but 0; the columns of the rotation matrix are the axes
     scales     [N,3]    > 0: standard deviation along each axis, world units
     opacities  [N,1]    in [0,1]
     sh         [N,K,3]  spherical harmonics of the display-referred colour, K = (degree + 1)^2, degree 0 to 3.
-               Directions are
-                        those of the splat frame, so that no band has to be turned on the way in or out
+                        Directions are in the frame of splat files, so that reading and writing rotates no band
     """
 
     positions: Tensor
@@ -141,33 +143,33 @@ class Splat:
 
 
 class GaussianField(VolumeField):
-    """3D Gaussians. As a volume it answers with their density, whose surface looks like them.
+    """3D Gaussians. As a volume, its density has a surface that looks like the Gaussians.
 
-    radius  of the ball around the origin that holds what can be seen, world units
+    radius  of a ball around the origin that contains all visible Gaussians, world units
     """
 
     is_gaussian = True
     radius: float
 
     def splat(self) -> Splat:
-        """The Gaussians as they are now, differentiable."""
+        """The current Gaussians, differentiable in the parameters."""
         raise NotImplementedError
 
     def watch(self, gradient: Tensor, radii: Tensor) -> None:
         """Called in each backward pass, for densification.
 
-        gradient  [B,N,2] of each view's own loss by the projected centers, in units of half a picture
-        radii     [B,N] pixels, 0 for a Gaussian that is not seen
+        gradient  [B,N,2] of each view's loss with respect to the projected centres, in units of half an image
+        radii     [B,N] projected radii in pixels, 0 for a Gaussian that is not visible
         """
 
 
 @dataclass
 class Surface:
-    """Triangles at one moment of training.
+    """Triangles at one training step.
 
     vertices  [V,3] world units, differentiable
     faces     [F,3] int64, counter-clockwise seen from outside
-    normals   [V,3] unit, for shading
+    normals   [V,3] unit shading normals
     uv        [U,2] in [0,1] with faces_uv [F,3] int64 into it, or both None
     """
 
@@ -184,7 +186,7 @@ class SurfaceField(Field):
     is_surface = True
 
     def surface(self) -> Surface:
-        """The triangles as they are now, differentiable."""
+        """The current triangles, differentiable in the parameters."""
         raise NotImplementedError
 
     def features(self, position: Tensor, uv: Tensor | None = None, footprint: Tensor | None = None) -> Tensor:
@@ -198,5 +200,5 @@ class SurfaceField(Field):
 
 
 def groups_text(groups: Sequence[str]) -> str:
-    """For tooltips of nodes: the parameter groups that Optimizer Settings can give rates."""
+    """The sentence that ends the tooltip of a node: the parameter groups to which Optimizer Settings can give rates."""
     return f"Groups for Optimizer Settings: {', '.join(groups)}." if groups else ""

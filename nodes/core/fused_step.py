@@ -1,4 +1,4 @@
-"""Steps of optimisers that do not wait for the device."""
+"""Optimiser steps without a synchronisation with the device."""
 from __future__ import annotations
 
 from typing import Iterable
@@ -15,8 +15,8 @@ def is_fusible(parameters: Iterable[Tensor]) -> bool:
 
 
 def take_step(optimizer: torch.optim.Optimizer, is_bad: Tensor) -> None:
-    """optimizer.step(), unless is_bad [] bool is true. Fused optimisers read it on the device, the others wait for
-    it."""
+    """Calls optimizer.step() unless is_bad [] bool is true. A fused optimiser reads the flag on the device; for others
+    the CPU waits for it."""
     if optimizer.defaults.get("fused"):
         optimizer.found_inf = is_bad.float()
         optimizer.step()

@@ -1,4 +1,4 @@
-"""Buffers that stay on the host: numbers of a module that decide what a step does."""
+"""Buffers that stay on the CPU: numbers of a module that Python code reads at each step."""
 from __future__ import annotations
 
 from typing import Callable, ClassVar
@@ -7,10 +7,11 @@ from torch import nn
 
 
 class HostBuffers(nn.Module):
-    """Mixin for modules with numbers that Python reads at each step and that belong to the saved state.
+    """Mixin for modules whose saved state contains numbers that Python code reads at each step, such as the current
+    value of a schedule.
 
-    on_host  names of buffers that `.to(device)` leaves on the CPU. Reading such a buffer, `float(self.active)`, does
-             not wait for the device. Scalars of schedules, for example: they are set on the host as well.
+    on_host  names of buffers that `.to(device)` leaves on the CPU, so that `float(self.active)` does not wait for the
+             device
     """
 
     on_host: ClassVar[tuple[str, ...]] = ()

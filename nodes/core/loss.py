@@ -1,7 +1,7 @@
-"""Losses: what should be true of a rendering.
+"""The interface of losses.
 
-A LOSS wire carries a tuple of Loss recipes. Optimize prepares each recipe once per run (this loads priors and encodes
-prompts) and then calls the prepared loss with a Look at every step at which its objective is active.
+A LOSS wire carries a tuple of Loss recipes. Optimize prepares each recipe once per run, which loads priors and encodes
+prompts. It then calls the prepared loss with a Look at every step at which its objective is active.
 """
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .schedule import Schedule
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a loss may need when a run begins."""
+    """Given to a loss at the start of a run."""
 
     device: torch.device
     seed: int
@@ -30,16 +30,17 @@ class RunContext:
 
 @dataclass(frozen=True)
 class Look:
-    """What a loss is given: one objective's rendering at one step of training, and where it came from.
+    """The input of a loss: the rendering of one objective at one training step, with its cameras and its scene.
 
-    rendering  of `cameras`, differentiable in the scene's parameters; holds the fields that the loss named in `wanted`
+    rendering  of `cameras`, differentiable in the scene's parameters; contains the fields that the loss lists in
+               `wanted`
     cameras    B cameras, on the device of the run
     step       0 .. total - 1
     total      number of steps of the run
     streams    random streams of this loss at this step
-    scene      the scene in training: losses on parameters, points or triangles read it here
-    initial    initial() is the scene as the stage began, without gradients. It is built at the first call of a run and
-               kept; a run in which no loss calls it spends no memory on it
+    scene      the scene being trained, for losses on parameters, points or triangles
+    initial    initial() returns the scene at the start of the stage, without gradients. The first call of a run builds
+               it; a run without such a call spends no memory on it
     """
 
     rendering: Rendering
@@ -57,9 +58,9 @@ class Look:
 
 @dataclass
 class Term:
-    """One loss's value at one step.
+    """The value of one loss at one step.
 
-    value  scalar; its gradient is what counts (the value of a score loss is a surrogate without meaning of its own)
+    value  scalar. Training uses its gradient; the value of a score distillation loss is a surrogate without meaning
     log    numbers for the log, e.g. {"timestep": 412, "gradient": 3.1}
     """
 
@@ -68,7 +69,8 @@ class Term:
 
 
 class PreparedLoss(Protocol):
-    """A loss of one run. One with parameters and an optimiser of its own (VSD) keeps them in its state."""
+    """A loss during one run. A loss that trains parameters of its own (VSD) saves them and their optimiser in its
+    state."""
 
     def __call__(self, look: Look) -> Term: ...
 
@@ -80,8 +82,8 @@ class PreparedLoss(Protocol):
 class Loss(Protocol):
     """A recipe.
 
-    name    for logs and random streams, e.g. "sds"
-    wanted  names of the fields of Rendering that it needs
+    name    used in logs and for random streams, e.g. "sds"
+    wanted  names of the fields of Rendering that the loss reads
     """
 
     name: str

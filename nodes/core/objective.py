@@ -1,4 +1,4 @@
-"""Objectives: where to look, what is rendered, and what should be true of it."""
+"""Objectives: the views to render, their lights, and the losses on the renderings."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .schedule import Schedule
 
 
 class Views(Protocol):
-    """What a VIEWS wire carries: a sampler of cameras."""
+    """The value of a VIEWS wire: a sampler of cameras."""
 
     def sample(self, batch: int, height: int, width: int, step: int, total: int, streams: Streams) -> Cameras:
         """`batch` cameras on the CPU, drawn from `streams`."""
@@ -24,19 +24,19 @@ class Views(Protocol):
 class LearningViews(Views, Protocol):
     """A VIEWS recipe whose cameras are trained with the scene, such as the poses of photographs.
 
-    The recipe's own `sample` gives the cameras as training begins.
+    The recipe's own `sample` returns the cameras before training.
     """
 
     def learner(self) -> nn.Module:
         """A new module, built once per run and moved to the run's device. It has
 
-        sample(...)         as Views has it, but on the module's device and differentiable in its parameters
-        parameter_groups()  its parameters by group, as scenes have it. Optimizer Settings gives the groups their rates
+        sample(...)         like Views.sample, but on the module's device and differentiable in its parameters
+        parameter_groups()  its parameters by group, like Scene.parameter_groups, for the rates of Optimizer Settings
         """
 
 
 class Lights(Protocol):
-    """What a LIGHT wire carries: a sampler of lights."""
+    """The value of a LIGHT wire: a sampler of lights."""
 
     def sample(self, cameras: Cameras, step: int, total: int, streams: Streams) -> Light: ...
 
@@ -45,9 +45,9 @@ class Lights(Protocol):
 class Objective:
     """One entry of an OBJECTIVE wire (which carries a tuple of them).
 
-    batch, resolution  views per step and their height = width in pixels; schedules, rounded
-    every, start, end  active at steps start <= step < end (end 0: until the last) with (step - start) % every == 0
-    name               for logs and random streams
+    batch, resolution  views per step, and their height and width in pixels; schedules whose values are rounded
+    every, start, end  active at steps start <= step < end with (step - start) % every == 0; end 0: the end of the run
+    name               used in logs and for random streams
     """
 
     views: Views
@@ -64,7 +64,7 @@ class Objective:
         return step >= self.start and (not self.end or step < self.end) and (step - self.start) % self.every == 0
 
     def is_ever_active(self, total: int) -> bool:
-        """Whether a run of `total` steps has a step at which it is active."""
+        """Whether the objective is active at any step of a run of `total` steps."""
         return self.start < min(total, self.end or total)
 
     def size(self, step: int, total: int) -> tuple[int, int]:

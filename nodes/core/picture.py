@@ -1,4 +1,4 @@
-"""Images that priors are shown of a rendering, by the names that loss nodes offer."""
+"""The kinds of image of a rendering that a prior can receive, by the names in the widget "image" of loss nodes."""
 from __future__ import annotations
 
 import math
@@ -17,12 +17,12 @@ UNIT_NORMAL = "unit normal over black"
 
 
 class Shown(NamedTuple):
-    """What an image that priors are shown consists of.
+    """A kind of image.
 
-    fields    of Rendering that it is made from, beside the opacity
-    channels  C; None: as many as the scene's material has
-    bounded   whether values lie in [0,1]
-    behind    what lies behind the object
+    fields    names of the fields of Rendering that it needs besides the opacity
+    channels  C; None: the channels of the scene's material
+    bounded   whether values are in [0,1]
+    behind    the background of the image, in words
     """
 
     fields: frozenset[str]
@@ -41,20 +41,21 @@ IMAGES = {
     UNIT_NORMAL: Shown(frozenset({"normal"}), 3, True, "black"),
 }
 
-# Half of what the depth channel spans, world units: the half diagonal of the cube [-1,1]^3 (RichDreamer).
+# Half the range of the depth channel, world units: the half diagonal of the cube [-1,1]^3 (RichDreamer).
 REACH = math.sqrt(3)
 
 
 def picture(rendering: Rendering, cameras: Cameras, image: str) -> Tensor:
-    """[B,H,W,C], in [0,1] unless IMAGES says otherwise. Differentiable in the rendering.
+    """The image [B,H,W,C] of a rendering, in [0,1] unless IMAGES says otherwise. Differentiable in the rendering.
 
-    image  "rgb"; "normal": world normals over grey, weight-summed (C = 3)
-           "unit normal over black": see kernels.image.geometry.unit_normals; threestudio's
-           "camera normal": see kernels.image.geometry.view_normals
+    image  "rgb": the colours
+           "normal": world normals over grey, weight-summed (C = 3)
+           "unit normal over black": kernels.image.geometry.unit_normals, as in threestudio
+           "camera normal": kernels.image.geometry.view_normals
            "normal and depth": camera normals, and nearness (kernels.image.geometry) as a fourth channel, for objects
-           within the unit ball or a little more
-           "albedo and depth": unlit colours over white, as the model for them was trained, and nearness
-           "latent": what a scene with a Latent material emits, for priors of that many latent channels
+           within about the unit ball
+           "albedo and depth": unlit colours over white, which is the training background of the prior, and nearness
+           "latent": the channels of a scene with a Latent material, for priors with the same number of latent channels
     """
     if image in ("rgb", LATENT):
         return rendering.rgb
@@ -72,12 +73,12 @@ def picture(rendering: Rendering, cameras: Cameras, image: str) -> Tensor:
 
 
 def check_shown(prior: Any, image: str, name: str) -> None:
-    """Raises DistillError, beginning with the node's `name`, where a prior's recipe cannot be shown `image`."""
+    """Raises DistillError, beginning with the node's `name`, if the prior of a recipe does not accept `image`."""
     needed = prior.image
     if needed and image != needed:
-        raise DistillError(f'{name}: this prior knows pictures of "{needed}", not of "{image}". Set "image" to '
+        raise DistillError(f'{name}: this prior accepts the image "{needed}", not "{image}". Set "image" to '
                            f'"{needed}".')
     if not needed and image in (NORMAL_DEPTH, ALBEDO_DEPTH):
         node = "Normal-Depth Prior" if image == NORMAL_DEPTH else "Albedo Prior"
-        raise DistillError(f'{name}: only the {node} is shown "{image}". Wire that one, or set "image" to "rgb" or a '
-                           'normal.')
+        raise DistillError(f'{name}: only the {node} accepts the image "{image}". Connect that prior, or set "image" '
+                           'to "rgb" or to a normal.')

@@ -1,4 +1,4 @@
-"""Posed pictures: pictures of an object and the cameras that they were taken with."""
+"""Posed pictures: pictures of an object and their cameras."""
 from __future__ import annotations
 
 import hashlib
@@ -18,13 +18,13 @@ from .errors import DistillError
 
 @dataclass(frozen=True)
 class Target:
-    """Pictures at the size of a rendering, one per view; normal and depth are None where no picture has them.
+    """Pictures at the size of a rendering, one per view. normal and depth are None if no picture has them.
 
-    rgb     [B,H,W,C]  times mask, so that rgb + (1 - mask) * background is the picture over any background
+    rgb     [B,H,W,C]  multiplied by mask: rgb + (1 - mask) * background is the picture over any background
     mask    [B,H,W,1]  in [0,1]
-    inside  [B,H,W,1]  bool: where the mask is above a half
-    depth   [B,H,W,1]  grows away from the camera, scale and shift unknown; NaN in views without one
-    normal  [B,H,W,3]  unit or zero, camera axes (x right, y up, z to the viewer); zero in views without one
+    inside  [B,H,W,1]  bool: mask > 1/2
+    depth   [B,H,W,1]  grows away from the camera, scale and shift unknown; NaN in views without depth
+    normal  [B,H,W,3]  unit or zero, camera axes (x right, y up, z to the viewer); zero in views without normals
     """
 
     rgb: Tensor
@@ -46,17 +46,18 @@ class Target:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Pictures:
-    """What a PICTURES wire carries: V square pictures of one object and their cameras. Never written to.
+    """The value of a PICTURES wire: V square pictures of one object and their cameras. Its tensors are read-only.
 
-    cameras    V cameras of S x S pixels: where each picture was taken
-    rgb        [V,S,S,C] in [0,1] (C = 3), meaningless where the mask is 0
+    cameras    V cameras of S x S pixels, one per picture
+    rgb        [V,S,S,C] in [0,1] (C = 3), undefined where the mask is 0
     mask       [V,S,S,1] in [0,1], 1 on the object
-    is_masked  whether the masks tell the object from what surrounds it
-    depth      [V,S,S,1] grows away from the camera, scale and shift unknown, NaN in pictures without one; or None
-    normal     [V,S,S,3] camera axes (x right, y up, z to the viewer), any length, zero in pictures without one; or None
-    weight     [V] >= 0: how often a picture is drawn by a sampler that goes by weight; None: all alike
+    is_masked  whether the masks separate the object from the background
+    depth      [V,S,S,1] grows away from the camera, scale and shift unknown, NaN in pictures without depth; or None
+    normal     [V,S,S,3] camera axes (x right, y up, z to the viewer), any length, zero in pictures without normals; or
+               None
+    weight     [V] >= 0: relative probability of each picture in random sampling; None: equal
 
-    Its text is a digest of the content, the same in every process.
+    Its repr is a digest of the content, equal in every process, so that fingerprints of runs can contain it.
     """
 
     cameras: Cameras
@@ -86,17 +87,20 @@ class Pictures:
         return f"Pictures({self.digest})"
 
     def over(self, background: float | Tensor) -> Tensor:
-        """The pictures [V,S,S,C] over a colour."""
+        """The pictures [V,S,S,C] composited over a colour."""
         return self.rgb * self.mask + (1 - self.mask) * background
 
     def views(self, index: Sequence[int], height: int, width: int) -> Cameras:
-        """The cameras of the pictures at `index`, which they name."""
+        """The cameras of the pictures at `index`, with `picture` and `source` set."""
         cameras = self.cameras.take(list(index)).resized(height, width)
         return replace(cameras, picture=tuple(index), source=self.digest)
 
     def index_of(self, cameras: Cameras) -> tuple[int, ...] | None:
-        """The number of each camera's picture: the one that it names, else the picture that was taken from there. None
-        if there is none."""
+        """The index of each camera's picture, or None if a camera has no picture.
+
+        Cameras from `views` name their pictures. For others, the picture with the same pose and lens is found (largest
+        difference below 2e-4).
+        """
         if cameras.source == self.digest:
             return cameras.picture
         own = self.cameras.to(cameras.c2w.device)
@@ -108,8 +112,8 @@ class Pictures:
         return tuple(index.tolist()) if bool((least < 2e-4).all()) else None
 
     def at(self, height: int, width: int) -> Target:
-        """Low-pass filtered to a rendering's size. Nothing from outside the mask reaches the inside."""
-        mask = self.mask.clone()  # a copy: the host's are inference tensors, which gradients cannot pass by
+        """The pictures low-pass filtered to height x width. Pixels outside the mask do not affect the result."""
+        mask = self.mask.clone()  # ComfyUI makes inference tensors, which autograd cannot use
         small = resize(mask, height, width).clamp(0, 1)
 
         def shrink(image: Tensor) -> Tensor:
@@ -134,14 +138,15 @@ def orbit_camera(name: str, elevation: float, azimuth: float, distance: float, f
 
 
 def join(parts: Sequence[Pictures]) -> Pictures:
-    """All pictures of `parts` in this order, at the size of the largest. All must have the same lens and channels.
+    """All pictures of `parts` in this order, at the size of the largest. All must have one lens and one number of
+    channels.
 
     Raises DistillError.
     """
     first = parts[0]
     if len({(part.cameras.is_orthographic, part.rgb.shape[-1]) for part in parts}) > 1:
         raise DistillError("Join Pictures: the pictures differ in their lens (perspective or orthographic) or their "
-                           "number of channels. Join those that are alike.")
+                           "number of channels. Join pictures with the same lens and number of channels.")
     size = max(part.rgb.shape[1] for part in parts)
 
     def images(name: str, channels: int, empty: float) -> Tensor | None:

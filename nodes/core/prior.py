@@ -1,4 +1,4 @@
-"""A diffusion model as losses and samplers see it: one denoiser, whatever its network predicts."""
+"""The interface of diffusion models: one denoiser (z_t, t) -> z0, whatever the network predicts."""
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
@@ -14,18 +14,18 @@ from .rng import Streams
 
 
 class Condition(Protocol):
-    """An encoded text (or image) per view."""
+    """The encoded text (or image) that conditions each view."""
 
     def take(self, index: Tensor) -> "Condition":
         """The rows at `index` [B]."""
 
     def join(self, rows: Sequence["Condition"]) -> "Condition":
-        """The rows of several conditions, one after the other (self is not included unless listed)."""
+        """The concatenated rows of several conditions. `self` is included only if it is listed."""
 
     def lerp(self, other: "Condition", weight: Tensor) -> "Condition":
-        """Row by row (1 - weight) * self + weight * other, weight [B] in [0,1]: exactly self at 0, exactly other at 1.
+        """(1 - weight) * self + weight * other for each row, weight [B] in [0,1]; exact at 0 and 1.
 
-        Parts that cannot be mixed (a shared image, for example) must be equal in both and are kept.
+        Parts that cannot be interpolated, such as a shared image, must be equal in both.
         """
 
 
@@ -33,9 +33,9 @@ class Condition(Protocol):
 class TextCondition:
     """Encoded texts.
 
-    embedding  [B,L,C] one vector for each token
-    pooled     [B,P] one vector for each text, for models that take one
-    mask       [B,L] 1 at tokens of the text, 0 at padding, for models whose network takes it
+    embedding  [B,L,C] one vector per token
+    pooled     [B,P] one vector per text, for models with a pooled embedding
+    mask       [B,L] 1 at tokens of the text, 0 at padding, for models with an attention mask
     """
 
     embedding: Tensor
@@ -58,7 +58,7 @@ class TextCondition:
                                for parts in zip(*(row.parts for row in rows))))
 
     def lerp(self, other: "TextCondition", weight: Tensor) -> "TextCondition":
-        """The mask of a mixture holds the tokens of both texts."""
+        """See Condition.lerp. For 0 < weight < 1 the mask is the union of both masks."""
         weight = upload(weight, self.embedding.device, self.embedding.dtype)
         pooled = None if self.pooled is None else torch.lerp(self.pooled, other.pooled, weight[:, None])
         mask = None if self.mask is None else torch.maximum(self.mask * (weight < 1)[:, None],
@@ -73,9 +73,10 @@ class TextCondition:
 class Encoded:
     """Pictures in the space of a prior.
 
-    clean   [B,C,h,w] what the prior denoises: pixels in [-1,1] or scaled latents. Differentiable in the picture
-    beside  [B,K,h,w] what it denoises them beside, such as the depth that colours are painted on, or None. It gets no
-            noise, is not predicted, and takes no gradient
+    clean   [B,C,h,w] the channels that the prior denoises: pixels in [-1,1] or scaled latents. Differentiable in the
+            picture
+    beside  [B,K,h,w] channels that are concatenated to the network's input as a condition, such as the depth for a
+            prior of albedo; or None. They get no noise, are not predicted, and have no gradient
     """
 
     clean: Tensor
@@ -94,16 +95,18 @@ class Encoded:
 
 
 class Prior(Protocol):
-    """A loaded prior. The weights of its network are frozen: gradients pass through encode_image, and reach an adapter
-    that is attached to the network. Call `denoise` under `no_grad` unless you train an adapter.
+    """A loaded prior. The weights of its network are frozen.
 
-    channels    C of the space that it denoises (3 for pixels, 4 for most latents)
+    Gradients pass through encode_image, and reach an adapter that is attached to the network. Call `denoise` under
+    `no_grad` unless you train an adapter. Inputs and outputs are float32 whatever the network computes in.
+
+    channels    C of the space in which it denoises (3 for pixels, 4 for most latents)
     size        h = w of that space
-    views       images that it denoises jointly: 1, or a group size that divides the batch
+    views       number of images denoised jointly: 1, or a group size that divides the batch
     timesteps   number of noise levels
-    device      of what it takes and returns, which is float32 whatever the network computes in
-    is_adaptable, is_tunable, is_learning  it is an AdaptablePrior, a TunablePrior, a LearningPrior
-    has_text_negatives  encode_negatives is encode_prompts: the unconditional input is a text like any other
+    device      of inputs and outputs
+    is_adaptable, is_tunable, is_learning  whether it is an AdaptablePrior, a TunablePrior, a LearningPrior
+    has_text_negatives  whether the unconditional input is a text: encode_negatives is then encode_prompts
     """
 
     channels: int
@@ -120,13 +123,16 @@ class Prior(Protocol):
         """One row per text."""
 
     def encode_negatives(self, texts: Sequence[str]) -> Condition:
-        """The conditions that guidance leads away from, one row per text: the texts themselves for text-to-image
-        models, the unconditional input for models that are conditioned on something else, such as a picture."""
+        """The negative conditions of classifier-free guidance, one row per text.
+
+        Text-to-image models encode the texts. Models conditioned on something else, such as a picture, return their
+        unconditional input.
+        """
 
     def encode_image(self, rgb: Tensor) -> Encoded:
-        """rgb [B,H,W,3] in [0,1]. Differentiable. Priors of pixels resize and map to [-1,1].
+        """rgb [B,H,W,3] in [0,1], differentiable. Pixel-space priors resize it and map it to [-1,1].
 
-        Priors of another picture than rgb take the channels of that picture (nodes.core.picture).
+        Priors of another kind of image take the channels of that kind (nodes.core.picture).
         """
 
     def decode_image(self, z: Tensor) -> Tensor:
@@ -136,11 +142,11 @@ class Prior(Protocol):
         """Noise level of timesteps t [B] (int64) relative to the signal: sqrt((1 - abar) / abar)  [B]."""
 
     def add_noise(self, z: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """z_t [B,C,h,w], in the scaling that `denoise` takes."""
+        """z_t [B,C,h,w], scaled as `denoise` expects it."""
 
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[Condition], cameras: Cameras | None,
                 beside: Tensor | None = None) -> list[Tensor]:
-        """The predicted z0 [B,C,h,w] under each of the conditions, evaluated in one batch.
+        """The predicted z0 [B,C,h,w] for each of the conditions, evaluated in one batch.
 
         beside  as encode_image returned it
 
@@ -149,12 +155,12 @@ class Prior(Protocol):
         """
 
     def release(self) -> None:
-        """Gives back what the prior holds outside itself, at the end of a run."""
+        """Called at the end of a run: removes hooks and patches from shared networks and frees their memory."""
 
 
 class PlainPrior:
-    """What most priors have in common: the unconditional input is a text, nothing is held outside, nothing is
-    trained."""
+    """Defaults for priors whose unconditional input is a text, that train nothing, and that have nothing to
+    release."""
 
     is_adaptable = False
     is_tunable = False
@@ -169,83 +175,84 @@ class PlainPrior:
 
 
 def draw_timesteps(prior: Prior, batch: int, low: int, high: int, generator: torch.Generator) -> Tensor:
-    """[B] int64 in low..high, both included; one draw per group for priors that see several views at once."""
+    """Timesteps [B] int64 in low..high, both included. Views that the prior denoises jointly share one."""
     t = torch.randint(low, high + 1, (-(-batch // prior.views),), generator=generator)
     return t.repeat_interleave(prior.views)[:batch]
 
 
-# Attaches an adapter for one call of the network: given the view [N] int64 that each row of the network's batch belongs
-# to (-1 for rows that belong to none), a context inside which the network runs with the adapter.
+# attach(views) -> a context in which one call of the network runs with the adapter.
+# views [N] int64: the view of each row of the network's batch, -1 for rows without a view.
 Attach = Callable[[Tensor], AbstractContextManager]
 
 
 class AdaptablePrior(Prior, Protocol):
-    """A prior whose network can be run with an adapter.
+    """A prior whose network can run with an adapter, such as LoRA.
 
-    network     the network itself, frozen
-    prediction  what it predicts, one of kernels.distill.prediction.PREDICTIONS
+    network     the network, frozen
+    prediction  its parametrisation, one of kernels.distill.prediction.PREDICTIONS
     """
 
     network: nn.Module
     prediction: str
 
     def adapted(self, attach: Attach) -> AbstractContextManager:
-        """Inside, every call of the network in `denoise` is made within attach(views)."""
+        """A context in which `denoise` makes every call of the network within attach(views)."""
 
     def private(self) -> "AdaptablePrior":
-        """A prior whose network nobody else moves or patches while it is trained: itself, where that holds already."""
+        """A prior whose network no other code moves or patches during training. `self` if that is already true."""
 
 
 class TunablePrior(Prior, Protocol):
-    """A prior with weights of its own, which a loss may train.
+    """A prior with trainable weights.
 
-    adapter  the module that holds them; untrained, the prior answers as the one that it was made from
+    adapter  the module with these weights; before training, the predictions are those of the base prior
     """
 
     adapter: nn.Module
 
     def error(self, z: Encoded, noise: Tensor, t: Tensor, condition: Condition, cameras: Cameras | None,
               drops_camera: bool = False) -> Tensor:
-        """The mean squared error of what the network predicts of z_t: a scalar, differentiable in the adapter.
+        """The mean squared error of the network's prediction for z_t: a scalar, differentiable in the adapter.
 
         noise         [B,C,h,w]
-        drops_camera  the adapter gets no cameras, as in classifier-free training
+        drops_camera  the adapter gets no camera condition, for training with classifier-free guidance
         """
 
 
 class LearningPrior(TunablePrior, Protocol):
-    """A tunable prior that makes its own training data from renderings."""
+    """A tunable prior that creates its training data from renderings."""
 
     def learn(self, encode: Callable[[], Encoded], cameras: Cameras, read: Callable[[Cameras], Sequence[Condition]],
               step: int, total: int, streams: Streams) -> Tensor:
-        """One step of its training. Returns its error before the step.
+        """One training step. Returns the training error before the step.
 
-        encode  gives the present renderings of `cameras` in the space of the prior, without gradients; most steps do
-                not need them
-        read    the conditions of cameras: the negative one, and the text of each view
+        encode  returns the current renderings of `cameras` in the space of the prior, without gradients. Most steps do
+                not call it
+        read    returns the conditions of cameras: the negative condition, and the text condition of each view
         """
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Its weights, their optimiser, and its training data."""
+        """The weights, the state of their optimiser, and the training data."""
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...
 
 
 class PriorRecipe(Protocol):
-    """What a PRIOR wire carries: how to load a prior. Hashable, so that one model is loaded once per run.
+    """The value of a PRIOR wire: how to load a prior. Hashable, so that one model is loaded once per run.
 
-    image  the one picture of nodes.core.picture that the prior knows, or "" for priors of rgb and the like
+    image  the only kind of image (nodes.core.picture) that the prior accepts; "" for priors of rgb, which accept every
+           kind without a depth channel
     """
 
     image: str
 
     def load(self, priors: "LoadedPriors") -> Prior:
-        """Loads the prior on priors.device. A recipe that is made from another one shares its network by
+        """Loads the prior on priors.device. A recipe that wraps another recipe shares its network by calling
         priors(other)."""
 
 
 class LoadedPriors:
-    """Each recipe's prior, loaded once and shared by every loss of a run."""
+    """The priors of a run by recipe, each loaded once and shared by all losses."""
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -257,7 +264,7 @@ class LoadedPriors:
         return self._priors[recipe]
 
     def release(self) -> None:
-        """At the end of a run, also of a failed one."""
+        """Releases all priors. Called at the end of a run, also after an error."""
         priors, self._priors = list(self._priors.values()), {}
         for prior in priors:
             prior.release()

@@ -1,4 +1,4 @@
-"""A prompt and the words that are added to it for each view."""
+"""A prompt, and the view words that are appended to it for each camera."""
 from __future__ import annotations
 
 import math
@@ -14,16 +14,16 @@ VIEW_WORDINGS = ("front/side/back/overhead", "degrees", "none", INTERPOLATED)
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a PROMPT wire carries.
+    """The value of a PROMPT wire.
 
-    text      the object
-    negative  what to steer away from; has no view words
-    views     "front/side/back/overhead": the published suffixes (overrides in the order of threestudio: side, front,
-              back, overhead); "degrees": the built-in prior's finer words; "none"; or the published words interpolated
-              (Perp-Neg), for which losses ask `guidance_of_cameras`
-    overhead  elevation in degrees above which a view is "overhead"
-    weights   of the negative view words, where views are interpolated
-    front, back  half the width of what counts as front and as back, degrees; not read where views are interpolated
+    text         describes the object
+    negative     the negative prompt, without view words
+    views        "front/side/back/overhead": the published suffixes (a later one overrides: side, front, back, overhead,
+                 as in threestudio). "degrees": the angle words of the built-in prior. "none": no suffix.
+                 "..., interpolated": Perp-Neg between the published suffixes; losses call `guidance_of_cameras`
+    overhead     elevation above which a view is "overhead", degrees
+    weights      of the negative view words, for interpolated views
+    front, back  half the width of the front and back sectors, degrees; ignored for interpolated views
     """
 
     text: str
@@ -39,7 +39,7 @@ class Prompt:
         return self.views == INTERPOLATED
 
     def of_view(self, azimuth: float, elevation: float) -> str:
-        """The whole text for a view, the nearest one where views are interpolated. Angles in degrees."""
+        """The text of a view, with the nearest suffix for interpolated views. Angles in degrees."""
         if self.views == "none":
             return self.text
         if self.views == "degrees":
@@ -51,9 +51,9 @@ class Prompt:
         return [self.of_view(azimuth, elevation) for azimuth, elevation in _degrees(cameras)]
 
     def all_texts(self) -> tuple[str, ...]:
-        """Every text that a loss may ask for, the negative one first, so that all are encoded in one go.
+        """Every text that a loss can need, the negative prompt first, so that all are encoded in one batch.
 
-        Empty where these are too many to be worth it: words in degrees make 1,800.
+        Empty for words in degrees, which make 1,800 texts.
         """
         if self.views == "degrees":
             return ()
@@ -61,7 +61,7 @@ class Prompt:
         return tuple(dict.fromkeys((self.negative, *texts)))
 
     def guidance_of_cameras(self, cameras: Cameras) -> list[ViewGuidance]:
-        """What each camera is led towards and away from, where views are interpolated."""
+        """The positive and negative texts of each camera, with their weights, for interpolated views."""
         return [view_guidance(self.text, self.negative, azimuth, elevation, self.overhead, self.weights)
                 for azimuth, elevation in _degrees(cameras)]
 

@@ -1,4 +1,4 @@
-"""What a renderer gives back, and the light it is given."""
+"""The output of renderers, and the light that they take."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -30,16 +30,16 @@ class Light:
 
 @dataclass
 class Samples:
-    """Packed quadrature samples of a volume rendering, for regularisers: S samples on R rays.
+    """Packed quadrature samples of a volume rendering: S samples on R rays. Regularisers read them.
 
     ray        [S]    int64, sorted: the ray of each sample
     rays       number of rays R
     t, delta   [S]    distance along the ray, and length of the segment
-    weights    [S]    of the rendering
+    weights    [S]    of volume rendering, in [0,1]
     density    [S]    >= 0, 1/length
     normal     [S,3]  unit, or None
     direction  [S,3]  unit, of the ray
-    nearby     [S,3]  unit normals at random points, NEARBY away (standard deviation along each axis), or None
+    nearby     [S,3]  unit normals at points shifted by a random N(0, NEARBY^2) along each axis, or None
     gradient   [S,3]  of the signed distance, or None
     """
 
@@ -57,19 +57,19 @@ class Samples:
 
 @dataclass
 class Rendering:
-    """Images of one batch of cameras; fields that were not asked for are None. The name "nearby" asks for that
-    part of the samples.
+    """Images of one batch of cameras. Fields that were not requested are None; "nearby" requests that field of the
+    samples.
 
-    rgb         [B,H,W,C]  C channels of the scene's material. Colours (C = 3) are in [0,1], display-referred
-                (sRGB-like, as the priors see images), over the background
+    rgb         [B,H,W,C]  C channels of the scene's material, over the background. Colours (C = 3) are in [0,1] and
+                display-referred (sRGB-like), as priors expect images
     opacity     [B,H,W,1]  in [0,1]
     depth       [B,H,W,1]  weight-summed distance along the ray, world units, not divided by opacity
     normal      [B,H,W,3]  world space, weight-summed, length <= 1, no background
     albedo      [B,H,W,C]  like rgb, unlit, no background
-    background  [B,H,W,C]  the background of rgb, also where the scene covers it
-    samples     packed samples, volume renderers only
-    surface     the triangles themselves, mesh renderers only
-    position    [B,H,W,3]  world, times opacity, mesh renderers only
+    background  [B,H,W,C]  the background of rgb, also behind the object
+    samples     packed samples; volume renderers only
+    surface     the triangles; mesh renderers only
+    position    [B,H,W,3]  world, times opacity; mesh renderers only
     """
 
     rgb: Tensor | None = None
@@ -84,9 +84,11 @@ class Rendering:
 
 
 def displayed(image: Tensor, is_color: bool = True) -> Tensor:
-    """A rendering [...,C] as colours [...,3] in [0,1] that can be looked at. Of what is no colour the first three
-    channels (the last one repeated where there are fewer), with -3 .. 3 shown as 0 .. 1: latents have a standard
-    deviation of about 1."""
+    """A rendering [...,C] as displayable colours [...,3] in [0,1].
+
+    For channels that are not colours: the first three, with -3 .. 3 mapped to 0 .. 1 because latents have a standard
+    deviation of about 1. If there are fewer than three, the last one is repeated.
+    """
     if is_color:
         return image.clamp(0, 1)
     index = [min(channel, image.shape[-1] - 1) for channel in range(3)]

@@ -1,7 +1,8 @@
 """Named random streams.
 
-Every draw of a run comes from a generator that is derived from (seed, step, stream name). Adding a loss or a
-preview never shifts the numbers that another part draws, and a resumed run continues exactly where it stopped.
+Every random number of a run comes from a generator that is derived from (seed, step, stream name). Adding a loss or a
+preview does not change the numbers of other parts, and a resumed run continues with the numbers of an uninterrupted
+one.
 """
 from __future__ import annotations
 
@@ -14,18 +15,18 @@ def stream(seed: int, step: int, name: str) -> torch.Generator:
     """The CPU generator of one stream at one step.
 
     seed, step  integers of any size
-    name        which part draws, e.g. "cameras", "light", "timestep", "noise"
+    name        what is drawn, e.g. "cameras", "light", "timestep", "noise"
 
-    The three are hashed (SHA-256), so neighbouring seeds and steps are unrelated. Draw on the CPU and move the
-    result: the numbers are then the same on every device.
+    The three are hashed (SHA-256), so neighbouring seeds and steps are unrelated. Draw on the CPU and move the result:
+    the numbers are then the same on every device.
     """
     digest = hashlib.sha256(f"{int(seed)}/{int(step)}/{name}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") % (2**63))
 
 
 class Streams:
-    """The streams of one step: `streams("noise")` is `stream(seed, step, "noise")`, each continued, not restarted,
-    when it is asked for again within the step."""
+    """The streams of one step: `streams("noise")` is `stream(seed, step, "noise")`. A second call within the step
+    returns the same generator, which continues."""
 
     def __init__(self, seed: int, step: int, prefix: str = ""):
         self.seed, self.step, self.prefix = seed, step, prefix
@@ -39,12 +40,12 @@ class Streams:
         return self._open[name]
 
     def key(self, name: str) -> int:
-        """64 bits for kernels.counter_random, another each time the name is asked for within the step."""
+        """A 64-bit key for kernels.counter_random. Each call with the same name within the step returns a new one."""
         name = self.prefix + name
         number = self._keys[name] = self._keys.get(name, -1) + 1
         digest = hashlib.sha256(f"{int(self.seed)}/{int(self.step)}/{name}#{number}".encode()).digest()
         return int.from_bytes(digest[:8], "little")
 
     def within(self, prefix: str) -> "Streams":
-        """The same step's streams under a longer name, e.g. one objective's own."""
+        """The streams of the same step with `prefix` added to their names, e.g. those of one objective."""
         return Streams(self.seed, self.step, f"{self.prefix}{prefix}/")

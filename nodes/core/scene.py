@@ -1,4 +1,4 @@
-"""A scene: a differentiable picture of parameters. Cameras in, images out."""
+"""A scene: renders images of cameras, differentiable in its parameters."""
 from __future__ import annotations
 
 import dataclasses
@@ -14,19 +14,19 @@ from .field import Field, Replacement
 from .rendering import Light, Rendering
 from .rng import Streams
 
-# Metadata of fields of a recipe that do not tell its runs apart: what a run measured, and whose kernels compute it.
+# Metadata of recipe fields that are left out of a run's fingerprint: measurements of a run, and the kernel backend.
 UNCOUNTED = {"distill3d": "not in the fingerprint"}
 
 
 class Scene(nn.Module):
-    """Base of the modules that renderers build: states what a scene is and can do.
+    """Base of the modules that renderers build.
 
-    bounds    [2,3] lowest and highest corner of what can hold matter, world units
+    bounds    [2,3] lowest and highest corner of the scene's box, world units; the scene is empty outside
     backend   `render` and `update` run under kernels.backend.prefer(backend); SceneRecipe.build sets it
-    is_volume, has_distance, is_gaussian, is_surface  what its field is, see nodes.core.field.Field. A scene with one of
-                                                      them
-              has `field`, `material` and `background`
-    radius    of the ball around the origin that holds what can be seen, world units; None: the bounds say it
+    is_volume, has_distance, is_gaussian, is_surface
+              the flags of its field, see nodes.core.field.Field. A scene with any of them has `field`, `material` and
+              `background`
+    radius    of a ball around the origin that contains everything visible, world units; None: use the bounds
     """
 
     bounds: Tensor
@@ -44,14 +44,15 @@ class Scene(nn.Module):
                step: int = 0, streams: Streams | None = None, shading: str | None = None) -> Rendering:
         """Images of `cameras`, differentiable in the parameters.
 
-        wanted   names of Rendering's fields; others stay None
+        light    one light per camera; None if no material needs it
+        wanted   names of the fields of Rendering to compute; the others are None
         streams  random streams of a training step (jitter, background, shading mode). None: a still, repeatable picture
-        shading  "albedo", "shaded" or "textureless"; None lets the material draw its mode for the step
+        shading  "albedo", "shaded" or "textureless"; None: the mode that the material draws for the step
         """
         raise NotImplementedError
 
     def update(self, step: int, total: int, streams: Streams) -> Sequence[Replacement]:
-        """Called before each step of training: occupancy, and what the field does. Returns the parameters that were
+        """Called before each training step: updates occupancy and the field. Returns the parameters that it
         replaced."""
         return ()
 
@@ -60,7 +61,7 @@ class Scene(nn.Module):
         raise NotImplementedError
 
     def resize_like(self, state: Mapping[str, Tensor]) -> None:
-        """Takes on the sizes of a saved state's tensors; see Field.resize_like."""
+        """Resizes the tensors to those of a saved state; see Field.resize_like."""
 
 
 class Recipe(Protocol):
@@ -71,13 +72,13 @@ class Recipe(Protocol):
 
 @dataclass(frozen=True)
 class SceneRecipe:
-    """What a SCENE wire carries: how to build the scene, and its trained state if it has one.
+    """The value of a SCENE wire: how to build the scene, and its trained state.
 
-    renderer    recipe whose build(field=, material=, background=) gives the Scene
+    renderer    recipe whose build(field=, material=, background=) returns the Scene
     seed        of the initial parameters
     state       tensors by name on the CPU (a state dict), or None before the first training
-    notes       what the last Optimize measured, e.g. {"opacity": 0.3, "steps": 250}
-    backend     whose kernels draw the scene, see kernels.backend
+    notes       measurements of the last Optimize, e.g. {"opacity": 0.3, "steps": 250}
+    backend     of the rendering kernels, see kernels.backend
     """
 
     renderer: Recipe
@@ -90,7 +91,7 @@ class SceneRecipe:
     backend: str = dataclasses.field(default="auto", metadata=UNCOUNTED)
 
     def build(self, device: str | torch.device = "cpu") -> Scene:
-        """A new Scene with its own parameters (the recipe's tensors are copied, never shared)."""
+        """A new Scene. Its parameters are copies: they never share memory with the recipe's tensors."""
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             material = self.material.build()
@@ -108,7 +109,7 @@ class SceneRecipe:
 
 
 def load_state(module: Scene | Field, state: Mapping[str, Tensor]) -> None:
-    """Loads `state` into `module`, which first takes on its sizes: the parameters may be other objects afterwards.
+    """Loads `state` into `module` after resizing it. The parameters may be new objects afterwards.
 
     Raises DistillError naming the first tensor that does not fit.
     """
@@ -126,7 +127,7 @@ def load_state(module: Scene | Field, state: Mapping[str, Tensor]) -> None:
 
 
 def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The tensors below `name`, by the names that they have in that part: "field.table" is "table" of part "field"."""
+    """The tensors whose names begin with `name` and a dot, without this prefix: "field.table" becomes "table"."""
     return {key[len(name) + 1:]: tensor for key, tensor in state.items() if key.startswith(f"{name}.")}
 
 

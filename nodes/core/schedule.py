@@ -1,4 +1,4 @@
-"""Numbers that change during a run."""
+"""Schedules: numbers that depend on the step."""
 from __future__ import annotations
 
 import math
@@ -9,11 +9,13 @@ from .errors import DistillError
 
 @dataclass(frozen=True)
 class Schedule:
-    """A number as a function of the step: straight or cosine pieces between keyframes, constant outside them.
+    """A number as a function of the step, interpolated between keyframes and constant before the first and after the
+    last.
 
     keyframes  ((at, value), ...), `at` strictly increasing
     unit       "steps", or "fraction" of the run (0 first step, 1 last)
-    shape      "linear" or "cosine" (half a cosine wave between neighbours), or "step" (holds until the next)
+    shape      of the interpolation: "linear", "cosine" (half a cosine wave), or "step" (constant until the next
+               keyframe)
 
     The published ramp [s0, v0, v1, s1] is Schedule(((s0, v0), (s1, v1))).
     """
@@ -40,7 +42,7 @@ class Schedule:
 
     @classmethod
     def of(cls, value: "Schedule | float | int") -> "Schedule":
-        """A number becomes a constant schedule; a schedule stays itself. Raises DistillError for anything else."""
+        """A constant schedule of a number; a schedule is returned unchanged. Raises DistillError for anything else."""
         if isinstance(value, Schedule):
             return value
         if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -70,7 +72,7 @@ class Schedule:
 
 
 def parse_keyframes(text: str) -> tuple[tuple[float, float], ...]:
-    """"0: 20, 0.4: 5" -> ((0.0, 20.0), (0.4, 5.0)). Raises DistillError naming the piece that cannot be read."""
+    """"0: 20, 0.4: 5" -> ((0.0, 20.0), (0.4, 5.0)). Raises DistillError with the piece that cannot be parsed."""
     keyframes = []
     for piece in text.replace("\n", ",").split(","):
         if not piece.strip():

@@ -22,9 +22,9 @@ CHECKSUM = "checksum"  # name of the fact
 
 
 def write_atomically(path: str | os.PathLike, data: bytes) -> Path:
-    """Writes `data` to `path` so that a reader sees the old file or the whole new one, never a part.
+    """Writes `data` to `path` atomically: a reader sees either the old file or the complete new one.
 
-    Raises DistillError when the folder cannot be written or the disk is full; nothing is left behind then.
+    Raises DistillError if the folder is not writable or the disk is full, and removes the temporary file.
     """
     path = Path(path)
     temporary = None
@@ -47,7 +47,7 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> Path:
 
 
 def _sweep(path: Path) -> None:
-    """Removes what killed writers of this machine left beside `path`: temporary files whose process is gone."""
+    """Removes temporary files next to `path` that killed processes of this machine left."""
     for left in path.parent.glob(f".*.{_MACHINE}.*"):
         pid = left.name.split(f".{_MACHINE}.")[-1].split(".")[0]
         if pid.isdigit() and int(pid) != os.getpid() and not _is_running(int(pid)):
@@ -56,7 +56,7 @@ def _sweep(path: Path) -> None:
 
 
 def _is_running(pid: int) -> bool:
-    if os.name != "posix":  # asking would end the process there
+    if os.name != "posix":  # os.kill(pid, 0) would end the process
         return True
     try:
         os.kill(pid, 0)
@@ -68,14 +68,14 @@ def _is_running(pid: int) -> bool:
 
 
 def save_state(path: str | os.PathLike, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
-    """Saves tensors (any device) and JSON-able facts to one .safetensors file, with a checksum over both. Equal content
-    gives equal bytes.
+    """Saves tensors (any device) and JSON-serialisable facts to one .safetensors file, with a checksum over both.
+    Equal content gives equal bytes.
 
-    Raises DistillError naming a tensor with values that are not finite, before anything is written.
+    Raises DistillError before writing if a tensor has values that are not finite.
     """
     from safetensors.torch import save
 
-    # Copies, because safetensors refuses names that share memory (tied weights, views).
+    # Copies, because safetensors refuses tensors that share memory (tied weights, views).
     plain = {name: tensors[name].detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
              for name in sorted(tensors)}
     _check_finite(plain, str(path))
@@ -84,8 +84,8 @@ def save_state(path: str | os.PathLike, tensors: Mapping[str, Tensor], facts: Ma
 
 
 def read_state(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors (CPU) and facts of a file written by `save_state`. Raises DistillError when it is not one, was
-    damaged, or holds values that are not finite."""
+    """The tensors (CPU) and facts of a file written by `save_state`. Raises DistillError if the file is something else,
+    is damaged, or has values that are not finite."""
     from safetensors import SafetensorError, safe_open
 
     if not os.path.isfile(path):
@@ -100,8 +100,8 @@ def read_state(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, An
         raise DistillError(f"{path} cannot be read as a state of Distill3D ({error}). It may be cut off: delete it, "
                            "and start without resuming or use another one.") from error
     if not isinstance(facts, dict):
-        raise DistillError(f"{path} cannot be read as a state of Distill3D (its facts are no JSON object). Delete it, "
-                           "and start without resuming or use another one.")
+        raise DistillError(f"{path} cannot be read as a state of Distill3D (its facts are not a JSON object). Delete "
+                           "it, and start without resuming or use another one.")
     checksum = facts.pop(CHECKSUM, None)
     if checksum is not None and checksum != _checksum(tensors, facts):  # older files have none
         raise DistillError(f"{path} is damaged: its content does not match its checksum. Delete it, and start without "
@@ -111,7 +111,7 @@ def read_state(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, An
 
 
 def _checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> str:
-    """CRC-32 of names, types, shapes and bytes: it notices a flipped bit, not a forger."""
+    """CRC-32 of names, types, shapes and bytes. It detects damage, not manipulation."""
     value = zlib.crc32(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
@@ -124,5 +124,5 @@ def _checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> str:
 def _check_finite(tensors: Mapping[str, Tensor], place: str) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise DistillError(f'{place}: "{name}" holds values that are not finite. A run diverged: lower its '
-                               'learning rates, or use a state from before.')
+            raise DistillError(f'{place}: "{name}" has values that are not finite. The run diverged: lower its '
+                               'learning rates, or use an earlier state.')

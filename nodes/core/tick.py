@@ -1,9 +1,9 @@
-"""How long work reports its share done and learns that it was cancelled. `host_tick` of nodes/comfy makes real ones."""
+"""Progress and cancellation of long computations. `host_tick` of nodes/comfy makes ticks that report to ComfyUI."""
 from __future__ import annotations
 
 from typing import Callable
 
-# Called between pieces of work with the share done, 0..1; may raise to stop the work.
+# Called between parts of a computation with the completed fraction, 0..1. Raises to cancel the computation.
 Tick = Callable[[float], None]
 
 

@@ -1,6 +1,7 @@
-"""Interpolated views: between "side view" and "front view" a prompt is a mixture, and leads away from both words.
+"""Interpolated views (Perp-Neg): between "side view" and "front view" the positive condition is a mixture of both
+texts, and both are negative conditions.
 
-Armandpour et al. 2023 (Perp-Neg), with the weight functions and numbers of threestudio.
+Source: Armandpour et al. 2023 (Perp-Neg), with the weight functions and numbers of threestudio.
 """
 from __future__ import annotations
 
@@ -24,12 +25,12 @@ class Decay:
 
 @dataclass(frozen=True)
 class PerpNegWeights:
-    """How strongly a view is led away from its neighbours' words: functions of a share in [0,1], to be subtracted.
+    """Weights of the negative view texts, as functions of a share in [0,1]. Their sign is flipped for guidance.
 
-    front_by_front  of "front view" in the front half, by the share of front: 0 seen from the front, 1.57 from the side
-    side_by_side    of "side view" in the front half, by the share of side: 0 seen from the side, 1.57 from the front
-    side_by_back    of "side view" in the back half, by the share of side: 0 seen from the side, 0.39 from the back
-    front_by_back   of "front view" in the back half, by the share of side: 1.57 seen from the side, 1.97 from the back
+    front_by_front  of "front view" in the front half, by the share of front: 0 at the front, 1.57 at the side
+    side_by_side    of "side view" in the front half, by the share of side: 0 at the side, 1.57 at the front
+    side_by_back    of "side view" in the back half, by the share of side: 0 at the side, 0.39 at the back
+    front_by_back   of "front view" in the back half, by the share of side: 1.57 at the side, 1.97 at the back
 
     The numbers are threestudio's (perp_neg_f_fs, f_sf, f_sb, f_fsb of its prompt processors).
     """
@@ -42,12 +43,12 @@ class PerpNegWeights:
 
 @dataclass(frozen=True)
 class ViewGuidance:
-    """What one camera is led towards and away from.
+    """The positive and negative texts of one camera.
 
-    positive   two texts, whose embeddings are mixed: (1 - share) * first + share * second
+    positive   two texts whose embeddings are interpolated: (1 - share) * first + share * second
     share      of the second text, 0..1
-    negatives  two texts to lead away from
-    weights    theirs, as kernels.distill.guidance.perp_negative takes them: below 0 leads away
+    negatives  two negative texts
+    weights    of the negatives, for kernels.distill.guidance.perp_negative; negative numbers push away from a text
     """
 
     positive: tuple[str, str]
@@ -58,11 +59,11 @@ class ViewGuidance:
 
 def view_guidance(text: str, negative: str, azimuth: float, elevation: float, overhead: float = OVERHEAD,
                   weights: PerpNegWeights = PerpNegWeights()) -> ViewGuidance:
-    """The mixture for a camera.
+    """The positive and negative texts of a camera.
 
-    text, negative      the object, and what to lead away from in any view
+    text, negative      the prompt and the negative prompt, both without view words
     azimuth, elevation  degrees, any range of azimuth
-    overhead            elevation above which a view is an overhead view, which has no negatives
+    overhead            elevation above which a view is an overhead view, degrees; it has no negative view words
     """
     front, side, back, above = (f"{text}, {view}" for view in COARSE_VIEWS)
     if elevation > overhead:

@@ -1,14 +1,14 @@
-"""View words: how a camera direction is said in a prompt.
+"""View words: a camera direction as words of a prompt.
 
-Coarse words are the published ones ("front view", DreamFusion sec. 3.2). Fine words are two tokens,
-"az30 el-15", that only priors trained on them understand. Azimuth 0 is the front, degrees.
+Coarse words are the published ones ("front view", DreamFusion sec. 3.2). Fine words are two tokens such as
+"az30 el-15", which only priors trained on them understand. Azimuth 0 is the front, degrees.
 """
 
 from __future__ import annotations
 
 import math
 
-STEP = 5  # degrees between fine words: the edges of a 32x32 picture of a cube move by half a pixel
+STEP = 5  # degrees between fine words; turning a cube by 5 degrees moves its edges in a 32x32 picture by half a pixel
 AZIMUTH_WORDS = tuple(f"az{a}" for a in range(0, 360, STEP))
 ELEVATION_WORDS = tuple(f"el{e}" for e in range(-45, 76, STEP))
 COARSE_VIEWS = ("front view", "side view", "back view", "overhead view")
@@ -22,8 +22,9 @@ def coarse_view(azimuth: float, elevation: float, overhead: float = OVERHEAD, fr
     view".
 
     azimuth, elevation  degrees, any range of azimuth
-    overhead            elevation above which azimuth is overridden, degrees
-    front, back         half the width of the front and of the back, degrees; published 45, and 30 for VSD (threestudio)
+    overhead            elevation above which the view is an overhead view for every azimuth, degrees
+    front, back         half the width of the front and back sectors, degrees; published: 45, and 30 for VSD
+                        (threestudio)
     """
     if elevation > overhead:
         return "overhead view"
@@ -34,7 +35,7 @@ def coarse_view(azimuth: float, elevation: float, overhead: float = OVERHEAD, fr
 
 
 def fine_view(azimuth: float, elevation: float) -> str:
-    """Both angles to the nearest 5 degrees, as in "az30 el-15".
+    """Both angles rounded to 5 degrees, as in "az30 el-15".
 
     azimuth, elevation  degrees; azimuth wraps around, elevation is clamped to -45 .. 75.
     """

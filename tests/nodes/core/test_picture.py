@@ -70,8 +70,8 @@ def test_priors_of_one_picture_are_shown_no_other():
 
     check_shown(Geometry(), "normal and depth", "SDS Loss")
     check_shown(SimpleNamespace(image=""), "camera normal", "SDS Loss")
-    with pytest.raises(DistillError, match='SDS Loss: this prior knows pictures of "normal and depth".*Set "image" to'):
+    with pytest.raises(DistillError, match='SDS Loss: this prior accepts the image "normal and depth".*Set "image" to'):
         check_shown(Geometry(), "rgb", "SDS Loss")
     for image, node in (("normal and depth", "Normal-Depth Prior"), ("albedo and depth", "Albedo Prior")):
-        with pytest.raises(DistillError, match=f"only the {node} is shown"):
+        with pytest.raises(DistillError, match=f"only the {node} accepts"):
             check_shown(SimpleNamespace(image=""), image, "SDS Loss")

@@ -78,7 +78,7 @@ def test_parameters_that_are_not_finite_give_no_result(tmp_path):
 
 
 def test_states_with_values_that_are_not_finite_are_refused(tmp_path):
-    with pytest.raises(DistillError, match='"a" holds values that are not finite'):
+    with pytest.raises(DistillError, match='"a" has values that are not finite'):
         save_state(tmp_path / "state.safetensors", {"a": torch.tensor([1.0, float("nan")])}, {})
     assert not list(tmp_path.iterdir())
 

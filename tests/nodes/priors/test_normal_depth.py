@@ -177,7 +177,7 @@ def test_distillation_pulls_on_normals_and_depth(models, loaded, kind, weighting
 
 
 def test_a_picture_of_colours_is_refused(models, loaded):
-    with pytest.raises(DistillError, match='knows pictures of "normal and depth"'):
+    with pytest.raises(DistillError, match='accepts the image "normal and depth"'):
         SDS(recipe(models), Prompt("red"))
     for prior in loaded.values():
         with pytest.raises(DistillError, match='picture of 3 channels.*"normal and depth"'):
