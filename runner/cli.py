@@ -71,8 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", action="store_true", help="continue from the last saved state of each stage")
     _add_run_options(run)
 
-    train = commands.add_parser("train", help="train the built-in prior anew", description="Runs the workflow "
-                                f"{TRAINING}.")
+    train = commands.add_parser("train", help="train a built-in model anew", description="Runs a workflow that "
+                                f"trains: {TRAINING}, or another.")
+    train.add_argument("--workflow", default=TRAINING, help=f"a workflow file or name (default {TRAINING})")
     train.add_argument("--minutes", type=float, help="time to train")
     train.add_argument("--steps", type=int, help="steps to train, instead of minutes")
     _add_run_options(train)
@@ -126,7 +127,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     short = {name: value for name, value in (("minutes", arguments.minutes), ("steps", arguments.steps))
              if value is not None}
-    return _execute(arguments, TRAINING, {**short, **parse_sets(arguments.sets)}, False)
+    return _execute(arguments, arguments.workflow, {**short, **parse_sets(arguments.sets)}, False)
 
 
 def _execute(arguments: argparse.Namespace, workflow: str, sets: dict, resume: bool) -> int:

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from ..comfy import host, io, seed_input
 from ..core.errors import DistillError, check_named
-from .denoising_trainer import PIPELINE, STATE, DenoisingTrainer, PriorRecipe
+from .denoising_trainer import PriorRecipe
 from .if_layout import check_channels, import_diffusers
 from .shape_dataset import load_or_render
+from .trainer import PIPELINE, STATE, Trainer
 
 
 def outside_inference_mode(function: Callable) -> Callable:
@@ -25,14 +26,14 @@ def outside_inference_mode(function: Callable) -> Callable:
 
 
 def run_training(
-    trainer: DenoisingTrainer,
+    trainer: Trainer,
     folder: str | None = None,
     callback: Callable | None = None,
     budget: Callable[[int, float], float] | None = None,
     start: str | None = None,
     preparing: Callable | None = None,
 ) -> Tensor:
-    """Denoising training (Ho et al. 2020, eq. 14) until the budget is used; returns the last sample sheet.
+    """Training until the budget is used; returns the last sample sheet.
 
     folder     for checkpoints ("state.pt"), sample sheets and the pipeline ("builtin"); a run that finds
                its checkpoint there continues it, in steps mode bit for bit
@@ -73,7 +74,7 @@ def run_training(
 
 
 @outside_inference_mode
-def train_below_output(build: Callable[..., DenoisingTrainer], dataset, recipe: PriorRecipe, folder: str,
+def train_below_output(build: Callable[..., Trainer], dataset, recipe: PriorRecipe, folder: str,
                        resume: bool = True, node_id: str | None = None, start: str = "") -> tuple[str, Tensor]:
     """`run_training` for a node: in a folder below the output folder, with the host's progress and cancellation.
 
@@ -87,7 +88,7 @@ def train_below_output(build: Callable[..., DenoisingTrainer], dataset, recipe: 
     Raises DistillError before any work for a folder or channels that cannot be used.
     """
     name = build.name
-    path, beginning = _run_folder(name, folder, resume), prior_folder(start, name, build.shipped)
+    path, beginning = _run_folder(name, folder, resume), prior_folder(start, name, build.shipped, build.part)
     import_diffusers()
     watch = _Watch(name, recipe, node_id)
     try:
@@ -146,14 +147,14 @@ def _run_folder(name: str, folder: str, resume: bool) -> Path:
     return path
 
 
-def prior_folder(chosen: str, name: str, shipped: Path) -> str:
-    """The folder of a prior: "built-in" is the shipped one, other names lie below the output folder; "" for ""."""
+def prior_folder(chosen: str, name: str, shipped: Path, part: str = "unet") -> str:
+    """The folder of a model that has `part` in it: "built-in" is the shipped one, other names lie below the output folder; "" for ""."""
     if not chosen:
         return ""
     root = host().output_directory.resolve()
     path = shipped if chosen == "built-in" else (root / chosen).resolve()
-    if path != shipped and root not in path.parents or not (path / "unet").is_dir():
-        raise DistillError(f'{name}: "{chosen}" is not a prior below the output folder {root}. Leave it empty, or '
+    if path != shipped and root not in path.parents or not (path / part).exists():
+        raise DistillError(f'{name}: "{chosen}" is no such model below the output folder {root}. Leave it empty, or '
                            'write "built-in" for the weights that come with the pack.')
     return str(path)
 
