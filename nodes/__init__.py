@@ -53,6 +53,7 @@ def node_list() -> list[type]:
     from .priors.albedo_prior import AlbedoPriorNode
     from .priors.lora_prior import LoRAPriorNode
     from .priors.dreambooth_prior import DreamBoothPriorNode
+    from .priors.clip_tower import CLIPTowerNode
     from .priors.view_prompt import ViewPromptNode
     from .priors.save_text_embeddings import SaveTextEmbeddingsNode
     from .priors.sample_prior import SamplePriorNode
@@ -63,7 +64,10 @@ def node_list() -> list[type]:
     from .losses.vsd import VSDLossNode
     from .losses.bsd import BSDLossNode
     from .losses.sjc import SJCLossNode
+    from .losses.clip import CLIPLossNode
+    from .losses.feature import FeatureLossNode
     from .losses.sparsity import SparsityLossNode
+    from .losses.transmittance import TransmittanceLossNode
     from .losses.opacity_entropy import OpacityEntropyLossNode
     from .losses.orientation import OrientationLossNode
     from .losses.distortion import DistortionLossNode
@@ -96,6 +100,7 @@ def node_list() -> list[type]:
 
     from .evaluate.score_views import ScoreViewsNode
     from .evaluate.compare_geometry import CompareGeometryNode
+    from .evaluate.clip_r_precision import CLIPRPrecisionNode
 
     from .train.shape_dataset import ShapeDatasetNode
     from .train.shape_views import ShapeViewsNode

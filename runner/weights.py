@@ -12,7 +12,7 @@ from ..nodes.core.errors import DistillError
 from .graph import Graph, Link
 from .schema import Registry
 
-KINDS = ("checkpoints", "diffusers", "vae")  # the model folders that nodes read from
+KINDS = ("checkpoints", "diffusers", "vae", "clip_vision")  # the model folders that nodes read from
 
 
 def weights_of(graph: Graph, registry: Registry, host: comfy.Host) -> dict[str, str]:

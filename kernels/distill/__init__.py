@@ -6,6 +6,7 @@
     sampling        sampler steps: `ancestral_step`, `langevin_step`, `implied_noise`
     score_matching  training objectives of scores: `denoising_score_matching` and others
     sds             `sds_gradient`, and `surrogate`, the scalar with a given gradient
+    similarity      of embeddings: `embedding_distance`, `rank_of_own`
     sjc             `sjc_gradient`
     terms           SDS, CSD, NFSD, DDS, ASD, ISM, SDI as rows of one table: `METHODS`, `score_gradient`
     vsd             `vsd_gradient`, `denoising_error`

@@ -1,6 +1,7 @@
 """Pictures: sizes, colours, differences.
 
-    clip_pixels  input of CLIP's image encoders: `clip_pixels`
+    augment      random crops and backgrounds: `random_crops`, `backdrop`
+    clip_pixels  input of image encoders: `clip_pixels`, `tower_pixels`
     color        sRGB and linear light: `srgb_to_linear`, `linear_to_srgb`
     compare      `psnr`
     geometry     normals in camera axes and nearness as pictures: `view_normals`, `nearness`

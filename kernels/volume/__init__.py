@@ -8,5 +8,5 @@
     neus              opacity from a signed distance: `neus_alpha`, `incidence`
     normals           of a density or distance: `analytic_normals`, `finite_difference_normals`
     gaussian_density  density of a cloud of Gaussians: `gaussian_density`
-    regularize        losses of volumes: `sparsity`, `opacity_entropy`, `orientation`, `eikonal`
+    regularize        losses of volumes: `sparsity`, `transmittance`, `opacity_entropy`, `orientation`, `eikonal`
 """

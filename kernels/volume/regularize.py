@@ -23,6 +23,18 @@ def sparsity(opacity: Tensor, epsilon: float = 0.01) -> Tensor:
     return _mean((opacity.square() + epsilon).sqrt())
 
 
+def transmittance(opacity: Tensor, target: float) -> Tensor:
+    """-min(target, mean of 1 - opacity), the mean over views: prefers empty rays until a share of them is empty (Dream
+    Fields, Jain et al. 2022, eq. 6).
+
+    opacity  [B,H,W,1] in [0,1]; target in [0,1]
+
+    Returns a scalar between -target and 0. Differentiable; the gradient of a view is 0 once its target is reached.
+    """
+    check_shape("opacity", opacity, "B", "H", "W", 1)
+    return -(1 - opacity).mean((1, 2, 3)).clamp(max=target).mean()
+
+
 def opacity_entropy(opacity: Tensor, margin: float = 1e-3, unit: str = "nats") -> Tensor:
     """Mean binary entropy -o ln o - (1-o) ln(1-o): penalises rays that are neither transparent nor opaque.
 

@@ -8,6 +8,7 @@ so that every node imports, tests and runs from a command line.
     warnings        the warnings of the node that runs
     panel           the live panel: what it shows; panel_routes: the HTTP routes and events that feed it
     model           runs the host's models; network: copies of their networks, to train beside them
+    vision          compares pictures by the host's CLIP_VISION and CLIP: `HostTower`
     standalone      the schema classes where ComfyUI is absent
 """
 from __future__ import annotations
@@ -42,6 +43,7 @@ PICTURES = io.Custom("DISTILL3D_REFERENCE")
 LIGHT = io.Custom("DISTILL3D_LIGHT")
 PROMPT = io.Custom("DISTILL3D_PROMPT")
 PRIOR = io.Custom("DISTILL3D_PRIOR")
+TOWER = io.Custom("DISTILL3D_TOWER")
 LOSS = io.Custom("DISTILL3D_LOSS")
 OBJECTIVE = io.Custom("DISTILL3D_OBJECTIVE")
 OPTIMIZER = io.Custom("DISTILL3D_OPTIMIZER")

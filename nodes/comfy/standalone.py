@@ -125,7 +125,8 @@ io = SimpleNamespace(
     **{name: Custom(io_type) for name, io_type in {
         "Int": "INT", "Float": "FLOAT", "String": "STRING", "Boolean": "BOOLEAN", "Image": "IMAGE",
         "Mask": "MASK", "Mesh": "MESH", "Splat": "SPLAT", "Model": "MODEL", "Clip": "CLIP", "Vae": "VAE",
-        "Conditioning": "CONDITIONING", "File3DGLB": "FILE_3D_GLB", "File3DOBJ": "FILE_3D_OBJ",
+        "ClipVision": "CLIP_VISION", "Conditioning": "CONDITIONING",
+        "File3DGLB": "FILE_3D_GLB", "File3DOBJ": "FILE_3D_OBJ",
         "File3DPLY": "FILE_3D_PLY", "File3DAny": "FILE_3D", "Load3DCamera": "LOAD3D_CAMERA"}.items()})
 
 

@@ -9,6 +9,7 @@
     objective      `Objective`; `Views` and `Lights`, its samplers
     loss           `Loss`, `PreparedLoss`, and `Look`, what a loss receives at each step
     prior          `Prior`, one denoiser for every model; `AdaptablePrior` for adapters
+    tower          `Tower`, a network that compares pictures and texts
     prompt         `Prompt`, the text of each view; view_words and view_guidance compute it
     picture        which layers of a rendering a prior receives: `Shown`
     schedule       `Schedule`: numbers that change during a run

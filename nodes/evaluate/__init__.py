@@ -5,6 +5,7 @@
     measure           IoU, PSNR, errors of colours and normals: `score`
     chamfer           distance of surfaces: `chamfer_distance`, `sample_mesh`
     precision         which prompt is nearest to a result: `prompt_precision`
+    clip_precision    which caption CLIP finds nearest: `clip_ranking`; clip_r_precision: CLIP R-Precision
     noses             number of noses, for the Janus problem: `count_noses`
     truth             pictures and surface points of the exact shape: `true_rendering`, `true_surface`
     views             the 16 standard cameras: `standard_views`, `take_pictures`

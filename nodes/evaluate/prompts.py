@@ -19,22 +19,32 @@ def true_shape(caption: str) -> Shape:
             from error
 
 
+def read_lines(path: str | os.PathLike) -> list[str]:
+    """The lines of a text file, without empty ones and what follows a #. Raises DistillError where there are none."""
+    found = [caption for _, caption in _numbered(path)]
+    if not found:
+        raise DistillError(f"{path} holds no prompt. Write one caption per line.")
+    return list(dict.fromkeys(found))
+
+
+def _numbered(path: str | os.PathLike) -> list[tuple[int, str]]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DistillError(f"Cannot read the prompts in {path}: {error}. Give a text file with one caption per line.") \
+            from error
+    stripped = ((number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1))
+    return [(number, caption) for number, caption in stripped if caption]
+
+
 def read_prompts(path: str | os.PathLike = STANDARD) -> list[str]:
     """The captions of a text file, one per line; empty lines and lines from # on are skipped.
 
     Raises DistillError for a file that cannot be read, an empty list, a caption that names no shape (with its line)
     and a shape that occurs twice.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DistillError(f"Cannot read the prompts in {path}: {error}. Give a text file with one caption per line.") \
-            from error
     captions: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        caption = line.partition("#")[0].strip()
-        if not caption:
-            continue
+    for number, caption in _numbered(path):
         try:
             shape = true_shape(caption)
         except DistillError as error:

@@ -12,6 +12,7 @@
     multiview_unet   MVDream's network; multi_view: attention across views, `camera_vectors`
     image_resampler  ImageDream's additions: `ImageResampler`
     clip_text        CLIP text encoders: `ClipText`; clip_vision: CLIP image encoders
+    clip_tower       CLIP with both towers, and DINO: `load_tower`; weights_digest: what tells weights apart
     t5_text          T5, unloaded after use: `T5Text`; text_embeddings: embeddings in a file
     adapter          LoRA and full copies: `Adapter`, `LowRank`; tuning trains them: `Tuner`
     model_file       MODEL, CLIP and VAE without ComfyUI: `ModelFile`

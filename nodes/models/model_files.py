@@ -17,14 +17,17 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 
 BUILT_IN = "built-in"  # the name of the small model that comes with the pack
 # what the nodes that train write, below the output
-TRAINED = ("*/builtin/model_index.json", "*/*/builtin/model_index.json")
+TRAINED = ("*/builtin", "*/*/builtin")
 BUILT_IN_RESOLUTION = 32  # pixels, of all of them
 
 
-def choices(*kinds: str, shipped: Path | None = None) -> FileNames:
+def choices(*kinds: str, shipped: Path | None = None, index: str = "model_index.json") -> FileNames:
     """What the widget of a model offers: files, and folders with a config.json or model_index.json, below the host's
     model folders of these kinds (checkpoints and diffusers unless given); what was trained into the output folder; and
-    "built-in" where the pack has a model, `shipped`."""
+    "built-in" where the pack has a model, `shipped`.
+
+    index  the file by which a trained model is recognised
+    """
     found = {BUILT_IN} if shipped and shipped.is_dir() else set()
     for kind in kinds or KINDS:
         for root in host().model_folders(kind):
@@ -38,7 +41,7 @@ def choices(*kinds: str, shipped: Path | None = None) -> FileNames:
                     found.add(path.relative_to(root).as_posix())
     output = host().output_directory
     for pattern in TRAINED:
-        found.update(path.parent.relative_to(output).as_posix() for path in output.glob(pattern))
+        found.update(path.parent.relative_to(output).as_posix() for path in output.glob(f"{pattern}/{index}"))
     return FileNames(sorted(found))
 
 

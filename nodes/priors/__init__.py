@@ -8,6 +8,7 @@
     zero123             Zero123 Prior; reference_views: posed pictures as conditions
     normal_depth        Normal-Depth Prior; albedo_prior: Albedo Prior; richdreamer: what both share
     lora_prior          LoRA Prior; dreambooth_prior: DreamBooth Prior; repaint: its training pictures
+    clip_tower          CLIP Tower
     view_prompt         View Prompt; save_text_embeddings: Save Text Embeddings
     sample_prior        Sample Prior and Langevin Sample
     estimate_elevation  Estimate Elevation

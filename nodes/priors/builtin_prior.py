@@ -1,7 +1,6 @@
 """The prior that the pack ships: a small text-to-image model of simple shapes, for a machine without model weights."""
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..core.prior import LoadedPriors
 from ..models.builtin import BUILTIN_FOLDER
 from ..models.if_folder import read_vocabulary
 from ..models.t5_text import KEEP
+from ..models.weights_digest import weights_digest
 from ..shapes.caption import KNOWN_WORDS
 from .deepfloyd_if import IFPrior
 
@@ -53,14 +53,6 @@ class ShapePrior(IFPrior):
             host().warn(f'{self.name}: it does not know {", ".join(repr(word) for word in unknown)}. It was trained on '
                         f'simple shapes only: {", ".join(KNOWN_WORDS)}. Use one of the other priors for anything else.')
         return super().encode_prompts(texts)
-
-
-def weights_digest(folder: str | Path) -> str:
-    """Twelve letters that change with the weights in a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(folder).glob("*/*.safetensors")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 class BuiltinPriorNode(Node):

@@ -148,7 +148,8 @@ def _run_folder(name: str, folder: str, resume: bool) -> Path:
 
 
 def prior_folder(chosen: str, name: str, shipped: Path, part: str = "unet") -> str:
-    """The folder of a model that has `part` in it: "built-in" is the shipped one, other names lie below the output folder; "" for ""."""
+    """The folder of a model that has `part` in it: "built-in" is the shipped one, other names lie below the output
+    folder; "" for ""."""
     if not chosen:
         return ""
     root = host().output_directory.resolve()

@@ -34,6 +34,8 @@ PARTS = {
     "nodes/core/material": "nodes/renderers/test_lens",
     "nodes/core/objective": "nodes/optimize/test_loop",
     "nodes/core/scene": "nodes/renderers/test_volume_scene",
+    "nodes/core/tower": "nodes/losses/test_clip",
+    "nodes/comfy/vision": "nodes/priors/test_clip_tower",
     "nodes/core/tick": "nodes/comfy/test_node",
     "nodes/export/mesh_worker": "nodes/export/test_remesh",
     "nodes/export/still": "nodes/export/test_turntable",

@@ -163,6 +163,7 @@ def test_train_runs_its_workflow_with_short_options(files, monkeypatch):
     monkeypatch.setattr(cli, "_execute", lambda arguments, workflow, sets, resume: seen.append((workflow, sets)) or 0)
     assert cli.main(["train", "--minutes", "3", "--set", "steps=9"]) == 0
     assert seen == [("train_builtin_prior", {"minutes": 3.0, "steps": "9"})]
+    assert cli.main(["train", "--workflow", "train_builtin_clip"]) == 0 and seen[1:] == [("train_builtin_clip", {})]
 
 
 def test_list(files, capsys):

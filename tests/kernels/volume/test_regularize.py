@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from distill3d.kernels.checks import ShapeError
-from distill3d.kernels.volume.regularize import eikonal, opacity_entropy, orientation, sparsity
+from distill3d.kernels.volume.regularize import eikonal, opacity_entropy, orientation, sparsity, transmittance
 
 
 def test_sparsity_is_the_mean_of_the_published_root():
@@ -113,3 +113,9 @@ def test_gradients():
     normal = torch.randn(3, 3, dtype=torch.float64, generator=generator).requires_grad_()
     direction = torch.randn(3, 3, dtype=torch.float64, generator=generator).requires_grad_()
     assert torch.autograd.gradcheck(lambda n, d: orientation(weights, n, d, ray, rays), (normal, direction))
+
+
+def test_transmittance_is_the_clipped_mean_of_each_view():
+    opacity = torch.tensor([0.2, 0.9]).double().view(2, 1, 1, 1).expand(2, 3, 3, 1).clone().requires_grad_()
+    assert float(transmittance(opacity, 0.5)) == pytest.approx(-(0.5 + 0.1) / 2)
+    assert torch.autograd.gradcheck(lambda o: transmittance(o, 0.5), opacity)
