@@ -17,11 +17,12 @@ class TrainCLIPNode(Node):
             search_aliases=["contrastive", "image text similarity", "tower"],
             inputs=[
                 DATASET.Input("dataset", tooltip="What it learns from: pictures of Shape Dataset."),
-                *(widget for widget in widgets if widget.id != "channels"),
+                *(widget for widget in widgets if widget.id not in ("channels", "start")),
                 io.Int.Input("width", default=96, min=32, max=2048, step=32, tooltip="Channels of both towers and of "
                              "the embeddings, a multiple of 32."),
                 io.Int.Input("layers", default=4, min=1, max=64, tooltip="Layers of the image tower."),
                 io.Int.Input("text_layers", default=3, min=1, max=64, tooltip="Layers of the text tower."),
+                widgets[-1],
             ],
             outputs=[io.String.Output("folder", tooltip="The trained CLIP, for the folder of CLIP Tower."),
                      io.Image.Output("samples", tooltip="Pictures above the table of their similarity to captions: "

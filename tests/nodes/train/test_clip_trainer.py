@@ -19,6 +19,7 @@ from distill3d.nodes.train.clip_trainer import (
 )
 from distill3d.nodes.train.disturb import disturb
 from distill3d.nodes.train.near_caption import near_caption
+from distill3d.nodes.train.trainer import Trainer
 from distill3d.nodes.train.training_run import run_training
 
 SMALL = dict(channels=(32, 1, 1), batch=8, steps=3, warmup=1)
@@ -48,7 +49,7 @@ def test_a_run_continues_bit_for_bit_and_its_folder_gives_the_same_embeddings(da
     run_training(half, str(tmp_path / "b"))
     rest = ClipTrainer(data, ClipRecipe(**SMALL))
     run_training(rest, str(tmp_path / "b"))
-    assert rest.step == 3
+    assert rest.step == 3 and isinstance(rest, Trainer)
     for one, other in zip(whole.model.parameters(), rest.model.parameters()):
         assert torch.equal(one, other)
     clip, tokenizer = load_clip_folder(tmp_path / "a" / "builtin", "Test")
