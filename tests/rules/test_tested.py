@@ -71,7 +71,6 @@ PARTS = {
     "nodes/renderers/shading": "nodes/renderers/test_volume_scene",
     "nodes/surface/color": "nodes/export/test_bake_texture",
     "nodes/surface/density_grid": "nodes/export/test_extract_mesh",
-    "nodes/train/trainer": "nodes/train/test_clip_trainer",
     "runner/core_background": "runner/test_core_nodes",
     "runner/core_node": "runner/test_core_nodes",
     "runner/options": "runner/test_cli",
