@@ -91,6 +91,8 @@ def _execute(node: GraphNode, registry: Registry, outputs: Mapping[str, tuple], 
         first = (str(error).strip().splitlines() or [""])[0]
         raise DistillError(f"{label}: {type(error).__name__}{': ' if first else ''}{first}. This is not an error that "
                            "the node expected; --debug shows where it happened.") from error
+    finally:
+        comfy.host().end()
     given = returned if isinstance(returned, tuple) else tuple(getattr(returned, "args", ()) or ())
     if getattr(returned, "block_execution", None):
         raise DistillError(f"{label}: {returned.block_execution}")

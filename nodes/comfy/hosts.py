@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import Cancelled, DistillError, check_named
+from ..core.reservation import release, reserve, sweep
 from ..core.tick import Tick
 from .warnings import collect
 
@@ -64,6 +65,7 @@ class Host:
         self.written: list[Path] = []
         self.warnings: list[str] = []
         self._numbered: tuple[str | None, int] = None, 0  # a run and its number
+        self._reserved: list[Path] = []
         self._when_cancelled: list[Callable[[], None]] = []
 
     @property
@@ -123,6 +125,12 @@ class Host:
     def begin(self) -> None:
         """A node begins to run."""
 
+    def end(self) -> None:
+        """A node has run, or failed."""
+        reserved, self._reserved = self._reserved, []
+        for path in reserved:
+            release(path)
+
     def warn(self, text: str) -> None:
         """Something the user should know that stops nothing. It also stands in the `ui` of the node that runs."""
         collect(text)
@@ -139,7 +147,8 @@ class Host:
     def save_path(self, prefix: str, extension: str) -> Path:
         """A new file name in the output folder: prefix (may name a subfolder), counter, extension without dot.
 
-        Raises DistillError when the prefix leaves the output folder.
+        The name is reserved: no other run gets it, and `end` gives it back where nothing was written. Raises
+        DistillError when the prefix leaves the output folder, or that cannot be written.
         """
         check_named(prefix.rsplit("/", 1)[-1], "Saving", "file name", 'Write one, for example "distill3d/object", got '
                     f'"{prefix}".')
@@ -149,10 +158,15 @@ class Host:
         stem = (root / prefix).resolve()
         if root not in stem.parents:
             raise DistillError(f'File name "{prefix}" leads out of the output folder {root}. Use a plain name.')
+        taken = f"{glob.escape(stem.name)}_"
+        sweep(list(stem.parent.glob(f"{taken}*.{extension}")))
         number = self._number(root, stem)
-        while any(stem.parent.glob(f"{glob.escape(stem.name)}_{number:05d}_.*{extension}")):
-            number += 1  # a second file of the same run under the same name
-        return stem.parent / f"{stem.name}_{number:05d}_.{extension}"
+        while True:  # a second file of the same run under the same name, or a run beside this one
+            path = stem.parent / f"{stem.name}_{number:05d}_.{extension}"
+            if not any(stem.parent.glob(f"{taken}{number:05d}_.*{extension}")) and reserve(path):
+                self._reserved.append(path)
+                return path
+            number += 1
 
     def _number(self, root: Path, stem: Path) -> int:
         """One for all files of a run: the first that is free under each of the names that the run's nodes write to."""

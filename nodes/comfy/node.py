@@ -22,7 +22,10 @@ def telling(execute: Callable) -> Callable:
     def run(cls, *args: Any, **values: Any) -> Any:
         with collecting() as texts:
             host().begin()
-            output = execute(cls, *args, **values)
+            try:
+                output = execute(cls, *args, **values)
+            finally:
+                host().end()
         ui = getattr(output, "ui", None)
         if texts or isinstance(ui, dict):
             output.ui = Shown({**(ui or {}), **({WARNINGS: texts} if texts else {})})

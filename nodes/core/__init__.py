@@ -17,6 +17,7 @@
     rng            `Streams`: random streams named by (seed, step, purpose)
     state          `save_state`, `read_state`: safetensors, written atomically
     fused_step     `take_step`: a step of an optimiser, skipped on the device where gradients are not finite
+    reservation    names of files that are about to be written
     tick           progress and cancellation of long work
     errors         `DistillError`, `MissingPackage`, `Cancelled`
 """

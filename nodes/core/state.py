@@ -4,7 +4,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import tempfile
 import zlib
 from pathlib import Path
@@ -14,9 +13,7 @@ import torch
 from torch import Tensor
 
 from .errors import DistillError
-
-_MACHINE = "".join(letter for letter in platform.node() if letter.isalnum())[:24] or "machine"
-
+from .reservation import MACHINE, is_running
 
 CHECKSUM = "checksum"  # name of the fact
 
@@ -31,7 +28,7 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.{_MACHINE}.{os.getpid()}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.{MACHINE}.{os.getpid()}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -48,23 +45,11 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> Path:
 
 def _sweep(path: Path) -> None:
     """Removes temporary files next to `path` that killed processes of this machine left."""
-    for left in path.parent.glob(f".*.{_MACHINE}.*"):
-        pid = left.name.split(f".{_MACHINE}.")[-1].split(".")[0]
-        if pid.isdigit() and int(pid) != os.getpid() and not _is_running(int(pid)):
+    for left in path.parent.glob(f".*.{MACHINE}.*"):
+        pid = left.name.split(f".{MACHINE}.")[-1].split(".")[0]
+        if pid.isdigit() and int(pid) != os.getpid() and not is_running(int(pid)):
             with contextlib.suppress(OSError):
                 left.unlink()
-
-
-def _is_running(pid: int) -> bool:
-    if os.name != "posix":  # os.kill(pid, 0) would end the process
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
 
 
 def save_state(path: str | os.PathLike, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:

@@ -90,10 +90,11 @@ def test_files_of_one_run_share_the_first_number_that_is_free_for_all(tmp_path):
     there = Counting(tmp_path, "cpu")
     (tmp_path / "turn_00004_.webp").write_bytes(b"")
     first = there.save_path("3d/thing", "glb")
-    first.parent.mkdir()
+    assert first.parent.is_dir()
     first.write_bytes(b"")
     assert [path.name for path in (first, there.save_path("turn", "mp4"))] == ["thing_00005_.glb", "turn_00005_.mp4"]
     assert there.save_path("3d/thing", "glb").name == "thing_00006_.glb"  # never over another
+    there.end()  # nothing was written to the others
     there.name = "second"
     assert there.save_path("turn", "mp4").name == "turn_00006_.mp4"
 
