@@ -182,7 +182,7 @@ def test_unknown_format():
 def test_a_missing_package_is_named_and_leaves_no_file(module, package, file_format, baked, monkeypatch, output_host):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingPackage, match=f"pip install {package}"):
-        save_mesh(baked, "ball", file_format)
+        SaveMeshNode.execute(to_core(baked), "ball", file_format)
     assert not list(output_host.output_directory.rglob("*.*"))
 
 
