@@ -7,5 +7,5 @@
     given_views         Given Views: cameras of posed pictures, `GivenViews`; `LearnedViews` trains their poses
     join_pictures       Join Pictures
     dreamfusion_light   DreamFusion Light; magic3d_light: Magic3D Light; headlight: Camera Light
-    light_range         a check that the lights share
+    light_range         checks of the lights' ranges
 """

@@ -18,7 +18,7 @@ class DreamFusionLight:
     """A point light at a random place on the camera's side: the camera's position plus N(0, spread^2), normalised.
 
     spread                         standard deviation of the shift, world units
-    min_distance .. max_distance   of the light from the origin
+    min_distance .. max_distance   uniform distance of the light from the origin, world units
     ambient, diffuse               colour = albedo * (ambient + diffuse * max(0, n.l))
 
     Source: Poole et al. 2022 (DreamFusion), app. A.2.
@@ -51,14 +51,15 @@ class DreamFusionLightNode(Node):
             description="A point light at a random place on the camera's side.",
             search_aliases=["random light", "point light", "shading"],
             inputs=[
-                io.Float.Input("spread", default=1.0, min=0.0, max=10.0, step=0.05, tooltip="How far the light strays "
-                               "from the camera: standard deviation, world units."),
+                io.Float.Input("spread", default=1.0, min=0.0, max=10.0, step=0.05, tooltip="Standard deviation of the "
+                               "light's random shift from the camera, world units."),
                 io.Float.Input("min_distance", default=0.8, min=0.01, max=1000.0, step=0.05,
                                tooltip="Smallest distance of the light from the origin."),
                 io.Float.Input("max_distance", default=1.5, min=0.01, max=1000.0, step=0.05,
                                tooltip="Largest distance of the light from the origin."),
-                io.Float.Input("ambient", default=0.1, min=0.0, max=1.0, step=0.05, tooltip="Light from everywhere."),
-                io.Float.Input("diffuse", default=0.9, min=0.0, max=1.0, step=0.05, tooltip="Light from the point "
+                io.Float.Input("ambient", default=0.1, min=0.0, max=1.0, step=0.05, tooltip="Strength of the ambient "
+                               "light."),
+                io.Float.Input("diffuse", default=0.9, min=0.0, max=1.0, step=0.05, tooltip="Strength of the point "
                                "light."),
             ],
             outputs=[LIGHT.Output("light", tooltip="A sampler of lights for an Objective.")])

@@ -1,4 +1,4 @@
-"""Fixed Orbit: the same evenly spaced cameras again and again."""
+"""Fixed Orbit: a fixed set of evenly spaced cameras, visited in order."""
 from __future__ import annotations
 
 import math
@@ -14,16 +14,18 @@ from ..core.rng import Streams
 
 @dataclass(frozen=True)
 class FixedOrbit:
-    """The same evenly spaced cameras again and again, for fits to given pictures and for evaluation.
+    """A fixed set of evenly spaced cameras, visited in order, for fits to given pictures and for evaluation.
 
     azimuths       views per ring, the first at start_azimuth
     elevations     degrees, one ring each
-    distance       from the origin, world units; fovy, start_azimuth in degrees
-    lens           one of LENSES; scale: half the height of what an orthographic picture shows, world units
+    distance       from the origin, world units
+    fovy, start_azimuth  degrees
+    lens           one of LENSES
+    scale          half the height that an orthographic picture covers, world units
 
     The N = azimuths * len(elevations) views are numbered ring by ring. Step s takes `batch` views round-robin,
-    beginning with view s * batch, so that N / batch steps see every view once. After each full round the order shifts
-    by one, so that an objective that is active at every k-th step sees all views as well. Nothing is random.
+    beginning with view s * batch, so N / batch steps visit every view once. After each full round the order shifts by
+    one, so that an objective that is active at every k-th step visits all views too. Nothing is random.
     """
 
     azimuths: int = 8
@@ -59,7 +61,7 @@ class FixedOrbit:
 
 
 def parse_elevations(text: str) -> tuple[float, ...]:
-    """"0, 30" -> (0.0, 30.0). Raises DistillError naming the piece that is no number."""
+    """"0, 30" -> (0.0, 30.0). Raises DistillError with the piece that is not a number."""
     elevations = []
     for piece in text.replace("\n", ",").split(","):
         if not piece.strip():
@@ -77,24 +79,23 @@ class FixedOrbitNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_FixedOrbit", display_name="Fixed Orbit", category="Distill3D/cameras",
-            description="The same evenly spaced cameras again and again, for fits to given pictures and for "
+            description="A fixed set of evenly spaced cameras, visited in order, for fits to given pictures and for "
                         "evaluation.",
             search_aliases=["turntable", "evenly spaced", "evaluation views", "multi-view"],
             inputs=[
                 io.Int.Input("azimuths", default=8, min=1, max=1000, tooltip="Views per ring."),
-                io.String.Input("elevations", default="15", tooltip="Elevations in degrees with commas between them: "
-                                "one ring of views each."),
+                io.String.Input("elevations", default="15", tooltip="Elevations in degrees, separated by commas: one "
+                                "ring of views each."),
                 io.Float.Input("distance", default=3.2, min=0.01, max=100.0, step=0.05,
                                tooltip="Distance from the origin, world units."),
                 io.Float.Input("fovy", default=40.0, min=1.0, max=170.0, step=0.5,
                                tooltip="Vertical field of view, degrees."),
                 io.Float.Input("start_azimuth", default=0.0, min=-360.0, max=360.0, step=1.0,
                                tooltip="Azimuth of each ring's first view, degrees; 0 is the front."),
-                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], optional=True, tooltip="perspective, "
-                               "or orthographic: parallel rays, so that distance does not change sizes."),
+                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], optional=True, tooltip="Perspective, "
+                               "or orthographic: parallel rays, so that sizes do not depend on the distance."),
                 io.Float.Input("scale", default=1.0, min=0.01, max=100.0, step=0.05, optional=True,
-                               tooltip="Orthographic: half "
-                               "the height of what a picture shows, world units."),
+                               tooltip="Orthographic lens: half the height that a picture covers, world units."),
             ],
             outputs=[VIEWS.Output("views", tooltip="A sampler of cameras for an Objective.")])
 

@@ -19,11 +19,11 @@ ORDERS = ("in order", "random")
 class GivenViews:
     """The cameras of posed pictures.
 
-    order  "in order": step s takes `batch` pictures beginning with s * batch, round after round; each round the order
-           shifts by one, so that an objective that is active at every k-th step sees all pictures. "random":
-           independent draws, each picture as often as its weight says, from the stream "cameras"
+    order  "in order": step s takes `batch` pictures round-robin, beginning with picture s * batch. After each full
+           round the order shifts by one, so that an objective that is active at every k-th step visits all pictures.
+           "random": independent draws in proportion to the pictures' weights, from the stream "cameras"
 
-    Cameras name their pictures, by which losses find them. Raises DistillError.
+    The cameras carry the indices of their pictures, by which losses find them. Raises DistillError for another order.
     """
 
     pictures: Pictures
@@ -34,7 +34,7 @@ class GivenViews:
             raise DistillError(f'Given Views: order must be one of {", ".join(ORDERS)}, got "{self.order}".')
 
     def draw(self, batch: int, step: int, streams: Streams | None) -> list[int]:
-        """Numbers of the pictures of a step."""
+        """The indices of the pictures of a step."""
         count = len(self.pictures)
         if self.order == "in order" or streams is None:
             turn = step * batch + torch.arange(batch)
@@ -50,20 +50,21 @@ class GivenViews:
 
 @dataclass(frozen=True)
 class LearnedViews(GivenViews):
-    """Given Views whose poses are trained with the scene, beginning with those of the pictures. See `PoseLearner`."""
+    """Given Views with poses that are trained with the scene, initialised from the pictures. See `PoseLearner`."""
 
     def learner(self) -> "PoseLearner":
         return PoseLearner(self)
 
 
 class PoseLearner(nn.Module):
-    """Poses of pictures as parameters of the group "pose": a rotation and a shift per picture, 0 at first.
+    """Corrections of the poses as parameters of the group "pose": a rotation and a shift per picture, initially 0.
 
     turn   [V,3] rotation vector around the origin, radians, in the axes of the picture's camera
     shift  [V,3] along these axes, in units of the camera's distance
 
-    Rotations around the origin move a camera on its orbit, which is what pictures of an object are most often wrong
-    about. Angles that priors are conditioned on stay those of the pictures. Adam's rate is radians per step.
+    A rotation around the origin moves a camera on its orbit, which corrects the most frequent error in poses of object
+    pictures. The angles that condition priors stay those of the pictures. With Adam, the learning rate is in radians
+    per step.
     """
 
     groups = ("pose",)
@@ -86,7 +87,7 @@ class PoseLearner(nn.Module):
 
 
 def moved(cameras: Cameras, turn: Tensor, shift: Tensor) -> Tensor:
-    """c2w [B,4,4] of cameras that are turned around the origin and shifted; turn, shift [B,3] as in PoseLearner."""
+    """c2w [B,4,4] of the cameras rotated around the origin and shifted. turn, shift [B,3] as in PoseLearner."""
     axes, position = cameras.c2w[:, :3, :3], cameras.position
     rotation = torch.linalg.matrix_exp(_cross_matrices(torch.einsum("bij,bj->bi", axes, turn)))
     along = position + torch.einsum("bij,bj->bi", axes, shift) * cameras.distance[:, None]
@@ -95,7 +96,7 @@ def moved(cameras: Cameras, turn: Tensor, shift: Tensor) -> Tensor:
 
 
 def _cross_matrices(vectors: Tensor) -> Tensor:
-    """[B,3] -> [B,3,3]: matrix @ x = cross(vector, x)."""
+    """Matrices [B,3,3] with matrix @ x = cross(vector, x), of vectors [B,3]."""
     x, y, z = vectors.unbind(-1)
     zero = torch.zeros_like(x)
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(-1, 3, 3)
@@ -110,10 +111,10 @@ class GivenViewsNode(Node):
             search_aliases=["posed images", "multi-view reconstruction", "camera poses", "pose refinement", "photos"],
             inputs=[
                 PICTURES.Input("pictures", tooltip="From Reference View or Join Pictures."),
-                io.Combo.Input("order", options=list(ORDERS), default=ORDERS[0], tooltip="Take the pictures in order, "
-                               "or draw them at random by their weights."),
+                io.Combo.Input("order", options=list(ORDERS), default=ORDERS[0], tooltip="Visit the pictures in order, "
+                               "or draw them at random in proportion to their weights."),
                 io.Boolean.Input("learn_poses", default=False, tooltip="Train the poses of the pictures with the "
-                                 'scene. Their rate is that of the group "pose" in Optimizer Settings.'),
+                                 'scene. Optimizer Settings sets their learning rate under the group "pose".'),
             ],
             outputs=[VIEWS.Output("views", tooltip="A sampler of cameras for an Objective with Reference losses.")])
 

@@ -1,4 +1,4 @@
-"""Camera Light: soft light from about where the camera is."""
+"""Camera Light: a soft light from near the camera, as in the training pictures of the built-in prior."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -15,12 +15,13 @@ from ..core.rng import Streams
 
 @dataclass(frozen=True)
 class CameraLight:
-    """Soft light from about where the camera is: what the built-in prior's pictures are lit by.
+    """A soft light from near the camera, as in the training pictures of the built-in prior.
 
-    spread       standard deviation of the light's direction, relative to the camera's unit direction
-    lift         added to the direction's z, so that light rather comes from above
-    min_ambient .. max_ambient   drawn per view; diffuse is the rest: colour = albedo * (ambient + diffuse max(0, n.l))
-    distance     of the light from the origin, world units; far away, all of its rays are parallel
+    spread       standard deviation of the random shift of the light's direction from the camera's unit direction
+    lift         added to the z of the direction, so that the light is higher than the camera on average
+    min_ambient .. max_ambient   uniform for each view; diffuse = 1 - ambient. colour = albedo * (ambient + diffuse *
+                 max(0, n.l))
+    distance     of the light from the origin, world units; a distant light has parallel rays
     """
 
     spread: float = 0.5
@@ -49,19 +50,20 @@ class CameraLightNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_CameraLight", display_name="Camera Light", category="Distill3D/cameras",
-            description="Soft light from about where the camera is: what the built-in prior's pictures are lit by.",
+            description="A soft light from near the camera, as in the training pictures of the built-in prior.",
             search_aliases=["headlight", "soft light", "ambient", "built-in prior light"],
             inputs=[
-                io.Float.Input("spread", default=0.5, min=0.0, max=10.0, step=0.05, tooltip="How far the light strays "
-                               "from the camera's direction: standard deviation, 1 is the camera's direction itself."),
+                io.Float.Input("spread", default=0.5, min=0.0, max=10.0, step=0.05, tooltip="Standard deviation of the "
+                               "random shift of the light's direction, in lengths of the camera's unit direction."),
                 io.Float.Input("lift", default=0.3, min=0.0, max=10.0, step=0.05,
-                               tooltip="Raises the light's direction, so that it rather comes from above."),
+                               tooltip="Added to the z of the light's direction: larger values light from higher up."),
                 io.Float.Input("min_ambient", default=0.4, min=0.0, max=1.0, step=0.05,
-                               tooltip="Smallest share of light from everywhere; the light itself gives the rest."),
+                               tooltip="Smallest share of ambient light; the rest is the light near the camera."),
                 io.Float.Input("max_ambient", default=1.0, min=0.0, max=1.0, step=0.05,
-                               tooltip="Largest share of light from everywhere."),
+                               tooltip="Largest share of ambient light."),
                 io.Float.Input("distance", default=100.0, min=0.1, max=10000.0, step=0.1,
-                               tooltip="Distance of the light from the origin; far away its rays are parallel."),
+                               tooltip="Distance of the light from the origin, world units. A distant light has "
+                                       "parallel rays."),
             ],
             outputs=[LIGHT.Output("light", tooltip="A sampler of lights for an Objective.")])
 

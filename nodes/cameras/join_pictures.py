@@ -1,4 +1,4 @@
-"""Join Pictures: posed pictures of one object from several nodes become one list."""
+"""Join Pictures: concatenates posed pictures of one object."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -10,7 +10,7 @@ from ..core.pictures import Pictures, join
 
 
 def weighted(pictures: Pictures, factor: float) -> Pictures:
-    """The same pictures with their weights times `factor`."""
+    """The same pictures with their weights multiplied by `factor`."""
     if factor == 1:
         return pictures
     weight = torch.ones(len(pictures)) if pictures.weight is None else pictures.weight
@@ -22,14 +22,14 @@ class JoinPicturesNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_JoinPictures", display_name="Join Pictures", category="Distill3D/cameras",
-            description="Posed pictures of one object from several nodes become one list.",
+            description="Concatenates posed pictures of one object.",
             search_aliases=["batch views", "multi-view images", "concatenate references", "posed images"],
             inputs=[
                 PICTURES.Input("pictures", tooltip="The first pictures, from Reference View or Join Pictures."),
-                PICTURES.Input("more", tooltip="The pictures that follow. Smaller ones are enlarged to the size of the "
+                PICTURES.Input("more", tooltip="The pictures to append. Smaller ones are enlarged to the size of the "
                                                "largest."),
-                io.Float.Input("weight", default=1.0, min=0.0, max=1000.0, step=0.05, tooltip='How often Given Views '
-                               'draws each of the "more" pictures at random, relative to the first ones.'),
+                io.Float.Input("weight", default=1.0, min=0.0, max=1000.0, step=0.05, tooltip='Weight of the "more" '
+                               'pictures, relative to the first ones, when Given Views draws at random.'),
             ],
             outputs=[PICTURES.Output("pictures", tooltip="All pictures, for Given Views and the Reference losses.")])
 

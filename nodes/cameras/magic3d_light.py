@@ -1,4 +1,4 @@
-"""Magic3D Light: a point light at 30 to 90 degrees of elevation over the image plane of the camera."""
+"""Magic3D Light: a point light within a cone around the direction of the camera."""
 from __future__ import annotations
 
 import math
@@ -19,11 +19,11 @@ from .light_range import check_distances
 class Magic3DLight:
     """A point light within a cone around the direction of the camera.
 
-    max_angle      degrees off the camera's direction; the angle is uniform in 0 .. max_angle, the turn around the axis
-                   uniform in a whole circle
-    min_distance .. max_distance    of the light from the origin
-    soft_shading   draws diffuse = u in U(0, 1) and ambient = 1 - u for each view, instead of the two numbers
-    ambient, diffuse                colour = albedo * (ambient + diffuse * max(0, n.l))
+    max_angle        half angle of the cone, degrees. The angle from the axis is uniform in 0 .. max_angle, the turn
+                     around the axis uniform in a full circle
+    min_distance .. max_distance  uniform distance of the light from the origin, world units
+    soft_shading     draws diffuse = u from U(0, 1) and ambient = 1 - u for each view, and ignores the two numbers
+    ambient, diffuse  colour = albedo * (ambient + diffuse * max(0, n.l))
 
     Source: Lin et al. 2023 (Magic3D), as in threestudio.
     """
@@ -67,15 +67,18 @@ class Magic3DLightNode(Node):
             search_aliases=["random light", "soft shading", "point light"],
             inputs=[
                 io.Float.Input("max_angle", default=60.0, min=0.0, max=180.0, step=1.0,
-                               tooltip="How far the light leaves the camera's direction, degrees."),
+                               tooltip="Largest angle between the light and the camera, seen from the origin, "
+                                       "degrees."),
                 io.Float.Input("min_distance", default=0.8, min=0.01, max=1000.0, step=0.05,
                                tooltip="Smallest distance of the light from the origin."),
                 io.Float.Input("max_distance", default=1.5, min=0.01, max=1000.0, step=0.05,
                                tooltip="Largest distance of the light from the origin."),
-                io.Boolean.Input("soft_shading", default=False, tooltip="Draw the share of the point light anew for "
-                                 "each view; ambient light is the rest. The two numbers below are not used then."),
-                io.Float.Input("ambient", default=0.1, min=0.0, max=1.0, step=0.05, tooltip="Light from everywhere."),
-                io.Float.Input("diffuse", default=0.9, min=0.0, max=1.0, step=0.05, tooltip="Light from the point "
+                io.Boolean.Input("soft_shading", default=False, tooltip="Draw the strength of the point light for "
+                                 "each view, uniform in 0 .. 1; ambient light is the rest. The two numbers below are "
+                                 "then ignored."),
+                io.Float.Input("ambient", default=0.1, min=0.0, max=1.0, step=0.05, tooltip="Strength of the ambient "
+                               "light."),
+                io.Float.Input("diffuse", default=0.9, min=0.0, max=1.0, step=0.05, tooltip="Strength of the point "
                                "light."),
             ],
             outputs=[LIGHT.Output("light", tooltip="A sampler of lights for an Objective.")])

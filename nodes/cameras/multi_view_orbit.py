@@ -1,4 +1,4 @@
-"""Multi-View Orbit: groups of cameras evenly around the object, as multi-view priors were trained with."""
+"""Multi-View Orbit: groups of cameras evenly around the object, as in the training of multi-view priors."""
 from __future__ import annotations
 
 import math
@@ -15,22 +15,23 @@ from ..core.rng import Streams
 
 @dataclass(frozen=True)
 class MultiViewOrbit:
-    """Groups of cameras evenly around the object, as multi-view priors were trained with.
+    """Groups of cameras evenly around the object, as in the training of multi-view priors.
 
-    views           V cameras of a group, 360/V degrees apart; they share elevation, field of view and distance. A
-                    random azimuth per group says where they stand
+    views           V cameras of a group, 360/V degrees apart. They share elevation, field of view and distance; the
+                    azimuth of the first is random
     min_elevation .. max_elevation  degrees, uniform in the angle
     min_fovy .. max_fovy            vertical field of view, degrees
-    min_size .. max_size            distance * tan(fovy / 2), world units: half of what a picture shows of the plane
-                                    through the origin. A wide lens comes nearer, so that the object fills as much
-    lens                            one of LENSES. An orthographic lens has the size as its scale; fovy only sets the
-                                    distance
+    min_size .. max_size            distance * tan(fovy / 2), world units: half the height that a picture covers in the
+                                    plane through the origin. A wider lens has a smaller distance, so that the object
+                                    has the same size in the picture
+    lens                            one of LENSES. The size is the scale of an orthographic lens, and fovy then only
+                                    sets the distance
 
     Defaults are MVDream's (Shi et al. 2023, sec. 4.1). Its code draws half of the elevations as asin(2 p - 1), which
     never reaches the upper third of the range; here all are uniform in the angle.
 
-    Groups follow one another in the batch. A batch that is no multiple of V ends within a group: its prior refuses it.
-    Raises DistillError for an empty range.
+    Groups are consecutive in the batch. Multi-view priors reject a batch that is not a multiple of V. Raises
+    DistillError for an empty range.
     """
 
     views: int = 4
@@ -46,7 +47,7 @@ class MultiViewOrbit:
         for name in ("elevation", "fovy", "size"):
             low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
             if not low <= high:
-                raise DistillError(f'Multi-View Orbit: "min_{name}" ({low}) lies above "max_{name}" ({high}). Swap '
+                raise DistillError(f'Multi-View Orbit: "min_{name}" ({low}) is above "max_{name}" ({high}). Swap '
                                    'them.')
         if self.views < 1 or not (self.min_size > 0 and self.min_fovy > 0 and self.max_fovy < 180):
             raise DistillError("Multi-View Orbit: views and size must be above 0 and the field of view between 0 and "
@@ -79,22 +80,22 @@ class MultiViewOrbitNode(Node):
 
         return io.Schema(
             node_id="Distill3D_MultiViewOrbit", display_name="Multi-View Orbit", category="Distill3D/cameras",
-            description="Groups of cameras evenly around the object, as multi-view priors were trained with.",
+            description="Groups of cameras evenly around the object, as in the training of multi-view priors.",
             search_aliases=["mvdream camera", "imagedream camera", "multi-view", "camera sampler", "four views"],
             inputs=[
-                io.Int.Input("views", default=4, min=1, max=64, tooltip="Cameras of a group, evenly around the object. "
-                             "The same number as in the prior; the Objective's batch must be a multiple of it."),
-                number("min_elevation", 0.0, "Lowest elevation, degrees. A group shares one.", -90.0, 90.0, 1.0),
+                io.Int.Input("views", default=4, min=1, max=64, tooltip="Number of cameras in a group. Use the number "
+                             "of the prior; the batch of the Objective must be a multiple of it."),
+                number("min_elevation", 0.0, "Lowest elevation, degrees. All cameras of a group share one elevation.",
+                       -90.0, 90.0, 1.0),
                 number("max_elevation", 30.0, "Highest elevation, degrees.", -90.0, 90.0, 1.0),
                 number("min_fovy", 15.0, "Narrowest vertical field of view, degrees.", 1.0, 170.0, 0.5),
                 number("max_fovy", 60.0, "Widest vertical field of view, degrees.", 1.0, 170.0, 0.5),
-                number("min_size", 0.8, "Distance times the tangent of half the field of view, at least: half of what "
-                       "a picture shows around the origin, world units. ImageDream: 0.6.", 0.01, 100.0, 0.05),
-                number("max_size", 1.0, "Distance times the tangent of half the field of view, at most. ImageDream: "
-                                        "0.75.",
-                       0.01, 100.0, 0.05),
-                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], optional=True, tooltip="perspective, "
-                               "or orthographic: parallel rays that show the size above and below the origin."),
+                number("min_size", 0.8, "Smallest half height that a picture covers at the origin, world units: "
+                       "distance times the tangent of half the field of view. ImageDream: 0.6.", 0.01, 100.0, 0.05),
+                number("max_size", 1.0, "Largest half height that a picture covers at the origin, world units. "
+                       "ImageDream: 0.75.", 0.01, 100.0, 0.05),
+                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], optional=True, tooltip="Perspective, "
+                               "or orthographic: parallel rays; the size is then the scale of the lens."),
             ],
             outputs=[VIEWS.Output("views", tooltip="A sampler of cameras for an Objective.")])
 

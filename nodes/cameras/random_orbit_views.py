@@ -1,4 +1,4 @@
-"""Random Orbit Views: cameras at random places around the object."""
+"""Random Orbit Views: cameras at random positions around the object."""
 from __future__ import annotations
 
 import math
@@ -17,24 +17,26 @@ LENSES = ("field of view", "focal length", "orthographic")
 
 @dataclass(frozen=True)
 class RandomOrbitViews:
-    """Cameras at random places around the object. Angles in degrees; defaults are threestudio's.
+    """Cameras at random positions around the object. Angles in degrees; defaults are threestudio's.
 
     min_distance .. max_distance    from the origin, world units
-    lens                  "field of view": vertical angle from min_fovy .. max_fovy; "focal length": min_focal ..
-                          max_focal in units of the image's width (DreamFusion: 0.7 .. 1.35); "orthographic": parallel
-                          rays, half the height of the picture is min_scale .. max_scale world units
+    lens                  "field of view": vertical, min_fovy .. max_fovy. "focal length": min_focal .. max_focal in
+                          image widths (DreamFusion: 0.7 .. 1.35). "orthographic": parallel rays; half the height that a
+                          picture covers is min_scale .. max_scale, world units
     min_elevation .. max_elevation, min_azimuth .. max_azimuth
-    by_angle              probability that a batch's elevations are uniform in the angle; otherwise they are uniform on
-                          the sphere (fewer views from high above). One coin for the whole batch
-    spread_azimuth        one view in each of B equal parts of the azimuth range, instead of B independent ones
-    position_jitter       each camera coordinate moves by U(-a, a); target_jitter, up_jitter: standard deviations of the
-                          point looked at and of the up direction. Must be 0 for the built-in prior, whose pictures
-                          have their object exactly in the middle
-    progressive_until     the ranges open from one view (start_elevation, azimuth 0) to their full width over this many
-                          steps; 0: open from the start
+    by_angle              probability that the elevations of a batch are uniform in the angle; otherwise they are
+                          uniform on the sphere, with fewer views from high above. Drawn once per batch
+    spread_azimuth        stratified azimuths: one view in each of B equal parts of the range, instead of B independent
+                          ones
+    position_jitter       a: each camera coordinate is shifted by U(-a, a), world units
+    target_jitter         standard deviation of the point that the camera looks at, world units
+    up_jitter             standard deviation of the up direction. All three jitters must be 0 for the built-in prior,
+                          whose training pictures are exactly centred
+    progressive_until     the ranges grow linearly from one view (start_elevation, azimuth 0) to their full width over
+                          this many steps; 0: full from the start
 
-    The azimuth, elevation and distance of the result are those before jitter (as published), azimuth in (-180, 180].
-    Raises DistillError for an empty range.
+    The azimuth (in (-180, 180]), elevation and distance of the result are those before jitter, as published. Raises
+    DistillError for an empty range.
     """
 
     min_distance: float = 1.0
@@ -62,7 +64,7 @@ class RandomOrbitViews:
         for name in ("distance", "fovy", "focal", "elevation", "azimuth", "scale"):
             low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
             if not low <= high:
-                raise DistillError(f'Random Orbit Views: "min_{name}" ({low}) lies above "max_{name}" ({high}). Swap '
+                raise DistillError(f'Random Orbit Views: "min_{name}" ({low}) is above "max_{name}" ({high}). Swap '
                                    'them.')
         if self.lens not in LENSES:
             raise DistillError(f'Random Orbit Views: lens must be one of {", ".join(LENSES)}, got "{self.lens}".')
@@ -87,7 +89,7 @@ class RandomOrbitViews:
         return self._jittered(cameras, generator)
 
     def _openness(self, step: int) -> float:
-        """How far the ranges have opened, above 0 .. 1."""
+        """The fraction of their full width that the ranges have at `step`, in (0, 1]."""
         # threestudio divides `step` itself, which leaves step 0 with a single view even when nothing is progressive.
         return min(1.0, (step + 1) / (self.progressive_until + 1))
 
@@ -135,43 +137,45 @@ class RandomOrbitViewsNode(Node):
 
         return io.Schema(
             node_id="Distill3D_RandomOrbitViews", display_name="Random Orbit Views", category="Distill3D/cameras",
-            description="Cameras at random places around the object.",
+            description="Cameras at random positions around the object.",
             search_aliases=["random camera", "camera sampler", "dreamfusion camera", "orbit"],
             inputs=[
                 number("min_distance", 1.0, "Smallest distance from the origin, world units.", 0.01, 100.0, 0.05),
                 number("max_distance", 1.5, "Largest distance from the origin, world units.", 0.01, 100.0, 0.05),
-                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], tooltip="Draw the vertical field of "
-                               "view in degrees, or the focal length in image widths as DreamFusion does, or the scale "
-                               "of an orthographic lens, whose rays are parallel."),
+                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], tooltip="Quantity to draw: the "
+                               "vertical field of view in degrees, the focal length in image widths (DreamFusion), or "
+                               "the scale of an orthographic lens."),
                 number("min_fovy", 40.0, "Narrowest vertical field of view, degrees.", 1.0, 170.0, 0.5),
                 number("max_fovy", 70.0, "Widest vertical field of view, degrees.", 1.0, 170.0, 0.5),
-                number("min_focal", 0.7, "Shortest focal length in image widths, for the lens focal "
-                                         "length.", 0.01, 100.0, 0.05),
-                number("max_focal", 1.35, "Longest focal length in image widths, for the lens focal "
-                                          "length.", 0.01, 100.0, 0.05),
-                number("min_elevation", -10.0, "Lowest elevation, degrees; below 0 looks up from "
-                                               "underneath.", -90.0, 90.0, 1.0),
-                number("max_elevation", 90.0, "Highest elevation, degrees; 90 looks straight down.", -90.0, 90.0, 1.0),
-                number("by_angle", 0.5, "Probability that a batch's elevations are uniform in the angle; otherwise "
-                       "they are uniform on the sphere, which has fewer views from high above.", 0.0, 1.0, 0.05),
-                number("min_azimuth", -180.0, "Azimuth where the range begins, degrees; 0 is the front, 90 is +y.",
+                number("min_focal", 0.7, 'Shortest focal length in image widths, for the lens "focal '
+                                         'length".', 0.01, 100.0, 0.05),
+                number("max_focal", 1.35, 'Longest focal length in image widths, for the lens "focal '
+                                          'length".', 0.01, 100.0, 0.05),
+                number("min_elevation", -10.0, "Lowest elevation, degrees; below 0 the camera looks up from below.",
+                       -90.0, 90.0, 1.0),
+                number("max_elevation", 90.0, "Highest elevation, degrees; at 90 the camera looks straight down.",
+                       -90.0, 90.0, 1.0),
+                number("by_angle", 0.5, "Probability that the elevations of a batch are uniform in the angle. "
+                       "Otherwise they are uniform on the sphere, with fewer views from high above.", 0.0, 1.0, 0.05),
+                number("min_azimuth", -180.0, "Lower end of the azimuth range, degrees; 0 is the front, 90 is +y.",
                        -360.0, 360.0, 1.0),
-                number("max_azimuth", 180.0, "Azimuth where the range ends, degrees.", -360.0, 360.0, 1.0),
-                io.Boolean.Input("spread_azimuth", default=True, tooltip="One view in each of as many equal parts of "
-                                 "the azimuth range as there are views, instead of independent ones."),
-                number("position_jitter", 0.1, "Moves each camera coordinate by up to this much. Set 0 for the "
-                       "built-in prior, whose pictures have their object in the middle.", 0.0, 10.0, 0.01),
-                number("target_jitter", 0.2, "Standard deviation of the point that is looked at. Set 0 for the "
-                       "built-in prior.", 0.0, 10.0, 0.01),
+                number("max_azimuth", 180.0, "Upper end of the azimuth range, degrees.", -360.0, 360.0, 1.0),
+                io.Boolean.Input("spread_azimuth", default=True, tooltip="Divide the azimuth range into as many equal "
+                                 "parts as the batch has views, and draw one view in each. Otherwise views are "
+                                 "independent."),
+                number("position_jitter", 0.1, "Largest random shift of each camera coordinate, world units. Set 0 for "
+                       "the built-in prior, whose training pictures are centred.", 0.0, 10.0, 0.01),
+                number("target_jitter", 0.2, "Standard deviation of the point that the camera looks at, world units. "
+                       "Set 0 for the built-in prior.", 0.0, 10.0, 0.01),
                 number("up_jitter", 0.02, "Standard deviation of the up direction. Set 0 for the built-in prior.",
                        0.0, 1.0, 0.01),
-                io.Int.Input("progressive_until", default=0, min=0, max=1_000_000, tooltip="The ranges open from one "
-                             "view to their full width over this many steps. 0: open from the start."),
-                number("start_elevation", 15.0, "Elevation from which progressive ranges open, degrees; their azimuth "
-                       "opens from the front.", -90.0, 90.0, 1.0),
-                number("min_scale", 0.8, "Smallest half height of what an orthographic picture shows, world units.",
+                io.Int.Input("progressive_until", default=0, min=0, max=1_000_000, tooltip="Number of steps over which "
+                             "the ranges grow from one front view to their full width. 0: full from the start."),
+                number("start_elevation", 15.0, "Elevation of the view from which progressive ranges grow, degrees.",
+                       -90.0, 90.0, 1.0),
+                number("min_scale", 0.8, "Orthographic lens: smallest half height that a picture covers, world units.",
                        0.01, 100.0, 0.05, optional=True),
-                number("max_scale", 1.0, "Largest half height of what an orthographic picture shows, world units.",
+                number("max_scale", 1.0, "Orthographic lens: largest half height that a picture covers, world units.",
                        0.01, 100.0, 0.05, optional=True),
             ],
             outputs=[VIEWS.Output("views", tooltip="A sampler of cameras for an Objective.")])

@@ -1,4 +1,4 @@
-"""Reference View: one picture of the object and the camera that it was taken with, for comparisons with renderings."""
+"""Reference View: one picture of the object with its camera, as the target of the Reference losses."""
 from __future__ import annotations
 
 import math
@@ -24,18 +24,19 @@ _COLORED = 0.05  # mean difference between the channels of a picture that is not
 def make_reference(camera: Cameras, image: Tensor, mask: Tensor | None = None, depth: Tensor | None = None,
                    normal: Tensor | None = None, mask_marks: str = MARKS[0], fill: float = 0.8,
                    depth_bright: str = BRIGHT[0], normal_flips: str = FLIPS[0]) -> Pictures:
-    """One posed picture, of images in any size and orientation of axes.
+    """One posed picture from images of any size and any convention of axes.
 
-    camera        where the picture was taken from; its size is not read
-    image         [1,H,W,3] in [0,1], or [1,H,W,4] whose fourth channel is opacity, unless there is a mask
+    camera        of the picture; its height and width are ignored
+    image         [1,H,W,3] in [0,1], or [1,H,W,4] with opacity as the fourth channel, which a mask overrides
     mask          [1,H,W] or [H,W], any size
-    depth         [1,H,W,3 or 1] grey, any size; depth_bright: what its large numbers mean
-    normal        [1,H,W,3] any size, camera axes mapped to [0,1]; normal_flips: the axes that point the other way than
-                  x right, y up, z to the viewer
-    mask_marks    what the mask is 1 on
-    fill          share of the picture that the longer side of the mask's bounding box gets, the box being moved to the
-                  middle; 0, or without a mask: nothing is moved. No pixel is resampled: the picture is cut or gets
-                  margins until it is square, and margins are outside the mask
+    depth         [1,H,W,3 or 1] grey, any size
+    normal        [1,H,W,3] any size, camera axes mapped to [0,1]
+    mask_marks    where the mask is 1: "background" or "object"
+    fill          the masked object's bounding box is centred, and its longer side becomes this share of the picture. 0,
+                  or without a mask: nothing is moved. No pixel is resampled: the picture is cropped or padded to a
+                  square, and the padding is outside the mask
+    depth_bright  whether large depth values are "near" or "far"
+    normal_flips  the axes that point opposite to x right, y up, z to the viewer
 
     Raises DistillError.
     """
@@ -48,7 +49,7 @@ def make_reference(camera: Cameras, image: Tensor, mask: Tensor | None = None, d
     opacity = _opacity(image, mask, mask_marks)
     is_masked = bool((opacity < 0.5).any())
     if not bool((opacity > 0.5).any()):
-        raise DistillError(f'{TITLE}: the mask leaves nothing of the object. Set "mask_marks" to the other choice: the '
+        raise DistillError(f'{TITLE}: the mask covers no part of the object. Set "mask_marks" to the other choice: the '
                            'mask of Load Image is 1 on the background, that of most other nodes on the object.')
     window = _window(opacity, fill if is_masked else 0.0)
     pictures = {"rgb": image[..., :3].clamp(0, 1), "mask": opacity,
@@ -75,7 +76,7 @@ def _depth(depth: Tensor, bright: str, height: int, width: int) -> Tensor:
     _check_picture("depth", depth)
     grey = depth[..., :3].mean(-1, keepdim=True)
     if (depth[..., :3] - grey).abs().mean() > _COLORED:
-        raise DistillError(f'{TITLE}: "depth" is a coloured picture. Connect the grey one: brightness has to be the '
+        raise DistillError(f'{TITLE}: "depth" is a coloured picture. Connect a grey one, whose brightness is the '
                            'depth.')
     return resize(1 - grey if bright == "near" else grey, height, width)
 
@@ -95,7 +96,7 @@ def _check_picture(name: str, picture: Tensor) -> None:
 
 
 def _window(opacity: Tensor, fill: float) -> tuple[int, int, int]:
-    """Top, left and side, in pixels, of the square that becomes the picture; it may reach beyond the old one."""
+    """Top, left and side, in pixels, of the square crop. It may extend beyond the picture."""
     _, height, width, _ = opacity.shape
     top, bottom, left, right = 0, height, 0, width
     if fill:
@@ -106,7 +107,7 @@ def _window(opacity: Tensor, fill: float) -> tuple[int, int, int]:
 
 
 def _cut(picture: Tensor, window: tuple[int, int, int]) -> Tensor:
-    """[1,side,side,C] float32 on the CPU; zeros where there was no picture."""
+    """The crop [1,side,side,C], float32 on the CPU, padded with zeros."""
     top, left, side = window
     margins = (-left, left + side - picture.shape[2], -top, top + side - picture.shape[1])
     return F.pad(picture.detach().cpu().float().movedim(-1, 1), margins).movedim(1, -1).contiguous()
@@ -114,11 +115,11 @@ def _cut(picture: Tensor, window: tuple[int, int, int]) -> Tensor:
 
 def _warn(reference: Pictures) -> None:
     if not reference.is_masked:
-        host().warn(f"{TITLE}: there is no mask, or it leaves nothing out, so the whole picture counts as the object. "
+        host().warn(f"{TITLE}: there is no mask, or it covers the whole picture, so every pixel counts as the object. "
                     "Connect a mask, or a picture with transparency.")
     if reference.normal is not None and float((reference.normal[..., 2:] * reference.mask).sum()) < 0:
-        host().warn(f"{TITLE}: most normals of the map point away from the viewer, which nothing visible does. Its z "
-                    'axis is another: choose "normal_flips" with z.')
+        host().warn(f"{TITLE}: most normals of the map point away from the viewer, which is impossible for visible "
+                    'surfaces. Its z axis has the opposite sign: choose a "normal_flips" with z.')
 
 
 class ReferenceViewNode(Node):
@@ -129,43 +130,44 @@ class ReferenceViewNode(Node):
 
         return io.Schema(
             node_id="Distill3D_ReferenceView", display_name=TITLE, category="Distill3D/cameras",
-            description="One picture of the object and the camera that it was taken with, for comparisons with "
-                        "renderings.",
+            description="One picture of the object with its camera, as the target of the Reference losses.",
             search_aliases=["image to 3d", "reference image", "input view", "single image"],
             inputs=[
                 io.Image.Input("image", tooltip="One picture of the object."),
-                number("elevation", 5.0, "Degrees above the horizon that the picture was taken "
-                                         "from.", -90.0, 90.0, 1.0),
-                number("azimuth", 0.0, "Degrees around the object that it was taken from; 0 makes it the front.",
+                number("elevation", 5.0, "Elevation of the picture's camera, degrees.", -90.0, 90.0, 1.0),
+                number("azimuth", 0.0, "Azimuth of the picture's camera, degrees; 0 is the front of the object.",
                        -360.0, 360.0, 1.0),
-                number("distance", 3.8, "Of the camera from the origin, world units.", 0.01, 100.0, 0.05),
+                number("distance", 3.8, "Distance of the camera from the origin, world units.", 0.01, 100.0, 0.05),
                 number("fovy", 20.0, "Vertical field of view of the square picture, degrees.", 1.0, 170.0, 0.5),
-                io.Combo.Input("mask_marks", options=list(MARKS), default=MARKS[0], tooltip="What the mask is 1 on. "
-                               "Load Image's is 1 where the picture is transparent: background. Segmentation nodes "
-                               "mark the object."),
-                number("fill", 0.8, "The masked object is moved to the middle and its longer side gets this share of "
-                       "the picture, by cutting and margins alone; 0 leaves it where it is.", 0.0, 1.0, 0.05),
-                io.Combo.Input("depth_bright", options=list(BRIGHT), default=BRIGHT[0], tooltip="What is bright in the "
-                               "depth picture: near (MiDaS, Depth Anything) or far (Omnidata, Marigold)."),
+                io.Combo.Input("mask_marks", options=list(MARKS), default=MARKS[0], tooltip="Where the mask is 1. "
+                               "The mask of Load Image is 1 on transparent pixels: background. Masks of segmentation "
+                               "nodes are 1 on the object."),
+                number("fill", 0.8, "Centre the masked object and crop or pad the picture so that the object's longer "
+                       "side is this share of it. 0: do not move it.", 0.0, 1.0, 0.05),
+                io.Combo.Input("depth_bright", options=list(BRIGHT), default=BRIGHT[0], tooltip="Meaning of bright "
+                               "pixels in the depth picture: near (MiDaS, Depth Anything) or far (Omnidata, "
+                               "Marigold)."),
                 io.Combo.Input("normal_flips", options=list(FLIPS), default=FLIPS[0], tooltip="Axes of the normal map "
-                               "to turn around. None, where what faces right is reddish, up greenish, the viewer "
-                               "bluish (OpenGL). y: green points down (DirectX). y z: OpenCV's axes, as Omnidata has."),
-                io.Mask.Input("mask", optional=True, tooltip="The object's outline. Without it a picture's own "
-                              "transparency counts, or all of the picture."),
-                io.Image.Input("depth", optional=True, tooltip="The picture's depth, grey, from any estimator."),
-                io.Image.Input("normal", optional=True, tooltip="The picture's normals in camera axes, from any "
+                               "to flip. none: red faces right, green up, blue to the viewer (OpenGL). y: green faces "
+                               "down (DirectX). y z: the axes of OpenCV, used by Omnidata."),
+                io.Mask.Input("mask", optional=True, tooltip="Mask of the object. Without it, the transparency "
+                              "of the picture is used, or the whole picture."),
+                io.Image.Input("depth", optional=True, tooltip="Depth map of the picture, grey, from any "
                                "estimator."),
-                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], optional=True, tooltip="perspective, "
-                               "or orthographic: parallel rays, as Wonder3D's pictures have them."),
+                io.Image.Input("normal", optional=True, tooltip="Normal map of the picture in camera axes, from any "
+                               "estimator."),
+                io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], optional=True, tooltip="Perspective, "
+                               "or orthographic: parallel rays, as in pictures of Wonder3D."),
                 io.Float.Input("scale", default=1.0, min=0.01, max=100.0, step=0.05, optional=True,
-                               tooltip="Orthographic: half "
-                               "the height of what the square picture shows, world units."),
+                               tooltip="Orthographic lens: half the height that the square picture covers, world "
+                                       "units."),
             ],
-            outputs=[VIEWS.Output("views", tooltip="This camera, for the Objective that compares with the picture."),
+            outputs=[VIEWS.Output("views", tooltip="The camera of the picture, for the Objective with the Reference "
+                                           "losses."),
                      PICTURES.Output("reference", tooltip="The posed picture, for the Reference losses or Join "
                                                           "Pictures."),
-                     io.Image.Output("image", tooltip="The square picture over white, for a prior that is conditioned "
-                                                      "on it."),
+                     io.Image.Output("image", tooltip="The square picture over white, for priors that are conditioned "
+                                                      "on an image."),
                      io.Mask.Output("mask", tooltip="The square picture's mask, 1 on the object.")])
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Albedo: every point shows its own colour, whatever the light."""
+"""Albedo: unlit colours."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .color import COLOR_ACTIVATIONS, activate_color, check_activation, raw_colo
 
 @dataclass(frozen=True)
 class Albedo:
-    """Recipe. activation: see `activate_color`."""
+    """Recipe of a material whose colours do not depend on the light. activation: see `activate_color`."""
 
     activation: str = "sigmoid"
     channels = 3
@@ -46,11 +46,11 @@ class AlbedoNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_Albedo", display_name="Albedo", category="Distill3D/materials",
-            description="Every point shows its own colour, whatever the light.",
+            description="Unlit colours.",
             search_aliases=["unlit", "no material", "diffuse color"],
             inputs=[
                 io.Combo.Input("activation", options=list(COLOR_ACTIVATIONS), default="sigmoid",
-                               tooltip='How features become colours. "scaled" is unbounded, as published with '
+                               tooltip='Activation from features to colours. "scaled" is unbounded, as published with '
                                        "DeepFloyd IF."),
             ],
             outputs=[MATERIAL.Output("material", tooltip="For a renderer.")])

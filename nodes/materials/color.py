@@ -1,4 +1,4 @@
-"""Activations of colours, and how a colour or the values of other channels are written on a widget."""
+"""Activations of colours, and the parser of colours and channel values in widgets."""
 from __future__ import annotations
 
 import math
@@ -10,15 +10,15 @@ from torch import Tensor
 from ..core.errors import DistillError
 
 COLOR_ACTIVATIONS = ("sigmoid", "scaled")
-ACTIVATIONS = (*COLOR_ACTIVATIONS, "none")  # of backgrounds, also behind what is no colour
+ACTIVATIONS = (*COLOR_ACTIVATIONS, "none")  # of backgrounds, also for channels that are not colours
 
 
 def activate_color(raw: Tensor, activation: str) -> Tensor:
-    """Colours of raw numbers, any shape.
+    """Colours from raw features, any shape.
 
     "sigmoid"  in (0,1)
     "scaled"   raw / 2 + 1/2: unbounded, so that it never saturates; published with DeepFloyd IF
-    "none"     raw, for channels that are no colours
+    "none"     raw, for channels that are not colours
     """
     if activation == "none":
         return raw
@@ -26,13 +26,14 @@ def activate_color(raw: Tensor, activation: str) -> Tensor:
 
 
 def raw_color(color: Tensor, activation: str) -> Tensor:
-    """The inverse of `activate_color`, for colours in [0,1]; where a sigmoid would need infinite numbers, nearly."""
+    """The inverse of `activate_color` for colours in [0,1], which "sigmoid" clamps to 0.01 .. 0.99 to keep logits
+    finite."""
     return color.clamp(0.01, 0.99).logit() if activation == "sigmoid" else 2 * color - 1
 
 
 def parse_values(text: str) -> tuple[float, ...]:
-    """A colour as `parse_color` reads it, or any other number of values as "0, 0, 0.5, -1", for channels that are no
-    colours. Raises DistillError."""
+    """A colour in the format of `parse_color`, or another number of values such as "0, 0, 0.5, -1", for channels that
+    are not colours. Raises DistillError."""
     try:
         values = tuple(float(piece) for piece in text.split(","))
     except ValueError:
@@ -43,14 +44,14 @@ def parse_values(text: str) -> tuple[float, ...]:
 
 
 def fit_channels(values: tuple[float, ...], channels: int, node: str) -> tuple[float, ...]:
-    """`values` for C channels: one value is repeated. Raises DistillError, beginning with `node`, for another
-    number."""
+    """`values` for C channels; a single value is repeated. Raises DistillError, beginning with `node`, for any other
+    number of values."""
     if len(values) == 1:
         return values * channels
     if len(values) != channels:
         example = ", ".join(["0"] * channels)
-        raise DistillError(f"{node}: the material has {channels} channels and the color {len(values)} values. Write "
-                           f'one value for all of them, such as "0", or {channels}: "{example}".')
+        raise DistillError(f"{node}: the material has {channels} channels, and the color has {len(values)} values. "
+                           f'Write one value for all channels, such as "0", or {channels} values: "{example}".')
     return values
 
 

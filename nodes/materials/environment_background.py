@@ -1,4 +1,4 @@
-"""Environment Background: a small network paints what lies in each direction."""
+"""Environment Background: a small network gives the colour of each view direction."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class EnvironmentBackground:
     """Colour of a direction: spherical harmonics, bias-free MLP with ReLU, activation (threestudio's neural map).
 
     width, layers  of the hidden layers; published: two of 16
-    random_share   how often a view's background is a uniformly random colour instead in training; published 0, or
-                   0.5 in ProlificDreamer and MVDream
-    per_view       that draw is made for each view (ProlificDreamer), otherwise once a step (MVDream)
+    random_share   probability in training that a uniformly random colour replaces the network; published: 0, or 0.5 in
+                   ProlificDreamer and MVDream
+    per_view       whether that is drawn for each view (ProlificDreamer) or once per step (MVDream)
     """
 
     width: int = 16
@@ -42,7 +42,7 @@ class EnvironmentBackground:
 
 
 class EnvironmentBackgroundModule(Background):
-    """directions [B,H,W,3] unit -> [B,H,W,C]. Parameters are of the group "background"."""
+    """directions [B,H,W,3] unit -> colours [B,H,W,C]. Its parameters are in the group "background"."""
 
     groups = ("background",)
 
@@ -74,18 +74,19 @@ class EnvironmentBackgroundNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_EnvironmentBackground", display_name="Environment Background",
-            category="Distill3D/materials", description="A small network paints what lies in each direction.",
+            category="Distill3D/materials", description="A small network gives the colour of each view direction.",
             search_aliases=["environment map", "neural background", "sky"],
             inputs=[
                 io.Int.Input("width", default=16, min=1, max=1024, tooltip="Width of the network's hidden layers."),
-                io.Int.Input("layers", default=2, min=0, max=16, tooltip="How many hidden layers the network has."),
+                io.Int.Input("layers", default=2, min=0, max=16, tooltip="Number of the network's hidden layers."),
                 io.Combo.Input("activation", options=list(ACTIVATIONS), default="sigmoid",
-                               tooltip='How numbers become colours. "scaled" is unbounded, as published with DeepFloyd '
-                                       'IF; "none" is for a Latent material.'),
+                               tooltip='Activation from network outputs to colours. "scaled" is unbounded, as '
+                                       'published with DeepFloyd IF; "none" is for a Latent material.'),
                 io.Float.Input("random_share", default=0.0, min=0.0, max=1.0, step=0.01,
-                               tooltip="How often a random plain colour takes the place of the network in training."),
+                               tooltip="Probability in training that a random plain colour replaces the network."),
                 io.Boolean.Input("per_view", default=True,
-                                 tooltip="Draw that for each view; otherwise once for all views of a step."),
+                                 tooltip="Draw the random replacement for each view. Otherwise once for all views of a "
+                                         "step."),
             ],
             outputs=[BACKGROUND.Output("background", tooltip="For a renderer. "
                                        f"{groups_text(EnvironmentBackgroundModule.groups)}")])

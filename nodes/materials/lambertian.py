@@ -1,4 +1,5 @@
-"""Lambertian: colour under a light, now and then without texture, so that shape cannot hide in paint (DreamFusion)."""
+"""Lambertian: diffuse shading under a point light. Some steps shade a white object, so that geometry must explain the
+image (DreamFusion)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -19,12 +20,16 @@ MODES = ("albedo", "textureless", "shaded")
 
 @dataclass(frozen=True)
 class Lambertian:
-    """colour = albedo * (ambient + diffuse * max(0, n.l)), or the bracket alone ("textureless"), or albedo alone.
+    """Diffuse shading with one random mode per step.
 
-    activation       see `activate_color`; unbounded albedo is clamped to [0,1] where it is shaded
-    shares           how often each of MODES is drawn, one mode per step; only their ratios count
-    albedo_steps, albedo_fraction  before the later of this step and this part of the run, albedo only
-                     (threestudio: step 1000, 2001 in its DreamFusion recipe)
+    "shaded"         albedo * (ambient + diffuse * max(0, n.l))
+    "textureless"    ambient + diffuse * max(0, n.l)
+    "albedo"         albedo
+
+    activation       see `activate_color`; an unbounded albedo is clamped to [0,1] before shading
+    shares           relative frequencies of MODES
+    albedo_steps, albedo_fraction  mode "albedo" only until both this step and this fraction of the run (threestudio:
+                     step 1000, and 2001 in its DreamFusion recipe)
 
     Source: Poole et al. 2022 (DreamFusion), section 3.1.
     """
@@ -62,8 +67,8 @@ class LambertianModule(Material):
         if mode == "albedo":
             return albedo, albedo
         if normal is None or light is None:
-            raise DistillError(f'Lambertian: shading "{mode}" needs a light and normals. Wire a light into the '
-                               'objective.')
+            raise DistillError(f'Lambertian: shading "{mode}" needs a light and normals. Connect a light to the '
+                               'Objective.')
         towards = F.normalize(light.position - position, dim=-1)
         shade = (light.ambient + light.diffuse * (normal * towards).sum(-1).clamp(min=0))[:, None]
         return (shade.expand(-1, 3) if mode == "textureless" else albedo.clamp(0, 1) * shade), albedo
@@ -89,25 +94,25 @@ class LambertianNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_Lambertian", display_name="Lambertian", category="Distill3D/materials",
-            description="Colour under a light, now and then without texture, so that shape cannot hide in paint "
-                        "(DreamFusion).",
+            description="Diffuse shading under a point light. Some steps shade a white object, so that geometry must "
+                        "explain the image (DreamFusion).",
             search_aliases=["diffuse", "shading", "textureless"],
             inputs=[
                 io.Combo.Input("activation", options=list(COLOR_ACTIVATIONS), default="sigmoid",
-                               tooltip='How features become colours. "scaled" is unbounded, as published with '
+                               tooltip='Activation from features to colours. "scaled" is unbounded, as published with '
                                        "DeepFloyd IF."),
                 io.Float.Input("albedo_share", default=0.25, min=0.0, max=1.0, step=0.005,
-                               tooltip="How often a step shows colours without light, relative to the other two "
+                               tooltip="Relative frequency of steps with unlit colours, compared to the other two "
                                        "shares."),
                 io.Float.Input("textureless_share", default=0.375, min=0.0, max=1.0, step=0.005,
-                               tooltip="How often a step shows the light on a white object."),
+                               tooltip="Relative frequency of steps that shade a white object."),
                 io.Float.Input("shaded_share", default=0.375, min=0.0, max=1.0, step=0.005,
-                               tooltip="How often a step shows colours under the light."),
+                               tooltip="Relative frequency of steps that shade the colours."),
                 io.Int.Input("albedo_steps", default=0, min=0, max=1_000_000,
-                             tooltip="Albedo only before this step. Published: 1000 to 2001."),
+                             tooltip="Unlit colours only before this step. Published: 1000 to 2001."),
                 io.Float.Input("albedo_fraction", default=0.25, min=0.0, max=1.0, step=0.01,
-                               tooltip="Albedo only before this part of the run; the later of this and albedo_steps "
-                                       "counts."),
+                               tooltip="Unlit colours only before this fraction of the run. The later of this and "
+                                       "albedo_steps applies."),
             ],
             outputs=[MATERIAL.Output("material", tooltip="For a renderer.")])
 

@@ -1,4 +1,4 @@
-"""Latent: points show their features as they are, such as the latents of a diffusion model."""
+"""Latent: features without activation, such as latents of a diffusion model."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class LatentModule(OwnColorModule):
         return features, features
 
     def features_of(self, albedo: Tensor) -> Tensor:
-        """Zeros: which latents show a colour is known to the model's encoder alone."""
+        """Zeros, because only the encoder of the model maps colours to latents."""
         return albedo.new_zeros(*albedo.shape[:-1], self.channels)
 
 
@@ -53,14 +53,14 @@ class LatentNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_Latent", display_name="Latent", category="Distill3D/materials",
-            description="Points show their features as they are, such as the latents of a diffusion model.",
+            description="Features without activation, such as latents of a diffusion model.",
             search_aliases=["latent nerf", "score jacobian chaining", "latent radiance", "channels"],
             inputs=[
                 io.Int.Input("channels", default=4, min=1, max=64, tooltip="Channels of the renderings: 4 for the "
                              "latents of Stable Diffusion."),
             ],
-            outputs=[MATERIAL.Output("material", tooltip="For a renderer of volumes or meshes. Let the background have "
-                                     'as many numbers, and set "image" of the loss to "latent".')])
+            outputs=[MATERIAL.Output("material", tooltip="For a renderer of volumes or meshes. Give the background the "
+                                     'same number of values, and set "image" of the loss to "latent".')])
 
     @classmethod
     def execute(cls, channels=4) -> io.NodeOutput:

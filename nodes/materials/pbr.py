@@ -1,4 +1,4 @@
-"""PBR: metal, plastic and everything between under light from all around, with bumps (Fantasia3D)."""
+"""PBR: metallic-roughness shading under an environment map, with a normal map (Fantasia3D)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ ROUGHNESS = (0.08, 0.9)
 
 @dataclass(frozen=True)
 class PBR:
-    """Split-sum shading. Features, all through a sigmoid: albedo 3, metallic, roughness, and bump 3 where it is on.
+    """Split-sum shading. Features, each with a sigmoid: albedo (3), metallic, roughness, and bump (3) if it is on.
 
     environment  panorama [H,W,3] of linear radiance (see kernels.shade.environment), or None: the built-in studio
-    strength     multiplies it
-    bump         the last three features tilt the normal
-    albedo_fraction  before this part of the run, albedo only
+    strength     multiplies the environment
+    bump         whether the last three features tilt the normal
+    albedo_fraction  unlit albedo only before this fraction of the run
 
-    Light is added up linearly and shown display-referred, clipped to [0,1]. Point lights are ignored.
+    Radiance is summed in linear space, converted to sRGB and clipped to [0,1]. Point lights are ignored.
     Source: Chen et al. 2023 (Fantasia3D), section 3.2; Karis 2013; ranges as in threestudio.
     """
 
@@ -51,7 +51,7 @@ class PBR:
 
 
 class PBRModule(Material):
-    """See PBR. Differentiable in features, normal and direction; has no parameters. A PhysicalMaterial."""
+    """See PBR. Differentiable in features, normal and direction; has no parameters."""
 
     def __init__(self, recipe: PBR):
         super().__init__()
@@ -68,8 +68,8 @@ class PBRModule(Material):
         if mode == "albedo":
             return albedo, albedo
         if normal is None or direction is None:
-            raise DistillError(f'PBR: shading "{mode}" needs normals and directions of view, and the renderer gave '
-                               'none.')
+            raise DistillError(f'PBR: shading "{mode}" needs normals and view directions, which this renderer does not '
+                               'provide. Use another renderer or another material.')
         maps = self.textures(features, normal)
         base, metallic = srgb_to_linear(albedo), maps["metallic"]
         if mode == "textureless":
@@ -87,7 +87,8 @@ class PBRModule(Material):
         return found
 
     def features_of(self, albedo: Tensor) -> Tensor:
-        """Features [...,C] that show albedo [...,3] in [0,1], as smooth plastic half way to matt, without bumps."""
+        """Features [...,C] with albedo [...,3] in [0,1], metallic near 0, roughness in the middle of its range, and no
+        bumps."""
         rest = albedo.new_zeros(*albedo.shape[:-1], self.channels - 3)
         rest[..., 0] = -4.0
         return torch.cat([raw_color(albedo, "sigmoid"), rest], -1)
@@ -103,11 +104,11 @@ class PBRModule(Material):
 
 
 def tilted(normal: Tensor, bump: Tensor) -> Tensor:
-    """Unit normals [N,3] tilted by bump [N,3] in [0,1], where 1/2 everywhere leaves them: x runs along the horizon, y
-    up.
+    """Unit normals [N,3] tilted by bump [N,3] in [0,1]; 1/2 leaves them unchanged.
 
-    The frame needs no texture coordinates. It turns quickly near straight up and down, where the horizon has no
-    direction.
+    The x of the bump is horizontal, and its y points upwards along the surface. This frame needs no texture
+    coordinates. It rotates quickly near normals that point straight up or down, where the horizontal direction is
+    undefined.
     """
     up = torch.tensor([0.0, 0, 1]).to(normal)
     pole = normal[:, 2:].abs() > 1 - 1e-5
@@ -120,7 +121,7 @@ def tilted(normal: Tensor, bump: Tensor) -> Tensor:
 
 
 def panorama_of(image: Tensor, rotation: float) -> Tensor:
-    """The first of pictures [B,H,W,C] as linear radiance, turned to the left by `rotation` degrees."""
+    """The first of pictures [B,H,W,C] as linear radiance, rotated to the left by `rotation` degrees."""
     if image.ndim != 4 or len(image) == 0 or image.shape[-1] < 3 or not bool(image.isfinite().all()):
         raise DistillError("PBR: the environment must be a picture [B,H,W,3] of finite numbers, got "
                            f"{list(image.shape)}.")
@@ -132,19 +133,19 @@ class PBRNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_PBR", display_name="PBR", category="Distill3D/materials",
-            description="Metal, plastic and everything between under light from all around, with bumps (Fantasia3D).",
+            description="Metallic-roughness shading under an environment map, with a normal map (Fantasia3D).",
             search_aliases=["physically based", "metallic", "roughness", "split sum", "environment map", "normal map"],
             inputs=[
                 io.Float.Input("strength", default=1.0, min=0.0, max=100.0, step=0.05,
-                               tooltip="Multiplies the light of the environment."),
+                               tooltip="Brightness of the environment, as a factor."),
                 io.Float.Input("rotation", default=0.0, min=-360.0, max=360.0, step=1.0,
-                               tooltip="Turns the environment picture around the object, degrees."),
-                io.Boolean.Input("bump", default=True, tooltip="Let the material tilt the normals, which becomes a "
-                                 "normal map in the file."),
+                               tooltip="Rotation of the environment around the object, degrees."),
+                io.Boolean.Input("bump", default=True, tooltip="Let the material tilt the normals. Exported files "
+                                 "store this as a normal map."),
                 io.Float.Input("albedo_fraction", default=0.0, min=0.0, max=1.0, step=0.01,
-                               tooltip="Albedo only before this part of the run."),
-                io.Image.Input("environment", optional=True, tooltip="A panorama, twice as wide as high; its middle "
-                               "lies in front of the object. Without it: a neutral studio."),
+                               tooltip="Unlit albedo only before this fraction of the run."),
+                io.Image.Input("environment", optional=True, tooltip="Panorama, twice as wide as high, whose centre is "
+                               "in front of the object. Without it: a neutral studio."),
             ],
             outputs=[MATERIAL.Output("material", tooltip="For a renderer.")])
 

@@ -1,4 +1,4 @@
-"""Random Background: another colour at every step, so that an object cannot be painted onto it."""
+"""Random Background: a new random colour at every step, so that the background cannot become part of the object."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ KINDS = ("white", "grey", "color", "black")
 
 @dataclass(frozen=True)
 class RandomBackground:
-    """A constant colour that is drawn anew at every training step.
+    """A constant colour, drawn at every training step.
 
-    shares    how often it is white, a grey between black and white, any colour, black; only ratios count. The
-              defaults are those of the pictures that the built-in prior has seen
-    per_view  a colour for each view, otherwise one for all views of the step
+    shares    relative frequencies of white, a random grey, a random colour, and black. The defaults are those of the
+              training pictures of the built-in prior
+    per_view  whether each view has its own colour, or all views of a step share one
     still     colour of still pictures: one value per channel of the material, or one for all
 
-    For materials of other channels than colours "color" is uniform in [0,1] for each channel.
+    For channels that are not colours, "color" is uniform in [0,1] for each channel.
     """
 
     shares: tuple[float, float, float, float] = (0.35, 0.25, 0.4, 0.0)
@@ -70,18 +70,18 @@ class RandomBackgroundNode(Node):
     def define_schema(cls):
         def share(kind, default):
             return io.Float.Input(f"{kind}_share", default=default, min=0.0, max=1.0, step=0.01,
-                                  tooltip=f"How often it is {kind}, relative to the other shares.")
+                                  tooltip=f"Relative frequency of a {kind} background.")
         return io.Schema(
             node_id="Distill3D_RandomBackground", display_name="Random Background", category="Distill3D/materials",
-            description="Another colour at every step, so that an object cannot be painted onto it.",
+            description="A new random colour at every step, so that the background cannot become part of the object.",
             search_aliases=["background augmentation"],
             inputs=[
                 share("white", 0.35), share("grey", 0.25), share("color", 0.4), share("black", 0.0),
                 io.Boolean.Input("per_view", default=True,
-                                 tooltip="A colour for each view; otherwise all views of a step share one."),
+                                 tooltip="Draw one colour for each view. Otherwise all views of a step share one."),
                 io.String.Input("still_color", default="#ffffff",
                                 tooltip='Colour of previews and final pictures: "#ff8000", or "1, 0.5, 0". For a '
-                                "Latent material one value for all channels, or one for each."),
+                                "Latent material: one value for all channels, or one value for each."),
             ],
             outputs=[BACKGROUND.Output("background", tooltip="For a renderer.")])
 

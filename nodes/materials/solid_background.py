@@ -1,4 +1,4 @@
-"""Solid Background: one colour behind everything."""
+"""Solid Background: a constant colour."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -38,10 +38,10 @@ class SolidBackgroundNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_SolidBackground", display_name="Solid Background", category="Distill3D/materials",
-            description="One colour behind everything.", search_aliases=["white background", "color"],
+            description="A constant colour.", search_aliases=["white background", "color"],
             inputs=[io.String.Input("color", default="#ffffff",
                                     tooltip='The colour: "#ff8000", or red, green, blue from 0 to 1 as "1, 0.5, 0". '
-                                    "For a Latent material one value for all channels, or one for each.")],
+                                    "For a Latent material: one value for all channels, or one value for each.")],
             outputs=[BACKGROUND.Output("background", tooltip="For a renderer.")])
 
     @classmethod

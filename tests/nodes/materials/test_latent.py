@@ -94,7 +94,7 @@ def test_backgrounds_have_the_channels_of_the_material():
     for recipe in (SolidBackground((0.5,)), RandomBackground(still=(0.0,)), EnvironmentBackground(random_share=0.5)):
         for channels in 1, 4:
             assert recipe.build(channels)(where, Streams(0, 0)).shape == (3, 5, 5, channels)
-    with pytest.raises(DistillError, match="Solid Background: the material has 4 channels and the color 3 values"):
+    with pytest.raises(DistillError, match="Solid Background: the material has 4 channels, and the color has 3 values"):
         scene(SolidBackground()).build()
     assert SolidBackgroundNode.execute("0, -1, 0.5, 2").args[0].color == (0.0, -1.0, 0.5, 2.0)
     assert SolidBackgroundNode.execute("1, 0.5, 0").args[0].color == (1.0, 0.5, 0.0)
