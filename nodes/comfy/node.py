@@ -3,8 +3,11 @@ and hands the warnings of its run to the page and the history."""
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable, Iterable
+import inspect
+from typing import Any, Callable, Iterable, Mapping
 
+from ..core.errors import DistillError
+from ..core.schedule import Schedule
 from .hosts import host
 from .warnings import WARNINGS, collecting
 
@@ -22,6 +25,7 @@ def telling(execute: Callable) -> Callable:
     def run(cls, *args: Any, **values: Any) -> Any:
         with collecting() as texts:
             host().begin()
+            check_schedules(cls, execute, args, values)
             try:
                 output = execute(cls, *args, **values)
             finally:
@@ -32,6 +36,26 @@ def telling(execute: Callable) -> Callable:
         return output
 
     return run
+
+
+def check_schedules(cls: type, execute: Callable, args: tuple, values: Mapping[str, Any]) -> None:
+    """The limits of a number widget hold for a Schedule on its wire too. Raises DistillError naming node and widget."""
+    given = inspect.signature(execute).bind_partial(cls, *args, **values).arguments
+    schedules = {name: value for name, value in given.items() if isinstance(value, Schedule)}
+    if not schedules:
+        return
+    schema = cls.define_schema()
+    for entry in schema.inputs:
+        for at, value in schedules[entry.id].keyframes if entry.id in schedules else ():
+            widget = getattr(entry, "input_override", None) or entry
+            low, high = getattr(widget, "min", None), getattr(widget, "max", None)
+            if low is not None and value < low or high is not None and value > high:
+                raise DistillError(f'{schema.display_name}: the schedule of "{entry.id}" has the value {value:g} at '
+                                   f"{at:g}. The limits of this number are {_limits(low, high)}.")
+
+
+def _limits(low: float | None, high: float | None) -> str:
+    return f"{'none' if low is None else f'{low:g}'} to {'none' if high is None else f'{high:g}'}"
 
 
 class Least(float):

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Mapping
+from typing import Collection, Mapping
 
 POINTS = 256
 KEPT = 32
+PAGES, LONGEST_NAME = 64, 200  # pages, and characters of what a page calls itself
 RUNNING, FINISHED, ENDED, CANCELLED, FAILED = "running", "finished", "ended early", "cancelled", "failed"
 
 
@@ -73,7 +74,21 @@ class Panels:
     def __init__(self):
         self._panels: list[Panel] = []
         self._warnings: dict[tuple[str, str], list[dict]] = {}  # by workflow and node, the latest last
-        self.pages: set[str] = set()
+        self._pages: dict[str, None] = {}  # a set in the order in which pages came
+
+    @property
+    def pages(self) -> Collection[str]:
+        """The pages that show panels."""
+        return self._pages.keys()
+
+    def see(self, page: str, is_on: bool) -> None:
+        """A page shows panels from now on, or does not. The latest PAGES are kept: closed pages say no farewell."""
+        page = page[:LONGEST_NAME]
+        self._pages.pop(page, None)
+        if is_on:
+            self._pages[page] = None
+            for oldest in list(self._pages)[:-PAGES]:
+                del self._pages[oldest]
 
     def open(self, panel: Panel) -> Panel:
         self._panels = [*self._panels, panel][-KEPT:]

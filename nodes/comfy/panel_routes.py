@@ -17,6 +17,7 @@ from .hosts import Progress, host
 from .panel import Panel, Panels
 
 NODES = {"Distill3D_Optimize"}  # which carry a panel; web/distill3d.js has the same list
+LONGEST = 4096  # bytes of a request
 EVENT, WARNING = "distill3d.panel", "distill3d.warning"
 _panels = Panels()
 
@@ -125,7 +126,8 @@ def register_routes() -> None:
     """What panels are fed and steered by.
 
     POST /distill3d/finish {"node": id} ends that node's stage and keeps its result. Without "node" it ends the stage
-    that runs. Answers 409 when that node does not run, 400 to a broken request.
+    that runs. Answers 409 when that node does not run.
+    Requests with a body are JSON objects of at most LONGEST bytes; others are answered with 400.
     POST /distill3d/panels {"page": client id, "on": bool} says whether a page shows panels.
     GET /distill3d/panels?workflow=id gives the last runs of its nodes; ?run=id&node=id that run of a node.
     GET /distill3d/warnings?workflow=id gives those of the last run of each of its nodes that warned.
@@ -138,9 +140,13 @@ def register_routes() -> None:
     routes = PromptServer.instance.routes
 
     async def read(request) -> dict | None:
+        """The JSON object of a request that says that it is one and is small; None otherwise. A page of another site
+        cannot send that type without asking first."""
+        if request.content_type != "application/json" or not 0 < (request.content_length or 0) <= LONGEST:
+            return None
         try:
             body = await request.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return body if isinstance(body, dict) else None
 
@@ -164,7 +170,7 @@ def register_routes() -> None:
         if body is None or not isinstance(body.get("page"), str) or not isinstance(body.get("on"), bool):
             return web.json_response({"error": 'Send a JSON object: {"page": client id, "on": true or false}.'},
                                      status=400)
-        (_panels.pages.add if body["on"] else _panels.pages.discard)(body["page"])
+        _panels.see(body["page"], body["on"])
         return web.json_response({"ok": True})
 
     @routes.get("/distill3d/warnings")

@@ -45,11 +45,12 @@ class Server:
                  "--base-directory", str(folder), "--database-url", "sqlite:///:memory:", "--disable-api-nodes"],
                 cwd=COMFYUI, stdout=log, stderr=log)
 
-    def request(self, path, data=None):
-        """(status, parsed answer); data: bytes or what becomes JSON."""
+    def request(self, path, data=None, kind="application/json"):
+        """(status, parsed answer); data: bytes or what becomes JSON; kind: its content type."""
         body = data if isinstance(data, bytes) or data is None else json.dumps(data).encode()
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.address + path, body), timeout=60) as answer:
+            with urllib.request.urlopen(urllib.request.Request(self.address + path, body, {"Content-Type": kind}),
+                                        timeout=60) as answer:
                 return answer.status, json.loads(answer.read() or "null")
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or "null")

@@ -96,5 +96,13 @@ def test_a_broken_announcement_is_answered(server, body):
     assert server.request("/distill3d/panels", body)[0] == 400
 
 
+@pytest.mark.parametrize("path", ["panels", "finish"])
+@pytest.mark.parametrize("size, kind, status", [(30, "application/json", (200, 409)), (30, "text/plain", (400,)),
+                                                (5000, "application/json", (400,))])
+def test_requests_are_small_and_json(server, path, size, kind, status):
+    body = json.dumps({"page": "a" * size, "on": False, "node": "0"}).encode()
+    assert server.request(f"/distill3d/{path}", body, kind)[0] in status
+
+
 def test_a_workflow_that_never_ran_has_no_panels(server):
     assert server.request("/distill3d/panels?workflow=none") == (200, [])

@@ -3,9 +3,12 @@ import json
 
 import pytest
 
+from distill3d.nodes.comfy.node import check_schedules
 from distill3d.nodes.models.published import find_model
+from distill3d.nodes.optimize.schedule import ScheduleNode
 from distill3d.runner import listing, schema
 from distill3d.runner.check import checked
+from distill3d.runner.graph import Link
 from distill3d.runner.workflow_file import read_graph
 
 SHIPPED = listing.shipped_workflows()
@@ -16,6 +19,16 @@ def test_fits_the_schemas(name):
     registry = schema.default_registry()
     graph = checked(read_graph(SHIPPED[name], registry), registry)
     assert any(schema.is_output(registry[node.type]) for node in graph.nodes.values())
+
+
+def test_schedules_stay_within_the_limits(name):
+    registry = schema.default_registry()
+    nodes = read_graph(SHIPPED[name], registry).nodes
+    for node in nodes.values():
+        given = {key: ScheduleNode.execute(**nodes[value.node].inputs).args[0] for key, value in node.inputs.items()
+                 if isinstance(value, Link) and nodes[value.node].type == "Distill3D_Schedule"}
+        if given:
+            check_schedules(registry[node.type], registry[node.type].execute.__func__, (), given)
 
 
 def test_is_what_an_editor_saves(name):

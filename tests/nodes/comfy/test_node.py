@@ -7,6 +7,7 @@ import pytest
 from distill3d.nodes.comfy import Host, Node, host, io, scheduled, set_host
 from distill3d.nodes.comfy.node import WARNINGS, Least
 from distill3d.nodes.core.errors import DistillError, MissingPackage
+from distill3d.nodes.core.schedule import Schedule
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +106,28 @@ def test_a_file_carries_the_prompt_and_the_workflow(tmp_path):
     hidden = SimpleNamespace(prompt={"1": {}}, extra_pnginfo={"workflow": {"id": 3}})
     assert Host(tmp_path).notes(hidden) == {"prompt": '{"1": {}}', "workflow": '{"id": 3}'}
     assert Host(tmp_path).notes(SimpleNamespace(prompt=None, extra_pnginfo=None)) == {}
+
+
+def _limited():
+    """Every number of the pack that takes a schedule and has limits: node, input, and a value beyond each limit."""
+    from distill3d.nodes import node_list
+
+    for node in node_list():
+        for entry in node.define_schema().inputs:
+            widget = getattr(entry, "input_override", None) or entry
+            if "DISTILL3D_SCHEDULE" in entry.get_io_type().split(",") and "FLOAT" in entry.get_io_type().split(","):
+                yield pytest.param(node, entry.id, widget.min, widget.max, id=f"{node.__name__}.{entry.id}")
+
+
+@pytest.mark.parametrize("node, name, low, high", _limited())
+def test_the_limits_of_a_number_hold_for_its_schedule(node, name, low, high):
+    for keyframes in ((0, low), (1, high + 1)), ((0, low - 1), (1, high)), ((0, low), (1, 1e308)):
+        with pytest.raises(DistillError, match=f'the schedule of "{name}" has the value .* The limits'):
+            node.execute(**{name: Schedule(keyframes)})
+    # Within them the node comes to its other inputs, which are missing here, or to the end.
+    try:
+        node.execute(**{name: Schedule(((0, low), (1, high)), "fraction")})
+    except TypeError as error:
+        assert "missing" in str(error)
+    except DistillError as error:
+        assert "The limits" not in str(error)

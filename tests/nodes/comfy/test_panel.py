@@ -68,3 +68,13 @@ def test_the_last_run_of_each_node_is_kept():
     for node in "2", "3":  # too many: the runs of longest ago go
         panels.open(Panel("other", node, "run", 10))
     assert {"n0", "n1"} - {state["node"] for state in panels.of("w")} == {"n0"} and len(panels.of("other")) == 3
+
+
+def test_pages_that_are_closed_without_a_word_are_forgotten():
+    panels = Panels()
+    for number in range(1000):
+        panels.see(f"{number} " + "x" * 10_000, True)
+    assert len(panels.pages) == 64 and all(len(page) == 200 for page in panels.pages)
+    panels.see("kept", True)
+    panels.see("kept", False)
+    assert "kept" not in panels.pages and len(panels.pages) == 63
