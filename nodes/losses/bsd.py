@@ -19,17 +19,17 @@ from .score import image_input, timestep_inputs
 from .vsd import VSD, PreparedVSD
 
 TITLE = "BSD Loss"
-BOOTSTRAPPED = "bootstrapped."  # begins the names of the prior's part of the state
+BOOTSTRAPPED = "bootstrapped."  # prefix of the prior's tensors in the state
 
 
 @dataclass(frozen=True)
 class BSD(VSD):
-    """VSD whose prior learns too: from its own repainted renderings, in turns with the scene.
+    """VSD with a prior that is also trained, on denoised renderings of the scene. Prior and scene are trained in turns.
 
     prior      from a DreamBooth Prior
     guidance, t_max  published 2, and from 0.5 to 0.2 within 5000 steps
-    cycle      steps of a turn of both; published 1000
-    learning   of these, the first during which the prior learns and the scene does not; published 200
+    cycle      steps of one turn of both; published 1000
+    learning   steps at the start of a cycle in which only the prior is trained; published 200
     """
 
     guidance: Schedule = Schedule.of(2.0)
@@ -44,25 +44,25 @@ class BSD(VSD):
     def __post_init__(self):
         super().__post_init__()
         if not 0 <= self.learning < self.cycle:
-            raise DistillError(f"{TITLE}: the prior learns for {self.learning} of every {self.cycle} steps, so the "
-                               'scene never does. Lower "learning" or raise "cycle".')
+            raise DistillError(f"{TITLE}: the prior is trained for {self.learning} of every {self.cycle} steps, so the "
+                               'scene is never trained. Lower "learning" or raise "cycle".')
 
     def prepare(self, context: RunContext) -> "PreparedBSD":
         return PreparedBSD(self, context)
 
 
 class PreparedBSD(PreparedVSD):
-    """Owns the training of both models: their weights and optimisers are the state, and the repainted renderings."""
+    """Trains both models. Their weights, their optimisers and the denoised renderings are the state."""
 
     title = TITLE
 
     def __init__(self, recipe: BSD, context: RunContext):
         super().__init__(recipe, context)
         if not self.prior.is_learning:
-            raise DistillError(f'{TITLE}: "prior" does not learn. Wire a DreamBooth Prior there, made from this prior.')
+            raise DistillError(f'{TITLE}: "prior" is not trainable. Connect a DreamBooth Prior that is made from it.')
         if self.prior is self.lora:
-            raise DistillError(f'{TITLE}: "prior" and "lora" are one model, which cannot be held against itself. Wire '
-                               'a LoRA Prior, or a DreamBooth Prior with another seed.')
+            raise DistillError(f'{TITLE}: "prior" and "lora" are the same model, so the gradient would be 0. Connect a '
+                               'LoRA Prior to "lora", or a DreamBooth Prior with another seed.')
 
     def __call__(self, look: Look) -> Term:
         if look.step % self.recipe.cycle >= self.recipe.learning:
@@ -76,7 +76,7 @@ class PreparedBSD(PreparedVSD):
         return self.prior.encode_image(picture(look.rendering, look.cameras, self.recipe.image))
 
     def _conditions(self, cameras: Cameras) -> list[Condition]:
-        """What guidance leads away from, and the text of each view."""
+        """The negative condition, and the text condition of each view."""
         prompt = self.recipe.prompt
         return [self._negatives(len(cameras)), self._encode(prompt.of_cameras(cameras))]
 
@@ -84,7 +84,7 @@ class PreparedBSD(PreparedVSD):
         return super().state_dict() | {BOOTSTRAPPED + name: tensor for name, tensor in self.prior.state_dict().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Raises DistillError for the state of other models."""
+        """Raises DistillError if the state belongs to other models."""
         ours = {name[len(BOOTSTRAPPED):]: tensor for name, tensor in state.items() if name.startswith(BOOTSTRAPPED)}
         super().load_state_dict({name: tensor for name, tensor in state.items() if not name.startswith(BOOTSTRAPPED)})
         self.prior.load_state_dict(ours)
@@ -95,25 +95,25 @@ class BSDLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_BSDLoss", display_name=TITLE, category="Distill3D/losses",
-            description="VSD whose prior learns too, from the scene's own renderings that it repaints: for textures "
-                        "(DreamCraft3D).",
+            description="Bootstrapped score distillation: VSD with a prior that is trained during the run on denoised "
+                        "renderings of the scene. For textures (DreamCraft3D).",
             search_aliases=["bsd", "bootstrapped score distillation", "dreamcraft3d", "dreambooth", "texture "
                             "refinement"],
             inputs=[
-                PRIOR.Input("prior", tooltip="From a DreamBooth Prior, which is distilled, and trained during the "
-                                             "run."),
-                PRIOR.Input("lora", tooltip="From a LoRA Prior: the second model, which is trained on the renderings "
-                            "as they are."),
-                PROMPT.Input("prompt", tooltip="What the object should be, with view words; the second model reads it "
-                                               "without."),
+                PRIOR.Input("prior", tooltip="From DreamBooth Prior: the model that is distilled, and trained during "
+                                             "the run on denoised renderings."),
+                PRIOR.Input("lora", tooltip="From LoRA Prior: the second model, trained during the run on the "
+                            "renderings themselves."),
+                PROMPT.Input("prompt", tooltip="The prompt, from View Prompt. The second model gets it without view "
+                                               "words."),
                 scheduled("guidance", 2.0, "Guidance scale of the prior in the standard form; published: 2.", min=0.0,
                           max=1000.0, step=0.5),
                 *timestep_inputs(0.05, 0.5),
                 image_input(),
-                io.Int.Input("cycle", default=1000, min=1, max=1000000, tooltip="Steps after which prior and scene "
-                             "have both had their turn; published: 1000."),
-                io.Int.Input("learning", default=200, min=0, max=1000000, tooltip="The first steps of each cycle, in "
-                             "which the prior learns and the scene waits; published: 200."),
+                io.Int.Input("cycle", default=1000, min=1, max=1000000, tooltip="Steps of one cycle, in which first "
+                             "the prior and then the scene is trained; published: 1000."),
+                io.Int.Input("learning", default=200, min=0, max=1000000, tooltip="Steps at the start of each cycle "
+                             "in which only the prior is trained; published: 200."),
                 scheduled("lora_rate", 0.0001, "Learning rate of the second model; published: 0.0001, and 0.00001 for "
                           "a full copy.", min=0.0, max=1.0, step=0.0001),
                 scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "

@@ -1,4 +1,5 @@
-"""CLIP Loss: renderings that CLIP finds similar to the prompt (Dream Fields, CLIP-Mesh, Text2Mesh)."""
+"""CLIP Loss: the distance between CLIP embeddings of renderings and of the prompt (Dream Fields, CLIP-Mesh,
+Text2Mesh)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ TITLE = "CLIP Loss"
 class CLIPSimilarity:
     """The mean distance between the embeddings of renderings and of the prompt (Dream Fields, Jain et al. 2022, eq. 5).
 
-    measure       see kernels.distill.similarity
-    image         the picture that is shown, one of SHOWN
+    measure       of the distance, see kernels.distill.similarity
+    image         the image of the rendering that the tower receives, one of SHOWN
     crops         random crops of each view; 0: the whole view, once
     least, most   side of a crop, relative to the view's
     background    "scene", or "random textures" behind the object
@@ -48,13 +49,13 @@ class CLIPSimilarity:
     def prepare(self, context: RunContext) -> "PreparedCLIP":
         tower = context.priors(self.tower)
         if not tower.has_text:
-            raise DistillError(f"{TITLE}: this tower ({tower.name}) knows pictures only. Use a CLIP with both towers, "
+            raise DistillError(f"{TITLE}: this tower ({tower.name}) has no text encoder. Use a CLIP with both towers, "
                                "or Feature Loss.")
         return PreparedCLIP(self, tower)
 
 
 class PreparedCLIP(Stateless):
-    """See CLIPSimilarity. The log has the mean cosine of all pictures and texts."""
+    """See CLIPSimilarity. The log has the mean cosine between pictures and texts."""
 
     def __init__(self, recipe: CLIPSimilarity, tower: Tower):
         self.recipe, self.tower = recipe, tower
@@ -79,17 +80,17 @@ class PreparedCLIP(Stateless):
 def crop_widgets() -> list:
     """Widgets of losses that show crops of a rendering to a tower."""
     return [
-        io.Combo.Input("image", options=list(SHOWN), default=SHOWN[0], tooltip="What the tower is shown: the colours, "
-                       "or the normals as colours."),
+        io.Combo.Input("image", options=list(SHOWN), default=SHOWN[0], tooltip="Image of the rendering that the tower "
+                       "receives: colours, or normals as colours."),
         io.Int.Input("crops", default=4, min=0, max=64, tooltip="Random crops of each view. 0: the whole view, once. "
-                     "Without crops an object can satisfy CLIP by patterns that are no object."),
+                     "Without crops, patterns that do not look like the object can have a high similarity."),
         io.Float.Input("smallest_crop", default=0.8, min=0.05, max=2.0, step=0.05, tooltip="Side of the smallest crop, "
-                       "relative to the view's. Above 1 the view is surrounded by its border pixels."),
+                       "relative to the view's. Above 1, the view is padded with its border pixels."),
         io.Float.Input("largest_crop", default=1.0, min=0.05, max=2.0, step=0.05, tooltip="Side of the largest crop, "
                        "relative to the view's."),
-        io.Combo.Input("background", options=list(BACKGROUNDS), default=BACKGROUNDS[0], tooltip="Behind the object: "
-                       "the scene's own, or noise, checkerboards and waves that change with each picture (Dream "
-                       "Fields), against fog that looks like the object."),
+        io.Combo.Input("background", options=list(BACKGROUNDS), default=BACKGROUNDS[0], tooltip="Background: that of "
+                       "the scene, or noise, checkerboards and waves, drawn for each picture (Dream Fields). Random "
+                       "textures prevent semi-transparent fog."),
     ]
 
 
@@ -98,14 +99,14 @@ class CLIPLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_CLIPLoss", display_name=TITLE, category="Distill3D/losses",
-            description="Makes renderings similar to the prompt, by the embeddings of a CLIP.",
+            description="Minimises the distance between the CLIP embeddings of renderings and of the prompt.",
             search_aliases=["dream fields", "clip-mesh", "text2mesh", "similarity"],
             inputs=[
                 TOWER.Input("tower", tooltip="From CLIP Tower."),
-                PROMPT.Input("prompt", tooltip="From View Prompt. Published workflows have no view words: set its "
-                             "views to none."),
+                PROMPT.Input("prompt", tooltip='From View Prompt. Published methods have no view words: set its '
+                             '"views" to none.'),
                 io.Combo.Input("measure", options=list(MEASURES), default=MEASURES[0], tooltip="cosine: 1 minus the "
-                               "cosine; spherical: half the squared angle, which pulls harder from far away."),
+                               "cosine. spherical: half the squared angle, with larger gradients at large distances."),
                 *crop_widgets(),
                 scheduled("weight", 1.0, "Weight of this loss, a mean over views and crops.", min=0.0, max=1e6,
                           step=0.01),
@@ -123,5 +124,5 @@ class CLIPLossNode(Node):
 
 def check_crops(title: str, least: float, most: float) -> None:
     if not 0 < least <= most:
-        raise DistillError(f'{title}: "smallest_crop" ({least}) must lie above 0 and not above "largest_crop" '
+        raise DistillError(f'{title}: "smallest_crop" ({least}) must be above 0 and not above "largest_crop" '
                            f'({most}).')

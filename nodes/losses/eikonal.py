@@ -19,7 +19,7 @@ TITLE = "Eikonal Loss"
 class Eikonal:
     """Keeps the gradient of a signed distance at length 1: the mean of (|g| - 1)^2 over samples. NeuS renderers only.
 
-    weight  published: 0.1 beside a mean absolute colour error (NeuS). DreamCraft3D does not use it
+    weight  published: 0.1 with a mean absolute colour error (NeuS). DreamCraft3D does not use it
     """
 
     weight: Schedule = Schedule.of(0.1)
@@ -46,7 +46,7 @@ class EikonalLossNode(Node):
             description="Keeps the gradient of a signed distance at length 1: the mean of (length - 1)^2 over samples.",
             search_aliases=["neus", "signed distance", "gradient norm"],
             inputs=[
-                scheduled("weight", 0.1, "Weight of this loss, a mean over samples. Published: 0.1 beside a mean "
+                scheduled("weight", 0.1, "Weight of this loss, a mean over samples. Published: 0.1 with a mean "
                                          "colour error. SDS is a sum over the elements of each view.",
                           min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),

@@ -1,4 +1,4 @@
-"""Feature Loss: renderings whose features in CLIP or DINO are those of a picture (DietNeRF)."""
+"""Feature Loss: the distance between CLIP or DINO features of renderings and of pictures (DietNeRF)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -24,14 +24,13 @@ COMPARED = ("embedding", "all tokens")
 class Features:
     """The mean distance between features of renderings and of pictures.
 
-    compared  "embedding": 1 minus the cosine of the tower's embeddings, of a rendering from anywhere and the pictures
-              (DietNeRF, Jain et al. 2021, eq. 5); of several pictures the mean of their embeddings counts;
-              "all tokens": the mean of 1 minus the cosine of the tokens at the same place, in `layer`, of renderings
-              from the pictures' own cameras
+    compared  "embedding": 1 minus the cosine between the embedding of a rendering, from any camera, and the mean
+              embedding of the pictures (DietNeRF, Jain et al. 2021, eq. 5). "all tokens": the mean of 1 minus the
+              cosine between tokens at the same position in `layer`, for renderings from the pictures' cameras
     layer     of "all tokens"; -1 is the last
     weight    of a mean over views and tokens
 
-    Both stand over white.
+    Renderings and pictures are composited over white.
     """
 
     tower: TowerRecipe
@@ -50,7 +49,7 @@ class PreparedFeatures(Stateless):
     def __init__(self, recipe: Features, tower: Tower):
         self.recipe, self.tower = recipe, tower
         with torch.no_grad():
-            # A copy: the host's are inference tensors. The embedding's mean over pictures is normalised again.
+            # A copy, because ComfyUI makes inference tensors. The mean embedding is normalised again.
             pictures = resize(recipe.reference.over(1.0).clone(), tower.side, tower.side)
             if recipe.compared == COMPARED[0]:
                 self.known = F.normalize(tower.embed_pictures(pictures).mean(0, keepdim=True), dim=-1)
@@ -64,17 +63,17 @@ class PreparedFeatures(Stateless):
     def _distance(self, look: Look) -> Tensor:
         rendering = look.rendering
         if rendering.background is None:
-            raise DistillError(f"{TITLE}: this scene's renderer does not give its background. Use one of the pack's "
-                               "renderers, or take this loss out.")
+            raise DistillError(f"{TITLE}: this scene's renderer does not return its background. Use a renderer of "
+                               "this pack, or remove this loss.")
         rgb = rendering.rgb + (1 - rendering.opacity) * (1 - rendering.background)
         if self.recipe.compared == COMPARED[0]:
             found = self.tower.embed_pictures(rgb)
             return embedding_distance(found, self.known.to(found).expand_as(found)).mean()
         index = self.recipe.reference.index_of(look.cameras)
         if index is None:
-            raise DistillError(f'{TITLE}: all tokens are compared from where the pictures were taken, and its '
-                               'objective looks from elsewhere. Give it the views of the same Reference View, or '
-                               'compare the "embedding".')
+            raise DistillError(f'{TITLE}: "all tokens" needs renderings from the cameras of the pictures, and its '
+                               'Objective has other views. Connect the views of the same Reference View, or set '
+                               '"compared" to "embedding".')
         found = F.normalize(self.tower.features(rgb, self.recipe.layer), dim=-1)
         return (1 - (found * self.known[list(index)].to(found)).sum(-1)).mean()
 
@@ -84,16 +83,15 @@ class FeatureLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_FeatureLoss", display_name=TITLE, category="Distill3D/losses",
-            description="Makes renderings similar to a picture, by the features of a CLIP or a DINO.",
+            description="Minimises the distance between CLIP or DINO features of renderings and of pictures.",
             search_aliases=["dino", "dietnerf", "semantic consistency", "perceptual"],
             inputs=[
                 TOWER.Input("tower", tooltip="From CLIP Tower."),
                 PICTURES.Input("reference", tooltip="From Reference View or Join Pictures."),
                 io.Combo.Input("compared", options=list(COMPARED), default=COMPARED[0], tooltip="embedding: one vector "
-                               "for the whole picture, for renderings from any side. all tokens: place by place, for "
-                               "an objective with the reference's own views."),
-                io.Int.Input("layer", default=-1, min=-1, max=100, tooltip="Of which layer the tokens are compared. "
-                             "-1: the last."),
+                               "for the whole picture, for renderings from any view. all tokens: each position, for an "
+                               "Objective with the views of the reference."),
+                io.Int.Input("layer", default=-1, min=-1, max=100, tooltip='Layer of "all tokens". -1: the last.'),
                 scheduled("weight", 1.0, "Weight of this loss, a mean over views.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],

@@ -1,4 +1,4 @@
-"""Normal smoothness loss: reduces ripples of surfaces, in image space or in world space."""
+"""Normal Smoothness loss: reduces ripples of surfaces, in image space or in world space."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ WANTED = {"picture": frozenset({"normal", "opacity"}), UNIT: frozenset({"normal"
 class NormalSmoothness:
     """Smooths normals: of neighbouring pixels, or of neighbouring points in space.
 
-    kind    "picture": squared differences of neighbouring pixels of the normal image, (n + 1) / 2 times opacity,
-            silhouettes included; "picture, unit normals": the same of normals that are made unit length first, so that
-            it cannot be lowered by normals that disagree along a ray (threestudio's); "space": absolute difference
-            between the normal at each sample and at a point about 0.01 world units away, a mean over samples and axes.
-            The latter needs a renderer with samples along its rays
-    weight  relative to a score loss, which is a sum over the elements of each view: 5 to 10 of each kind beside an SDS
+    kind    "picture": squared differences between neighbouring pixels of the normal image, (n + 1) / 2 times opacity,
+            including silhouettes. "picture, unit normals": the same for normals rescaled to unit length, so that
+            normals that disagree along a ray cannot lower it (threestudio). "space": absolute differences between the
+            normal at each sample and at a point about 0.01 world units away, a mean over samples and axes; needs a
+            renderer with samples along rays
+    weight  relative to a score loss, which is a sum over the elements of each view: 5 to 10 of each kind next to an SDS
             of 0.1 (threestudio's Stable-Zero123)
     """
 
@@ -80,14 +80,16 @@ class NormalSmoothnessLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_NormalSmoothnessLoss", display_name=TITLE, category="Distill3D/losses",
-            description="Smooths normals: of neighbouring pixels, or of neighbouring points in space.",
+            description="Smooths normals between neighbouring pixels or neighbouring points in space.",
             search_aliases=["normal smooth", "total variation", "ripples", "zero123"],
             inputs=[
                 io.Combo.Input("kind", options=list(WANTED), default="picture",
-                               tooltip="picture: squared differences of neighbouring pixels; space: the field's "
-                                       "normals at each sample and 0.01 units away, which evaluates the field twice."),
+                               tooltip="picture: squared differences between neighbouring pixels. picture, unit "
+                                       "normals: the same for normals of unit length (threestudio). space: differences "
+                                       "between each sample and a point 0.01 units away, which evaluates the field "
+                                       "twice."),
                 scheduled("weight", 1.0, "Weight of this loss, a mean. SDS is a sum over the elements of each view; "
-                                         "published: 5 to 10 of each kind beside an SDS Loss of "
+                                         "published: 5 to 10 of each kind next to an SDS Loss of "
                                          "0.1.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],

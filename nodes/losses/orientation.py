@@ -15,12 +15,13 @@ from .weighted import WeightedMeasure, samples_of
 @dataclass(frozen=True)
 class Orientation:
     """Ref-NeRF's orientation loss (eq. 11): the weighted sum of max(0, n.d)^2 along each ray, a mean over rays that
-    hit.
+    hit the object.
 
-    The rendering weights are detached: normals turn, density is not removed. Volume renderers with normals only.
+    The rendering weights are detached, so that the loss rotates normals and does not remove density. Needs a volume
+    renderer with normals.
 
-    weight  relative to a score loss, which is a sum over the elements of each view: threestudio's 10 at first, 1000
-            from step 5000
+    weight  relative to a score loss, which is a sum over the elements of each view. threestudio: 10 at first, 1000 from
+            step 5000
     """
 
     weight: Schedule = Schedule.of(10.0)
@@ -42,10 +43,10 @@ class OrientationLossNode(Node):
         return io.Schema(
             node_id="Distill3D_OrientationLoss", display_name="Orientation Loss", category="Distill3D/losses",
             description="Turns the normals of visible samples towards the camera: the weighted sum of max(0, n.d)^2 "
-                        "along each ray that hits.",
+                        "along each ray that hits the object.",
             search_aliases=["orient", "ref-nerf", "normals"],
             inputs=[
-                scheduled("weight", 10.0, "Weight of this loss, a mean over rays that hit something. SDS is a sum over "
+                scheduled("weight", 10.0, "Weight of this loss, a mean over these rays. SDS is a sum over "
                           "the elements of each view. threestudio ramps from 10 to 1000 over 5000 steps.",
                           min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),

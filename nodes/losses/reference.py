@@ -1,4 +1,4 @@
-"""What the losses share that compare renderings with posed pictures."""
+"""The base of the losses that compare renderings with posed pictures."""
 from __future__ import annotations
 
 import math
@@ -18,8 +18,9 @@ Measure = Callable[[Look, Target], Tensor]
 class ReferenceMeasure(Stateless):
     """measure(look, target) -> scalar, multiplied by `weight` at the step.
 
-    The target holds the picture of each of the rendering's cameras, at its size and on its device. Only the last size
-    is kept. Raises DistillError, beginning with the node's `title`, where a camera belongs to no picture.
+    The target holds the picture of each camera of the rendering, at the size and on the device of the rendering. It is
+    cached for the last size only. Raises DistillError, beginning with the node's `title`, for a camera without a
+    picture.
     """
 
     def __init__(self, title: str, pictures: Pictures, measure: Measure, weight: Schedule):
@@ -38,36 +39,36 @@ class ReferenceMeasure(Stateless):
         return self._all[1].take(self._match(cameras))
 
     def _match(self, cameras: Cameras) -> tuple[int, ...]:
-        """The number of each camera's picture. Cameras that name other pictures are compared once, as that waits for
-        the device."""
+        """The index of each camera's picture. Results are cached for cameras that carry indices of other Pictures,
+        because comparing poses waits for the device."""
         names = cameras.source, cameras.picture
         if cameras.source and self._index is not None and self._index[0] == names:
             return self._index[1]
         index = self.pictures.index_of(cameras)
         if index is None:
-            raise DistillError(f"{self.title}: its objective looks from elsewhere than {self._where()}. Give that "
-                               "Objective the views of the same Reference View, or Given Views of the same pictures, "
-                               "and other views an Objective of their own.")
+            raise DistillError(f"{self.title}: the cameras of its Objective differ from {self._where()}. Connect the "
+                               "views of the same Reference View, or Given Views of the same pictures, to this "
+                               "Objective, and use another Objective for other views.")
         self._index = names, index
         return index
 
     def _where(self) -> str:
         cameras = self.pictures.cameras
         if len(cameras) > 1:
-            return f"the {len(cameras)} pictures were taken"
+            return f"those of the {len(cameras)} pictures"
         elevation, azimuth, fovy = (math.degrees(float(angle))
                                     for angle in (cameras.elevation, cameras.azimuth, cameras.fovy))
-        return (f"the picture was taken (elevation {elevation:g}, azimuth {azimuth:g}, distance "
+        return (f"the camera of the picture (elevation {elevation:g}, azimuth {azimuth:g}, distance "
                 f"{float(cameras.distance):g}, fovy {fovy:g})")
 
 
 def need_mask(title: str, pictures: Pictures) -> None:
     if not pictures.is_masked:
-        raise DistillError(f"{title}: the reference has no mask that tells the object from its surroundings. Connect "
-                           '"mask" to its Reference View.')
+        raise DistillError(f"{title}: the reference has no mask that separates the object from the background. Connect "
+                           'a mask to its Reference View.')
 
 
 def need_image(title: str, pictures: Pictures, name: str) -> None:
     if getattr(pictures, name) is None:
-        raise DistillError(f'{title}: the reference has no {name}. Connect "{name}" to its Reference View, or take '
-                           'this loss out.')
+        raise DistillError(f'{title}: the reference has no {name}. Connect "{name}" to its Reference View, or remove '
+                           'this loss.')

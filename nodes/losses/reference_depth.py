@@ -1,4 +1,4 @@
-"""Reference Depth: from its camera, the scene has the relief of the reference's depth picture."""
+"""Reference Depth: compares the rendered depth with the reference's depth map."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from .reference import ReferenceMeasure, need_image
 
 TITLE = "Reference Depth Loss"
 KINDS = {"relative": relative_depth_error, "absolute": absolute_depth_error}
-SEEN = 0.1  # opacity below which there is nothing to have a depth
+SEEN = 0.1  # pixels of a lower opacity have no depth
 
 
 @dataclass(frozen=True)
 class ReferenceDepth:
-    """Compares depth inside the mask with the reference's, whose scale and shift nobody knows.
+    """Compares depth inside the mask with the reference's, up to an unknown scale and shift.
 
-    kind    "relative": 1 - Pearson correlation, blind to both; "absolute": the mean of squared differences, world
-            units, after the scale and shift of the reference that fit best
+    kind    "relative": 1 - Pearson correlation, which is invariant to both. "absolute": the mean of squared
+            differences, world units, after the best-fitting scale and shift of the reference
     weight  published: 0.05 relative next to an SDS of 0.1, which is a sum over the elements of each view (DreamCraft3D)
 
-    What is compared is the mean depth of what a pixel shows, measured along the camera's axis as estimators do.
+    The compared depth of a pixel is its mean depth along the camera's axis, as depth estimators define it.
     """
 
     reference: Pictures
@@ -50,14 +50,13 @@ class ReferenceDepth:
 
 
 def axial_depth(rendering: Rendering, cameras: Cameras) -> Tensor:
-    """Mean depth along the camera's axis [B,H,W,1], world units, where opacity is more than SEEN; meaningless
-    elsewhere.
+    """Mean depth along the camera's axis [B,H,W,1], world units; undefined where opacity is SEEN or less.
 
-    Divided by opacity, so that its gradient moves matter along the ray and does not thicken it.
+    It is divided by the opacity, so that its gradient moves density along the ray instead of adding density.
     """
     if rendering.depth is None:
-        raise DistillError(f"{TITLE}: this scene's renderer gives no depth. Use one of the pack's, or take this loss "
-                           "out.")
+        raise DistillError(f"{TITLE}: this scene's renderer gives no depth. Use a renderer of this pack, or remove "
+                           "this loss.")
     _, directions = cameras.rays()
     along = torch.einsum("bhwi,bi->bhw", directions, -cameras.c2w[:, :3, 2])[..., None]
     return along * rendering.depth / rendering.opacity.clamp_min(SEEN)
@@ -68,14 +67,14 @@ class ReferenceDepthLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_ReferenceDepthLoss", display_name=TITLE, category="Distill3D/losses",
-            description="Compares depth inside the mask with the reference's, whose scale and shift nobody knows.",
+            description="Compares depth inside the mask with the reference's, up to an unknown scale and shift.",
             search_aliases=["image to 3d", "pearson", "relative depth", "midas", "depth anything"],
             inputs=[
                 PICTURES.Input("reference", tooltip="Pictures with depth, from Reference View or Join Pictures. The "
                                "Objective must have their views."),
                 io.Combo.Input("kind", options=list(KINDS), default="relative", tooltip="relative: 1 - Pearson "
-                               "correlation; absolute: squared differences after the scale and shift of the reference "
-                               "that fit best."),
+                               "correlation; absolute: squared differences after the best-fitting scale and shift of "
+                               "the reference."),
                 scheduled("weight", 0.05, "Weight of this loss. SDS is a sum over the elements of each view; "
                           "published: 0.05 relative next to an SDS Loss of 0.1.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),

@@ -1,4 +1,4 @@
-"""Reference Mask: from its camera, the scene has the outline of the reference picture."""
+"""Reference Mask: compares the rendered opacity with the reference's mask."""
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Reference Normal: from its camera, the scene's surfaces face where the reference's normal map says."""
+"""Reference Normal: compares the rendered normals with the reference's normal map."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -21,9 +21,10 @@ TITLE = "Reference Normal Loss"
 class ReferenceNormal:
     """Compares normals inside the mask with the reference's: the mean over pixels of 1 - cosine.
 
-    In camera axes. Pixels that show almost nothing (a rendered normal shorter than 0.05) do not count.
+    Normals are in camera axes. Nearly empty pixels (a rendered normal shorter than 0.05) are ignored.
 
-    weight  next to an SDS that is a sum over the elements of each view. The published recipes have it, switched off
+    weight  relative to a score loss, which is a sum over the elements of each view. The published recipes include this
+            loss with weight 0
     """
 
     reference: Pictures
@@ -41,8 +42,8 @@ class ReferenceNormal:
 def _error(look: Look, target: Target) -> Tensor:
     rendering = look.rendering
     if rendering.normal is None:
-        raise DistillError(f"{TITLE}: this scene's renderer gives no normals. Use a field with normals, or take this "
-                           "loss out.")
+        raise DistillError(f"{TITLE}: this scene's renderer gives no normals. Use a field with normals, or remove this "
+                           "loss.")
     turned = torch.einsum("bij,bhwi->bhwj", look.cameras.c2w[:, :3, :3], rendering.normal)
     return normal_error(turned, target.normal, target.inside)
 
@@ -55,10 +56,10 @@ class ReferenceNormalLossNode(Node):
             description="Compares normals inside the mask with the reference's: the mean over pixels of 1 - cosine.",
             search_aliases=["image to 3d", "normal map", "omnidata", "cosine"],
             inputs=[
-                PICTURES.Input("reference", tooltip="Pictures with normals, whose views the Objective must have. "
-                                "Which way the map's axes point is set there."),
+                PICTURES.Input("reference", tooltip="Pictures with normals, from Reference View, which sets the axes "
+                               "of the map, or from Join Pictures. The Objective must have their views."),
                 scheduled("weight", 1.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements of "
-                          "each view. The published recipes leave it off.", min=0.0, max=1e6, step=0.01),
+                          "each view. The published recipes do not use it.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])

@@ -1,4 +1,4 @@
-"""Reference RGB: from its camera, the scene has the colours of the reference picture."""
+"""Reference RGB: compares the rendered colours with the reference picture."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ REGIONS = ("picture", "object")
 
 @dataclass(frozen=True)
 class ReferenceRGB:
-    """Compares colours with the reference, which stands before the background that is rendered.
+    """Compares colours with the reference, composited over the rendered background.
 
     metric   "mse" (published) or "l1" (DreamCraft3D's texture stage)
     region   "picture": all pixels; "object": those inside the mask
-    erosion  pixels of the rendering that the region "object" loses at its edge, where masks are least sure; published
+    erosion  of the region "object", in pixels of the rendering, because masks are least accurate at edges; published
              with l1: 4 of 1024, a brush of 9x9
     weight   of a mean over pixels and channels. Published: 1000 (DreamCraft3D), 100 to 1000 (Stable-Zero123) next to an
              SDS of 0.1, which is a sum over the elements of each view
@@ -43,8 +43,8 @@ class ReferenceRGB:
     def _error(self, look: Look, target: Target) -> Tensor:
         rendering = look.rendering
         if rendering.background is None:
-            raise DistillError(f"{TITLE}: this scene's renderer does not give its background. Use one of the "
-                               "pack's renderers, or take this loss out.")
+            raise DistillError(f"{TITLE}: this scene's renderer does not return its background. Use a renderer of "
+                               "this pack, or remove this loss.")
         wanted = target.rgb + (1 - target.mask) * rendering.background
         inside = erode(target.inside, self.erosion) if self.region == "object" else None
         return color_error(rendering.rgb, wanted, self.metric, inside)
@@ -61,11 +61,11 @@ class ReferenceRGBLossNode(Node):
                 PICTURES.Input("reference", tooltip="From Reference View or Join Pictures. The Objective must have "
                                                     "their views."),
                 io.Combo.Input("metric", options=list(METRICS), default=METRICS[0], tooltip="mse: mean of squared "
-                               "differences; l1: of absolute ones, which blurs less."),
-                io.Combo.Input("region", options=list(REGIONS), default=REGIONS[0], tooltip="All of the picture, or "
+                               "differences. l1: mean of absolute differences, which blurs less."),
+                io.Combo.Input("region", options=list(REGIONS), default=REGIONS[0], tooltip="The whole picture, or "
                                "only the inside of the object's mask."),
-                io.Int.Input("erosion", default=0, min=0, max=256, tooltip="Pixels of the rendering that the region "
-                             "object loses at its edge. Published for textures: 4, with l1 at 1024 pixels."),
+                io.Int.Input("erosion", default=0, min=0, max=256, tooltip='Erosion of the region "object", in '
+                             "pixels of the rendering. Published for textures: 4, with l1 at 1024 pixels."),
                 scheduled("weight", 1000.0, "Weight of this loss, a mean over pixels. SDS is a sum over the elements "
                           "of each view; published: 1000 next to an SDS Loss of 0.1.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),

@@ -1,4 +1,4 @@
-"""What the losses share that distil the score of a prior: noise, the texts of each view, and the guided answer."""
+"""The base of score distillation losses: noised renderings, the text conditions of each view, and guidance."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -21,10 +21,14 @@ from ..core.schedule import Schedule
 
 
 class ScoreRecipe(Protocol):
-    """prompt: with interpolated views, the prior answers under four conditions and Perp-Neg combines them; guidance:
-    classifier-free guidance scale, standard form; t_min, t_max: range of timesteps as fractions of the prior's, drawn
-    uniformly, both ends included; image: what of the rendering the prior is shown, one of nodes.core.picture.IMAGES;
-    weight: the term's, a sum over elements per view."""
+    """The fields that every score distillation loss has.
+
+    prompt        with interpolated views, Perp-Neg combines predictions for two positive and two negative texts
+    guidance      classifier-free guidance scale in the standard form of kernels.distill.guidance.guide
+    t_min, t_max  range of timesteps as fractions of the prior's; drawn uniformly, both ends included
+    image         the image of the rendering that the prior receives, one of nodes.core.picture.IMAGES
+    weight        of the term, which is a sum over elements per view
+    """
 
     prior: PriorRecipe
     prompt: Prompt
@@ -37,8 +41,13 @@ class ScoreRecipe(Protocol):
 
 @dataclass
 class Noised:
-    """Renderings in the space of the prior with noise: picture (its clean part is differentiable in the rendering, the
-    rest is not), t [B], noise [B,C,h,w], and z_t [B,C,h,w] in the scaling of the prior."""
+    """Renderings in the space of the prior, with noise.
+
+    picture  its clean part is differentiable in the rendering
+    t        [B] timesteps
+    noise    [B,C,h,w]
+    z_t      [B,C,h,w] in the scaling of the prior, detached
+    """
 
     picture: Encoded
     t: Tensor
@@ -47,7 +56,8 @@ class Noised:
 
 
 class ScoreLoss:
-    """A prior that is asked about noised renderings. `title` begins its errors."""
+    """A score distillation loss during one run: loads the prior, encodes the prompts, and denoises noised renderings
+    with guidance. `title` begins its errors."""
 
     title = "Score loss"
 
@@ -56,11 +66,12 @@ class ScoreLoss:
         self.prior: Prior = context.priors(recipe.prior)
         self._rows: dict[str, Condition] = {}
         self._negative: Condition | None = None
-        # In one go, and before the first step: a large text encoder then makes room for the network that denoises.
+        # All texts at once and before the first step, so that a large text encoder is dropped before the denoising
+        # network is loaded.
         self._encode(list(recipe.prompt.all_texts()))
 
     def _noised(self, look: Look) -> Noised:
-        """The renderings with fresh noise at random timesteps."""
+        """The renderings with new noise at random timesteps."""
         shown = self.prior.encode_image(picture(look.rendering, look.cameras, self.recipe.image))
         clean = shown.clean
         t = upload(self._timesteps(len(clean), look), clean.device)
@@ -68,7 +79,7 @@ class ScoreLoss:
         return Noised(shown, t, noise, self.prior.add_noise(clean.detach(), noise, t))
 
     def _guided(self, shown: Noised, cameras: Cameras, scale: float) -> tuple[Tensor, Tensor]:
-        """The guided z0, and the one under the positive condition alone."""
+        """z0 with guidance, and z0 for the positive condition alone."""
         prompt, z_t, t, beside = self.recipe.prompt, shown.z_t, shown.t, shown.picture.beside
         negative = self._negatives(len(z_t))
         if not prompt.is_interpolated:
@@ -84,7 +95,7 @@ class ScoreLoss:
         return perp_negative(unconditional, positive, negatives, weights, scale), positive
 
     def _negatives(self, batch: int) -> Condition:
-        """The condition that guidance leads away from, encoded once per run."""
+        """The negative condition of guidance, encoded once per run."""
         if self.prior.has_text_negatives:
             return self._encode([self.recipe.prompt.negative] * batch)
         if self._negative is None:
@@ -93,24 +104,24 @@ class ScoreLoss:
 
     def _term(self, shown: Noised, gradient: Tensor, look: Look, log: Mapping[str, Tensor] = {}) -> Term:
         """The loss whose gradient with respect to the clean images is `gradient`, times the weight at the step.
-        Non-finite elements count nothing."""
+        Elements that are not finite become 0."""
         gradient = torch.nan_to_num(gradient)
         value = surrogate(shown.picture.clean, gradient) * look.at(self.recipe.weight)
         return Term(value, {"gradient": gradient.norm() / len(gradient) ** 0.5, "timestep": shown.t.float().mean(),
                             **log})
 
     def _timesteps(self, batch: int, look: Look) -> Tensor:
-        """[B] int64; one draw per group for priors that see several views at once."""
+        """[B] int64; views that the prior denoises jointly share one."""
         last = self.prior.timesteps - 1
         low = min(max(int(look.at(self.recipe.t_min) * self.prior.timesteps), 0), last)
         high = min(int(look.at(self.recipe.t_max) * self.prior.timesteps), last)
         if high < low:
-            raise DistillError(f"{self.title}: at step {look.step} the largest timestep ({high}) lies below the "
+            raise DistillError(f"{self.title}: at step {look.step} the largest timestep ({high}) is below the "
                                f'smallest ({low}). Raise "t_max" or lower "t_min".')
         return draw_timesteps(self.prior, batch, low, high, look.streams("timestep"))
 
     def _encode(self, texts: list[str]) -> Condition | None:
-        """The condition of these texts, None of none. Each text is encoded once per run."""
+        """The conditions of these texts, one row each; None for an empty list. Each text is encoded once per run."""
         fresh = [text for text in dict.fromkeys(texts) if text not in self._rows]
         if fresh:
             encoded = self.prior.encode_prompts(fresh)
@@ -125,6 +136,6 @@ def timestep_inputs(low: float, high: float) -> list:
 
 
 def image_input():
-    return io.Combo.Input("image", options=list(IMAGES), default="rgb", tooltip="What the prior is shown: colours, "
-                          "normals of the world or the camera, what the Normal-Depth Prior and the Albedo Prior need, "
-                          "or the latents of a scene with a Latent material.")
+    return io.Combo.Input("image", options=list(IMAGES), default="rgb", tooltip="Image of the rendering that the prior "
+                          "receives: colours, world or camera normals, the input of Normal-Depth Prior or Albedo "
+                          "Prior, or the latents of a scene with a Latent material.")

@@ -19,18 +19,18 @@ from .score import ScoreLoss, image_input, timestep_inputs
 
 @dataclass(frozen=True)
 class SDS:
-    """Pulls what is rendered towards what a prior would paint for the prompt.
+    """Score distillation sampling: the gradient of a rendering is w(t) (predicted noise - added noise).
 
-    prompt        with interpolated views, the prior answers under four conditions and Perp-Neg combines them
-    guidance      classifier-free guidance scale, standard form (papers' s in "eps_c + s (eps_c - eps_u)" is s + 1; the
-                  numbers of threestudio's perp-neg branch are standard already)
+    prompt        with interpolated views, Perp-Neg combines predictions for two positive and two negative texts
+    guidance      classifier-free guidance scale in the standard form. The s of papers that write "eps_c + s (eps_c -
+                  eps_u)" is s + 1 here; the numbers of threestudio's Perp-Neg branch are already standard
     weighting     w(t), one of WEIGHTINGS
     t_min, t_max  range of timesteps as fractions of the prior's; drawn uniformly, both ends included
-    image         what of the rendering the prior is shown, one of nodes.core.picture.IMAGES
-    clamp         limits the predicted clean pixels to what pixels can be, as samplers of pixel models do
+    image         the image of the rendering that the prior receives, one of nodes.core.picture.IMAGES
+    clamp         clamps predicted pixels to [-1,1], as samplers of pixel-space models do
     rescaling     0..1, see kernels.distill.guidance.rescale
-    weight        the term's weight. The loss is a sum over elements per view: about 3,000 of them for the built-in
-                  prior, 12,288 for DeepFloyd IF, 16,384 for Stable Diffusion, 4,096 for models of four views
+    weight        of the term, which is a sum over elements per view: about 3,000 elements for the built-in prior,
+                  12,288 for DeepFloyd IF, 16,384 for Stable Diffusion, 4,096 for models of four views
     """
 
     prior: PriorRecipe
@@ -77,23 +77,25 @@ class SDSLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_SDSLoss", display_name="SDS Loss", category="Distill3D/losses",
-            description="Pulls what is rendered towards what a prior would paint for the prompt.",
+            description="Score distillation sampling: noises the rendering, and the difference between predicted and "
+                        "added noise is its gradient (DreamFusion).",
             search_aliases=["sds", "score distillation", "dreamfusion", "text to 3d"],
             inputs=[
                 PRIOR.Input("prior", tooltip="The diffusion model that is distilled."),
-                PROMPT.Input("prompt", tooltip="What the object should be, with view words."),
+                PROMPT.Input("prompt", tooltip="The prompt, from View Prompt."),
                 scheduled("guidance", 5.0, "Guidance scale in the standard form: uncond + scale (cond - uncond). "
-                          "DreamFusion's and threestudio's 100 is 101 here; with interpolated views, threestudio's "
-                          "perp-neg number stays as it is.", min=0.0, max=1000.0, step=0.5),
-                io.Combo.Input("weighting", options=list(WEIGHTINGS), default="sds", tooltip="How much each noise "
-                               "level counts: sds = 1 - abar (DreamFusion), uniform (Magic3D), fantasia3d, x0 "
-                               "(MVDream), flow for flow models (RFDS)."),
+                          "Add 1 to the numbers of DreamFusion and threestudio (100 becomes 101), except to "
+                          "threestudio's for Perp-Neg.", min=0.0, max=1000.0, step=0.5),
+                io.Combo.Input("weighting", options=list(WEIGHTINGS), default="sds", tooltip="Weight of each noise "
+                               "level: sds = 1 - abar (DreamFusion), uniform (Magic3D), fantasia3d, x0 (MVDream), flow "
+                               "for flow models (RFDS)."),
                 *timestep_inputs(0.02, 0.98),
                 image_input(),
-                io.Boolean.Input("clamp", default=False, tooltip="Limit predicted pixels to [-1, 1]: cleaner colours "
-                                 "with pixel priors; leave off for latent priors."),
-                io.Float.Input("rescaling", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="Against oversaturation: "
-                               "0 off, MVDream uses 0.5."),
+                io.Boolean.Input("clamp", default=False, tooltip="Clamp predictions to [-1, 1]: cleaner colours with "
+                                 "pixel-space priors. Leave off for latent priors."),
+                io.Float.Input("rescaling", default=0.0, min=0.0, max=1.0, step=0.05, tooltip="Reduces oversaturation "
+                               "by rescaling the guided prediction to the contrast of the unguided one. 0: off; "
+                               "MVDream: 0.5."),
                 scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "
                           "losses are relative to that.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),

@@ -17,12 +17,12 @@ from .score import ScoreLoss, image_input, timestep_inputs
 
 @dataclass(frozen=True)
 class SJC:
-    """Pulls what is rendered along the score that the prior has of noised copies of it.
+    """Score Jacobian chaining: the gradient of a rendering is the prior's score at noised copies of it.
 
     guidance            as in SDS; published: 100
-    variance_reduction  leaves the added noise out of the score, as published: then this is SDS with uniform weights
+    variance_reduction  subtracts the added noise from the score, as published: this is SDS with uniform weighting
     t_min, t_max        as in SDS; published: timesteps 30 to 989 of 1000
-    image               what of the rendering the prior is shown, one of nodes.core.picture.IMAGES
+    image               the image of the rendering that the prior receives, one of nodes.core.picture.IMAGES
     weight              of a sum over elements per view, as in SDS
     """
 
@@ -64,16 +64,17 @@ class SJCLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_SJCLoss", display_name=PreparedSJC.title, category="Distill3D/losses",
-            description="Pulls what is rendered along the score that the prior has of noised copies of it.",
+            description="Score Jacobian chaining: the gradient of the rendering is the prior's score at noised copies "
+                        "of it.",
             search_aliases=["sjc", "score jacobian chaining", "text to 3d"],
             inputs=[
                 PRIOR.Input("prior", tooltip="The diffusion model that is distilled."),
-                PROMPT.Input("prompt", tooltip="What the object should be, with view words."),
+                PROMPT.Input("prompt", tooltip="The prompt, from View Prompt."),
                 scheduled("guidance", 100.0, "Guidance scale in the standard form: uncond + scale (cond - uncond), "
-                          "which is that of the method's own code.", min=0.0, max=1000.0, step=0.5),
-                io.Boolean.Input("variance_reduction", default=True, tooltip="Leave the added noise out of the score, "
-                                 "as published. Then this is SDS with uniform weights; without it, the same on average "
-                                 "and noisier."),
+                          "as in the published code.", min=0.0, max=1000.0, step=0.5),
+                io.Boolean.Input("variance_reduction", default=True, tooltip="Subtract the added noise from the score, "
+                                 "as published: this is SDS with uniform weighting. Off: the same mean with more "
+                                 "variance."),
                 *timestep_inputs(0.03, 0.99),
                 image_input(),
                 scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "

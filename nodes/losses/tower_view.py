@@ -1,4 +1,4 @@
-"""What losses show a tower of a rendering: crops of it, over backgrounds that change."""
+"""The input images of a tower: crops of a rendering, optionally over random backgrounds."""
 from __future__ import annotations
 
 import torch
@@ -20,22 +20,23 @@ def wanted_for(image: str, background: str) -> frozenset[str]:
 
 
 def tower_views(look: Look, image: str, background: str, crops: int, least: float, most: float, title: str) -> Tensor:
-    """Pictures [crops * B,H,W,3] of a look: the B views, `crops` times over. Differentiable.
+    """Images [crops * B,H,W,3] of a look: the B views, repeated `crops` times. Differentiable in the rendering.
 
     image        one of SHOWN
-    background   "scene", or "random textures": noise, a checkerboard or waves behind the object, new for each picture
-    crops        0: whole pictures, once
-    least, most  side of a crop, relative to the picture's
+    background   "scene", or "random textures": noise, a checkerboard or waves, drawn for each image
+    crops        0: whole images, once
+    least, most  side of a crop, relative to the image's
     """
     rgb = picture(look.rendering, look.cameras, image)
     if rgb.shape[-1] != 3 or rgb.shape[1] != rgb.shape[2]:
-        raise DistillError(f"{title}: it sees square pictures of 3 channels, this rendering is {tuple(rgb.shape[1:])}.")
+        raise DistillError(f"{title}: a square rendering with 3 channels is needed, this one is "
+                           f"{tuple(rgb.shape[1:])}. Set height and width equal, and use a material of colours.")
     count = max(crops, 1)
     rgb = rgb.repeat(count, 1, 1, 1)
     generator = look.streams("augmentation")
     if background != BACKGROUNDS[0] and image == "rgb":
         if look.rendering.background is None:
-            raise DistillError(f"{title}: this scene's renderer does not give its background. Set \"background\" to "
+            raise DistillError(f"{title}: this scene's renderer does not return its background. Set \"background\" to "
                                f'"{BACKGROUNDS[0]}".')
         height, width = rgb.shape[1:3]
         kinds = torch.randint(len(BACKDROPS), (len(rgb),), generator=generator).tolist()

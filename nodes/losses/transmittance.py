@@ -1,4 +1,4 @@
-"""Transmittance loss: a share of every picture stays empty (Dream Fields)."""
+"""Transmittance loss: keeps a fraction of every view empty (Dream Fields)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .weighted import WeightedMeasure
 
 @dataclass(frozen=True)
 class Transmittance:
-    """-min(target, mean transparency of a view): prefers transparent rays until the share `target` is reached.
+    """-min(target, mean transparency of a view): prefers transparent rays until the mean reaches `target`.
 
     target  in [0,1]
     weight  relative to the mean over views of a CLIP Loss
@@ -32,13 +32,14 @@ class TransmittanceLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_TransmittanceLoss", display_name="Transmittance Loss", category="Distill3D/losses",
-            description="Keeps a share of every picture empty: minus the mean transparency, down to a target.",
+            description="Keeps a fraction of every view empty: minus the mean transparency, limited to a target.",
             search_aliases=["dream fields", "transparency", "sparsity", "fog"],
             inputs=[
-                scheduled("target", 0.88, "Share of a picture that shall be empty. Raise it during the run, as "
+                scheduled("target", 0.88, "Fraction of a view that should be empty. Raise it during the run, as "
                           "published: from 0.4 to 0.88.", min=0.0, max=1.0, step=0.01),
-                scheduled("weight", 0.5, "Weight of this loss, at most the target in size. CLIP Loss is a mean over "
-                          "views; SDS is a sum over the elements of each view and needs a larger one here.",
+                scheduled("weight", 0.5, "Weight of this loss, whose absolute value is at most the target. CLIP Loss "
+                          "is a mean over views. SDS is a sum over the elements of each view and needs a larger weight "
+                          "here.",
                           min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
             ],

@@ -19,23 +19,24 @@ from ..models.tuning import Tuner, adam_inputs
 from .score import ScoreLoss, image_input, timestep_inputs
 
 TITLE = "VSD Loss"
-CAMERA_DROPOUT = 0.1  # share of the steps at which the adapter is trained without cameras, as published
+CAMERA_DROPOUT = 0.1  # fraction of the steps at which the adapter is trained without cameras, as published
 
 
 @dataclass(frozen=True)
 class VSD:
-    """Pulls what is rendered towards the prior, and away from what a second model already knows as rendered.
+    """Variational score distillation: the gradient of a rendering is the difference between the noise predicted by the
+    prior and by a second model, which is trained on the renderings.
 
-    lora       the second model, trained here on the renderings at every step: from a LoRA Prior
-    guidance   of the prior alone, standard form; published 7.5
-    t_min, t_max  as in SDS, of the distillation; the second model is trained at all timesteps
-    image      what of the rendering both are shown, one of nodes.core.picture.IMAGES
-    lora_rate  learning rate of the second model (AdamW); published 1e-4
-    weight     of a sum over elements per view, as in SDS
+    lora          the second model, trained at every step, from a LoRA Prior
+    guidance      of the prior only, standard form; published 7.5
+    t_min, t_max  of the distillation, as in SDS; the second model is trained at all timesteps
+    image         the image of the rendering that both receive, one of nodes.core.picture.IMAGES
+    lora_rate     learning rate of the second model (AdamW); published 1e-4
+    weight        of a sum over elements per view, as in SDS
     epsilon, decay  of the second model's AdamW
 
-    The second model reads the text without view words, as published, and knows the view by its cameras. A scene is a
-    single particle; Particles makes several of it, from all of which the second model learns.
+    The second model is conditioned on the text without view words, as published, and on the cameras. A scene is a
+    single particle. Particles makes several copies of it, and the second model is trained on all of them.
     """
 
     prior: PriorRecipe
@@ -66,7 +67,7 @@ class VSD:
 
 
 class PreparedVSD(ScoreLoss):
-    """Owns the training of the second model: its weights and its optimiser are the state."""
+    """Trains the second model. Its weights and its optimiser are the state."""
 
     title = TITLE
 
@@ -87,7 +88,7 @@ class PreparedVSD(ScoreLoss):
         return self._term(shown, gradient, look, {"lora error": self._train(shown.picture.detach(), look)})
 
     def _train(self, z: Encoded, look: Look) -> Tensor:
-        """One step of the second model on what is rendered now. Returns its error before the step."""
+        """One training step of the second model on the current renderings. Returns its error before the step."""
         t = draw_timesteps(self.lora, len(z), 0, self.lora.timesteps - 1,
                            look.streams("lora timestep")).to(z.clean.device)
         noise = torch.randn(z.clean.shape, generator=look.streams("lora noise")).to(z.clean)
@@ -103,15 +104,15 @@ class PreparedVSD(ScoreLoss):
         return self.tuner.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Raises DistillError for the state of another second model."""
+        """Raises DistillError if the state belongs to another second model."""
         self.tuner.load_state_dict(state)
 
 
 def _check_pair(prior, lora, title: str) -> None:
-    """Whether both models speak of the same pictures and noise levels. Raises DistillError."""
+    """Raises DistillError unless `lora` is trainable and both models have the same image space and noise levels."""
     if not lora.is_tunable:
-        raise DistillError(f'{title}: "lora" has no weights that can be trained. Wire a LoRA Prior there, made from '
-                           'this prior.')
+        raise DistillError(f'{title}: "lora" has no trainable weights. Connect a LoRA Prior that is made from this '
+                           'prior.')
     ours, theirs = ((prior.channels, prior.size, prior.views, prior.timesteps) for prior in (prior, lora))
     if ours != theirs:
         raise DistillError(f'{title}: "prior" has (channels, size, views, timesteps) {ours} and "lora" {theirs}. Make '
@@ -127,15 +128,16 @@ class VSDLossNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_VSDLoss", display_name=TITLE, category="Distill3D/losses",
-            description="Pulls what is rendered towards the prior, and away from what a second model already knows as "
-                        "rendered: sharper than SDS, at ordinary guidance.",
+            description="Variational score distillation: the gradient is the difference between the scores of the "
+                        "prior and of a second model that is trained on the renderings. Sharper than SDS, at ordinary "
+                        "guidance (ProlificDreamer).",
             search_aliases=["vsd", "variational score distillation", "prolificdreamer", "lora", "text to 3d"],
             inputs=[
                 PRIOR.Input("prior", tooltip="The diffusion model that is distilled."),
                 PRIOR.Input("lora", tooltip="From a LoRA Prior: the second model, which is trained on the renderings "
                                             "during the run."),
-                PROMPT.Input("prompt", tooltip="What the object should be, with view words; the second model reads it "
-                                               "without."),
+                PROMPT.Input("prompt", tooltip="The prompt, from View Prompt. The second model gets it without view "
+                                               "words."),
                 scheduled("guidance", 7.5, "Guidance scale of the prior in the standard form; published: 7.5.", min=0.0,
                           max=1000.0, step=0.5),
                 *timestep_inputs(0.02, 0.98),

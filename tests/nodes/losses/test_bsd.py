@@ -176,7 +176,7 @@ def test_what_cannot_work_is_explained():
         prepared(BSD(GAUSSIAN, Learner(), PROMPT))
     with pytest.raises(DistillError, match="^BSD Loss.*LoRA Prior"):
         prepared(BSD(PRIOR, GAUSSIAN, PROMPT))
-    with pytest.raises(DistillError, match="^BSD Loss.*one model"):
+    with pytest.raises(DistillError, match="^BSD Loss.*the same model"):
         prepared(BSD(PRIOR, PRIOR, PROMPT))
     with pytest.raises(DistillError, match="^BSD Loss.*never.*learning"):
         BSD(PRIOR, Learner(), PROMPT, cycle=200, learning=200)
