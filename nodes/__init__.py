@@ -13,6 +13,7 @@ def node_list() -> list[type]:
     from .fields.tet_grid import TetGridNode
     from .fields.scene_to_tet_grid import SceneToTetGridNode
     from .fields.trainable_mesh import TrainableMeshNode
+    from .fields.mesh_style import MeshStyleNode
     from .fields.gaussians import GaussiansNode
 
     from .materials.albedo import AlbedoNode

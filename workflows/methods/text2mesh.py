@@ -1,0 +1,34 @@
+"""Text2Mesh, with the built-in CLIP."""
+from dataclasses import replace
+
+from ..description import Wire, node
+from .clip_mesh import GROUP_2, GROUP_3, GROUP_4, GROUP_5
+from .clip_mesh import METHOD as BASE
+
+GROUP_1 = "1  A mesh"
+
+METHOD = BASE.differing(
+    notes=(
+        """\
+## Text2Mesh, with the built-in CLIP
+Paints a given mesh and gives it fine relief, by the similarity of its renderings to the text ([Michel et al. 2022](https://arxiv.org/abs/2112.03221)). The mesh here is a sphere; wire **Load Mesh** into **Mesh Style** to take your own.
+
+**Mesh Style** is one small network of the surface's points. Large crops show CLIP the whole object and small ones its surface.
+
+Published, for CLIP B/32: 1,500 steps of 5 views at 224 pixels around a front view, learning rate 0.0005, multiplied by 0.9 every 100 steps, 4 layers of width 256, bandwidth 5 to 12, relief 0.1, and crops of a tenth that are also shown without colours. The numbers here are for the built-in CLIP, which sees 32 pixels.""",
+    ),
+    groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5),
+    without=["trainable_mesh", "smoothing", "laplacian_loss"],
+    numbers={"mesh_rasterizer.field": Wire("mesh_style"), "view_prompt.text": "a dotted blue sphere",
+             "objective.losses": Wire("clip_loss"), "clip_loss.smallest_crop": 0.7,
+             "optimizer_settings.rates": "network: 0.001, relief: 0.0005", "optimize.steps": 300,
+             "save_mesh.filename_prefix": "distill3d/text2mesh", "save_animation.filename_prefix": "distill3d/text2mesh",
+             "save_image.filename_prefix": "distill3d/text2mesh_run"},
+    nodes={
+        "rasterizer_of_the_sphere": replace(BASE.nodes["rasterizer_of_the_sphere"], group=GROUP_1),
+        "mesh_of_the_sphere": replace(BASE.nodes["mesh_of_the_sphere"], group=GROUP_1),
+        "sphere": node("TetGrid", titled="Sphere", within=GROUP_1, resolution=64, radius_x=0.72,
+                 radius_y=0.72, radius_z=0.72),
+        "mesh_style": node("MeshStyle", within=GROUP_2, mesh=Wire("mesh_of_the_sphere"), width=64, depth=2,
+                 bandwidth=1.5, relief=0.05),
+    })
