@@ -35,7 +35,7 @@ def reserve(path: Path) -> bool:
 
 def release(path: Path) -> None:
     """Removes a reservation to which nothing was written."""
-    if _owner(path) is not None:
+    if owner_of(path) is not None:
         with contextlib.suppress(OSError):
             path.unlink()
 
@@ -43,7 +43,7 @@ def release(path: Path) -> None:
 def sweep(paths: list[Path]) -> None:
     """Removes the reservations among `paths` of processes that were killed; those of other machines after a day."""
     for path in paths:
-        owner = _owner(path)
+        owner = owner_of(path)
         if owner is None:
             continue
         machine, pid = owner
@@ -66,7 +66,7 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def _owner(path: Path) -> tuple[str, int] | None:
+def owner_of(path: Path) -> tuple[str, int] | None:
     """Machine and process of a reservation; None for any other file."""
     try:
         if path.stat().st_size > _LONGEST:

@@ -10,13 +10,15 @@ import pytest
 
 from distill3d.nodes.core.state import read_state
 
-STEPS = {"19": 12, "69": 10, "81": 10, "97": 10}  # by Optimize node, in the order of the stages
+# by title
+STEPS = {"1 Coarse: a volume": 12, "2 NeuS: a signed distance": 10, "3 Geometry: a mesh": 10, "4 Texture": 10}
 PICTURES = Path(__file__).parents[2] / "web"
 
 
 def command(output, *options):
     # Small: what is tested here is the way, not the picture.
-    sets = ["31.image=stack.png", "60.resolution=24", "60.color_steps=20", "70.resolution=24", "70.color_steps=20",
+    sets = ["Load Image.image=stack.png", "Scene to SDF.resolution=24", "Scene to SDF.color_steps=20",
+            "Scene to Tet Grid.resolution=24", "Scene to Tet Grid.color_steps=20",
             "Extract Mesh.resolution=32", "Bake Texture.texture_size=256", "Unwrap UV.texture_size=256",
             "Turntable.frames=2", "Turntable.size=32"]
     for node, steps in STEPS.items():
