@@ -1,4 +1,4 @@
-"""CLIP R-Precision: whether CLIP ranks the own caption first among all, for views of a scene."""
+"""CLIP R-Precision: the fraction of a scene's views for which CLIP ranks the scene's caption first."""
 from __future__ import annotations
 
 import math
@@ -19,8 +19,8 @@ TITLE = "CLIP R-Precision"
 
 
 def read_captions(text: str) -> list[str]:
-    """Captions, one a line: of a text file in the input folder where `text` is its name, of the standard list where it
-    is empty. Raises DistillError where there are none."""
+    """Captions from `text`, one per line; from a file in the input folder if `text` is the name of a .txt file; or the
+    standard list if it is empty. Raises DistillError for a missing file."""
     text = text.strip()
     if not text:
         return read_lines(STANDARD)
@@ -39,35 +39,33 @@ class CLIPRPrecisionNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_CLIPRPrecision", display_name=TITLE, category="Distill3D/evaluate",
-            description="Share of a scene's views for which CLIP ranks the own caption first among all captions, in "
-                        "colour and without texture.",
+            description="Fraction of a scene's views for which CLIP ranks the scene's caption first among all "
+                        "captions, in colour and without texture.",
             search_aliases=["evaluate", "metric", "r-precision", "retrieval"],
             inputs=[
-                SCENE.Input("scene", tooltip="The result."),
+                SCENE.Input("scene", tooltip="The scene to evaluate, from Optimize."),
                 TOWER.Input("tower", tooltip="From CLIP Tower. Published: B/32, B/16 and L/14. Use another one than "
                             "the scene was made with."),
-                io.String.Input("caption", default="a red cube", tooltip="The caption that the scene was made from. "
-                                "It joins the captions where it is not among them."),
-                io.String.Input("captions", default="", multiline=True, tooltip="What it competes with: one caption a "
-                                "line, or the name of a .txt file in the input folder, e.g. with the 153 "
-                                "object-centric captions of COCO that papers report. Empty: 24 of simple "
-                                "shapes."),
-                io.Int.Input("views", default=8, min=1, max=360, tooltip="Azimuths around the object."),
-                io.Float.Input("elevation", default=45.0, min=-90.0, max=90.0, step=1.0, tooltip="Of the camera, "
-                               "degrees. Take one that training does not favour."),
-                io.Float.Input("distance", default=DISTANCE, min=0.1, max=100.0, step=0.1, tooltip="Of the camera from "
-                               "the centre."),
+                io.String.Input("caption", default="a red cube", tooltip="The prompt of the scene. It is added to the "
+                                "captions if it is not among them."),
+                io.String.Input("captions", default="", multiline=True, tooltip="All captions, one per line, or the "
+                                "name of a .txt file in the input folder, e.g. with the 153 object-centric captions "
+                                "of COCO that papers use. Empty: 24 captions of simple shapes."),
+                io.Int.Input("views", default=8, min=1, max=360, tooltip="Number of views around the object."),
+                io.Float.Input("elevation", default=45.0, min=-90.0, max=90.0, step=1.0, tooltip="Elevation of "
+                               "the camera, degrees. Use one that is rare in training."),
+                io.Float.Input("distance", default=DISTANCE, min=0.1, max=100.0, step=0.1, tooltip="Distance of "
+                               "the camera from the centre, world units."),
                 io.Float.Input("fovy", default=FOVY, min=1.0, max=120.0, step=1.0, tooltip="Vertical field of view, "
                                "degrees."),
                 io.Int.Input("size", default=128, min=16, max=1024, step=8, tooltip="Height and width of a view, "
                              "pixels. The tower resizes it."),
             ],
             outputs=[
-                io.Float.Output("color", tooltip="Share of views in colour whose first caption is the own one; at best "
-                                "1."),
-                io.Float.Output("textureless", tooltip="The same without texture: gray, under a headlight."),
-                io.String.Output("report", tooltip="Both shares, and the caption that is nearest over all views."),
-                io.Image.Output("views", tooltip="What was ranked: in colour above, textureless below."),
+                io.Float.Output("color", tooltip="R-Precision of the coloured views; at best 1."),
+                io.Float.Output("textureless", tooltip="R-Precision of textureless views: grey, lit from the camera."),
+                io.String.Output("report", tooltip="Both values, and the caption with the highest mean similarity."),
+                io.Image.Output("views", tooltip="The ranked views: coloured above, textureless below."),
             ], is_output_node=True)
 
     @classmethod

@@ -43,7 +43,7 @@ class ScoreViewsNode(Node):
             ],
             outputs=[
                 io.Float.Output("iou", tooltip="Silhouette intersection over union, mean over the views; at best 1."),
-                io.Float.Output("psnr", tooltip="Colour against the truth over white, in dB. Higher is better."),
+                io.Float.Output("psnr", tooltip="PSNR of the colours over white, in dB. Higher is better."),
                 io.Image.Output("comparison", tooltip="True colours, the scene's colours, the scene's normals."),
             ])
 

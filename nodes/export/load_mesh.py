@@ -54,7 +54,7 @@ class LoadMeshNode(Node):
             search_aliases=["glb", "import mesh", "file to mesh", "obj", "stl", "ply"],
             inputs=[io.MultiType.Input(
                 io.String.Input("file", default="", tooltip="A 3D file of Load 3D, Save Mesh or Create 3D File, or a "
-                                "name below the input folder (below the output folder with [output] behind it). GLB, "
+                                'name below the input folder, or followed by " [output]" below the output folder. GLB, '
                                 "glTF, OBJ, STL or PLY; Y is up."), types=FILES_3D)],
             outputs=[io.Mesh.Output("mesh", tooltip="Everything in the file as one core mesh, with its base colour.")])
 

@@ -52,10 +52,10 @@ class RenderViewNode(Node):
             search_aliases=["still", "snapshot", "camera_info", "render scene"],
             inputs=[
                 SCENE.Input("scene", tooltip="Any scene."),
-                io.Int.Input("width", default=512, min=16, max=4096, step=8, tooltip="Pixels."),
-                io.Int.Input("height", default=512, min=16, max=4096, step=8, tooltip="Pixels."),
-                number("elevation", 15.0, -90.0, 90.0, "Degrees of the camera above the horizon."),
-                number("azimuth", 0.0, -360.0, 360.0, "Degrees around the object; 0 is the front."),
+                io.Int.Input("width", default=512, min=16, max=4096, step=8, tooltip="Width of the picture, pixels."),
+                io.Int.Input("height", default=512, min=16, max=4096, step=8, tooltip="Height of the picture, pixels."),
+                number("elevation", 15.0, -90.0, 90.0, "Elevation of the camera, degrees."),
+                number("azimuth", 0.0, -360.0, 360.0, "Azimuth of the camera, degrees; 0 is the front."),
                 number("distance", 0.0, 0.0, 100.0, "Distance of the camera from the centre. 0: the scene's bounds fit "
                                                     "the height."),
                 number("fovy", 40.0, 1.0, 120.0, "Vertical field of view, degrees."),
@@ -63,13 +63,13 @@ class RenderViewNode(Node):
                                tooltip="albedo: unlit colour. shaded: lit. textureless: lit, without colour. normal: "
                                        "directions as colours."),
                 io.Combo.Input("background", options=list(BACKGROUNDS), default="white",
-                               tooltip="scene keeps the scene's own background."),
+                               tooltip="Colour behind the object. scene: the background of the scene."),
                 CAMERA_3D.Input("camera_info", optional=True, tooltip="A camera of Load 3D, Preview 3D or Create "
                                 "Camera Info. It replaces elevation, azimuth, distance and fovy."),
-                MODEL_3D.Input("model_3d_info", optional=True, tooltip="How the viewer moved, turned or scaled the "
-                               "object, if it did.")],
+                MODEL_3D.Input("model_3d_info", optional=True, tooltip="Transform of the object in the 3D viewer: "
+                               "position, rotation and scale.")],
             outputs=[io.Image.Output("image", tooltip="The picture."),
-                     io.Mask.Output("mask", tooltip="Opacity of the object in each pixel: 1 on it.")])
+                     io.Mask.Output("mask", tooltip="Opacity of each pixel, 1 on the object.")])
 
     @classmethod
     def execute(cls, scene, width=512, height=512, elevation=15.0, azimuth=0.0, distance=0.0, fovy=40.0,

@@ -21,8 +21,8 @@ FILE_3D = getattr(io, "File3DAny", io.String)
 def save_mesh(mesh: Mesh, prefix: str, file_format: str = "glb", notes: Mapping[str, str] | None = None) -> list[Path]:
     """Writes the mesh as prefix_00001_.glb (the next free number) in the output folder.
 
-    file_format  "glb" (texture embedded), "obj" (with .mtl and .png beside it) or "ply" (colours at the vertices)
-    notes        what GLB and PLY carry of the workflow, see assets/notes.py
+    file_format  "glb" (texture embedded), "obj" (with .mtl and .png files) or "ply" (colours at the vertices)
+    notes        metadata for GLB and PLY, such as the workflow, see assets/notes.py
 
     Returns the written files, the mesh itself first. Each appears whole or not at all. Raises DistillError when the
     prefix leads out of the output folder or the disk is full.
@@ -50,7 +50,7 @@ class SaveMeshNode(Node):
                 io.String.Input("filename_prefix", default="3d/distill3d",
                                 tooltip="Name in the output folder, may begin with a subfolder. A counter is added."),
                 io.Combo.Input("format", options=list(FORMATS), default="glb",
-                               tooltip="glb: one file with the texture in it. obj: with .mtl and .png beside it. ply: "
+                               tooltip="glb: one file with its textures. obj: with separate .mtl and .png files. ply: "
                                        "colours at the vertices only.")],
             outputs=[FILE_3D.Output("file", tooltip="The written file, for core's 3D viewers.")],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo])

@@ -33,7 +33,7 @@ def filling_distance(scene: nn.Module, fovy: float) -> float:
 def still(scene: nn.Module, camera: Cameras, shading: str, background: str) -> tuple[Tensor, Tensor]:
     """Pictures [B,H,W,3] in [0,1] and opacity [B,H,W,1].
 
-    shading     "albedo" unlit, "shaded" lit from beside the camera, "textureless" the same in white, or "normal":
+    shading     "albedo" unlit, "shaded" lit from near the camera, "textureless" the same in white, or "normal":
                 world-space normals, 0.5 + 0.5 n
     background  "scene" keeps the scene's own (normals: grey); "white", "grey" or "black"
     """
@@ -58,7 +58,7 @@ def _displayed(image: Tensor) -> Tensor:
 
 
 def _headlight(camera: Cameras) -> Light:
-    """A light beside and above the camera, so that shapes are shaded but no visible side is dark."""
+    """A light to the right of and above the camera, so that shapes are shaded but no visible side is dark."""
     right, up = camera.c2w[:, :3, 0], camera.c2w[:, :3, 1]
     position = camera.position + camera.distance[:, None] * (0.4 * right + 0.6 * up)
     one = torch.ones_like(camera.distance)

@@ -88,7 +88,7 @@ def appearance_at(scene: nn.Module, points: Tensor, node: str, tick: Tick = no_t
     known = torch.cat(known)
     share = float(known.float().mean())
     if share < 0.5:
-        raise DistillError(f"{node}: only {share:.0%} of the mesh lies near the scene's surface, so it is not this "
+        raise DistillError(f"{node}: only {share:.0%} of the mesh is near the scene's surface, so it is not this "
                            "scene's mesh. Connect the mesh that Extract Mesh makes of this scene.")
     shines = looks[0].metallic_roughness is not None
     return known, Appearance(torch.cat([look.albedo for look in looks]),

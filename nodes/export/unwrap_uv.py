@@ -90,14 +90,14 @@ class UnwrapUVNode(Node):
             inputs=[
                 io.Mesh.Input("mesh", tooltip="A core mesh, e.g. of Extract Mesh."),
                 io.Int.Input("face_budget", default=40_000, min=100, max=5_000_000, step=1000,
-                             tooltip="A mesh with more triangles is decimated to about this many first, by pymeshlab. "
-                                     "Without it the mesh keeps them and the atlas is boxes."),
+                             tooltip="A mesh with more triangles is first decimated to about this number, by "
+                                     "pymeshlab. Without pymeshlab it is not decimated, and the boxes atlas is used."),
                 io.Int.Input("texture_size", default=1024, min=256, max=4096, step=256,
-                             tooltip="Size of the texture that will be baked, pixels; padding refers to it."),
+                             tooltip="Size of the texture to bake, pixels. Padding is in pixels of this texture."),
                 io.Int.Input("padding", default=4, min=1, max=64, tooltip="Pixels between charts."),
                 io.Float.Input("time_limit", default=300.0, min=1.0, max=7200.0, step=1.0,
-                               tooltip="Seconds for decimation and for xatlas, each. After it, the boxes atlas is "
-                                       "used."),
+                               tooltip="Time limit of decimation and of xatlas, in seconds each. When it is exceeded, "
+                                       "the boxes atlas is used."),
                 io.Combo.Input("atlas", options=list(ATLASES), default="xatlas",
                                tooltip="xatlas: few charts with little distortion. boxes: projections along the "
                                        "axes, fast and for any mesh.")],

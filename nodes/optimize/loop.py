@@ -132,11 +132,10 @@ class Run:
         return {"step": self.step, "skipped": self.health.skipped}
 
     def _check(self) -> None:
-        """Asks the host whether the run was cancelled. A run that is cancelled can continue from the step that it
-        reached."""
+        """Raises if the user cancelled the run, after saving its state: it can be resumed from the current step."""
         try:
             self.host.check()
-        except BaseException:  # ComfyUI's interrupt is no Exception of ours
+        except BaseException:  # ComfyUI's interrupt is not a subclass of Exception
             if self.settings.save_every and self.step:
                 self._save()
             raise

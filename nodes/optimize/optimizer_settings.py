@@ -102,22 +102,22 @@ class OptimizerSettingsNode(Node):
                 io.Combo.Input("kind", options=list(KINDS), default="Adam",
                                tooltip="The optimiser. SGD uses beta1 as its momentum."),
                 io.Float.Input("learning_rate", default=0.01, min=0.0, max=LARGEST_RATE, step=0.0001, round=False,
-                               tooltip="Of every group that is not listed below."),
-                io.String.Input("rates", default="", multiline=True, tooltip="Rates of single groups, for example "
-                                '"density: 0.3, color: 0.1". "position: 0.01 to 0.0002" decays over the run. '
-                               "The outputs of field and background nodes name their groups."),
-                scheduled("factor", 1.0, "Multiplies all rates; wire a Schedule for warm-up or decay.", min=0.0,
+                               tooltip="Learning rate of every group that is not listed below."),
+                io.String.Input("rates", default="", multiline=True, tooltip="Learning rates of single groups, for "
+                               'example "density: 0.3, background: 0.1". "position: 0.01 to 0.0002" decays over the '
+                               "run. The output tooltips of field and background nodes list their groups."),
+                scheduled("factor", 1.0, "Factor of all rates. Connect a Schedule for warm-up or decay.", min=0.0,
                           max=100.0, step=0.01),
                 io.Float.Input("beta1", default=0.9, min=0.0, max=0.9999, step=0.001, round=False,
-                               tooltip="Decay of the gradient's average."),
+                               tooltip="Decay of the average of the gradient."),
                 io.Float.Input("beta2", default=0.99, min=0.0, max=0.99999, step=0.001, round=False,
-                               tooltip="Decay of the squared gradient's average."),
+                               tooltip="Decay of the average of the squared gradient."),
                 io.Float.Input("epsilon", default=1e-15, min=1e-20, max=1.0, step=1e-15, round=False,
-                               tooltip="Added to the denominator; hash grids need a tiny value."),
+                               tooltip="Added to the denominator. Hash grids need a tiny value."),
                 io.Float.Input("weight_decay", default=0.0, min=0.0, max=10.0, step=0.0001, round=False,
                                tooltip="L2 penalty (Adam) or decoupled decay (AdamW)."),
                 io.Float.Input("clip", default=0.0, min=0.0, max=1e6, step=0.1,
-                               tooltip="Largest norm of the whole gradient; 0 does not clip."),
+                               tooltip="Largest norm of the gradient of all parameters together. 0: no clipping."),
             ],
             outputs=[OPTIMIZER.Output("optimizer", tooltip="For Optimize.")])
 

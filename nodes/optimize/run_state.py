@@ -52,7 +52,7 @@ class RunState:
             save_state(self.path, tensors, {**facts, "finished": False})
 
     def finished_facts(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """What is known of a run that has ended, beside its tensors."""
+        """The facts that are saved with the tensors of a finished run."""
         return {"fingerprint": self.path.stem, **facts, "finished": True}
 
     def finished(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

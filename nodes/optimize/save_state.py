@@ -34,7 +34,7 @@ def _path(file: str) -> Path:
     root = host().output_directory.resolve()
     path = (root / file).resolve()
     if root not in path.parents:
-        raise DistillError(f'Load State: "{file}" lies outside the output folder {root}. Give a name below it.')
+        raise DistillError(f'Load State: "{file}" is outside the output folder {root}. Write a name below this folder.')
     return path
 
 

@@ -1,5 +1,4 @@
-"""One step of training, from top to bottom. Saving, resuming and previews stand beside it, in the other files of this
-room."""
+"""One step of training, from top to bottom. The other files of this room save, resume and preview."""
 from __future__ import annotations
 
 from typing import Sequence

@@ -16,12 +16,13 @@ class ViewPromptNode(Node):
             inputs=[
                 io.String.Input("text", default="", multiline=True, tooltip='The object, e.g. \"a red cube on top of a '
                                 'blue sphere\". View words are added by the node.'),
-                io.String.Input("negative", default="", multiline=True, tooltip="What to steer away from. No view "
-                                "words are added."),
+                io.String.Input("negative", default="", multiline=True, tooltip="The negative prompt. No view words "
+                                "are added."),
                 io.Combo.Input("views", options=list(VIEW_WORDINGS), default=VIEW_WORDINGS[0], tooltip="Words added "
-                               "for each view: the published four; degrees, which only the built-in prior knows; none; "
-                               "or the four interpolated by azimuth, which leads away from the neighbouring views' "
-                               "words (Perp-Neg, against several faces) and asks the prior twice as much."),
+                               "for each view: the published four; degrees, for the built-in prior only; none; or the "
+                               "four interpolated by azimuth, with those of the neighbouring views as negative "
+                               "prompts (Perp-Neg, against several faces). Interpolation doubles the evaluations of "
+                               "the prior."),
                 io.Float.Input("overhead", default=60.0, min=-90.0, max=90.0, step=1.0, tooltip="Elevation in degrees "
                                "above which a view is an overhead view. ProlificDreamer and MVDream use 30."),
                 io.Float.Input("front", default=45.0, min=0.0, max=90.0, step=5.0, optional=True,

@@ -256,11 +256,11 @@ class Zero123PriorNode(ModelNode, Node):
                 io.Combo.Input("kind", options=list(KINDS), default="auto", tooltip="The kinds were taught different "
                                "poses and have weights of the same shapes. auto goes by the name of the file or "
                                "folder."),
-                io.String.Input("elevation", default="5", tooltip="Degrees above the horizon that the picture was "
-                                "taken from. For several pictures: numbers with commas between."),
-                io.String.Input("azimuth", default="0", tooltip="Degrees around the object that the picture was taken "
-                                "from; 0 is the front. For several pictures: numbers with commas between; each view is "
-                                "led by the nearest."),
+                io.String.Input("elevation", default="5", tooltip="Elevation of the picture's camera, degrees. For "
+                                "several pictures: numbers separated by commas."),
+                io.String.Input("azimuth", default="0", tooltip="Azimuth of the picture's camera, degrees; 0 is the "
+                                "front. For several pictures: numbers separated by commas. Each view is conditioned on "
+                                "the nearest picture."),
                 io.Float.Input("distance", default=0.0, min=0.0, max=100.0, step=0.1, tooltip="Of the picture's "
                                "camera, world units; a camera further away paints a smaller object. 0: as far as each "
                                "view. Not read by Stable-Zero123."),

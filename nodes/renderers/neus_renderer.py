@@ -37,9 +37,9 @@ class NeuSRendererNode(Node):
             search_aliases=["neus", "signed distance", "surface rendering"],
             inputs=[
                 *renderer_inputs("A signed distance field: Hash Grid SDF or Scene to SDF."),
-                scheduled("annealing", 1.0, "Cosine annealing: how much the angle between surface and ray counts. 0 "
-                                            "treats every surface as half turned away, so that back faces get "
-                                            'gradients too. Use a Schedule such as "0: 0, 0.5: 1".',
+                scheduled("annealing", 1.0, "Cosine annealing of NeuS. 1: use the angle between surface and ray. 0: "
+                                            "treat every surface as half turned away, so that back faces get gradients "
+                                            'too. Use a Schedule such as "0: 0, 0.5: 1".',
                           min=0.0, max=1.0, step=0.01),
             ],
             outputs=[SCENE.Output("scene", tooltip="For Optimize, or for rendering as it is.")])

@@ -23,8 +23,8 @@ _PART = "particles"  # prefix of the state's tensors
 class Particles(SceneRecipe):
     """Recipe of `count` copies of a scene, with seeds seed, seed + 1, ...
 
-    Wang et al. 2023 (ProlificDreamer) train up to 4 particles for one prompt, 25,000 steps each. VSD's LoRA model
-    learns the renderings of all of them, which pushes the particles apart.
+    Wang et al. 2023 (ProlificDreamer) train up to 4 particles for one prompt, 25,000 steps each. The LoRA model of VSD
+    is trained on the renderings of all particles, which pushes them apart.
     """
 
     count: int = 1

@@ -20,7 +20,7 @@ TIE = 0.001
 
 @dataclass(frozen=True)
 class SceneViews:
-    """What the scene itself shows: cameras (B views), rgb [B,H,W,3] over white, opaque [B,H,W] bool (opacity > 0.5)."""
+    """Renderings of the scene: cameras (B views), rgb [B,H,W,3] over white, opaque [B,H,W] bool (opacity > 0.5)."""
 
     cameras: Cameras
     rgb: Tensor
@@ -59,8 +59,8 @@ def _render(scene: nn.Module, cameras: Cameras, tick: Tick) -> SceneViews:
 def highest_along_rays(values: Tensor, bounds: Tensor, cameras: Cameras) -> Tensor:
     """Largest value of the grid along each pixel's ray [B,H,W]; -inf where a ray misses the grid.
 
-    values [X,Y,Z] with its first and last samples on bounds [2,3]. A pixel lies in the silhouette of the surface
-    values = t exactly when this is above t, for all t at once. Trilinear, two samples per cell of the grid.
+    values [X,Y,Z] with its first and last samples on bounds [2,3]. A pixel is in the silhouette of the level set
+    values = t exactly if this is above t, for all t at once. Trilinear, two samples per cell of the grid.
     """
     steps = 2 * max(values.shape)
     picture = []

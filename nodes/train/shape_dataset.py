@@ -184,7 +184,7 @@ class ShapeDatasetNode(Node):
                 seed_input("Seed of every random choice. The same seed gives the same pictures."),
                 number("min_elevation", -40.0, -90.0, 90.0, 1.0, "Lowest elevation of the camera, degrees; below 0 it "
                                                                  "looks up from below."),
-                number("max_elevation", 70.0, -90.0, 90.0, 1.0, "Highest view, degrees."),
+                number("max_elevation", 70.0, -90.0, 90.0, 1.0, "Highest elevation of the camera, degrees."),
                 number("distance", 3.2, 1.5, 100.0, 0.1, "Distance of the camera from the centre; shapes have a radius "
                                                          "of about 1."),
                 number("distance_jitter", 0.15, 0.0, 1.0, 0.05, "The distance varies by up to this much."),

@@ -48,7 +48,8 @@ class ShapeViews:
     seed            for every random choice
     min_elevation,
     max_elevation   degrees, uniform in the angle
-    view_size       half of what a picture shows around the origin, world units, +- size_jitter; see Multi-View Orbit
+    view_size       half the height that a picture covers at the origin, world units, +- size_jitter; see Multi-View
+                    Orbit
     fovy            degrees
     scale_jitter    relative, +-, of the shapes
     albedo_share    share of shapes without shading; the others have ambient light in [0.4, 1) and one light for all
@@ -181,8 +182,8 @@ class ShapeViewsNode(Node):
                 seed_input("Seed of every random choice. The same seed gives the same pictures."),
                 number("min_elevation", -30.0, -90.0, 90.0, 1.0, "Lowest elevation of the camera, degrees; below 0 it "
                                                                  "looks up from below."),
-                number("max_elevation", 60.0, -90.0, 90.0, 1.0, "Highest view, degrees."),
-                number("view_size", 1.0, 0.1, 10.0, 0.05, "Half of the height that a picture shows at the origin, "
+                number("max_elevation", 60.0, -90.0, 90.0, 1.0, "Highest elevation of the camera, degrees."),
+                number("view_size", 1.0, 0.1, 10.0, 0.05, "Half the height that a picture covers at the origin, "
                        "world units; shapes have a radius of about 1. The same as size in Multi-View Orbit."),
                 number("size_jitter", 0.03, 0.0, 1.0, 0.01, "The size varies by up to this much."),
                 number("fovy", 40.0, 1.0, 120.0, 1.0, "Vertical field of view, degrees."),

@@ -16,7 +16,7 @@ class TrainCLIPNode(Node):
             description="Trains a small CLIP on captioned pictures, like the built-in one.",
             search_aliases=["contrastive", "image text similarity", "tower"],
             inputs=[
-                DATASET.Input("dataset", tooltip="What it learns from: pictures of Shape Dataset."),
+                DATASET.Input("dataset", tooltip="Training pictures, from Shape Dataset."),
                 *(widget for widget in widgets if widget.id not in ("channels", "start")),
                 io.Int.Input("width", default=96, min=32, max=2048, step=32, tooltip="Channels of both towers and of "
                              "the embeddings, a multiple of 32."),
@@ -25,8 +25,8 @@ class TrainCLIPNode(Node):
                 widgets[-1],
             ],
             outputs=[io.String.Output("folder", tooltip="The trained CLIP, for the folder of CLIP Tower."),
-                     io.Image.Output("samples", tooltip="Pictures above the table of their similarity to captions: "
-                                     "the diagonal is right.")],
+                     io.Image.Output("samples", tooltip="Pictures above the table of their similarities to captions. "
+                                     "Matching pairs are on the diagonal.")],
             hidden=[io.Hidden.unique_id], is_output_node=True, not_idempotent=True)
 
     @classmethod

@@ -37,7 +37,7 @@ class TrainPriorNode(Node):
             description="Trains a small text-to-image diffusion model on captioned pictures, like the built-in prior.",
             search_aliases=["ddpm", "denoising score matching", "tiny prior"],
             inputs=[
-                DATASET.Input("dataset", tooltip="What it learns from."),
+                DATASET.Input("dataset", tooltip="Training pictures, from Shape Dataset."),
                 *run_widgets(channels="32, 64, 96", widths="multiples of 16, the last of 32", folder="distill3d/prior"),
                 io.Int.Input("reading_steps", default=1500, min=0, max=100_000, optional=True, tooltip="Steps of "
                              "pretraining of the text encoder on the facts of captions, before a new run. 0: none. "

@@ -176,7 +176,7 @@ def run_widgets(channels: str, widths: str, folder: str, batch: int = 32, minute
         io.Float.Input("minutes", default=minutes, min=0.1, max=100_000.0, step=1.0, tooltip="Training time. With "
                        "resume on, a larger number continues an earlier run."),
         io.Int.Input("steps", default=0, min=0, max=10_000_000, tooltip="Training steps instead of minutes; 0 trains "
-                     "by the clock. Only a run of steps gives the same result every time."),
+                     "for the given minutes. Only a run with a number of steps is reproducible."),
         io.String.Input("channels", default=channels, tooltip="Width of the network at each of its resolutions: "
                         f"{widths}."),
         io.Float.Input("learning_rate", default=1e-3, min=1e-7, max=1.0, step=1e-4, round=False, tooltip="AdamW's "

@@ -162,7 +162,7 @@ def test_a_trainable_mesh_is_saved_as_it_renders(physical, output_host):
 
 def test_another_mesh_is_refused():
     far = unwrap_uv(Mesh(ball(12)[0] + 5, ball(12)[1]), atlas="boxes")
-    with pytest.raises(DistillError, match="Bake Texture: only 0% of the mesh lies near the scene's surface"):
+    with pytest.raises(DistillError, match="Bake Texture: only 0% of the mesh is near the scene's surface"):
         bake_texture(far, painted_recipe(), 64)
 
 

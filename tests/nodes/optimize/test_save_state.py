@@ -50,7 +50,7 @@ def test_the_state_of_a_run_holds_its_scene(host, trained):
 
 
 @pytest.mark.parametrize("file, message", [
-    ("../state.safetensors", "lies outside the output folder"), ("/etc/hostname", "lies outside"), ("", "is empty"),
+    ("../state.safetensors", "is outside the output folder"), ("/etc/hostname", "is outside"), ("", "is empty"),
     ("absent.safetensors", "does not exist"), ("other.safetensors", '"pixels" is missing in the saved state'),
     ("small.safetensors", "has shape \\[2, 2, 3\\] in the saved state"), ("broken.safetensors", "cannot be read")])
 def test_what_cannot_be_loaded(host, trained, file, message):
