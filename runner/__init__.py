@@ -4,7 +4,7 @@
     run            runs a graph: `run_workflow`; console: progress and Ctrl-C
     graph          a graph of nodes: `Graph`; workflow_file, ui_format: reading it; check: errors before the run
     schema         inputs and outputs of nodes; setting: `--set`, `--seed`
-    core_*         stand-ins for core's nodes
+    core_*         stand-ins for core's nodes: core_image, core_3d and so on, listed in core_nodes
     evaluate       `distill3d evaluate`: evaluation, product, true_picture, weights
     listing        `distill3d list`; doctor: `distill3d doctor`
     method         workflow files from workflows/methods; layout places the nodes; describe reads them back

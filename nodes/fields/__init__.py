@@ -1,4 +1,4 @@
-"""Fields: what a scene's parameters are, by position in space or on a surface.
+"""Fields: the parameters of a scene as functions of the position in space or on a surface.
 
     hash_grid_volume   Hash Grid Volume; voxel_volume, triplane_volume, mlp_volume: the other volumes
     hash_grid_sdf      Hash Grid SDF: a signed distance for NeuS

@@ -3,8 +3,8 @@
     shape_dataset       Shape Dataset: captioned pictures, `ShapeDataset`
     shape_views         Shape Views: several pictures of each shape, `ShapeViews`
     dataset_preview     Dataset Preview
-    trainer             what all trainers share: networks, their average, optimiser, files: `Trainer`
-    denoising_trainer   what trainers of diffusion models share: `PriorRecipe`, `DenoisingTrainer`
+    trainer             base of all trainers, with networks, their average, optimiser and files: `Trainer`
+    denoising_trainer   base of the trainers of diffusion models: `PriorRecipe`, `DenoisingTrainer`
     prior_trainer       text to image: `PriorTrainer`; train_prior: Train Prior
     zero123_trainer     view from a picture: `Zero123Trainer`; train_zero123: Train Zero123 Prior
     multi_view_trainer  four views: `MultiViewTrainer`, `NormalDepthTrainer`; train_multi_view: their two nodes
