@@ -1,5 +1,4 @@
-"""Core's LOAD3D_CAMERA as a camera of the pack. Its world is Y up, ours z up; the axes of the camera itself are the
-same."""
+"""Core's LOAD3D_CAMERA as `Cameras`. Its world is Y up, ours is z up; camera axes are the same."""
 from __future__ import annotations
 
 import math
@@ -18,12 +17,12 @@ FOV = 35.0  # degrees, where a camera has none: what core's Render Splat takes t
 
 
 def camera_from_core(info: Any, height: int, width: int, node: str, models: Any = None) -> Cameras:
-    """The viewer's camera, one of them, for pictures of height x width; `node` is named in messages.
+    """The camera of a 3D viewer, a batch of one, for pictures of height x width; `node` is named in messages.
 
-    info    LOAD3D_CAMERA: position and target in scene units, Y up; quaternion (used rather than the target, where
-            there is one); fov, vertical degrees; zoom
-    models  LOAD3D_MODEL_INFO or None: how the viewer's user moved, turned and scaled the object, whose own place counts
-            here
+    info    LOAD3D_CAMERA: position and target in scene units, Y up; quaternion, which overrides the target; fov,
+            vertical degrees; zoom
+    models  LOAD3D_MODEL_INFO or None: translation, rotation and scale of the object in the viewer. The camera is
+            returned relative to the object
 
     Orthographic cameras stay orthographic. Raises DistillError.
     """
@@ -35,7 +34,7 @@ def camera_from_core(info: Any, height: int, width: int, node: str, models: Any 
         turn = rotation_matrices(_quaternion(info["quaternion"], node)[None])[0]
     else:
         if float((position - target).norm()) < 1e-9:
-            raise DistillError(f"{node}: the camera stands on the point that it looks at, so it has no direction. Move "
+            raise DistillError(f"{node}: the camera is at the point that it looks at, so it has no direction. Move "
                                "one.")
         turn = look_at(position[None], target[None], torch.tensor([[0.0, 1.0, 0.0]]))[0, :3, :3]
     fovy, scale = _lens(info, float((position - target).norm()), node)
@@ -53,8 +52,8 @@ def camera_from_core(info: Any, height: int, width: int, node: str, models: Any 
 
 
 def _lens(info: Mapping, reach: float, node: str) -> tuple[float, float | None]:
-    """Vertical field of view, radians, and the scale of an orthographic camera or None; reach: from the camera to the
-    target."""
+    """Vertical field of view, radians, and the scale of an orthographic camera or None. reach: distance from the camera
+    to the target."""
     fov, zoom, frustum = float(info.get("fov") or FOV), float(info.get("zoom") or 1.0), info.get("frustum")
     half = math.tan(math.radians(fov) / 2) / zoom
     fovy = 2 * math.atan(half)
@@ -62,22 +61,22 @@ def _lens(info: Mapping, reach: float, node: str) -> tuple[float, float | None]:
         raise DistillError(f"{node}: a field of view of {fov} degrees at zoom {zoom} cannot be rendered.")
     if not str(info.get("cameraType", "")).lower().startswith("ortho"):
         return fovy, None
-    # Without a frustum it sees as much as the perspective camera does at the target.
+    # Without a frustum it covers the same height at the target as the perspective camera.
     scale = (float(frustum["top"]) - float(frustum["bottom"])) / 2 / zoom if frustum else half * reach
     if not scale > 0:
-        raise DistillError(f"{node}: the orthographic camera shows a height of {2 * scale:g}. Give it a frustum whose "
-                           "top lies above its bottom.")
+        raise DistillError(f"{node}: the orthographic camera covers a height of {2 * scale:g}. Give it a frustum whose "
+                           "top is above its bottom.")
     return fovy, scale
 
 
 def _beside_the_model(position: Tensor, turn: Tensor, view: float | None, model: Mapping,
                       node: str) -> tuple[Tensor, Tensor, float | None]:
-    """Position, rotation and orthographic scale of the camera relative to a model that was scaled, turned and moved, in
-    this order."""
+    """Position, rotation and orthographic scale of the camera relative to a model that was scaled, rotated and
+    translated, in this order."""
     scale = _vector(model.get("scale") or {}, 1.0)
     if float(scale.amin()) <= 0 or float(scale.amax() / scale.amin()) > 1.001:
         raise DistillError(f"{node}: the viewer's object is scaled by {[round(float(one), 4) for one in scale]}. No "
-                           "camera sees an object so when it is not: scale it alike along all axes.")
+                           "camera position corresponds to that: scale it alike along all axes.")
     back = rotation_matrices(_quaternion(model["quaternion"],
                                          node)[None])[0].T if model.get("quaternion") else torch.eye(3)
     return back @ (position - _vector(model.get("position") or {})) / scale[0], back @ turn, (
@@ -91,5 +90,6 @@ def _vector(values: Mapping, other: float = 0.0) -> Tensor:
 def _quaternion(values: Mapping, node: str) -> Tensor:
     quaternion = torch.tensor([float(values.get(part, 0.0)) for part in "wxyz"])
     if float(quaternion.norm()) < 1e-6:
-        raise DistillError(f"{node}: a rotation of the viewer is (0, 0, 0, 0), which turns nowhere.")
+        raise DistillError(f"{node}: a rotation of the viewer is (0, 0, 0, 0), which is not a "
+                           "rotation. Reset the viewer.")
     return quaternion

@@ -17,7 +17,7 @@ def to_core(mesh: Mesh) -> Any:
         return None if value is None else value.detach().cpu().contiguous()[None]
 
     core = Types.MESH(vertices=item(to_y_up(mesh.vertices)), faces=item(mesh.faces))
-    # Attributes rather than arguments: older hosts know fewer of them.
+    # Attributes rather than arguments, because older versions of ComfyUI have fewer arguments.
     core.uvs = item(mesh.uv)
     for name in MAPS:
         setattr(core, name, item(getattr(mesh, name)))
@@ -29,5 +29,5 @@ def to_core(mesh: Mesh) -> Any:
 
 
 def from_core(core: Any, node: str) -> Mesh:
-    """The first mesh of a core MESH, copied: see `read_core_mesh`. Warnings go to the host."""
+    """The first mesh of a core MESH, copied: see `read_core_mesh`. Warnings are shown in ComfyUI."""
     return read_core_mesh(core, node, host().warn)

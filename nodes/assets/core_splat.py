@@ -1,4 +1,4 @@
-"""Core's SPLAT of what the pack makes: a scene's own Gaussians, and discs on a surface."""
+"""Making core's SPLAT from a scene's own Gaussians, or from discs on a surface."""
 from __future__ import annotations
 
 from typing import Any
@@ -15,10 +15,11 @@ FLATNESS = 0.1  # thickness of a disc over its radius
 
 
 def to_core(splat: Splat, node: str) -> Any:
-    """Core's Types.SPLAT, a batch of one on the CPU. Raises DistillError, beginning with `node`, where the host knows
-    no splats."""
+    """Core's Types.SPLAT, a batch of one on the CPU. Raises DistillError, beginning with `node`, if ComfyUI has no
+    splats."""
     if not hasattr(Types, "SPLAT"):
-        raise DistillError(f"{node}: this ComfyUI has no splats yet; 0.22 has. Extract Mesh gives a mesh in any.")
+        raise DistillError(f"{node}: this version of ComfyUI has no splats. Update it to 0.22 or newer, or use "
+                           "Extract Mesh.")
     columns = {"positions": to_splat_frame(splat.positions), "scales": splat.scales,
                "rotations": F.normalize(turn_to_splat_frame(splat.rotations), dim=-1), "opacities": splat.opacities,
                "sh": splat.sh}
@@ -26,7 +27,7 @@ def to_core(splat: Splat, node: str) -> Any:
 
 
 def discs(points: Tensor, normals: Tensor, colors: Tensor, radius: float) -> Splat:
-    """Opaque round Gaussian discs that lie in a surface.
+    """Opaque round Gaussian discs in a surface.
 
     points, normals [N,3] in our world, normals unit; colors [N,3] in [0,1], display-referred; radius: standard
     deviation, world units

@@ -1,4 +1,4 @@
-"""A textured triangle mesh in the pack's own world. The wire between nodes is core's MESH; this is the value inside."""
+"""A textured triangle mesh in the pack's world axes. Wires between nodes carry core's MESH; nodes work on this one."""
 from __future__ import annotations
 
 import math
@@ -12,24 +12,23 @@ from ...kernels.surface.mesh import vertex_normals
 
 @dataclass(frozen=True)
 class Mesh:
-    """One mesh, right-handed, z up, front = +x, like everything inside the pack.
+    """One mesh in the pack's axes: right-handed, z up, front = +x.
 
     vertices       [V,3] world units
     faces          [F,3] int64, counter-clockwise seen from outside
     uv             [V,2] in [0,1] or None. (0, 0) is the outer corner of the texture's first texel, v grows from row
-                   to row. A vertex whose faces need different UVs is there once for each: seams are split, nothing else
+                   to row. A vertex whose faces need different UVs is duplicated; only seams are split
     texture        [H,W,3] in [0,1] or None: base colour, display-referred (sRGB), as pictures are on wires
     vertex_colors  [V,3] in [0,1] or None: base colour, display-referred. Never together with a texture
     normals        [V,3] unit or None: for shading, the same on both sides of a seam
-    metallic_roughness  [H,W,3] in [0,1] or None: glTF's, linear: green is roughness, blue is metallic, red means
-                        nothing
+    metallic_roughness  [H,W,3] in [0,1] or None: glTF's, linear: green is roughness, blue is metallic, red is unused
     normal_map     [H,W,3] in [0,1] or None: glTF's, linear: 0.5 + 0.5 n in the tangent space of kernels/uv/tangent.py
-    opacity        [H,W] in [0,1] or None: of the texture, whose size it has. None: opaque everywhere
-    cutoff         where an opacity is given: opaque from this value on and nothing below it (glTF's MASK). None: the
-                   surface is blended with what is behind it (BLEND)
-    tangents       [V,4] or None: x of that space and the sign of its y. With a normal map always, without one never
+    opacity        [H,W] in [0,1] or None: of the texture, with the same size. None: opaque everywhere
+    cutoff         threshold of the opacity: opaque at or above, invisible below (glTF's MASK). None: the surface is
+                   blended with its background (BLEND)
+    tangents       [V,4] or None: x of that space and the sign of its y. Present exactly with a normal map
 
-    All maps lie on the one uv; their sizes may differ.
+    All maps use the same uv; their sizes may differ.
     """
 
     vertices: Tensor
@@ -65,8 +64,8 @@ def weld(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     vertices [V,3], faces [F,3]
 
-    Returns vertices [P,3], faces [F,3] and place [V] int64: the new index of each old vertex. Faces that lose a corner
-    by it (they had no area) stay, so that the order of faces is kept.
+    Returns vertices [P,3], faces [F,3] and place [V] int64: the new index of each old vertex. Faces that become
+    degenerate (they had no area) are kept, so that the order of faces does not change.
     """
     if len(vertices) == 0:
         return vertices, faces, torch.zeros(0, dtype=torch.int64, device=vertices.device)
@@ -75,14 +74,14 @@ def weld(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def first_at(place: Tensor, count: int) -> Tensor:
-    """One of the vertices at each of `count` places, the lowest: place [V] of `weld` -> [count] int64."""
+    """The lowest vertex index at each of `count` places: place [V] of `weld` -> [count] int64."""
     lowest = place.new_full((count,), len(place))
     return lowest.scatter_reduce(0, place, torch.arange(len(place), device=place.device), "amin")
 
 
 def unit_scale(vertices: Tensor) -> float:
-    """A power of two that brings vertices [V,3] near size 1, so that squares of areas stay numbers. Scaling by it is
-    exact. 1 for meshes of usual sizes."""
+    """A power of two that scales vertices [V,3] to about size 1, so that squared areas do not overflow. Scaling by it
+    is exact. 1 for meshes of usual sizes."""
     largest = float(vertices.abs().amax()) if len(vertices) else 0.0
     if not math.isfinite(largest) or largest == 0 or 2**-6 <= largest <= 2**10:
         return 1.0
@@ -90,7 +89,7 @@ def unit_scale(vertices: Tensor) -> float:
 
 
 def smooth_normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Unit normals [V,3] for shading, the same for all vertices at one place, so that UV seams do not show.
+    """Unit normals [V,3] for shading, equal for all vertices at one place, so that UV seams are invisible.
 
     Area-weighted means over the faces around the place, at any size of the mesh; +z where there is none.
     """

@@ -19,12 +19,12 @@ _WHITE = np.ones((4, 4, 4), np.float32)
 
 
 def join(parts: list[Part], warn: Callable[[str], None]) -> Mesh | None:
-    """The parts in our world; None where no triangle is left.
+    """All parts as one mesh in the pack's axes; None if no triangle is left.
 
-    Base colour: pictures times factors times colours at the vertices, as glTF multiplies them. Where no part has a
-    picture the result is a colour at each vertex, else a texture: that of the file where it has one, an atlas of all
-    where it has several. A picture with varying colours on it is drawn anew into an atlas of its own. Triangles with
-    vertices that are not finite are left out, with a warning; so is the transparency of materials without pictures.
+    Base colour: pictures times factors times vertex colours, as in glTF. If no part has a picture, the result has
+    vertex colours. Otherwise it has a texture: the file's, or an atlas of several. A picture that is multiplied by
+    varying vertex colours is baked into a new picture. Triangles with vertices that are not finite are dropped with a
+    warning, and so is the transparency of materials without pictures.
     """
     parts = [part for one in parts if len((part := _finite(one, warn)).faces)]
     if not parts:
@@ -35,10 +35,11 @@ def join(parts: list[Part], warn: Callable[[str], None]) -> Mesh | None:
     if not any(_is_textured(part) for part in parts):
         looks = [part.look for part in parts if part.look.alpha != "OPAQUE" and part.look.factor is not None]
         if any(look.factor[3] < 1 for look in looks):
-            warn("A material is transparent and has no picture: it is read as opaque.")
+            warn("A material is transparent and has no picture. It is read as opaque.")
         for part in parts:
             if part.look.picture is not None:
-                warn("A part of the mesh has a picture and no texture coordinates for it: its colour alone is taken.")
+                warn("A part of the mesh has a picture but no texture coordinates. Only the colour of its "
+                     "material is used.")
         return Mesh(from_y_up(vertices), faces, vertex_colors=_vertex_colors(parts), normals=from_y_up(normals))
     return _textured(parts, normals, warn)
 
@@ -48,7 +49,7 @@ def _is_textured(part: Part) -> bool:
 
 
 def _finite(part: Part, warn: Callable[[str], None]) -> Part:
-    """Without triangles at vertices that are not finite (as float32), or that no index is left for."""
+    """The part without triangles whose vertices are not finite (as float32) or do not exist."""
     with np.errstate(over="ignore"):
         good = np.isfinite(part.vertices.astype(np.float32)).all(1)
     if not good.all():
@@ -67,7 +68,7 @@ def _finite(part: Part, warn: Callable[[str], None]) -> Part:
 
 
 def _normals(part: Part) -> Tensor:
-    """Those of the file where they have a length, else the shading normals of its own shape."""
+    """The normals of the file; where they have no length, the shading normals of the part."""
     if part.normals is not None:
         with np.errstate(all="ignore"):
             normals = part.normals / np.linalg.norm(part.normals, axis=1, keepdims=True)
@@ -89,7 +90,7 @@ def _faces(parts: list[Part], starts: np.ndarray) -> Tensor:
 
 
 def _vertex_colors(parts: list[Part]) -> Tensor | None:
-    """[V,3] display-referred; None where no part has one."""
+    """[V,3] display-referred; None if no part has one."""
     if all(part.colors is None and part.look.factor is None for part in parts):
         return None
     found = []

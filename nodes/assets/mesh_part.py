@@ -1,4 +1,4 @@
-"""What the readers of mesh files hand on: parts with a material each, before they become one mesh."""
+"""The output of the readers of mesh files: parts with one material each, before they are joined to one mesh."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Look:
     """A material: its base colour.
 
     picture  [H,W,4] uint8, or float32 in [0,1], display-referred with alpha; or None
-    factor   [4] linear: what it is multiplied by
-    wrap     what lies outside uv 0..1, along u and v: "repeat", "mirror" or "edge"
+    factor   [4] linear, multiplied with the picture
+    wrap     of uv outside 0..1, along u and v: "repeat", "mirror" or "edge"
     alpha    "OPAQUE", "MASK" (below `cutoff` transparent) or "BLEND"
     """
 
@@ -47,7 +47,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Source:
-    """A file, or its content alone. folder: where files beside it may lie, None where it came as bytes."""
+    """A file, or only its content. folder: where its companion files are searched; None for content without a path."""
 
     data: bytes
     folder: Path | None
@@ -55,7 +55,7 @@ class Source:
 
     @classmethod
     def of(cls, source: str | os.PathLike | bytes, warn: Callable[[str], None]) -> "Source":
-        """Raises DistillError for more than MAX_BYTES, OSError for what cannot be read."""
+        """Raises DistillError for more than MAX_BYTES, OSError for an unreadable file."""
         size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
         if size > MAX_BYTES:
             raise DistillError(f"it has {size / 2**30:.1f} GiB; at most {MAX_BYTES >> 30} are read. Reduce the mesh.")
@@ -65,8 +65,8 @@ class Source:
         return cls(path.read_bytes(), path.resolve().parent, warn)
 
     def beside(self, name: str) -> Path | None:
-        """The file that a relative name means; else the one of its last part in the same folder, whatever the case of
-        its letters. Never outside the folder; None where there is none."""
+        """The file with a relative name, or else a file in the folder with the name's last part, ignoring case. None if
+        there is none. Files outside the folder are never returned."""
         if self.folder is None or "\0" in name:
             return None
         parts = [one for one in name.replace("\\", "/").split("/") if one]
@@ -80,7 +80,7 @@ class Source:
             for path in self.folder.iterdir():
                 if path.name.lower() == parts[-1].lower() and path.is_file() and self.folder in path.resolve().parents:
                     return path
-        except OSError:  # a name too long, or of characters that the disk has not
+        except OSError:  # a name too long, or with characters that the file system does not support
             pass
         return None
 

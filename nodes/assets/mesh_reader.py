@@ -1,4 +1,5 @@
-"""Reading mesh files: GLB, glTF, OBJ, STL, PLY. Files are Y up. One file beside this reads each format into parts."""
+"""Reading mesh files: GLB, glTF, OBJ, STL, PLY. Files are Y up. The readers of the formats are modules of this
+folder."""
 
 from __future__ import annotations
 
@@ -19,15 +20,14 @@ FORMATS = tuple(READERS)
 
 
 def read_mesh(source: str | os.PathLike | bytes, file_format: str, node: str) -> Mesh:
-    """The mesh of a file: of its path, or of its content. All its parts in one, each where the file places it.
+    """The mesh of a file, from its path or its content. All parts are joined, at their positions in the file.
 
-    The base colour is kept (a texture, or colours at the vertices, times the material's factor), UVs belong to a
-    texture only, normals are always given. Where several parts have textures, they are packed into one. Files beside it
-    (.mtl, .bin, pictures) are found from a path only, and in its folder only. What is left out gives a warning of the
-    host.
+    The mesh has normals, the base colour (a texture or vertex colours, times the material's factor), and UVs if it has
+    a texture. Several textures are packed into one. Companion files (.mtl, .bin, pictures) are read only for a path,
+    and only from its folder. A warning lists what is dropped.
 
-    Raises DistillError, beginning with `node` and naming the file, for another format, for a file that cannot be read,
-    is larger than the limits of mesh_part.py and picture_file.py say, or has no triangles; MissingPackage.
+    Raises DistillError, beginning with `node` and naming the file, for another format, and for a file that is
+    unreadable, exceeds the limits of mesh_part.py or picture_file.py, or has no triangles; MissingPackage.
     """
     kind = file_format.lower()
     if kind not in READERS:
@@ -45,12 +45,12 @@ def read_mesh(source: str | os.PathLike | bytes, file_format: str, node: str) ->
         if isinstance(error, ImportError):
             raise
         raise DistillError(f"{node}: {name} cannot be read as {kind.upper()}: {error}") from error
-    except Exception as error:  # a parser stumbles over damaged files in every way
+    except Exception as error:  # damaged files make parsers fail in many ways
         reason = first_line(error)
         raise DistillError(
             f"{node}: {name} cannot be read as {kind.upper()} ({type(error).__name__}: {reason}). It is damaged or cut "
             "off: save it again from the program that made it."
         ) from error
     if mesh is None:
-        raise DistillError(f"{node}: {name} has no triangles. Point clouds and Gaussian splats are no meshes.")
+        raise DistillError(f"{node}: {name} has no triangles. Point clouds and Gaussian splats are not meshes.")
     return mesh

@@ -1,4 +1,4 @@
-"""Core's MESH as it comes in by wire: batch first, Y up and front +Z, linear vertex colours."""
+"""Reading core's MESH from a wire: batch first, Y up and front +Z, linear vertex colours."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -12,16 +12,16 @@ from ...kernels.uv.tangent import vertex_tangents
 from ..core.errors import DistillError
 from .mesh import Mesh, from_y_up, smooth_normals, unit_scale
 
-# Maps that lie on the UVs and need no more than to be carried along.
+# Maps on the UVs that are passed on unchanged.
 MAPS = ("texture", "metallic_roughness", "normal_map")
 
 
 def read_core_mesh(core: Any, node: str, warn: Callable[[str], None]) -> Mesh:
     """The first mesh of a core MESH, copied; `node` is named in messages.
 
-    A batch of several gives a warning, an emissive map another one: this pack carries none. A normal map without
-    tangents gets the usual ones. Raises DistillError for another class, shapes that do not fit, faces that name no
-    vertex, an empty mesh or positions that are not finite.
+    Warns about a batch of several meshes, and about an emissive map, which is dropped. A normal map without tangents
+    gets the usual ones. Raises DistillError for another class, shapes that do not fit, faces with vertices that do not
+    exist, an empty mesh, or positions that are not finite.
     """
     if not all(hasattr(core, name) for name in ("vertices", "faces", "uvs", "texture")):
         name = f"{type(core).__module__}.{type(core).__name__}"
@@ -59,19 +59,19 @@ def read_core_mesh(core: Any, node: str, warn: Callable[[str], None]) -> Mesh:
 
 
 def with_tangents(mesh: Mesh) -> Mesh:
-    """The mesh, with UVs, with the tangents that belong to them, and with normals."""
+    """The mesh, which has UVs, with their tangents and with normals."""
     normals = mesh.normals if mesh.normals is not None else smooth_normals(mesh.vertices, mesh.faces)
     vertices = mesh.vertices * unit_scale(mesh.vertices)
     return replace(mesh, normals=normals, tangents=vertex_tangents(vertices, mesh.faces, mesh.uv, normals))
 
 
 def turned(tangents: Tensor, turn: Callable[[Tensor], Tensor]) -> Tensor:
-    """Tangents [V,4] with their directions turned; the sign stays."""
+    """Tangents [V,4] with their directions rotated and their signs unchanged."""
     return torch.cat([turn(tangents[:, :3]), tangents[:, 3:]], 1)
 
 
 def _item(core: Any, name: str, counts: str | None = None) -> Tensor | None:
-    """The first item of a batched attribute without its padding, a copy of our own on the CPU."""
+    """A copy of the first item of a batched attribute without padding, on the CPU."""
     value = getattr(core, name, None)
     if value is None:
         return None

@@ -1,7 +1,7 @@
-"""Text that a file carries beside its content: the workflow that made it, as the host's own savers write it.
+"""The workflow in the metadata of a file, in the format of ComfyUI's own nodes.
 
-Dropping such a file on the host's canvas opens the workflow: of GLB, WebP, MP4 and PNG the host reads it itself, of PLY
-web/drop_ply.js does. Notes are pairs of a name ("workflow", "prompt") and JSON text.
+Dropping such a file on ComfyUI's canvas opens the workflow. ComfyUI reads GLB, WebP, MP4 and PNG; web/drop_ply.js reads
+PLY. Notes are pairs of a name ("workflow", "prompt") and JSON text.
 """
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ JSON_CHUNK = 0x4E4F534A
 
 
 def with_notes(content: bytes, file_format: str, notes: Mapping[str, str]) -> bytes:
-    """A GLB with the notes in `asset.extras` or a PLY with them as comments; other formats as they are."""
+    """A GLB with the notes in `asset.extras` or a PLY with the notes as comments; other formats unchanged."""
     if not notes:
         return content
     if file_format == "glb":
@@ -49,6 +49,6 @@ def _glb(content: bytes, notes: Mapping[str, str]) -> bytes:
 
 def _ply(content: bytes, notes: Mapping[str, str]) -> bytes:
     head, end, body = content.partition(b"end_header\n")
-    # In one line each, and in ASCII: JSON text has no line breaks of its own.
+    # One line each, in ASCII: JSON escapes line breaks.
     lines = [f"comment {name} {json.dumps(json.loads(text))}\n".encode() for name, text in notes.items()]
     return head + b"".join(lines) + end + body

@@ -1,4 +1,4 @@
-"""3D Gaussians in the pack's own world. The wire between nodes is core's SPLAT; this is the value inside."""
+"""3D Gaussians in the pack's world axes. Wires between nodes carry core's SPLAT; nodes work on `Splat`."""
 from __future__ import annotations
 
 import torch
@@ -19,8 +19,8 @@ _FROM_SPLAT = (0.5, -0.5, -0.5, 0.5)
 
 
 def to_splat_frame(vectors: Tensor) -> Tensor:
-    """(x, y, z) of our z-up world -> (y, -z, -x), [...,3]: Y up as in viewers, then half a turn around x, which viewers
-    of splats undo."""
+    """(x, y, z) of our z-up world -> (y, -z, -x), [...,3]: Y up, then half a turn around x, which viewers of splats
+    undo."""
     return to_y_up(vectors) * vectors.new_tensor([1.0, -1.0, -1.0])
 
 
@@ -30,7 +30,7 @@ def from_splat_frame(vectors: Tensor) -> Tensor:
 
 
 def turn_to_splat_frame(rotations: Tensor) -> Tensor:
-    """Quaternions [N,4] wxyz of our world as those of the splat frame."""
+    """Quaternions [N,4] wxyz of our world in the splat frame."""
     return multiply(rotations.new_tensor([_TO_SPLAT]), rotations)
 
 
@@ -45,11 +45,11 @@ def sh_of(colors: Tensor) -> Tensor:
 
 
 def seen_colors(splat: Splat, eyes: Cameras | Tensor | None) -> Tensor:
-    """Colours of Gaussians, >= 0 as published: [B,N,3], or [N,3] where they are the same from everywhere.
+    """Colours of Gaussians, >= 0 as published: [B,N,3], or [N,3] if they do not depend on the view.
 
-    eyes  the cameras, or places [B,3] from where they are seen; None: the mean over all directions
+    eyes  the cameras, or their positions [B,3]; None: the mean over all directions
 
-    Differentiable in sh, and in the positions where the degree is above 0.
+    Differentiable in sh, and for degrees above 0 in the positions.
     """
     degree = round(splat.sh.shape[1] ** 0.5) - 1
     if degree == 0 or eyes is None:

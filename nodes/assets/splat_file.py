@@ -1,4 +1,4 @@
-"""Files of 3D Gaussians: the PLY of 3D Gaussian Splatting (Kerbl et al. 2023), which holds numbers before their
+"""Files of 3D Gaussians: the PLY of 3D Gaussian Splatting (Kerbl et al. 2023), which stores values before
 activation."""
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def ply_bytes(splat: Splat) -> bytes:
 
 
 def read_ply(data: bytes, node: str) -> Splat:
-    """The splat of a PLY as `ply_bytes` and trainers of 3D Gaussian Splatting write it, binary or text.
+    """The splat of a PLY written by `ply_bytes` or by trainers of 3D Gaussian Splatting, binary or text.
 
-    Gaussians that are not finite or have a rotation of length 0 are left out, with a warning; so are numbers that look
-    as if they were activated already. Raises DistillError, beginning with `node`, for other files, files that are cut
-    off and files without one usable Gaussian.
+    Gaussians that are not finite or have a rotation of length 0 are dropped with a warning. Another warning tells that
+    values seem to be activated already. Raises DistillError, beginning with `node`, for other files, truncated files
+    and files without a usable Gaussian.
     """
     try:
         table = read_table(data)
@@ -49,7 +49,7 @@ def read_ply(data: bytes, node: str) -> Splat:
 
 
 def _check_kind(columns: dict[str, np.ndarray], has_chunks: bool, node: str) -> None:
-    """Raises DistillError naming what a PLY without the columns of Gaussians is."""
+    """Raises DistillError with the kind of a PLY that lacks the columns of Gaussians."""
     missing = [name for name in _needed(columns) if name not in columns]
     if not missing:
         return
@@ -59,7 +59,7 @@ def _check_kind(columns: dict[str, np.ndarray], has_chunks: bool, node: str) -> 
         what = ("holds flat Gaussians of 2D Gaussian Splatting (two scales each), which are not read. Save them as 3D "
                 "Gaussians, or export a mesh and use Load Mesh")
     else:
-        what = f'has no "{missing[0]}", so it is a point cloud or a mesh and no splat. For meshes there is Load Mesh'
+        what = f'has no "{missing[0]}", so it is a point cloud or a mesh, not a splat. Use Load Mesh for meshes'
     raise DistillError(f"{node}: the PLY file {what}.")
 
 
@@ -88,10 +88,10 @@ def _splat(columns: dict[str, np.ndarray], node: str) -> Splat:
     good &= splat.rotations.square().sum(1) > 0
     if not bool(good.any()):
         raise DistillError(f"{node}: none of the {len(good)} Gaussians of the PLY file is finite and has a rotation."
-                           if len(good) else f"{node}: the splat is empty: the PLY file holds no Gaussian.")
+                           if len(good) else f"{node}: the splat is empty: the PLY file has no Gaussian.")
     if not bool(good.all()):
         host().warn(f"{node}: {int((~good).sum())} of {len(good)} Gaussians of the PLY file are not finite or have no "
-                    "rotation. They are left out.")
+                    "rotation. They are dropped.")
         splat = Splat(**{name: value[good] for name, value in vars(splat).items()})
         logs, logits = logs[good], logits[good]
     if float(logs.min()) > 0:

@@ -1,4 +1,4 @@
-"""Core's SPLAT as it comes in by wire: batch first, activated, in the frame of splat files."""
+"""Reading core's SPLAT from a wire: batch first, activated, in the frame of splat files."""
 from __future__ import annotations
 
 from typing import Any
@@ -37,7 +37,7 @@ def read_core_splat(core: Any, node: str) -> Splat:
 
 
 def check_splat(splat: Splat, node: str) -> None:
-    """Raises DistillError, beginning with `node`, unless the numbers are those of Gaussians."""
+    """Raises DistillError, beginning with `node`, unless shapes and values are valid for Gaussians."""
     count, parts = len(splat), vars(splat)
     degrees = [(degree + 1) ** 2 for degree in range(MAX_DEGREE + 1)]
     if any(parts[name].shape != (count, size) for name, size in _SIZES.items()) or splat.sh.ndim != 3 or len(
@@ -46,7 +46,7 @@ def check_splat(splat: Splat, node: str) -> None:
         raise DistillError(f"{node}: a splat needs positions [N,3], scales [N,3], rotations [N,4], opacities [N,1] and "
                            f"sh [N,K,3] with K of {degrees}, got {shapes}.")
     if count == 0:
-        raise DistillError(f"{node}: the splat is empty. The node that made it found nothing.")
+        raise DistillError(f"{node}: the splat is empty. Check the node that made it.")
     for name, value in parts.items():
         broken = int((~value.isfinite()).flatten(1).any(1).sum())
         if broken:

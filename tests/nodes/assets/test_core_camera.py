@@ -79,7 +79,7 @@ def test_an_orthographic_camera_stays_orthographic():
     close(without.view_size, perspective.view_size)
     scaled = camera(viewer(cameraType="orthographic", frustum=frustum), [{"scale": xyz(5, 5, 5)}])
     close(scaled.scale, torch.tensor([0.3]))
-    with pytest.raises(DistillError, match="shows a height of -3"):
+    with pytest.raises(DistillError, match="covers a height of -3"):
         camera(viewer(cameraType="orthographic", frustum={"top": -1.5, "bottom": 1.5}))
 
 
@@ -97,7 +97,7 @@ def test_an_object_that_was_moved_in_the_viewer():
 
 @pytest.mark.parametrize("info, models, message", [
     (None, None, "holds a NoneType without a position"), ({"target": xyz(0, 0, 0)}, None, "dict without a position"),
-    (viewer((0, 0, 0)), None, "stands on the point"), (viewer(quaternion=xyz(0, 0, 0, w=0)), None, "turns nowhere"),
+    (viewer((0, 0, 0)), None, "is at the point"), (viewer(quaternion=xyz(0, 0, 0, w=0)), None, "not a rotation"),
     (viewer(fov=190), None, "field of view of 190"), (viewer(zoom=-1), None, "at zoom -1"),
     (viewer(), [{"scale": xyz(1, 2, 1)}], "alike along all axes"),
     (viewer(), [{"scale": xyz(-1, -1, -1)}], "scaled by")])

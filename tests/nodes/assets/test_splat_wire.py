@@ -59,5 +59,5 @@ def test_the_class_of_another_pack_is_named():
 
 def test_an_older_host_is_told_so(monkeypatch):
     monkeypatch.delattr(Types, "SPLAT")
-    with pytest.raises(DistillError, match="Test: this ComfyUI has no splats yet"):
+    with pytest.raises(DistillError, match="Test: this version of ComfyUI has no splats"):
         to_core(random_splat(), "Test")
