@@ -1,4 +1,4 @@
-"""The command line: distill3d run | list | doctor | train | evaluate | sync | layout | new.
+"""The command line: distill3d run | list | doctor | train | evaluate | ablate | sync | layout | new.
 
 Exit codes: 0 fine; 1 an error that the user can fix, in one line on stderr; 130 cancelled.
 """
@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parser = _parser()
         arguments, rest = parser.parse_known_args(argv)
-        if arguments.command == "evaluate":
-            return _evaluate(rest)
+        if arguments.command in ("evaluate", "ablate"):
+            return _measure(arguments.command, rest)
         if rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         return COMMANDS[arguments.command](arguments)
@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("kind", choices=("loss", "prior", "field", "material"))
     new.add_argument("name", nargs="+", help='as in the menu, for example "Edge Loss"')
 
+    commands.add_parser("ablate", help="a table of settings, compared (--help for its options)", add_help=False)
     commands.add_parser("evaluate", help="score results against known shapes (--help for its options)", add_help=False)
     return parser
 
@@ -209,9 +210,10 @@ COMMANDS = {"run": _run, "list": _list, "doctor": _doctor, "train": _train, "syn
             "new": _new}
 
 
-def _evaluate(rest: Sequence[str]) -> int:
-    from . import evaluate
+def _measure(command: str, rest: Sequence[str]) -> int:
+    from . import ablate, evaluate
 
-    parser = _Parser(prog="distill3d evaluate", description=(evaluate.__doc__ or "").strip().split("\n")[0])
-    evaluate.add_arguments(parser)
-    return evaluate.main(parser.parse_args(rest))
+    module = {"ablate": ablate, "evaluate": evaluate}[command]
+    parser = _Parser(prog=f"distill3d {command}", description=(module.__doc__ or "").strip().split("\n")[0])
+    module.add_arguments(parser)
+    return module.main(parser.parse_args(rest))

@@ -6,10 +6,15 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+from ..nodes.comfy import set_host
 from ..nodes.core.errors import DistillError
 from ..nodes.evaluate.prompts import STANDARD, read_prompts
 from ..nodes.evaluate.table import summary_line
+from ..nodes.models.builtin import BUILTIN_CLIP
+from ..nodes.models.model_files import BUILT_IN, locate
+from ..nodes.models.weights_digest import weights_digest
 from .console import Console
 from .evaluation import Evaluation
 from .listing import find_workflow
@@ -22,16 +27,23 @@ DEFAULT_WORKFLOW = "dreamfusion"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `distill3d evaluate`."""
-    parser.add_argument("--workflow", default=DEFAULT_WORKFLOW,
+    parser.add_argument("--seed", type=int, default=0, help="of every run (default 0)")
+    add_run_arguments(parser, "output/evaluation")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, output: str) -> None:
+    """The options that `distill3d evaluate` and `distill3d ablate` share."""
+    parser.add_argument("--workflow", default=None,
                         help=f"a workflow file, or the name of a shipped one (default {DEFAULT_WORKFLOW})")
-    parser.add_argument("--prompts", default=STANDARD, metavar="FILE",
-                        help="captions of shapes, one per line (default: the standard list of 24)")
+    parser.add_argument("--prompts", default=None, metavar="FILE",
+                        help="captions of shapes, one per line (default for evaluate: the standard list of 24)")
     parser.add_argument("--only", type=int, default=0, metavar="N", help="only the first N prompts of the list")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
                         help="change a value, as in run: steps=100")
-    parser.add_argument("--seed", type=int, default=0, help="of every run (default 0)")
-    parser.add_argument("--output", default="output/evaluation", metavar="DIR",
-                        help="for table.md, table.json, contact_sheet.png and what the workflow saves")
+    parser.add_argument("--clip", nargs="?", const=BUILT_IN, default="", metavar="MODEL",
+                        help="also rank the captions by a CLIP: the built-in one, or a folder below the models")
+    parser.add_argument("--output", default=output, metavar="DIR",
+                        help="for tables, contact_sheet.png and what the workflow saves")
     parser.add_argument("--resume", action="store_true", help="keep the rows that an earlier call measured with "
                         "the same workflow, settings and weights; not after a change of code")
     parser.add_argument("--quick", action="store_true",
@@ -51,18 +63,31 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.only < 0 or arguments.jobs < 1:
         raise DistillError(f"--only is {arguments.only} and --jobs is {arguments.jobs}. "
                            "Give --only 0 (all) or more, and --jobs 1 or more.")
-    prompts, sets = read_prompts(arguments.prompts), parse_sets(arguments.sets)
-    graph = read_graph(find_workflow(arguments.workflow))
+    prompts, sets = read_prompts(arguments.prompts or STANDARD), parse_sets(arguments.sets)
     host = Console(arguments.output, arguments.device, models=arguments.models)
-    produce = WorkflowProducer(graph, sets, Path(arguments.output) / "files", str(host.device()),
-                               quiet=arguments.quiet or arguments.jobs > 1, quick=arguments.quick,
-                               models=arguments.models)
-    weights = produce.weights(prompts[0], arguments.seed)
-    content = hashlib.sha256(json.dumps(graph.to_api(), sort_keys=True).encode()).hexdigest()[:16]
-    evaluation = Evaluation(tuple(prompts), produce, arguments.seed, device=str(host.device()), facts={
-        "workflow": f"{graph.name} ({content})", "set": sets, "weights": weights, "quick": arguments.quick,
-        "device": str(host.device())})
+    evaluation = prepared(arguments, host, tuple(prompts),
+                          arguments.workflow or DEFAULT_WORKFLOW, sets, arguments.seed, arguments.output)
     with host.writable_output():
         rows = evaluation.run(arguments.output, arguments.only, arguments.resume, arguments.jobs, host.say)
     sys.stdout.write(f"{summary_line(rows)}\n{Path(arguments.output) / 'table.md'}\n")
     return 1 if any(row.iou is None for row in rows) else 0
+
+
+def prepared(arguments: argparse.Namespace, host: Console, prompts: tuple[str, ...], workflow: str,
+             sets: dict[str, Any], seed: int, output: str | Path, keeps: bool = False) -> Evaluation:
+    """The evaluation of a workflow with some settings. Of the arguments, what all evaluations of a command share:
+    quick, quiet, jobs, models, clip. Raises DistillError if the workflow or a setting is wrong."""
+    graph = read_graph(find_workflow(workflow))
+    produce = WorkflowProducer(graph, sets, Path(output) / "files", str(host.device()),
+                               quiet=arguments.quiet or arguments.jobs > 1, quick=arguments.quick,
+                               models=arguments.models)
+    weights = produce.weights(prompts[0], seed)
+    content = hashlib.sha256(json.dumps(graph.to_api(), sort_keys=True).encode()).hexdigest()[:16]
+    facts = {"workflow": f"{graph.name} ({content})", "set": sets, "weights": weights, "quick": arguments.quick,
+             "device": str(host.device())}
+    clip = ""
+    if arguments.clip:
+        set_host(host)
+        clip = str(locate(arguments.clip, "--clip", "clip_vision", "diffusers", shipped=BUILTIN_CLIP))
+        facts["clip"] = f"{arguments.clip} ({weights_digest(clip)})"
+    return Evaluation(prompts, produce, seed, device=str(host.device()), facts=facts, clip=clip, keeps=keeps)

@@ -21,16 +21,18 @@ import torch
 from ..nodes.assets.core_mesh import to_core
 from ..nodes.core.errors import DistillError
 from ..nodes.core.state import write_atomically
+from ..nodes.evaluate.clip_precision import clip_rankings
 from ..nodes.evaluate.compare_geometry import compare_mesh
-from ..nodes.evaluate.measure import color_psnr, score
+from ..nodes.evaluate.measure import color_psnr, saturation, score
 from ..nodes.evaluate.noses import count_noses, has_nose
-from ..nodes.evaluate.precision import prompt_precision
+from ..nodes.evaluate.precision import Precision, prompt_precision
 from ..nodes.evaluate.prompts import true_shape
-from ..nodes.evaluate.sheet import SHOWN, comparison, contact_sheet, in_one_row, take, write_picture
+from ..nodes.evaluate.sheet import SHOWN, comparison, contact_sheet, in_one_row, shadings, take, write_picture
 from ..nodes.evaluate.table import Row, StageRow, markdown, summarize
 from ..nodes.evaluate.truth import true_rendering
 from ..nodes.evaluate.views import Pictures, standard_views, still_render, take_pictures
 from ..nodes.export.extract_mesh import extract_mesh
+from ..nodes.models.clip_tower import load_tower
 from .product import Product, Stage
 from .true_picture import Viewpoint
 
@@ -48,6 +50,8 @@ class Evaluation:
     size     pixels of a view; points: drawn from each surface; device: where results are rendered
     facts    everything else that the numbers depend on: shown in the table, and compared to decide whether an earlier
              row can be kept
+    clip     folder of the CLIP that ranks the captions, or "": none
+    keeps    also writes rows/NAME.views.png, the 16 views in colour, and rows/NAME.shown.png, three shadings
     """
 
     prompts: tuple[str, ...]
@@ -57,6 +61,8 @@ class Evaluation:
     points: int = 50_000
     device: str = "cpu"
     facts: dict[str, Any] = field(default_factory=dict)
+    clip: str = ""
+    keeps: bool = False
 
     def made_with(self) -> dict[str, Any]:
         """What the numbers of a row depend on besides the code, by name, as JSON."""
@@ -93,7 +99,7 @@ class Evaluation:
 
     def measure(self, prompt: str, folder: Path) -> Row:
         """Runs and measures one prompt, and writes its row and picture."""
-        name = _file_name(prompt)
+        name = file_name(prompt)
         try:
             row = self._measured(prompt, name, folder)
         except DistillError as error:
@@ -118,12 +124,24 @@ class Evaluation:
                 chamfer = compare_mesh(product.mesh, prompt, self.points)
             except DistillError as error:
                 problem = str(error)
+        if self.keeps:
+            write_picture(folder / "rows" / f"{name}.views.png", torch.cat(tuple(result.color), 1))
+            write_picture(folder / "rows" / f"{name}.shown.png", in_one_row(shadings(take(result, SHOWN))))
         stages = self._stages(product, truths[own], prompt)
         return Row(prompt, self.seed, scores.iou, scores.psnr, scores.color_error, scores.normal_error, chamfer,
                    precision.color.is_right, precision.textureless.is_right,
                    self.prompts[precision.color.order[0]], self.prompts[precision.textureless.order[0]],
                    product.seconds, product.optimize_seconds, memory, problem,
-                   count_noses(render, shape) if has_nose(shape) else None, stages)
+                   count_noses(render, shape) if has_nose(shape) else None, stages,
+                   saturation(result.color, result.opacity), **self._ranked_by_clip(result, own, precision))
+
+    def _ranked_by_clip(self, result: Pictures, own: int, precision: Precision) -> dict[str, Any]:
+        if not self.clip:
+            return {}
+        tower, texts = _tower(self.clip, self.prompts)
+        color, gray = clip_rankings(tower, result, texts, own, precision.textureless.equals)
+        return {"clip_color": color.share, "clip_textureless": gray.share, "clip_right": color.is_right,
+                "clip_nearest": self.prompts[color.first]}
 
     def _stages(self, product: Product, truth: Pictures, prompt: str) -> tuple[StageRow, ...]:
         """Measures every stage in the same way. Empty if there is one stage and no reference image."""
@@ -153,7 +171,7 @@ class Evaluation:
         rows, others, differing, own = {}, 0, set(), self.made_with()
         for prompt in chosen:
             try:
-                stored = json.loads((folder / "rows" / f"{_file_name(prompt)}.json").read_text(encoding="utf-8"))
+                stored = json.loads((folder / "rows" / f"{file_name(prompt)}.json").read_text(encoding="utf-8"))
                 row, made_with = Row.of(stored["row"]), stored.get("made_with", {})
                 if stored["fingerprint"] != self.fingerprint():
                     others += 1
@@ -174,7 +192,7 @@ class Evaluation:
                 "rows": [asdict(row) for row in rows]}
         write_atomically(folder / "table.json", json.dumps(data, indent=1, default=str).encode())
         write_atomically(folder / "table.md", markdown(rows, facts).encode())
-        pictures = [folder / "rows" / f"{_file_name(row.caption)}.png" for row in rows]
+        pictures = [folder / "rows" / f"{file_name(row.caption)}.png" for row in rows]
         contact_sheet(folder / "contact_sheet.png", [(_line(row), picture if picture.exists() else None)
                                                      for row, picture in zip(rows, pictures)])
 
@@ -184,6 +202,13 @@ def true_pictures(prompts: tuple[str, ...], size: int) -> tuple[Pictures, ...]:
     """Pictures of every prompt's true shape from the standard views."""
     cameras = standard_views(size)
     return tuple(take_pictures(functools.partial(true_rendering, true_shape(prompt)), cameras) for prompt in prompts)
+
+
+@functools.lru_cache(maxsize=2)
+def _tower(folder: str, prompts: tuple[str, ...]) -> tuple[Any, torch.Tensor]:
+    """A CLIP on the CPU, and its embeddings of the prompts."""
+    tower = load_tower(folder, "Evaluation", torch.device("cpu"))
+    return tower, tower.embed_texts(prompts)
 
 
 def peak_memory_mb() -> float | None:
@@ -222,7 +247,8 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _file_name(prompt: str) -> str:
+def file_name(prompt: str) -> str:
+    """Of a prompt's row and pictures, without the ending."""
     return re.sub(r"[^a-z0-9]+", "_", true_shape(prompt).caption)
 
 

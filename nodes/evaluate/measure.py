@@ -50,6 +50,16 @@ def color_error(color: Tensor, truth: Tensor, silhouette: Tensor) -> float:
     return float((color - truth)[inside].abs().mean()) if bool(inside.any()) else 0.0
 
 
+def saturation(color: Tensor, opacity: Tensor) -> float | None:
+    """Mean of (largest - smallest) / largest channel of colours [B,H,W,3] over white where opacity [B,H,W,1] > 0.5;
+    None where nothing is."""
+    inside = color[(opacity > 0.5).squeeze(-1)]
+    if not len(inside):
+        return None
+    largest = inside.amax(-1)
+    return float(((largest - inside.amin(-1)) / largest.clamp(min=1e-6)).mean())
+
+
 def normal_error(result: Pictures, truth: Pictures) -> float | None:
     """Mean angle in degrees between normals where both are more than half opaque; None if they never are."""
     both = ((result.opacity > 0.5) & (truth.opacity > 0.5)).squeeze(-1)

@@ -27,6 +27,13 @@ def comparison(result: Pictures, truth: Pictures) -> tuple[Tensor, Tensor, Tenso
     return tuple(torch.cat(tuple(images), 1) for images in (truth.color, result.color, normal_picture(result)))
 
 
+def shadings(pictures: Pictures) -> tuple[Tensor, Tensor, Tensor]:
+    """Three strips [H, B*W, 3]: the colours unlit, under a light at the camera, and the light alone (textureless)."""
+    light = (pictures.gray - (1 - pictures.opacity)) / pictures.opacity.clamp(min=1e-3)
+    lit = (pictures.color - (1 - pictures.opacity)) * light + (1 - pictures.opacity)
+    return tuple(torch.cat(tuple(images), 1) for images in (pictures.color, lit, pictures.gray.expand(-1, -1, -1, 3)))
+
+
 def in_one_row(strips: Sequence[Tensor]) -> Tensor:
     """Strips [H,W,3] next to each other with white gaps."""
     gap = torch.ones(strips[0].shape[0], GAP, 3)
@@ -48,6 +55,13 @@ def write_picture(path: str | os.PathLike, image: Tensor) -> Path:
     data = io.BytesIO()
     _pillow().fromarray(_bytes(image)).save(data, "PNG")
     return write_atomically(path, data.getvalue())
+
+
+def read_picture(path: str | os.PathLike) -> Tensor:
+    """A written picture [H,W,3] in [0,1]."""
+    import numpy as np
+
+    return torch.from_numpy(np.asarray(_pillow().open(path).convert("RGB")).copy()).float() / 255
 
 
 def contact_sheet(path: str | os.PathLike, rows: Sequence[tuple[str, str | os.PathLike | None]]) -> Path:

@@ -38,6 +38,9 @@ class Row:
     error              why there is no result, or no mesh
     noses              number of noses, for objects that should have one
     stages             after each stage, if there are several or a reference picture
+    saturation         mean saturation of the object's colours, 0..1
+    clip_color, clip_textureless    share of the views for which CLIP ranks the own caption first
+    clip_right, clip_nearest        whether it is first over all views in colour, and which is
     """
 
     caption: str
@@ -57,6 +60,11 @@ class Row:
     error: str | None = None
     noses: int | None = None
     stages: tuple[StageRow, ...] = ()
+    saturation: float | None = None
+    clip_color: float | None = None
+    clip_textureless: float | None = None
+    clip_right: bool | None = None
+    clip_nearest: str | None = None
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "Row":
@@ -80,6 +88,10 @@ def summarize(rows: Sequence[Row]) -> dict[str, Any]:
         "nosed": sum(row.noses is not None for row in rows), "one_nose": sum(row.noses == 1 for row in rows),
         "seconds_median": over(median, "seconds"),
         "optimize_seconds_median": over(median, "optimize_seconds"), "peak_memory_mb": over(max, "peak_memory_mb"),
+        "saturation_mean": over(mean, "saturation"),
+        "clip_color_mean": over(mean, "clip_color"), "clip_textureless_mean": over(mean, "clip_textureless"),
+        "clip_right": sum(bool(row.clip_right) for row in rows),
+        "clip_agrees": sum(row.clip_right == row.color_right for row in rows if row.clip_right is not None),
     }
 
 
@@ -92,6 +104,10 @@ def summary_line(rows: Sequence[Row]) -> str:
              f"precision colour {facts['color_right']}/{objects}, textureless {facts['textureless_right']}/{objects}",
              f"Chamfer mean {_show(facts['chamfer_mean'], 4)}", f"median {_show(facts['seconds_median'], 1)} s, of it "
              f"{_show(facts['optimize_seconds_median'], 1)} s optimising"]
+    if facts["clip_color_mean"] is not None:
+        parts.append(f"CLIP R-Precision colour {facts['clip_color_mean']:.3f}, textureless "
+                     f"{facts['clip_textureless_mean']:.3f} of views; {facts['clip_right']}/{objects} objects, in "
+                     f"agreement with the precision in colour for {facts['clip_agrees']}/{objects}")
     if facts["nosed"]:
         parts.append(f"one nose {facts['one_nose']}/{facts['nosed']}")
     if facts["failed"]:
@@ -113,6 +129,7 @@ def markdown(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
             _verdict(row.textureless_right, row.textureless_nearest), _show(row.seconds, 1),
             _show(row.optimize_seconds, 1), _show(row.peak_memory_mb, 0), str(row.seed),
             _show(row.noses, 0)]) + " |")
+    lines += _clip_lines(rows)
     failures = [f"* {row.caption}: {row.error}" for row in rows if row.error]
     lines += ["", "IoU, PSNR and errors: 16 views, unlit, over white. Chamfer: symmetric, share of the true diagonal. "
               "Precision: whether, of all in the list, the true object of the own prompt is nearest to the result; "
@@ -140,6 +157,17 @@ def _stage_lines(rows: Sequence[Row]) -> list[str]:
             over("iou", 3), over("psnr", 1), over("reference_psnr", 1), over("normal_error", 1), over("chamfer", 4),
             over("triangles", 0), over("seconds", 1)]) + " |")
     return [*lines, ""]
+
+
+def _clip_lines(rows: Sequence[Row]) -> list[str]:
+    """A table of CLIP R-Precision; nothing where it was not measured."""
+    ranked = [row for row in rows if row.clip_color is not None]
+    if not ranked:
+        return []
+    return ["", "CLIP R-Precision: share of 16 views for which CLIP ranks the own caption first, and the first caption "
+            "over all views in colour.", "", "| prompt | colour | textureless | first |", "|---|---:|---:|---|",
+            *(f"| {row.caption} | {_show(row.clip_color, 2)} | {_show(row.clip_textureless, 2)} | "
+              f"{_verdict(bool(row.clip_right), row.clip_nearest)} |" for row in ranked)]
 
 
 def _show(value: float | None, digits: int) -> str:
