@@ -59,5 +59,5 @@ def test_node(soft_scene, output_host):
 
 def test_an_older_host_gets_a_clear_message(soft_scene, monkeypatch):
     monkeypatch.delattr(Types, "SPLAT")
-    with pytest.raises(DistillError, match="Scene to Splat: this ComfyUI has no splats yet"):
+    with pytest.raises(DistillError, match="Scene to Splat: this version of ComfyUI has no splats"):
         scene_to_splat(soft_scene(), 1000, 24)
