@@ -1,14 +1,14 @@
-"""The only door to ComfyUI. Nodes import everything of the host from here. Without ComfyUI a stand-in takes its place,
-so that every node imports, tests and runs from a command line.
+"""The only door to ComfyUI, which is called the host here. Nodes import ComfyUI's classes from this folder only.
+Without ComfyUI, stand-ins replace them, so that nodes run in tests and from the command line.
 
     here            the schema classes `io` and `Types`, the base class `Node`, our socket types, widgets used by many
     hosts           `host()`: folders, device, progress, cancelling, warnings, names of files; `Host`, its stand-in
     comfy_host      `ComfyHost`, the host in ComfyUI
-    node            what every node does there: refuses NaN, shows its warnings
+    node            the base of all nodes: refuses NaN, collects warnings
     warnings        the warnings of the node that runs
-    panel           the live panel: what it shows; panel_routes: the HTTP routes and events that feed it
-    model           runs the host's models; network: copies of their networks, to train beside them
-    vision          compares pictures by the host's CLIP_VISION and CLIP: `HostTower`
+    panel           the contents of the live panel; panel_routes: its HTTP routes and events
+    model           runs ComfyUI's models; network: copies of their networks, for adapters that are trained
+    vision          embeddings of ComfyUI's CLIP_VISION and CLIP: `HostTower`
     standalone      the schema classes where ComfyUI is absent
 """
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..core.schedule import Schedule
 from .hosts import Host, Progress, dated, host, host_tick, set_default, set_host
 from .node import node_class
 
-# The host imports its own modules before it loads packs. A ComfyUI that merely lies on some other program's path
+# ComfyUI imports its own modules before it loads packs. A ComfyUI that is merely on the path of another program
 # must not be started by us.
 IN_COMFYUI = "comfy_api" in sys.modules or "folder_paths" in sys.modules
 if IN_COMFYUI:
@@ -38,7 +38,7 @@ MATERIAL = io.Custom("DISTILL3D_MATERIAL")
 BACKGROUND = io.Custom("DISTILL3D_BACKGROUND")
 SCENE = io.Custom("DISTILL3D_SCENE")
 VIEWS = io.Custom("DISTILL3D_VIEWS")
-# The wire's name is older than its contents, and saved workflows have it.
+# The name of this wire is kept for saved workflows, although its content has changed.
 PICTURES = io.Custom("DISTILL3D_REFERENCE")
 LIGHT = io.Custom("DISTILL3D_LIGHT")
 PROMPT = io.Custom("DISTILL3D_PROMPT")
@@ -51,7 +51,7 @@ SCHEDULE = io.Custom("DISTILL3D_SCHEDULE")
 DATASET = io.Custom("DISTILL3D_DATASET")
 VIEW_DATASET = io.Custom("DISTILL3D_VIEW_DATASET")
 
-# Types of the host that older ones do not have. A socket is no more than its name.
+# Types that older versions of ComfyUI do not have. A socket needs only its name.
 FILES_3D = [io.Custom(f"FILE_3D{kind}") for kind in ("", "_GLB", "_GLTF", "_OBJ", "_STL", "_PLY")]
 SPLAT = io.Custom("SPLAT")
 SPLAT_FILES = [io.Custom(f"FILE_3D{kind}") for kind in ("_SPLAT_ANY", "_PLY", "_SPLAT", "_SPZ", "_KSPLAT", "")]
@@ -65,8 +65,8 @@ def scheduled(id: str, default: float, tooltip: str, **options: Any):
 
 
 class FileNames(list):
-    """Options of a widget that are names of files on this machine. A workflow made elsewhere may name others: the node
-    that reads the file says what is missing and where to get it."""
+    """A widget whose options are names of files on this machine. A workflow from another machine may name other files:
+    the node that reads the file then says what is missing and where to get it."""
 
 
 def seed_input(tooltip: str = "Same seed, same result, bit for bit on the CPU."):
@@ -74,7 +74,7 @@ def seed_input(tooltip: str = "Same seed, same result, bit for bit on the CPU.")
 
 
 async def register_routes() -> None:
-    """The routes of this pack, where there is a server."""
+    """Registers the HTTP routes of this pack if there is a server."""
     if IN_COMFYUI:
         from .panel_routes import register_routes
         register_routes()

@@ -1,4 +1,4 @@
-"""The host in ComfyUI."""
+"""`Host` in ComfyUI."""
 from __future__ import annotations
 
 import os
@@ -49,7 +49,7 @@ class ComfyHost(Host):
 
     def when_cancelled(self, call):
         run = _in_this_run("")
-        if run != self._cancellable:  # what an earlier run kept is of no use now
+        if run != self._cancellable:  # calls kept by an earlier run are obsolete
             self._cancellable, self._when_cancelled = run, []
         super().when_cancelled(call)
 
@@ -100,6 +100,6 @@ class ComfyHost(Host):
 
 
 def _in_this_run(node_id: str) -> str:
-    """A node of the run in progress: a request that came too late must not end the node's next run."""
+    """The key of a node in the current run, so that a late request cannot end the node's next run."""
     from comfy_execution.progress import get_progress_state
     return f"{get_progress_state().prompt_id} {node_id}"

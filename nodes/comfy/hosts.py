@@ -1,6 +1,7 @@
-"""What runs the nodes: folders and device, progress and cancelling, warnings, names of written files.
+"""The host: the program that runs the nodes. It provides folders, device, progress, cancellation, warnings, and names
+of written files.
 
-`Host` is the one of the command line and of tests. In ComfyUI, comfy_host.py puts its own in this one's place.
+`Host` is the host of the command line and of tests. In ComfyUI, comfy_host.py replaces it.
 """
 from __future__ import annotations
 
@@ -22,18 +23,18 @@ from .warnings import collect
 
 
 class Progress:
-    """Reports one node's work to whoever runs it, a few times a second however often it is called."""
+    """Reports the progress of one node to the host, at most a few times a second."""
 
     interval = 0.3
-    shows_pictures = False  # whether a preview would be seen at all
-    error: BaseException | None = None  # what ended the work before its end
+    shows_pictures = False  # whether anyone would see a preview
+    error: BaseException | None = None  # the exception that ended the work early
 
     def __init__(self, node_id: str | None, title: str, total: int):
         self.node_id, self.title, self.total = node_id, title, total
         self._last = 0.0
 
     def is_due(self) -> bool:
-        """True when a picture would be shown now: draw previews only then."""
+        """Whether a picture would be displayed now. Draw previews only then."""
         return time.monotonic() - self._last >= self.interval
 
     def update(self, step: int, text: str = "", image: Tensor | None = None, facts: dict | None = None) -> None:
@@ -55,7 +56,7 @@ class Progress:
 
 
 class Host:
-    """What runs the nodes. This one is the stand-in: folders under the working directory, no display."""
+    """The host of the command line and of tests: folders under the working directory, no display."""
 
     def __init__(self, output: str | os.PathLike = "output", device: str | None = None):
         self.output_directory = Path(output)
@@ -74,7 +75,7 @@ class Host:
 
     @property
     def state_directory(self) -> Path:
-        """Where runs keep what they need to resume."""
+        """The folder of the states from which runs resume."""
         return self.output_directory / "distill3d_states"
 
     def model_folders(self, kind: str) -> list[Path]:
@@ -82,7 +83,7 @@ class Host:
         return [Path("models") / kind]
 
     def clip_tokenizer(self) -> Path | None:
-        """A folder with CLIP's vocab.json and merges.txt, where the host has one."""
+        """A folder with CLIP's vocab.json and merges.txt, or None."""
         return next((folder / "clip_tokenizer" for folder in self.model_folders("text_encoders")
                      if (folder / "clip_tokenizer" / "vocab.json").is_file()), None)
 
@@ -90,23 +91,23 @@ class Host:
         return torch.device(self._device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def check(self) -> None:
-        """Raises (Cancelled here, the host's own interrupt in ComfyUI) when the user cancelled the run."""
+        """Raises if the user cancelled the run: Cancelled here, ComfyUI's own interrupt there."""
         if self.cancelled:
             self.cancel_stages()
             raise Cancelled("Cancelled by the user.")
 
     def when_cancelled(self, call: Callable[[], None]) -> None:
-        """Keeps a call for the case that the run in progress is cancelled as a whole."""
+        """Registers a call for the case that the current run is cancelled as a whole."""
         self._when_cancelled.append(call)
 
     def cancel_stages(self) -> None:
-        """The run is cancelled: makes the calls that were kept for that."""
+        """Makes the calls that were registered for a cancelled run."""
         calls, self._when_cancelled = self._when_cancelled, []
         for call in calls:
             call()
 
     def finish_now(self, node_id: str | None) -> None:
-        """Asks the node's stage (None: whichever runs) to end as if its last step had been reached."""
+        """Requests that the stage of a node (None: the running one) ends as after its last step."""
         self.finishing.add(str(node_id))
 
     def should_finish(self, node_id: str | None) -> bool:
@@ -119,36 +120,36 @@ class Host:
         return Progress(node_id, title, total)
 
     def panel(self, node_id: str | None) -> dict | None:
-        """For a node's `ui`: what its result, cached, needs to bring back the live panel of the run that made it."""
+        """For a node's `ui`: the data by which a cached result restores the live panel of its run."""
         return None
 
     def begin(self) -> None:
-        """A node begins to run."""
+        """Called when a node begins to run."""
 
     def end(self) -> None:
-        """A node has run, or failed."""
+        """Called when a node has finished or failed."""
         reserved, self._reserved = self._reserved, []
         for path in reserved:
             release(path)
 
     def warn(self, text: str) -> None:
-        """Something the user should know that stops nothing. It also stands in the `ui` of the node that runs."""
+        """Shows a warning, which does not stop the run. It is also added to the `ui` of the running node."""
         collect(text)
         self.warnings.append(text)
 
     def free_memory(self, size: int) -> None:
-        """Makes room for `size` bytes on the device before something large is allocated."""
+        """Frees memory for `size` bytes on the device before a large allocation."""
 
     def read_splat_file(self, file: Any, node: str) -> Any:
-        """The core SPLAT of a core File3D that is no PLY. Raises DistillError, beginning with `node`, where the host
-        reads none."""
+        """The core SPLAT of a core File3D other than PLY. Raises DistillError, beginning with `node`, if the host
+        cannot read it."""
         raise DistillError(f"{node}: .{file.format} splats cannot be read here. Save it as .ply.")
 
     def save_path(self, prefix: str, extension: str) -> Path:
         """A new file name in the output folder: prefix (may name a subfolder), counter, extension without dot.
 
-        The name is reserved: no other run gets it, and `end` gives it back where nothing was written. Raises
-        DistillError when the prefix leaves the output folder, or that cannot be written.
+        The name is reserved for this run; `end` releases it if nothing was written. Raises DistillError if the prefix
+        leaves the output folder or the folder is not writable.
         """
         check_named(prefix.rsplit("/", 1)[-1], "Saving", "file name", 'Write one, for example "distill3d/object", got '
                     f'"{prefix}".')
@@ -169,7 +170,7 @@ class Host:
             number += 1
 
     def _number(self, root: Path, stem: Path) -> int:
-        """One for all files of a run: the first that is free under each of the names that the run's nodes write to."""
+        """One number for all files of a run: the first that is free for every name that the run's nodes write."""
         run, prefixes = self.run()
         if run is None or run != self._numbered[0]:
             stems = {stem, *(path for prefix in prefixes if root in (path := (root / dated(prefix)).resolve()).parents)}
@@ -177,20 +178,20 @@ class Host:
         return self._numbered[1]
 
     def run(self) -> tuple[str | None, list[str]]:
-        """A name of the run in progress, None where each file counts for itself, and the file names that its nodes were
-        given."""
+        """An identifier of the current run (None: each file is numbered by itself), and the file name prefixes of its
+        nodes."""
         return None, []
 
     def notes(self, hidden: Any) -> dict[str, str]:
-        """What a file carries of the workflow that made it: JSON by name.
+        """The metadata of written files about their workflow: JSON by name.
 
-        hidden  of a node that asks for the prompt and the PNG info
+        hidden  the hidden inputs of a node with prompt and PNG info
         """
         named = {"prompt": getattr(hidden, "prompt", None), **(getattr(hidden, "extra_pnginfo", None) or {})}
         return {name: json.dumps(value) for name, value in named.items() if value}
 
     def saved(self, path: Path) -> dict[str, str]:
-        """Notes a written file; returns it as the host's front end names files."""
+        """Records a written file. Returns its entry in the format of ComfyUI's front end."""
         self.written.append(Path(path))
         relative = Path(path).resolve().relative_to(self.output_directory.resolve())
         return {"filename": relative.name, "subfolder": str(relative.parent) if relative.parent != Path(".") else "",
@@ -198,13 +199,13 @@ class Host:
 
 
 def _highest(stem: Path) -> int:
-    """The highest number of the files that are called stem_00001_.glb and the like, 0 where there are none."""
+    """The highest number among files named like stem_00001_.glb; 0 if there are none."""
     return max((int(match.group(1)) for path in (stem.parent.iterdir() if stem.parent.is_dir() else ())
                 if (match := re.fullmatch(re.escape(stem.name) + r"_(\d+)_\..*", path.name))), default=0)
 
 
 def dated(prefix: str) -> str:
-    """A file name with ComfyUI's words for the time, %year% to %second%, filled in."""
+    """A file name with ComfyUI's placeholders for the time, %year% to %second%, filled in."""
     now = time.localtime()
     words = {"%year%": f"{now.tm_year}", "%month%": f"{now.tm_mon:02}", "%day%": f"{now.tm_mday:02}",
              "%hour%": f"{now.tm_hour:02}", "%minute%": f"{now.tm_min:02}", "%second%": f"{now.tm_sec:02}"}
@@ -218,7 +219,7 @@ _host: Host | None = None
 
 
 def host() -> Host:
-    """The present host."""
+    """The current host."""
     global _host
     if _host is None:
         _host = _make()
@@ -226,19 +227,19 @@ def host() -> Host:
 
 
 def set_default(make: Callable[[], Host]) -> None:
-    """Says which host is there as long as none is set: `make` is called when it is first needed."""
+    """Sets the default host: `make` is called when the host is first needed."""
     global _make
     _make = make
 
 
 def set_host(new: Host | None) -> None:
-    """Puts another host in place (the command line, a test); None returns to the default one."""
+    """Replaces the host (for the command line or a test); None returns to the default host."""
     global _host
     _host = new
 
 
 def host_tick(node_id: str | None, title: str) -> Tick:
-    """A Tick that moves the host's progress bar and raises when the user cancelled."""
+    """A Tick that updates the host's progress bar and raises if the user cancelled."""
     progress = host().progress(node_id, title, 100)
 
     def tick(share: float) -> None:

@@ -1,8 +1,7 @@
-"""The part of the door to ComfyUI that runs its models: what hangs on a MODEL, CLIP or VAE wire, as functions of
-tensors.
+"""The part of the door to ComfyUI that runs its models: MODEL, CLIP and VAE as functions of tensors.
 
-The host's calls run in inference mode, as its own samplers do: weights that its loaders made are inference tensors, and
-patching them in place is allowed nowhere else. What leaves here are ordinary tensors.
+ComfyUI's code runs in inference mode, as in its own samplers: its loaders make inference tensors, which can be patched
+in place only there. Functions of this module return ordinary tensors.
 """
 from __future__ import annotations
 
@@ -14,13 +13,13 @@ from torch import Tensor, nn
 
 from ..core.errors import DistillError
 
-Conditioning = list  # of [embedding, {name: extra}], what a CONDITIONING wire carries
-LOADS_MODELS = ("control", "gligen", "additional_models", "hooks")  # extras that bring weights of their own
-KEPT = 32  # prepared conditions; a few dozen combinations of view words come back all the time
+Conditioning = list  # of [embedding, {name: extra}], the value of a CONDITIONING wire
+LOADS_MODELS = ("control", "gligen", "additional_models", "hooks")  # extras with their own weights
+KEPT = 32  # prepared conditions; a few dozen combinations of view words recur
 
 
 class HostModel:
-    """A MODEL with its patches, kept loaded by the host's memory manager for as long as nothing else needs the room."""
+    """A MODEL with its patches. ComfyUI's memory manager keeps it loaded until something else needs the memory."""
 
     def __init__(self, model: Any):
         self.model = model
@@ -39,18 +38,18 @@ class HostModel:
         return type(self.model.model).__name__
 
     def scale(self, latents: Tensor) -> Tensor:
-        """A VAE's latents in the space that the model denoises. Differentiable."""
+        """VAE latents scaled to the space in which the model denoises. Differentiable."""
         return self.model.model.process_latent_in(latents)
 
     def unscale(self, z: Tensor) -> Tensor:
         return self.model.model.process_latent_out(z)
 
     def noise_levels(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The model's own sigmas, and how much signal and noise its x has there: three [count], from little noise to
-        much.
+        """The model's sigmas, and the coefficients of signal and noise in its x: three [count], from low to high noise.
 
-        x = signal z + noise n. Models of whole timesteps have one level for each; others, flow models for one, are cut
-        into `count` equal parts whose middles are taken: at the very ends flow is all signal or all noise.
+        x = signal z + noise n. Models with integer timesteps have one level for each. The range of others, such as flow
+        models, is divided into `count` equal parts, and their midpoints are used: at the ends, flow is all signal or
+        all noise.
         """
         sampling = self._sampling
         if getattr(sampling, "num_timesteps", None) == len(sampling.sigmas) == count:
@@ -63,12 +62,12 @@ class HostModel:
         return sigmas, signal.flatten(), noise.flatten()
 
     def denoise(self, x: Tensor, sigma: Tensor, conditions: Mapping[str, Conditioning], key: Hashable) -> list[Tensor]:
-        """The predicted z0 [B,C,h,w] under each condition, all in one batch where memory allows.
+        """The predicted z0 [B,C,h,w] for each condition, in one batch if memory allows.
 
-        x           [B,C,h,w] in the model's own scaling
-        sigma       [B] the model's own noise levels, which may differ
-        conditions  by name; "positive" and "negative" mean to the host what they say
-        key         says when the conditions are the same again: they are prepared once
+        x           [B,C,h,w] in the model's scaling
+        sigma       [B] in the model's noise levels; rows may differ
+        conditions  by name; ComfyUI treats "positive" and "negative" by their names
+        key         identifies the conditions, which are prepared once for each key
         """
         from comfy.samplers import calc_cond_batch
 
@@ -79,13 +78,13 @@ class HostModel:
         return [z0.float().clone() for z0 in found]
 
     def prepare(self, x: Tensor, conditions: Mapping[str, Conditioning], key: Hashable) -> list[list]:
-        """The conditions as the network takes them, with the model loaded. In inference mode; arguments as in
-        `denoise`."""
+        """The conditions in the form that the network expects, with the model loaded. In inference mode; arguments as
+        in `denoise`."""
         prepared = self._prepare(tuple(x.shape), conditions, (key, tuple(x.shape)))
         return [prepared[name] for name in conditions]
 
     def close(self) -> None:
-        """Takes back what was set on the MODEL. Its weights stay with the host's memory manager."""
+        """Undoes changes to the MODEL. ComfyUI's memory manager keeps its weights."""
         if self._options is None:
             return
         from comfy.sampler_helpers import cleanup_models
@@ -114,7 +113,7 @@ class HostModel:
             if len(self._prepared) >= KEPT:
                 self._prepared.clear()
             inner, device = self._active.model, self._active.load_device
-            # As for an empty latent image: models for inpainting then paint everything.
+            # As for an empty latent image, so that inpainting models denoise the whole picture.
             empty = torch.zeros(shape, device=device)
             inner.latent_shapes = [shape]
             converted = _convert(conditions)
@@ -123,8 +122,8 @@ class HostModel:
         return self._prepared[key]
 
     def _is_ready(self) -> bool:
-        """Whether the weights in memory are this MODEL's: another one of the same checkpoint may have taken its
-        place."""
+        """Whether the loaded weights are those of this MODEL. Another MODEL of the same checkpoint may have replaced
+        them."""
         from comfy.model_management import loaded_models
 
         if self._options is None or self._active.model.current_patcher is not self._active:
@@ -133,7 +132,7 @@ class HostModel:
         return all(any(one is model for one in loaded) for model in (self._active, *self._others))
 
     def _open(self, shape: tuple[int, ...], conditions: Mapping[str, Conditioning]) -> None:
-        """What comfy.samplers.CFGGuider does before it samples."""
+        """The preparations of comfy.samplers.CFGGuider before sampling."""
         from comfy.hooks import EnumHookMode
         from comfy.model_patcher import create_model_options_clone
         from comfy.sampler_helpers import cond_has_hooks, prepare_model_patcher, prepare_sampling
@@ -172,7 +171,7 @@ def _convert(conditions: Mapping[str, Conditioning]) -> dict[str, list]:
 
 
 class HostVAE:
-    """A VAE: a private copy of its encoder, which gradients pass, and the host's own decoder."""
+    """A VAE: a differentiable private copy of its encoder, and ComfyUI's decoder."""
 
     def __init__(self, vae: Any, device: torch.device):
         self.vae, self.device = vae, device
@@ -185,7 +184,7 @@ class HostVAE:
 
     @property
     def factor(self) -> int:
-        """Pixels that one latent pixel covers, along a side."""
+        """Pixels per latent pixel, along each side."""
         return int(self.vae.spacial_compression_encode())
 
     def encode(self, rgb: Tensor) -> Tensor:
@@ -200,13 +199,13 @@ class HostVAE:
 
 
 def encode_text(clip: Any, text: str) -> Conditioning:
-    """What core's CLIP Text Encode gives."""
+    """The CONDITIONING of a text, as from core's CLIP Text Encode."""
     with torch.inference_mode():
         return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
 def check_pair(model: Any, vae: Any, name: str) -> None:
-    """Whether the VAE's latents are the MODEL's. Raises DistillError that begins with `name`."""
+    """Raises DistillError, beginning with `name`, unless the latents of the VAE fit the MODEL."""
     latents, kind = model.get_model_object("latent_format"), type(model.model).__name__
     if vae.first_stage_model is None:
         raise DistillError(f"{name}: the VAE is empty: its checkpoint holds none. Use Load VAE.")
@@ -220,10 +219,10 @@ def check_pair(model: Any, vae: Any, name: str) -> None:
 
 def private_copy(module: nn.Module, device: torch.device, dtype: torch.dtype, skip: tuple[str, ...] = (
         "decoder", "post_quant_conv", "taesd_decoder"), _known: dict | None = None) -> nn.Module:
-    """A copy of a module of the host with weights of its own, frozen, without the submodules named in `skip`.
+    """A frozen copy of a ComfyUI module with its own weights, without the submodules named in `skip`.
 
-    Not copy.deepcopy: the host hangs what streams weights to the device on its modules, and that belongs to the
-    original.
+    copy.deepcopy does not work: ComfyUI attaches the streams that load weights to the device to its modules, and these
+    belong to the original.
     """
     known = {} if _known is None else _known
     if id(module) not in known:

@@ -1,7 +1,7 @@
-"""The part of the door to ComfyUI that takes a MODEL's network out of it: a frozen copy that gradients pass.
+"""The part of the door to ComfyUI that copies the network of a MODEL: a frozen, differentiable copy.
 
-The host owns its networks: it moves and patches their weights while they run, in inference mode. What is to be trained
-beside one needs a copy that stays where it is, which takes the network's memory again.
+ComfyUI moves and patches the weights of its networks while they run, in inference mode. Training an adapter needs a
+copy with fixed weights on the device, which takes the memory of the network a second time.
 """
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NETWORK = "diffusion_model"
 
 
 class NetworkCopy:
-    """What HostModel does, by a copy of its network with the MODEL's patches (LoRAs) in its weights."""
+    """Like HostModel, but with a copy of its network whose weights include the MODEL's patches (LoRAs)."""
 
     def __init__(self, host: HostModel, name: str):
-        """name: what begins its errors."""
+        """name: the beginning of error messages."""
         self.host, self.name = host, name
         model = host.model.model
         device, dtype = host.model.load_device, model.get_dtype_inference()
@@ -41,8 +41,8 @@ class NetworkCopy:
         return getattr(self.host, name)
 
     def denoise(self, x: Tensor, sigma: Tensor, conditions: Mapping[str, Conditioning], key: Hashable) -> list[Tensor]:
-        """As HostModel.denoise, differentiable in what hangs on `network`. Raises DistillError for a condition that is
-        more than a text for the whole picture."""
+        """Like HostModel.denoise, but differentiable in adapters of `network`. Raises DistillError for conditions other
+        than one text for the whole picture."""
         device = self.host.model.load_device
         x, sigma = x.to(device, torch.float32), sigma.to(device, torch.float32)
         with torch.inference_mode():
@@ -62,7 +62,8 @@ class NetworkCopy:
 
 
 def _patched(patcher: Any):
-    """(name in the network, weight) for every weight that some MODEL of this checkpoint changes, as this one has it."""
+    """(name in the network, weight) for every weight that any MODEL of this checkpoint patches, with the patches of
+    this MODEL."""
     from comfy.lora import calculate_weight
 
     for key in {*patcher.patches, *patcher.backup}:
@@ -74,5 +75,5 @@ def _patched(patcher: Any):
 
 
 def _ordinary(value: Any) -> Any:
-    """The host's tensors are made in inference mode, and could not be kept for a backward pass."""
+    """A normal tensor: ComfyUI's are inference tensors, which autograd cannot save for the backward pass."""
     return value.clone() if isinstance(value, Tensor) and value.is_inference() else value

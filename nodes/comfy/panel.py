@@ -1,4 +1,4 @@
-"""What the live panel on a node shows, kept beside the run so that a page that was reloaded gets it back."""
+"""The contents of the live panel on a node. They are kept on the server, so that a reloaded page can restore them."""
 from __future__ import annotations
 
 import math
@@ -12,8 +12,8 @@ RUNNING, FINISHED, ENDED, CANCELLED, FAILED = "running", "finished", "ended earl
 
 
 class Curve:
-    """A growing series of numbers in at most POINTS points [step, value]: each time they are full, every second one
-    goes, and from then on half as many are taken."""
+    """A growing series of numbers in at most POINTS points [step, value]. When it is full, every second point is
+    dropped, and the sampling interval doubles."""
 
     def __init__(self):
         self.points: list[list[float]] = []
@@ -32,7 +32,7 @@ class Curve:
 
 
 class Panel:
-    """One run of one node. `workflow` and `node` say where it is shown, `run` tells it from the node's other runs."""
+    """One run of one node. `workflow` and `node` identify its panel, `run` distinguishes the runs of the node."""
 
     def __init__(self, workflow: str, node: str, run: str, total: int):
         self.workflow, self.node, self.run, self.total = workflow, node, run, total
@@ -41,10 +41,10 @@ class Panel:
         self._began, self._first, self._speed = time.monotonic(), -1, 0.0
 
     def see(self, step: int, picture: str, facts: Mapping[str, float]) -> dict:
-        """Takes in what is new after `step` steps and returns it, as it is sent: facts as [step, value, whether the
+        """Adds the numbers after `step` steps and returns the message for the page: facts as [step, value, whether the
         curve keeps it]. picture: a data URL, "" for none."""
         now = time.monotonic()
-        if self._first < 0:  # a resumed run begins in the middle, which says nothing of its speed
+        if self._first < 0:  # a resumed run begins in the middle, so the first step does not count for the speed
             self._first = max(step - 1, 0)
         self.step, self.picture = step, picture or self.picture
         self._speed = (step - self._first) / max(now - self._began, 1e-9)
@@ -78,11 +78,11 @@ class Panels:
 
     @property
     def pages(self) -> Collection[str]:
-        """The pages that show panels."""
+        """The pages that display panels."""
         return self._pages.keys()
 
     def see(self, page: str, is_on: bool) -> None:
-        """A page shows panels from now on, or does not. The latest PAGES are kept: closed pages say no farewell."""
+        """Sets whether a page displays panels. Only the latest PAGES are kept, as closed pages are not reported."""
         page = page[:LONGEST_NAME]
         self._pages.pop(page, None)
         if is_on:

@@ -1,7 +1,7 @@
-"""The part of the door to ComfyUI that shows how a node's work goes: the progress bar, and the live panel of web/.
+"""The part of the door to ComfyUI that displays progress: the progress bar, and the live panel of web/.
 
-A page tells the server whether it shows panels. To one that does, numbers and pictures are sent for them; any other (an
-older page, a program over HTTP) gets the host's own preview picture and a line of text.
+A page reports whether it displays panels. Pages that do get numbers and pictures. Others, such as older pages or
+programs over HTTP, get ComfyUI's own preview picture and a line of text.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of the door to ComfyUI that compares pictures and texts: what hangs on CLIP_VISION and CLIP wires."""
+"""The part of the door to ComfyUI that compares pictures and texts: CLIP_VISION and CLIP as a tower."""
 from __future__ import annotations
 
 import copy
@@ -15,7 +15,7 @@ from ..core.errors import DistillError
 class HostTower:
     """A Tower (nodes.core.tower) of core's CLIP_VISION, and of a CLIP whose text encoder belongs to it.
 
-    The image network is copied: weights that the host loads are inference tensors, through which no gradient passes.
+    The image network is copied, because ComfyUI loads inference tensors, which have no gradients.
     """
 
     name = "CLIP Tower"
