@@ -55,9 +55,9 @@ METHOD = Method(
     notes=(
         """\
 ## CLIP-Mesh, with the built-in CLIP
-Text to a textured mesh by the similarity of its renderings to the text ([Khalid et al. 2022](https://arxiv.org/abs/2203.13333)): the vertices of a sphere move and its texture is painted. **Laplacian Loss** keeps the triangles even and falls during the run.
+Text to a textured mesh by the CLIP similarity of its renderings to the text ([Khalid et al. 2022](https://arxiv.org/abs/2203.13333)). The vertices of a sphere and its texture are trained. **Laplacian Loss** keeps the triangles even; its weight falls during the run.
 
-Published, for CLIP B/32: 5,000 steps of 25 views at 512 pixels, field of view 30 to 90 degrees, distance 5 to 12, elevation from a Beta(1, 5) distribution up to 90 degrees, learning rate 0.01, texture of 512 texels, Laplacian weight 30 falling to 0.6, and a text-to-image-embedding prior of weight 0.33, which this workflow leaves out. The published mesh is the limit of a Loop subdivision; here every vertex moves by itself. The numbers here are for the built-in CLIP, which sees 32 pixels.
+Published, for CLIP B/32: 5,000 steps of 25 views at 512 pixels, field of view 30 to 90 degrees, distance 5 to 12, elevation from a Beta(1, 5) distribution up to 90 degrees, learning rate 0.01, texture of 512 texels, Laplacian weight 30 falling to 0.6, and a prior from text to image embeddings with weight 0.33, which this workflow does not have. The published mesh is the limit of a Loop subdivision; here every vertex is a parameter. The numbers here are for the built-in CLIP, whose input has 32 pixels.
 
 Change the text in **View Prompt**: eight colours, six shapes, alone or one *on top of* another.""",
     ))

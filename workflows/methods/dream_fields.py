@@ -7,11 +7,11 @@ METHOD = BASE.differing(
     notes=(
         """\
 ## Dream Fields, with the built-in CLIP
-Text to a volume by the similarity of its renderings to the text ([Jain et al. 2022](https://arxiv.org/abs/2112.01455)): no diffusion model, only a CLIP.
+Text to a volume by the CLIP similarity of its renderings to the text ([Jain et al. 2022](https://arxiv.org/abs/2112.01455)), without a diffusion model.
 
-**Transmittance Loss** keeps most of each picture empty, and **CLIP Loss** shows the object before noise, checkerboards and waves, so that fog does not pay.
+**Transmittance Loss** keeps most of each picture empty. **CLIP Loss** composites the object over noise, checkerboards and waves, which prevents semi-transparent fog.
 
-Published, for CLIP B/16: 10,000 steps at 168 pixels with crops of 154, 8 crops a step, one camera at distance 4 and elevation 30, learning rate 0.0001, target transmittance 0.5 to 0.9 over 500 steps with weight 0.5. The numbers here are for the built-in CLIP, which sees 32 pixels.
+Published, for CLIP B/16: 10,000 steps at 168 pixels with crops of 154, 8 crops a step, one camera at distance 4 and elevation 30, learning rate 0.0001, target transmittance 0.5 to 0.9 over 500 steps with weight 0.5. The numbers here are for the built-in CLIP, whose input has 32 pixels.
 
 Change the text in **View Prompt**: eight colours, six shapes, alone or one *on top of* another.""",
     ),

@@ -150,11 +150,11 @@ METHOD = Method(
     notes=(
         """\
 ## One picture to 3D in four stages, with built-in priors
-A volume, a signed distance, a mesh, its texture, each stage from the one before, as DreamCraft3D does ([Sun et al. 2023](https://arxiv.org/abs/2310.16818)).
+One picture to a textured mesh in four stages, as in DreamCraft3D ([Sun et al. 2023](https://arxiv.org/abs/2310.16818)): a volume, a signed distance, a mesh, and its texture. Each stage starts from the result of the previous one.
 
-The side that is seen is compared with the picture in every stage. The others are distilled from a model that is led by the picture (in Zero123's layout) and from one that reads the text; the mesh's shape also from one of normals and depth. The last stage leaves the shape alone: a copy of the text model learns from the object's own pictures, painted anew, and teaches the texture.
+In every stage, the view of the picture is compared with the picture. The other views are distilled from two models, one conditioned on the picture (in Zero123's layout) and one on the text. The shape of the mesh is also distilled from a model of normals and depth. The last stage trains the texture only: a copy of the text model is trained on denoised renderings of the object, and then distilled.
 
-**Load Image** takes a picture whose surroundings are transparent or white; write what it shows into both **View Prompts**, and how far above the horizon it was taken from into **Reference View** and **Zero123 Prior**. The priors know simple shapes. It needs no GPU: three minutes and 1 GB of memory on one core of a processor.
+**Load Image** takes a picture with a transparent or white background. Describe it in both **View Prompts**, and set its elevation in **Reference View** and **Zero123 Prior**. The priors were trained on simple shapes. No GPU is needed: three minutes and 1 GB of memory on one CPU core.
 
 No picture at hand? Choose `web/stack.png` of the pack's folder in **Load Image**, or, in Nodes 2.0, drag it there from here:
 

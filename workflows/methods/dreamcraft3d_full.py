@@ -213,23 +213,23 @@ METHOD = Method(
 ## DreamCraft3D, with DeepFloyd IF, Stable-Zero123 and Stable Diffusion
 One picture to a textured mesh in four stages of 5,000 steps ([Sun et al. 2023](https://arxiv.org/abs/2310.16818)): a volume, a signed distance, a mesh, its texture.
 
-DeepFloyd IF reads the text (guidance 20, Perp-Neg), Stable-Zero123 is led by the picture (guidance 5), and in the last stage copies of Stable Diffusion 2.1 base learn from the object's own pictures, painted anew.
+DeepFloyd IF is conditioned on the text (guidance 20, Perp-Neg) and Stable-Zero123 on the picture (guidance 5). In the last stage, copies of Stable Diffusion 2.1 base are trained on denoised renderings of the object.
 
-The first two **Load Image** take the picture, its surroundings transparent, and its depth; the third its normals. Any estimator's will do: set in **Reference View** what is bright and which axes point the other way (as it stands: Omnidata's). Write what the picture shows into the two texts, and how far above the horizon it was taken from into **Reference View**, **Zero123 Prior** and the start of the views of the first stage.""",
+The first **Load Image** takes the picture, with a transparent background; the second its depth; the third its normals. Depth and normals can come from any estimator: set its conventions in **Reference View** (the file has those of Omnidata). Describe the picture in the two texts, and set its elevation in **Reference View**, in **Zero123 Prior** and as the start of the views of the first stage.""",
         """\
 ## Numbers
-Those of the four `dreamcraft3d-*` files of deepseek-ai/DreamCraft3D. In the first, second and last stage the picture has the even steps and the priors the odd ones; in the third colours and the picture have every fourth step and normal maps the others. The loss of normals has weight 0, as published.
+The numbers are those of the four `dreamcraft3d-*` files of deepseek-ai/DreamCraft3D. In the first, second and last stage, even steps compare with the picture and odd steps distil the priors. In the third stage, every fourth step trains colours and the view of the picture, and the others train normal maps. The loss of normals has weight 0, as published.
 
-What differs:
-* The signed distance begins as the volume's surface, not as a sphere of 0.5 under the volume's grid: a stage starts where the last one ended.
-* Normal consistency falls from 20 to 2. The published 10 to 1 counts twice a step there, once for the picture's view.
-* In the texture stage the model learns at every second of its 200 steps in 1,000, because the picture keeps its own; there it pauses.
-* Colours of the texture stage are a mean over the object's pixels, not over all. The mask's loss is left out there, where the shape no longer moves.
-* Both copies are trained by an AdamW of their own, on their full loss and not a tenth of it.
-* The mesh's distances are in edges of its lattice, so that their rate is 0.2: the published 0.005 in world units.
-* Repainting takes 25 steps from its noise level down, not 25 of the whole range.
-* Loose parts are dropped where the mesh begins, not again before the texture.
-* IF itself is not fine-tuned on other views of the picture, which the authors suggest as an extra.""",
+Differences:
+* The signed distance starts from the surface of the volume, not from a sphere of radius 0.5.
+* Normal consistency falls from 20 to 2. The published 10 to 1 is applied twice per step, also for the view of the picture.
+* In the texture stage, the model is trained at every second of its 200 steps in 1,000, because the other steps compare with the picture. In the published code, the comparison pauses during these 200 steps.
+* The colour loss of the texture stage is a mean over the object's pixels, not over all pixels. There is no mask loss, because the shape is fixed.
+* Each copy has its own AdamW, and is trained on its full loss, not on a tenth of it.
+* The distances of the mesh are in edge lengths of its lattice. Their learning rate of 0.2 is the published 0.005 in world units.
+* Denoising of the renderings takes 25 steps from their noise level, not 25 steps of the whole range.
+* Small components are dropped only when the mesh is created, not again before the texture stage.
+* DeepFloyd IF is not fine-tuned on other views of the picture, which the authors suggest as an option.""",
         """\
 ## Files
 * The repository [DeepFloyd/IF-I-XL-v1.0](https://huggingface.co/DeepFloyd/IF-I-XL-v1.0) (gated: accept its licence) as a folder `IF-I-XL-v1.0` in `models/diffusers`: `unet`, `text_encoder`, `tokenizer` and `scheduler`.
@@ -237,7 +237,7 @@ What differs:
 * `v2-1_512-ema-pruned.safetensors` in `models/checkpoints`. The editor offers to download it, from a copy of Stability AI's page, which is gone; CreativeML Open RAIL++-M.""",
         """\
 ## Memory and time
-Not measured with this pack. The authors' code needs 20 GB of GPU memory at the least and is set up for 40 (their README).
+Not measured with this pack. The authors' code needs at least 20 GB of GPU memory, and its settings are for 40 GB (their README).
 
-Where memory runs out: "LoRA" instead of "full copy" in both **DreamBooth Priors** (with a rate of 0.0001), 8-bit in **DeepFloyd IF Prior**, fewer pixels in the last two stages, fewer samples in the renderers.""",
+To use less memory: choose "LoRA" instead of "full copy" in both **DreamBooth Priors** (with a rate of 0.0001) and 8-bit in **DeepFloyd IF Prior**, and lower the pixels of the last two stages and the samples of the renderers.""",
     ))

@@ -55,9 +55,9 @@ METHOD = Method(
 ## DreamFusion, with the built-in prior
 Text to a textured 3D object by score distillation ([Poole et al. 2022](https://arxiv.org/abs/2209.14988)).
 
-The prior that comes with the pack knows eight colours and six shapes: sphere, cube, cone, cylinder, torus, capsule; alone, or one *on top of* another. Write into the green **View Prompt** what you want, and press Run. The blue **Optimize** shows how it grows; **Save Animation**, at the right end, turns the result.
+The built-in prior knows eight colours and six shapes (sphere, cube, cone, cylinder, torus, capsule), alone or one *on top of* another. Describe an object in the green **View Prompt**, and press Run. The blue **Optimize** shows the object during training, and **Save Animation**, at the right end, a turntable of the result.
 
-To distil a real model, replace **Built-in Prior** and raise the Objective's resolution to the model's own.
+To distil a large model, replace **Built-in Prior**, and set the resolution of **Objective** to that of the model.
 
-The settings suit the built-in prior (32x32 pixels, cameras at distance 3.2 with a field of view of 40 degrees). It needs no GPU: a minute and 1.1 GB of memory on one core of a processor.""",
+The settings suit the built-in prior (32x32 pixels, cameras at distance 3.2 with a field of view of 40 degrees). No GPU is needed: a minute and 1.1 GB of memory on one CPU core.""",
     ))

@@ -26,17 +26,17 @@ METHOD = BASE.differing(
     notes=(
         """\
 ## DreamFusion, with DeepFloyd IF
-Text to a textured 3D object by score distillation ([Poole et al. 2022](https://arxiv.org/abs/2209.14988)) of DeepFloyd IF. It is a model of pixels, as the paper's own: no autoencoder stands between the picture and the gradient.
+Text to a textured 3D object by score distillation ([Poole et al. 2022](https://arxiv.org/abs/2209.14988)) of DeepFloyd IF. It is a pixel-space model, like that of the paper: gradients do not pass through an autoencoder.
 
-Change the text in **View Prompt** and queue. Numbers are those of threestudio's `dreamfusion-if`: 10,000 steps, one view of 64x64 pixels each, guidance 20, which is 21 in the form that **SDS Loss** takes.""",
+Change the text in **View Prompt** and press Run. The numbers are those of threestudio's `dreamfusion-if`: 10,000 steps of one view with 64x64 pixels, and guidance 20, which is 21 in the standard form of **SDS Loss**.""",
         """\
 ## Files
-The model is gated: accept its licence (DeepFloyd IF License) at [DeepFloyd/IF-I-XL-v1.0](https://huggingface.co/DeepFloyd/IF-I-XL-v1.0), then put the repository as a folder `IF-I-XL-v1.0` into `models/diffusers`. Needed of it are `unet`, `text_encoder`, `tokenizer` and `scheduler`.
+The model is gated: accept its licence (DeepFloyd IF License) at [DeepFloyd/IF-I-XL-v1.0](https://huggingface.co/DeepFloyd/IF-I-XL-v1.0), then put the repository as a folder `IF-I-XL-v1.0` into `models/diffusers`. Only `unet`, `text_encoder`, `tokenizer` and `scheduler` are needed.
 
-The smaller IF-I-L-v1.0 and IF-I-M-v1.0 work too: change the folder in **DeepFloyd IF Prior**. Without ComfyUI, `models` is a folder where the command runs.""",
+The smaller IF-I-L-v1.0 and IF-I-M-v1.0 work too: change the folder in **DeepFloyd IF Prior**. Without ComfyUI, `models` is a folder in the working directory, or the one given by `--models`.""",
         """\
 ## Memory and time
-Not measured with this pack. threestudio states about 15 GB of GPU memory while the T5 text encoder reads the prompt and about 10 GB afterwards, for its own code with these settings.
+Not measured with this pack. For its own code with these settings, threestudio states about 15 GB of GPU memory while the T5 text encoder encodes the prompt, and about 10 GB afterwards.
 
-Where the text encoder does not fit: choose 8-bit in **DeepFloyd IF Prior**, or write a file with **Save Text Embeddings** on another machine and name it under embeddings.""",
+If the text encoder does not fit: choose 8-bit in **DeepFloyd IF Prior**, or write a file with **Save Text Embeddings** on another machine and set it as `embeddings`.""",
     ))

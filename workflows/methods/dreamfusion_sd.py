@@ -57,17 +57,17 @@ METHOD = Method(
 ## DreamFusion, with Stable Diffusion
 Text to a textured 3D object by score distillation ([Poole et al. 2022](https://arxiv.org/abs/2209.14988)) of a Stable Diffusion checkpoint.
 
-Change the text in **View Prompt** and queue. Numbers are those of threestudio's `dreamfusion-sd`: 10,000 steps, one view of 64x64 pixels each, guidance 100, which is 101 in the form that **SDS Loss** takes.
+Change the text in **View Prompt** and press Run. The numbers are those of threestudio's `dreamfusion-sd`: 10,000 steps of one view with 64x64 pixels, and guidance 100, which is 101 in the standard form of **SDS Loss**.
 
-Any other checkpoint goes in the same place; set the resolution of **Prior from MODEL** to what it was trained on. threestudio itself now uses Stable Diffusion 2.1 base (512 pixels), earlier 1.5, which this file names. LoRAs and ControlNets are wired as for pictures (in ComfyUI).""",
+To use another checkpoint, choose it in **Load Checkpoint** and set the resolution of **Prior from MODEL** to its training resolution. threestudio now uses Stable Diffusion 2.1 base (512 pixels); this file has the earlier 1.5. In ComfyUI, LoRAs and ControlNets are connected as for pictures.""",
         """\
 ## Files
-`v1-5-pruned-emaonly-fp16.safetensors` (2.1 GB) belongs into `models/checkpoints`. The editor offers to download it; it comes from [Comfy-Org/stable-diffusion-v1-5-archive](https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive), under the licence CreativeML OpenRAIL-M.
+`v1-5-pruned-emaonly-fp16.safetensors` (2.1 GB) goes into `models/checkpoints`. The editor offers to download it from [Comfy-Org/stable-diffusion-v1-5-archive](https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive), under the licence CreativeML OpenRAIL-M.
 
-Without ComfyUI (`distill3d run dreamfusion_sd`), `models` is a folder where the command runs, and the tokenizer's `vocab.json` and `merges.txt` (of openai/clip-vit-large-patch14) belong into `models/text_encoders/clip_tokenizer`.""",
+Without ComfyUI (`distill3d run dreamfusion_sd`), `models` is a folder in the working directory, or the one given by `--models`. The tokenizer's `vocab.json` and `merges.txt` (of openai/clip-vit-large-patch14) go into `models/text_encoders/clip_tokenizer`.""",
         """\
 ## Memory and time
 Not measured with this pack. threestudio states 6 GB of GPU memory for its own code with these settings.
 
-Where memory runs out: fewer samples in **Volume Renderer**, a lower resolution in **Prior from MODEL**.""",
+To use less memory: lower the samples of **Volume Renderer** and the resolution of **Prior from MODEL**.""",
     ))

@@ -51,12 +51,12 @@ METHOD = Method(
     notes=(
         """\
 ## DreamGaussian with the built-in prior
-Text to a cloud of coloured 3D Gaussians ([Tang et al. 2023](https://arxiv.org/abs/2309.16653)): it begins as a grey ball, grows where the prior pulls at it, and leaves as a splat file, a turntable and a mesh.
+Text to a cloud of 3D Gaussians by score distillation ([Tang et al. 2023](https://arxiv.org/abs/2309.16653)). The cloud starts as a grey ball and is densified where gradients are large. The results are a splat file, a turntable and a mesh.
 
-**Gaussians** doubles or splits them every 50 steps up to step 150; the rate of their places falls from 0.01 to 0.0002, as published. **Splat Renderer** draws them *antialiased*, because they are trained at 32 pixels and seen at 256.
+**Gaussians** clones or splits them every 50 steps up to step 150. The learning rate of their positions falls from 0.01 to 0.0002, as published. **Splat Renderer** is *antialiased*, because training has 32 pixels and the turntable 256.
 
-**Scene to Splat** gives the Gaussians as they are: its file opens in splat viewers and comes back by the input *splat* of **Gaussians**. **Extract Mesh** takes the surface at which their silhouettes agree best.
+**Scene to Splat** exports the Gaussians unchanged. Its file opens in splat viewers, and the input *splat* of **Gaussians** reads it. **Extract Mesh** chooses the surface whose silhouettes match best.
 
-Change the text in **View Prompt**: eight colours, six shapes, alone or one *on top of* another. It needs no GPU: a minute and 0.8 GB of memory on one core of a processor.
+Change the text in **View Prompt**: eight colours, six shapes, alone or one *on top of* another. No GPU is needed: a minute and 0.8 GB of memory on one CPU core.
 """,
     ))

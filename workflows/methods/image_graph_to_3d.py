@@ -120,19 +120,19 @@ METHOD = Method(
     notes=(
         """\
 ## A picture made here, to 3D and back
-A checkpoint paints a picture, its background is removed, the object becomes a textured GLB by Stable-Zero123, and a frame of its turntable goes back through the checkpoint, image to image. The GLB opens in the viewer.
+Text to an image, to 3D and back to an image, in one graph. A checkpoint generates a picture, its background is removed, Stable-Zero123 makes a textured GLB of the object, and a frame of the turntable goes through the checkpoint again, image to image. The GLB opens in the viewer.
 
-Change the text in the first **CLIP Text Encode: the picture** and queue. Ask for one whole object before something plain, seen slightly from above or level: its height above the horizon stands in **Reference View** and **Zero123 Prior**. To keep a picture and go on with the rest, leave the seed of the first **KSampler** fixed.
+Change the text in the first **CLIP Text Encode: the picture** and press Run. Describe one whole object before a plain background, level or seen slightly from above, and set its elevation in **Reference View** and **Zero123 Prior**. To keep a picture while you change the rest, fix the seed of the first **KSampler**.
 
-The 3D part is *image_to_3d_stable_zero123*, with threestudio's numbers. The second **KSampler** keeps half of the frame (`denoise` 0.5): less stays closer to the object.""",
+The 3D part is *image_to_3d_stable_zero123*, with threestudio's numbers. The second **KSampler** has `denoise` 0.5; a smaller value stays closer to the object.""",
         """\
 ## Files
-`v1-5-pruned-emaonly-fp16.safetensors` (2.1 GB) belongs into `models/checkpoints` and `birefnet.safetensors` into `models/background_removal`: the editor offers to download both, from [Comfy-Org/stable-diffusion-v1-5-archive](https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive) and [Comfy-Org/BiRefNet](https://huggingface.co/Comfy-Org/BiRefNet).
+`v1-5-pruned-emaonly-fp16.safetensors` (2.1 GB) goes into `models/checkpoints` and `birefnet.safetensors` into `models/background_removal`. The editor offers to download both, from [Comfy-Org/stable-diffusion-v1-5-archive](https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive) and [Comfy-Org/BiRefNet](https://huggingface.co/Comfy-Org/BiRefNet).
 
-`stable_zero123.ckpt` (8.6 GB) of [stabilityai/stable-zero123](https://huggingface.co/stabilityai/stable-zero123) belongs into `models/checkpoints`; mind its licence. Without it choose *built-in* in **Zero123 Prior**, which knows simple shapes in plain colours only; *image_to_3d* has the numbers that suit it.
+`stable_zero123.ckpt` (8.6 GB) of [stabilityai/stable-zero123](https://huggingface.co/stabilityai/stable-zero123) goes into `models/checkpoints`; see its licence. Without it, choose *built-in* in **Zero123 Prior**, a model of simple shapes in plain colours; *image_to_3d* has the numbers for it.
 
 Background removal needs ComfyUI 0.22 or newer, and runs in ComfyUI only.""",
         """\
 ## Memory and time
-Not measured with this pack and full-size models. The three models are not needed at once; ComfyUI unloads what waits. In the 3D part the views of 256 pixels and the picture's at 512 need most: lower the last numbers of the two pixel schedules where memory runs out.""",
+Not measured with this pack and full-size models. The three models are not needed at the same time, and ComfyUI unloads unused ones. In the 3D part, most memory is needed by the views with 256 pixels and by the view of the picture with 512. To use less, lower the last numbers of the two pixel schedules.""",
     ))

@@ -67,11 +67,11 @@ METHOD = Method(
     notes=(
         """\
 ## One picture to 3D, with a built-in prior
-The side that is seen is compared with the picture; the others are distilled from a model that knows how a picture's object looks from elsewhere, as Zero123 does ([Liu et al. 2023](https://arxiv.org/abs/2303.11328)).
+One picture to a 3D object, as in Zero123 ([Liu et al. 2023](https://arxiv.org/abs/2303.11328)). The view of the picture is compared with the picture; other views are distilled from a model that is conditioned on the picture and the relative camera.
 
-The model is a small sibling of the built-in prior, in Zero123's layout. It knows simple shapes in plain colours: for real pictures open *zero123* or *image_to_3d_stable_zero123*.
+The model is a small built-in one in Zero123's layout, trained on simple shapes in plain colours. For photographs, use *zero123* or *image_to_3d_stable_zero123*.
 
-**Load Image** takes a picture whose surroundings are transparent or white. Set how far above the horizon it was taken from in **Reference View** and in the prior. It needs no GPU: a minute and a half and 1 GB of memory on one core of a processor.
+**Load Image** takes a picture with a transparent or white background. Set its elevation in **Reference View** and in the prior. No GPU is needed: a minute and a half and 1 GB of memory on one CPU core.
 
 No picture at hand? Choose `web/object.png` of the pack's folder in **Load Image**, or, in Nodes 2.0, drag it there from here:
 

@@ -75,9 +75,9 @@ METHOD = Method(
     notes=(
         """\
 ## Magic3D with the built-in prior
-Text to a textured mesh in two stages ([Lin et al. 2022](https://arxiv.org/abs/2211.10440)): a volume finds shape and colours, then its surface, on a grid of tetrahedra, is refined through a rasterizer.
+Text to a textured mesh in two stages ([Lin et al. 2022](https://arxiv.org/abs/2211.10440)): a volume for shape and colours, then its surface on a grid of tetrahedra, refined by rasterisation.
 
-**Scene to Tet Grid** chooses the threshold by itself and takes the volume's colours along; the fine stage sees little noise (timesteps below 0.5) at twice the resolution, and **Normal Consistency Loss** keeps the surface even.
+**Scene to Tet Grid** chooses the threshold of the surface and copies the colours of the volume. The fine stage has low noise levels (timesteps below 0.5) and twice the resolution, and **Normal Consistency Loss** keeps the surface smooth.
 
-Change the text in **View Prompt**: eight colours, six shapes, alone or one *on top of* another. It needs no GPU: two and a half minutes and 1 GB of memory on one core of a processor. The published numbers for real models are in *magic3d_sd*.""",
+Change the text in **View Prompt**: eight colours, six shapes, alone or one *on top of* another. No GPU is needed: two and a half minutes and 1 GB of memory on one CPU core. The published numbers for large models are in *magic3d_sd*.""",
     ))

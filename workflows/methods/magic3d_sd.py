@@ -75,17 +75,17 @@ METHOD = Method(
 ## Magic3D, with Stable Diffusion
 Text to a textured mesh in two stages ([Lin et al. 2022](https://arxiv.org/abs/2211.10440)): a volume at 64x64 pixels, then its surface on tetrahedra at 512x512.
 
-Numbers are those of threestudio's `magic3d-coarse-sd` and `magic3d-refine-sd`: 10,000 and 5,000 steps, one view each, guidance 100 (101 in the form that **SDS Loss** takes), timesteps up to 0.5 in the fine stage, normal consistency 10,000, a grid of 128, whose distances are in edges. What differs: the mesh begins where silhouettes agree best with the volume, not at a fixed density, and loose parts with less than 5 % of the largest are dropped there. The paper's own were 32 views a step, 5,000 and 3,000 steps, and eDiff-I in the coarse stage.
+The numbers are those of threestudio's `magic3d-coarse-sd` and `magic3d-refine-sd`: 10,000 and 5,000 steps of one view, guidance 100 (101 in the standard form of **SDS Loss**), timesteps up to 0.5 in the fine stage, normal consistency 10,000, and a grid of 128, whose distances are in edge lengths. Two things differ: the mesh starts from the density whose silhouettes match the volume best, not from a fixed density, and components smaller than 5 % of the largest are dropped. The paper has 32 views per step, 5,000 and 3,000 steps, and eDiff-I in the coarse stage.
 
-Change the text in **View Prompt**. Any other checkpoint goes in the same place; set the resolution of **Prior from MODEL** to what it was trained on.""",
+Change the text in **View Prompt**. To use another checkpoint, choose it in **Load Checkpoint** and set the resolution of **Prior from MODEL** to its training resolution.""",
         """\
 ## Files
-`v1-5-pruned-emaonly-fp16.safetensors` (2.1 GB) belongs into `models/checkpoints`. The editor offers to download it; it comes from [Comfy-Org/stable-diffusion-v1-5-archive](https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive), under the licence CreativeML OpenRAIL-M.
+`v1-5-pruned-emaonly-fp16.safetensors` (2.1 GB) goes into `models/checkpoints`. The editor offers to download it from [Comfy-Org/stable-diffusion-v1-5-archive](https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive), under the licence CreativeML OpenRAIL-M.
 
-Without ComfyUI (`distill3d run magic3d_sd`), `models` is a folder where the command runs, and the tokenizer's `vocab.json` and `merges.txt` (of openai/clip-vit-large-patch14) belong into `models/text_encoders/clip_tokenizer`.""",
+Without ComfyUI (`distill3d run magic3d_sd`), `models` is a folder in the working directory, or the one given by `--models`. The tokenizer's `vocab.json` and `merges.txt` (of openai/clip-vit-large-patch14) go into `models/text_encoders/clip_tokenizer`.""",
         """\
 ## Memory and time
 Not measured with this pack. threestudio states 6 GB of GPU memory for its DreamFusion and 5 GB for this fine stage.
 
-Where memory runs out: fewer samples in **Volume Renderer**, a lower resolution in **Prior from MODEL** and in the objective of the mesh.""",
+To use less memory: lower the samples of **Volume Renderer**, and the resolution of **Prior from MODEL** and of the mesh's **Objective**.""",
     ))

@@ -30,9 +30,9 @@ METHOD = BASE.differing(
     notes=(
         """\
 ## Multi-view distillation, with a built-in prior
-Text to a textured 3D object by score distillation of a model that paints four views of one object at once, as MVDream does ([Shi et al. 2023](https://arxiv.org/abs/2308.16512)). The views agree on where the front is, so that no side gets a second one.
+Text to a textured 3D object by score distillation of a model that denoises four views of one object jointly, as in MVDream ([Shi et al. 2023](https://arxiv.org/abs/2308.16512)). The views are consistent, which prevents objects with several fronts.
 
-The model is a small sibling of the built-in prior, in MVDream's layout. It knows eight colours and six shapes on white: alone, one *on top of* another, or a sphere, cube, cylinder or capsule *with a nose*. Write into the green **View Prompt** what you want, and press Run. The blue **Optimize** shows how it grows; **Save Animation**, at the right end, turns the result. View words stay off, the cameras already say where a picture is seen from.
+The model is a small built-in one in MVDream's layout. It knows eight colours and six shapes on white: alone, one *on top of* another, or a sphere, cube, cylinder or capsule *with a nose*. Describe an object in the green **View Prompt**, and press Run. The blue **Optimize** shows the object during training, and **Save Animation**, at the right end, a turntable of the result. View words are off, because the model is conditioned on the cameras.
 
-For the real model open *mvdream*. The settings here suit the small one (32x32 pixels, field of view 40 degrees, size 1). It needs no GPU: about a minute on one core of a processor.""",
+For the published model, use *mvdream*. The settings here suit the small one (32x32 pixels, field of view 40 degrees, size 1). No GPU is needed: about a minute on one CPU core.""",
     ))

@@ -52,17 +52,17 @@ METHOD = Method(
     notes=(
         """\
 ## MVDream
-Text to a textured 3D object by score distillation of a model that paints four views of one object at once ([Shi et al. 2023](https://arxiv.org/abs/2308.16512)), so that no side gets a second face.
+Text to a textured 3D object by score distillation of a model that denoises four views of one object jointly ([Shi et al. 2023](https://arxiv.org/abs/2308.16512)), which prevents objects with several faces.
 
-Change the text in **View Prompt** and queue; view words stay off, the cameras already say where a picture is seen from. Numbers are those of MVDream-threestudio's `mvdream-sd21`, the variant without shading: 10,000 steps, two groups of four views at 64x64 pixels, from step 5,000 on one group at 256x256; guidance 50.
+Change the text in **View Prompt** and press Run. View words are off, because the model is conditioned on the cameras. The numbers are those of MVDream-threestudio's `mvdream-sd21`, the variant without shading: 10,000 steps of two groups of four views at 64x64 pixels, from step 5,000 of one group at 256x256, and guidance 50.
 
-The paper's pictures were made with its `mvdream-sd21-shading`: **Lambertian** rather than Albedo (albedo only for the first 5,000 steps), a light with soft shading at the Objective (**Magic3D Light** has it), and **Orientation Loss** from 10 to 1,000 over 5,000 steps.""",
+The pictures of the paper were made with `mvdream-sd21-shading`: **Lambertian** instead of Albedo (albedo only for the first 5,000 steps), **Magic3D Light** with soft shading at the Objective, and **Orientation Loss** from 10 to 1,000 over 5,000 steps.""",
         """\
 ## Files
-`sd-v2.1-base-4view.pt` (5.2 GB, OpenRAIL) of [MVDream/MVDream](https://huggingface.co/MVDream/MVDream) belongs into `models/checkpoints`. It is no .safetensors file, so the editor does not offer to download it; it is read without running anything in it. The repository [ashawkey/mvdream-sd2.1-diffusers](https://huggingface.co/ashawkey/mvdream-sd2.1-diffusers) as a folder in `models/diffusers` is as good.
+`sd-v2.1-base-4view.pt` (5.2 GB, OpenRAIL) of [MVDream/MVDream](https://huggingface.co/MVDream/MVDream) goes into `models/checkpoints`. The editor does not offer to download it, because it is not a .safetensors file. It is read as weights only, without executing code in it. The repository [ashawkey/mvdream-sd2.1-diffusers](https://huggingface.co/ashawkey/mvdream-sd2.1-diffusers) as a folder in `models/diffusers` works too.
 
-Without ComfyUI (`distill3d run mvdream`), `models` is a folder where the command runs, and for the single file the tokenizer's `vocab.json` and `merges.txt` (of openai/clip-vit-large-patch14) belong into `models/text_encoders/clip_tokenizer`.""",
+Without ComfyUI (`distill3d run mvdream`), `models` is a folder in the working directory, or the one given by `--models`. For the single file, the tokenizer's `vocab.json` and `merges.txt` (of openai/clip-vit-large-patch14) go into `models/text_encoders/clip_tokenizer`.""",
         """\
 ## Memory and time
-Not measured with this pack. The views of 256x256 pixels need most: **Volume Renderer** takes longer strides where a step would have more samples than max_samples. Raise that on a large GPU; lower it, or end the resolution's schedule below 256, on a small one.""",
+Not measured with this pack. Most memory is needed by the views with 256x256 pixels. **Volume Renderer** takes longer steps along rays when a training step would have more samples than `max_samples`. Raise it on a large GPU. On a small one, lower it, or end the schedule of the resolution below 256.""",
     ))

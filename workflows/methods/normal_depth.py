@@ -38,7 +38,7 @@ METHOD = BASE.differing(
     notes=(
         """\
 ## Geometry from normals and depth, with built-in priors
-Text to a textured 3D object by two distillations at once: one model judges normals and depth and cannot be fooled by paint, as in RichDreamer ([Qiu et al. 2023](https://arxiv.org/abs/2311.16918)), another of four views judges the colours.
+Text to a textured 3D object by score distillation of two models, as in RichDreamer ([Qiu et al. 2023](https://arxiv.org/abs/2311.16918)): one of normals and depth, which colours cannot affect, and one of colours, both with four views.
 
-Both models are small siblings of the built-in prior. They know eight colours and six shapes on white: alone, one *on top of* another, or a sphere, cube, cylinder or capsule *with a nose*. Change the text in **View Prompt** and queue. It needs no GPU: two minutes and 0.9 GB of memory on one core of a processor.""",
+Both are small built-in models. They know eight colours and six shapes on white: alone, one *on top of* another, or a sphere, cube, cylinder or capsule *with a nose*. Change the text in **View Prompt** and press Run. No GPU is needed: two minutes and 0.9 GB of memory on one CPU core.""",
     ))

@@ -91,28 +91,28 @@ METHOD = Method(
     notes=(
         """\
 ## ProlificDreamer, with Stable Diffusion 2.1
-Text to a sharp textured mesh by variational score distillation ([Wang et al. 2023](https://arxiv.org/abs/2305.16213)): what the prior would paint, minus what a second model has learned is painted.
+Text to a sharp textured mesh by variational score distillation ([Wang et al. 2023](https://arxiv.org/abs/2305.16213)): the gradient is the difference between the scores of the prior and of a second model that is trained on the renderings.
 
-Change the text in **View Prompt** and queue. **LoRA Prior** puts small weights beside the attention of a second model, and **VSD Loss** trains them on the renderings at every step, so guidance is an ordinary 7.5. The shape of the mesh comes from its normal maps by **SDS Loss**.
+Change the text in **View Prompt** and press Run. **LoRA Prior** adds low-rank weights to the attention of the second model, and **VSD Loss** trains them on the renderings at every step. This allows an ordinary guidance of 7.5. **SDS Loss** on normal maps trains the shape of the mesh.
 
-Where the volume is enough, wire **1 A volume** straight into the export nodes: the other stages then do not run. For several objects at once, put **Particles** between its renderer and **1 A volume** with as many times the steps, and **Pick Particle** behind it.""",
+If the volume is enough, connect **1 A volume** directly to the export nodes: the other stages then do not run. For several objects at once, put **Particles** between its renderer and **1 A volume**, multiply the steps by their number, and put **Pick Particle** after it.""",
         """\
 ## Numbers
-Those of threestudio's `prolificdreamer`, `prolificdreamer-geometry` and `prolificdreamer-texture`: 25,000, 15,000 and 30,000 steps of one view, 64 pixels at first and 512 after step 5000 of the volume; guidance 100 for the shape, which is 101 in the form that **SDS Loss** takes.
+The numbers are those of threestudio's `prolificdreamer`, `prolificdreamer-geometry` and `prolificdreamer-texture`: 25,000, 15,000 and 30,000 steps of one view, with 64 pixels until step 5,000 of the volume and 512 afterwards, and guidance 100 for the shape, which is 101 in the standard form of **SDS Loss**.
 
-What differs:
-* "front view" and "back view" reach 45 degrees to each side, in the two stages of VSD 30 there.
-* The network that reads cameras begins at nothing.
-* The texture begins in the volume's colours, not anew.
-* Loose parts are dropped where the mesh begins, not again before the texture.""",
+Differences:
+* "front view" and "back view" cover 45 degrees to each side; in the published code 30 in the two stages of VSD.
+* The output of the camera embedding is initialised to zero.
+* The texture starts from the colours of the volume, not from a new network.
+* Small components are dropped only when the mesh is created, not again before the texture stage.""",
         """\
 ## Files
-`v2-1_512-ema-pruned.safetensors` (the base, which predicts noise) and `v2-1_768-ema-pruned.safetensors` (5.2 GB, which predicts velocity) belong into `models/checkpoints`. The editor offers to download both: Stability AI's own pages are gone, these come from copies of them, under the licence CreativeML Open RAIL++-M.
+`v2-1_512-ema-pruned.safetensors` (the base, which predicts noise) and `v2-1_768-ema-pruned.safetensors` (5.2 GB, which predicts velocity) go into `models/checkpoints`. The editor offers to download both from copies of Stability AI's pages, which are gone, under the licence CreativeML Open RAIL++-M.
 
-One of them is enough: wire the first prior into **LoRA Prior** too. Both then share one network.""",
+One of them is enough: connect the first prior to **LoRA Prior** too. Both then share one network.""",
         """\
 ## Memory and time
 Not measured with this pack. threestudio states 30 GB of GPU memory for the volume with views of 512 pixels, 15 GB for 64, and less than 10 with a shared model.
 
-Where memory runs out: lower the last number of the schedule of pixels, and the samples in **Volume Renderer**.""",
+To use less memory: lower the last number of the schedule of pixels and the samples of **Volume Renderer**.""",
     ))

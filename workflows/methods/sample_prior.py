@@ -22,8 +22,8 @@ METHOD = Method(
     groups=(GROUP_1, GROUP_2),
     notes=(
         """\
-## What a prior knows
-Pictures that the prior paints by itself, walking around the object in steps of 45 degrees: above by ancestral (DDPM) sampling, below by annealed Langevin dynamics on its score.
+## Samples of a prior
+Samples of a prior without 3D, with views around the object in steps of 45 degrees: above by ancestral (DDPM) sampling, below by annealed Langevin dynamics on its score.
 
-If these are wrong, score distillation with the same prior will be wrong too. It needs no GPU: a minute and 0.5 GB of memory on one core of a processor.""",
+If these are wrong, score distillation with the same prior will be wrong too. No GPU is needed: a minute and 0.5 GB of memory on one CPU core.""",
     ))

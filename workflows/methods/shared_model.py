@@ -71,15 +71,15 @@ METHOD = Method(
     notes=(
         """\
 ## One model, for pictures and for score distillation
-The same MODEL, loaded once, paints a picture with a KSampler and teaches a scene by score distillation ([Poole et al. 2022](https://arxiv.org/abs/2209.14988)): what it makes of the words, flat and in the round.
+One MODEL, loaded once, generates a picture with a KSampler and trains a scene by score distillation ([Poole et al. 2022](https://arxiv.org/abs/2209.14988)), both from the same text.
 
-Change **The text** and queue; both read it. What is wired between **Load Checkpoint** and the two (a LoRA, a ControlNet, another text encoder) holds for both. The picture is there first and says whether the model understands the words, before the long part begins.
+Change **The text** and press Run. Nodes between **Load Checkpoint** and the two (a LoRA, a ControlNet, another text encoder) apply to both. The picture comes first and shows whether the model follows the text before the long part begins.
 
-The distillation is *dreamfusion_sd*, with threestudio's numbers. The scene leaves as a textured GLB in the viewer and as a turntable.""",
+The distillation is that of *dreamfusion_sd*, with threestudio's numbers. The results are a textured GLB in the viewer and a turntable.""",
         """\
 ## Files
-`v1-5-pruned-emaonly-fp16.safetensors` (2.1 GB) belongs into `models/checkpoints`. The editor offers to download it; it comes from [Comfy-Org/stable-diffusion-v1-5-archive](https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive), under the licence CreativeML OpenRAIL-M.""",
+`v1-5-pruned-emaonly-fp16.safetensors` (2.1 GB) goes into `models/checkpoints`. The editor offers to download it from [Comfy-Org/stable-diffusion-v1-5-archive](https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive), under the licence CreativeML OpenRAIL-M.""",
         """\
 ## Memory and time
-Not measured with this pack and full-size models. threestudio states 6 GB of GPU memory for its own code with these settings. Where memory runs out: fewer samples in **Volume Renderer**, a lower resolution in **Prior from MODEL**.""",
+Not measured with this pack and full-size models. threestudio states 6 GB of GPU memory for its own code with these settings. To use less memory: lower the samples of **Volume Renderer** and the resolution of **Prior from MODEL**.""",
     ))

@@ -11,11 +11,11 @@ METHOD = BASE.differing(
     notes=(
         """\
 ## Text2Mesh, with the built-in CLIP
-Paints a given mesh and gives it fine relief, by the similarity of its renderings to the text ([Michel et al. 2022](https://arxiv.org/abs/2112.03221)). The mesh here is a sphere; wire **Load Mesh** into **Mesh Style** to take your own.
+Adds colours and fine relief to a given mesh by the CLIP similarity of its renderings to the text ([Michel et al. 2022](https://arxiv.org/abs/2112.03221)). The mesh here is a sphere; connect **Load Mesh** to **Mesh Style** to use your own.
 
-**Mesh Style** is one small network of the surface's points. Large crops show CLIP the whole object and small ones its surface.
+**Mesh Style** is a small network from surface points to colour and displacement. CLIP receives large crops with the whole object and small crops with parts of its surface.
 
-Published, for CLIP B/32: 1,500 steps of 5 views at 224 pixels around a front view, learning rate 0.0005, multiplied by 0.9 every 100 steps, 4 layers of width 256, bandwidth 5 to 12, relief 0.1, and crops of a tenth that are also shown without colours. The numbers here are for the built-in CLIP, which sees 32 pixels.""",
+Published, for CLIP B/32: 1,500 steps of 5 views at 224 pixels around a front view, learning rate 0.0005, multiplied by 0.9 every 100 steps, 4 layers of width 256, bandwidth 5 to 12, relief 0.1, and crops of a tenth that are also rendered without colours. The numbers here are for the built-in CLIP, whose input has 32 pixels.""",
     ),
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5),
     without=["trainable_mesh", "smoothing", "laplacian_loss"],

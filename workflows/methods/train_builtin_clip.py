@@ -17,8 +17,8 @@ METHOD = Method(
     groups=(GROUP_1, GROUP_2),
     notes=(
         """\
-## The built-in CLIP, from nothing
-Draws captioned pictures of simple shapes and trains a small CLIP on them, an image and a text tower. The layout is that of transformers' CLIPModel with 0.8 million parameters, the loss contrastive over a batch ([Radford et al. 2021](https://arxiv.org/abs/2103.00020)). Each caption is also compared with a false one that differs in one respect.
+## The built-in CLIP, from scratch
+Trains a small CLIP (an image and a text tower) on generated, captioned pictures of simple shapes. It has the layout of transformers' CLIPModel with 0.8 million parameters; the loss is contrastive over a batch ([Radford et al. 2021](https://arxiv.org/abs/2103.00020)). Each caption is also compared with a false one that differs in one respect.
 
-The picture at the end shows how similar each picture is to each caption. Queue again with more minutes to go on. To use it, write the folder that comes out into **CLIP Tower**.""",
+The picture at the end shows how similar each picture is to each caption. To continue, press Run again with more minutes. To use the model, choose its folder in **CLIP Tower**.""",
     ))

@@ -17,10 +17,10 @@ METHOD = Method(
     groups=(GROUP_1, GROUP_2),
     notes=(
         """\
-## The built-in prior, from nothing
-Draws captioned pictures of simple shapes and teaches a small text-to-image diffusion model (2.3 million parameters, 32x32 pixels, the layout of DeepFloyd IF stage I) to paint them. First its text encoder reads captions, then the whole network paints.
+## The built-in prior, from scratch
+Trains a small text-to-image diffusion model on generated, captioned pictures of simple shapes (2.3 million parameters, 32x32 pixels, the layout of DeepFloyd IF stage I). Its text encoder is pretrained on captions first.
 
-The shipped weights were trained on two CPU cores in several runs of this kind, each going on from the one before (**start**), three and a quarter hours in all; a GPU takes a larger batch and gets further.
+The shipped weights were trained on one to two CPU cores in several such runs, each continuing the one before (**start**), about five hours in all. A GPU allows a larger batch.
 
-States, sample sheets and the prior itself are kept in the folder below the output folder; queue again with more minutes to go on. To use it, write the folder that comes out into **Built-in Prior**.""",
+States, sample sheets and the prior are saved in `folder` below the output folder. To continue, press Run again with more minutes. To use the prior, choose its folder in **Built-in Prior**.""",
     ))

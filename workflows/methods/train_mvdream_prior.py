@@ -19,10 +19,10 @@ METHOD = Method(
     groups=(GROUP_1, GROUP_2),
     notes=(
         """\
-## A small MVDream, from nothing
-Draws four views of each of many simple shapes and teaches a small model of four views (the layout of MVDream) to paint them together, from a caption and the cameras. Its text encoder reads captions first.
+## A small MVDream, from scratch
+Trains a small diffusion model in MVDream's layout to denoise four views of a simple shape jointly, conditioned on a caption and the cameras. The views are generated. The text encoder is pretrained on captions first.
 
-The autoencoder is that of the pack's small Zero123; empty **autoencoder** trains a new one. **start** "built-in" goes on from the weights that come with the pack.
+The autoencoder is that of the built-in Zero123 model; with an empty **autoencoder** a new one is trained. **start** "built-in" continues from the shipped weights.
 
-States, sample sheets and the prior itself are kept in the folder below the output folder; queue again with more minutes to go on. The folder that comes out goes into **MVDream Prior**.""",
+States, sample sheets and the prior are saved in `folder` below the output folder. To continue, press Run again with more minutes. To use the prior, choose its folder in **MVDream Prior**.""",
     ))

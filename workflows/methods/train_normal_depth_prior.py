@@ -18,10 +18,10 @@ METHOD = Method(
     groups=(GROUP_1, GROUP_2),
     notes=(
         """\
-## A small normal-depth model, from nothing
-Draws normals and depth of four views of each of many simple shapes and teaches a small model (the layout of RichDreamer's) to paint them together, from a caption and the cameras. Its text encoder reads captions first.
+## A small normal-depth model, from scratch
+Trains a small diffusion model in RichDreamer's layout to denoise normals and depth of four views of a simple shape jointly, conditioned on a caption and the cameras. The views are generated. The text encoder is pretrained on captions first.
 
-**start** "built-in" goes on from the weights that come with the pack.
+**start** "built-in" continues from the shipped weights.
 
-States, sample sheets and the prior itself are kept in the folder below the output folder; queue again with more minutes to go on. The folder that comes out goes into **Normal-Depth Prior**.""",
+States, sample sheets and the prior are saved in `folder` below the output folder. To continue, press Run again with more minutes. To use the prior, choose its folder in **Normal-Depth Prior**.""",
     ))

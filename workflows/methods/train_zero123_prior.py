@@ -18,10 +18,10 @@ METHOD = Method(
     groups=(GROUP_1, GROUP_2),
     notes=(
         """\
-## A small Zero123, from nothing
-Draws each of many simple shapes from several sides and teaches a small model (the layout of Zero123) to paint one side, given another and the turn between them. An autoencoder is trained before, which **autoencoder** "built-in" spares.
+## A small Zero123, from scratch
+Trains a small diffusion model in Zero123's layout to denoise one view of a simple shape, conditioned on another view and the relative camera. The views are generated. An autoencoder is trained first, unless **autoencoder** is "built-in".
 
-**start** "built-in" goes on from the weights that come with the pack.
+**start** "built-in" continues from the shipped weights.
 
-States, sample sheets and the prior itself are kept in the folder below the output folder; queue again with more minutes to go on. The folder that comes out goes into **Zero123 Prior**.""",
+States, sample sheets and the prior are saved in `folder` below the output folder. To continue, press Run again with more minutes. To use the prior, choose its folder in **Zero123 Prior**.""",
     ))

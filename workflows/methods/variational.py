@@ -25,9 +25,9 @@ METHOD = BASE.differing(
     notes=(
         """\
 ## Variational score distillation, with the built-in prior
-Text to a textured 3D object by VSD ([Wang et al. 2023](https://arxiv.org/abs/2305.16213), ProlificDreamer): beside the prior, a second model learns what is rendered, and the difference of the two is the gradient.
+Text to a textured 3D object by VSD ([Wang et al. 2023](https://arxiv.org/abs/2305.16213), ProlificDreamer): the gradient is the difference between the scores of the prior and of a second model that is trained on the renderings.
 
-**LoRA Prior** is the second model: small weights on the network of **Built-in Prior**, which **VSD Loss** trains at every step. Their error is one of the curves of the run.
+**LoRA Prior** is the second model: low-rank weights on the network of **Built-in Prior**, which **VSD Loss** trains at every step. Its training error is one of the curves of the run.
 
-Everything else is as in the workflow *dreamfusion*, so the two can be compared. For the published numbers with Stable Diffusion, see *prolificdreamer*. It needs no GPU: two and a half minutes and 1 GB of memory on one core of a processor.""",
+Everything else is as in *dreamfusion*, so that the two can be compared. *prolificdreamer* has the published numbers for Stable Diffusion. No GPU is needed: two and a half minutes and 1 GB of memory on one CPU core.""",
     ))

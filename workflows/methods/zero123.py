@@ -83,15 +83,15 @@ METHOD = Method(
     notes=(
         """\
 ## One picture to 3D, with Zero123-XL
-The side that is seen is compared with the picture; the others are distilled from a model that knows how a picture's object looks from elsewhere ([Liu et al. 2023](https://arxiv.org/abs/2303.11328)). The text is not read.
+One picture to a 3D object with Zero123-XL ([Liu et al. 2023](https://arxiv.org/abs/2303.11328)). The view of the picture is compared with the picture; other views are distilled from a model that is conditioned on the picture and the relative camera. The text is ignored.
 
-**Load Image** takes a picture whose surroundings are transparent (its mask then marks them); for another, wire the mask of a background removal into **Reference View** and set what it marks. Set how far above the horizon the picture was taken from there and in the prior: 5 degrees is a guess.
+**Load Image** takes a picture with a transparent background, which gives the mask. For other pictures, connect the mask of a background removal to **Reference View** and set `mask_marks`. Set the elevation of the picture there and in the prior; the file's 5 degrees are a guess.
 
-Numbers are those of threestudio's `zero123`: 600 steps, both objectives at every step. Normals are smoothed in both, in the picture and in space, as published.""",
+The numbers are those of threestudio's `zero123`: 600 steps with both objectives at every step. Both have Normal Smoothness losses in the picture and in space, as published.""",
         """\
 ## Files
-`zero123-xl.ckpt` (15.5 GB) of [the authors' page](https://zero123.cs.columbia.edu/assets/zero123-xl.ckpt) belongs into `models/checkpoints`. It is read without running anything in it. A diffusers folder in `models/diffusers` is as good.""",
+`zero123-xl.ckpt` (15.5 GB) of [the authors' page](https://zero123.cs.columbia.edu/assets/zero123-xl.ckpt) goes into `models/checkpoints`. It is read as weights only, without executing code in it. A diffusers folder in `models/diffusers` works too.""",
         """\
 ## Memory and time
-Not measured with this pack. The views of 256 pixels and the picture's at 512 need most: lower the last numbers of the two pixel schedules where memory runs out.""",
+Not measured with this pack. Most memory is needed by the views with 256 pixels and by the view of the picture with 512. To use less, lower the last numbers of the two pixel schedules.""",
     ))
