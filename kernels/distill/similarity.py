@@ -1,4 +1,4 @@
-"""Distances of unit embeddings, by which pictures are led to a text or to another picture."""
+"""Distances between unit embeddings of pictures and texts."""
 from __future__ import annotations
 
 import torch
@@ -29,7 +29,7 @@ def embedding_distance(one: Tensor, other: Tensor, measure: str = "cosine") -> T
 
 
 def rank_of_own(pictures: Tensor, texts: Tensor, own: Tensor) -> Tensor:
-    """The place, from 0, of each picture's own text among all texts by cosine: [B] int64.
+    """The rank, from 0, of each picture's text among all texts by cosine: [B] int64.
 
     pictures [B,P], texts [N,P]  unit; own [B] the index of each picture's text
     """

@@ -1,4 +1,4 @@
-"""Random crops of pictures and random backgrounds behind them, against objectives that see one picture only."""
+"""Augmentation: random crops of pictures, and random backgrounds."""
 from __future__ import annotations
 
 import math
@@ -13,9 +13,9 @@ BACKDROPS = ("noise", "checkerboard", "fourier")
 
 
 def random_crops(rgb: Tensor, least: float, most: float, generator: torch.Generator) -> Tensor:
-    """Square crops of pictures rgb [B,H,W,C] at random places, resized to H x W: [B,H,W,C].
+    """Square crops of pictures rgb [B,H,W,C] at random positions, resized to H x W: [B,H,W,C].
 
-    least, most  side of a crop relative to the picture's, > 0. Above 1 the picture is surrounded by its border pixels
+    least, most  side of a crop relative to the picture's, > 0. Above 1 the picture is padded with its border pixels
     generator    on the CPU
 
     Bilinear. Differentiable in rgb.

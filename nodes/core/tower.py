@@ -1,4 +1,4 @@
-"""A tower: a network that compares pictures, and texts where it knows language (CLIP, DINO)."""
+"""The interface of towers: networks that embed pictures, and texts if they have a text encoder (CLIP, DINO)."""
 from __future__ import annotations
 
 from typing import Protocol, Sequence
@@ -9,12 +9,12 @@ from .prior import LoadedPriors
 
 
 class Tower(Protocol):
-    """A loaded tower, frozen. Gradients pass through pictures.
+    """A loaded, frozen tower, differentiable in pictures.
 
-    name      for messages
-    side      pixels of the pictures that the network sees; others are resized
-    has_text  whether it embeds texts in the space of its pictures
-    layers    number of hidden states that `features` offers
+    name      used in messages
+    side      side of the network's input, pixels; pictures are resized to it
+    has_text  whether it embeds texts in the same space as pictures
+    layers    number of layers that `features` can return
     """
 
     name: str
@@ -26,17 +26,17 @@ class Tower(Protocol):
         """Unit embeddings [B,P] of square pictures rgb [B,H,H,3] in [0,1]. Differentiable."""
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Unit embeddings [B,P] of texts, without gradients. Raises DistillError where has_text is False."""
+        """Unit embeddings [B,P] of texts, without gradients. Raises DistillError if has_text is False."""
 
     def features(self, rgb: Tensor, layer: int) -> Tensor:
         """Hidden states [B,L,C] of all tokens, the class token first, after `layer` of `layers` layers; layer -1 is
         the last. Differentiable."""
 
     def release(self) -> None:
-        """Gives back what the tower holds outside itself, at the end of a run."""
+        """Called at the end of a run: frees memory that is shared with other code."""
 
 
 class TowerRecipe(Protocol):
-    """What a TOWER wire carries. Hashable, so that one tower is loaded once per run."""
+    """The value of a TOWER wire. Hashable, so that one tower is loaded once per run."""
 
     def load(self, priors: LoadedPriors) -> Tower: ...

@@ -1,4 +1,4 @@
-"""CLIP R-Precision: how often CLIP ranks the own caption first among all captions, for renderings of a result.
+"""CLIP R-Precision: how often CLIP ranks a result's caption first among all captions, for renderings of the result.
 
 Park et al. 2021 define it for pictures; Dream Fields and DreamFusion report it for objects, over 153 captions of COCO
 that are centred on an object, with renderings in colour and without texture.
@@ -19,12 +19,12 @@ from .views import Pictures
 
 @dataclass(frozen=True)
 class ClipRanking:
-    """Of one kind of picture.
+    """The ranking for one kind of picture.
 
-    share    of the views in which the own caption (or its equal) is first, 0..1
-    first    index of the caption whose mean cosine over the views is largest
-    is_right that one is the own caption or its equal
-    cosine   mean over the views of the cosine with the own caption
+    share     fraction of views for which the result's caption (or an equal one) is first, 0..1
+    first     index of the caption with the largest mean cosine over the views
+    is_right  whether that is the result's caption or an equal one
+    cosine    mean cosine of the views with the result's caption
     """
 
     share: float
@@ -38,8 +38,9 @@ def clip_ranking(tower: Tower, rgb: Tensor, texts: Tensor, own: int, equals: Seq
     """Ranks captions for the views of one result.
 
     rgb     [B,H,H,3] in [0,1]
-    texts   [N,P] unit embeddings of all captions; own: index of the one that made the result
-    equals  further captions that are as right as the own one
+    texts   [N,P] unit embeddings of all captions
+    own     index of the result's caption
+    equals  indices of captions that are equally right
     """
     if not 0 <= own < len(texts):
         raise DistillError(f"CLIP R-Precision: caption {own} is not among the {len(texts)} captions.")

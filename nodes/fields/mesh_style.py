@@ -21,10 +21,10 @@ FREQUENCIES = 256
 
 @dataclass(frozen=True)
 class MeshStyle:
-    """Recipe of Fourier features of surface points, a network, a head for features and one for displacements along the
-    normals (Michel et al. 2022, sec. 3.1).
+    """Recipe of a network on Fourier features of surface points, with a head for features and a head for displacements
+    along the normals (Michel et al. 2022, sec. 3.1).
 
-    mesh       its triangles stay; its own colours do not count
+    mesh       its triangles are kept; its colours are ignored
     bandwidth  standard deviation of the frequencies, waves per world unit: larger is finer. Published 5 to 12
     width, depth  of the network that both heads share
     relief     largest displacement, world units; published 0.1
@@ -47,7 +47,7 @@ class MeshStyle:
 
 class MeshStyleModule(SurfaceField):
     """See MeshStyle. Groups: "network" (shared layers and the head of features), "relief" (the head of displacements,
-    which begins at 0)."""
+    initialised to 0)."""
 
     groups = ("network", "relief")
 
@@ -98,7 +98,7 @@ class MeshStyleNode(Node):
             description="Colours and fine relief of a given mesh, by a network of its surface points (Text2Mesh).",
             search_aliases=["text2mesh", "stylize", "neural style field", "displacement"],
             inputs=[
-                io.Mesh.Input("mesh", tooltip="The mesh. Its shape stays, but for the relief. Relief needs small "
+                io.Mesh.Input("mesh", tooltip="The mesh. Only the relief changes its shape. Relief needs small "
                                               "triangles: subdivide or remesh it first."),
                 io.Float.Input("bandwidth", default=5.0, min=0.0, max=100.0, step=0.5, tooltip="How fine colours and "
                                "relief may be, waves per world unit. Text2Mesh: 5 to 12."),

@@ -19,8 +19,8 @@ TITLE, KINDS = "CLIP Tower", ("clip_vision", "diffusers")
 
 @dataclass(frozen=True)
 class FolderTower:
-    """A recipe: the tower of a folder. weights: what `weights_digest` says of it, so that a run is not resumed with
-    another one."""
+    """A recipe: the tower of a folder. weights: its `weights_digest`, so that a run is not resumed with another
+    tower."""
 
     folder: str
     weights: str = ""
@@ -31,7 +31,7 @@ class FolderTower:
 
 @dataclass(frozen=True, eq=False)
 class WiredTower:
-    """A recipe: the host's CLIP_VISION, and the CLIP beside it or None."""
+    """A recipe: ComfyUI's CLIP_VISION, and a CLIP with its text encoder, or None."""
 
     vision: Any
     clip: Any
@@ -51,13 +51,13 @@ class CLIPTowerNode(Node):
             inputs=[
                 io.Combo.Input("model", options=choices(
                     *KINDS, shipped=BUILTIN_CLIP, index="config.json"), default=BUILT_IN, tooltip=(
-                    "Folder of a CLIP (openai/clip-vit-base-patch32, -patch16, -large-patch14) or DINO as transformers "
-                    "saves it, below the models folders clip_vision or diffusers; or what Train CLIP wrote. The "
-                    "built-in one knows simple shapes only.")),
-                io.ClipVision.Input("clip_vision", optional=True, tooltip="The image network of core's Load CLIP "
-                                    "Vision instead of the model above, also DINO."),
-                io.Clip.Input("clip", optional=True, tooltip="The text encoder that belongs to clip_vision. It has to "
-                              "be of the same CLIP, with its text projection."),
+                    "Folder of a CLIP (openai/clip-vit-base-patch32, -patch16, -large-patch14) or DINO in the format "
+                    "of transformers, below the models folders clip_vision or diffusers; or the folder of Train CLIP. "
+                    "The built-in CLIP was trained on simple shapes only.")),
+                io.ClipVision.Input("clip_vision", optional=True, tooltip="An image network from core's Load CLIP "
+                                    "Vision, also DINO. It replaces the model above."),
+                io.Clip.Input("clip", optional=True, tooltip="The text encoder for clip_vision. It must be that of "
+                              "the same CLIP, with its text projection."),
             ],
             outputs=[TOWER.Output("tower", tooltip="For CLIP Loss, Feature Loss and CLIP R-Precision.")])
 

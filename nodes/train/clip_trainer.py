@@ -44,8 +44,8 @@ class ClipRecipe(PriorRecipe):
 class ClipTrainer(Trainer):
     """A CLIP in transformers' layout, by the symmetric cross entropy of a batch (Radford et al. 2021, fig. 3).
 
-    Every caption brings a near one that is false: two words exchanged, or one replaced. Without them a CLIP learns
-    which words occur, not which colour belongs to which shape (Yuksekgonul et al. 2023).
+    Every caption is paired with a similar false one, with two words exchanged or one replaced. Without them, a CLIP
+    learns which words occur, but not which colour belongs to which shape (Yuksekgonul et al. 2023).
     """
 
     name, index, part, shipped = "Train CLIP", "config.json", "config.json", BUILTIN_CLIP
@@ -111,7 +111,7 @@ def embed_words(clip: torch.nn.Module, tokenizer: Callable, texts: Sequence[str]
 
 
 def same_captions(captions: Sequence[str], texts: Sequence[str]) -> Tensor:
-    """Bool [B,N]: text n, in another place than row b, is the caption of row b, so it is no wrong answer."""
+    """Bool [B,N]: text n equals the caption of row b and has another index, so it is not a false caption."""
     numbers = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     rows, columns = (torch.tensor([numbers[text] for text in each]) for each in (captions, texts))
     same = rows[:, None] == columns
