@@ -108,6 +108,7 @@ def node_list() -> list[type]:
     from .train.dataset_preview import DatasetPreviewNode
     from .train.train_prior import TrainPriorNode
     from .train.train_clip import TrainCLIPNode
+    from .train.train_score_model import TrainScoreModelNode
     from .train.train_zero123 import TrainZero123PriorNode
     from .train.train_multi_view import TrainMVDreamPriorNode
     from .train.train_multi_view import TrainNormalDepthPriorNode

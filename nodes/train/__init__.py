@@ -11,6 +11,8 @@
     clip_trainer        CLIP: `ClipTrainer`, `contrastive_loss`; train_clip: Train CLIP
     clip_network        a small CLIP: `build_clip`; clip_sheet: what it has learned, `similarity_sheet`
     near_caption        false captions: `near_caption`; disturb: disturbed pictures, `disturb`
+    score_model         score matching in the plane: `train_score_model`; score_panel: its pictures;
+                        train_score_model: Train Score Model
     training_run        the loop, its folder and its widgets: `run_training`, `train_below_output`
     caption_reading     pretraining of the text encoder: `learn_to_read`
     if_layout           DeepFloyd IF's layout: `build_unet`, `save_if_folder`
