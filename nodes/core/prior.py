@@ -1,6 +1,7 @@
 """The interface of diffusion models: one denoiser (z_t, t) -> z0, whatever the network predicts."""
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Protocol, Sequence
@@ -33,7 +34,7 @@ class Condition(Protocol):
 class TextCondition:
     """Encoded texts.
 
-    embedding  [B,L,C] one vector per token
+    embedding  [B,L,C] one vector per token. Long texts have several windows of L tokens
     pooled     [B,P] one vector per text, for models with a pooled embedding
     mask       [B,L] 1 at tokens of the text, 0 at padding, for models with an attention mask
     """
@@ -54,8 +55,10 @@ class TextCondition:
         return TextCondition(*(None if part is None else part[index] for part in self.parts))
 
     def join(self, rows: Sequence["TextCondition"]) -> "TextCondition":
-        return TextCondition(*(None if parts[0] is None else torch.cat(parts)
-                               for parts in zip(*(row.parts for row in rows))))
+        """Conditions of other lengths are repeated to a common one; see `aligned`."""
+        embedding, *others = zip(*(row.parts for row in rows))
+        return TextCondition(torch.cat(aligned(embedding)), *(None if parts[0] is None else torch.cat(parts)
+                                                              for parts in others))
 
     def lerp(self, other: "TextCondition", weight: Tensor) -> "TextCondition":
         """See Condition.lerp. For 0 < weight < 1 the mask is the union of both masks."""
@@ -63,10 +66,19 @@ class TextCondition:
         pooled = None if self.pooled is None else torch.lerp(self.pooled, other.pooled, weight[:, None])
         mask = None if self.mask is None else torch.maximum(self.mask * (weight < 1)[:, None],
                                                             other.mask * (weight > 0)[:, None])
-        return TextCondition(torch.lerp(self.embedding, other.embedding, weight[:, None, None]), pooled, mask)
+        one, two = aligned([self.embedding, other.embedding])
+        return TextCondition(torch.lerp(one, two, weight[:, None, None]), pooled, mask)
 
     def to(self, device: torch.device | str) -> "TextCondition":
         return TextCondition(*(None if part is None else part.to(device) for part in self.parts))
+
+
+def aligned(embeddings: Sequence[Tensor]) -> list[Tensor]:
+    """Embeddings [B,L_i,C] repeated along their tokens to the least common multiple of the L_i. Attention to tokens
+    that are all repeated equally often is attention to the tokens."""
+    length = math.lcm(*(embedding.shape[1] for embedding in embeddings))
+    return [embedding if embedding.shape[1] == length else embedding.repeat(1, length // embedding.shape[1], 1)
+            for embedding in embeddings]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from ..comfy import host
 from ..core.errors import DistillError, MissingPackage
+from ..core.prior import aligned
 from .checkpoint_file import CheckpointFile, read_module
+from .prompt_weights import Token, weighted_pieces, windows
 
 TOKENS = 77
 HUGGING_FACE = "transformer."  # below "cond_stage_model." (SD 1) or "conditioner.embedders.0." (SD XL)
@@ -28,14 +30,40 @@ class ClipText:
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Hidden states [B,77,C] and the pooled text [B,P] (projected where the model has a projection), float32."""
+        """Hidden states [B,77 n,C] and the pooled text [B,P] (projected where the model has a projection), float32.
+
+        n is the number of windows of the longest text. Texts of fewer are repeated, which changes nothing for
+        attention. The pooled text is that of the first window. Weights scale the difference from the empty text, token
+        by token, as in ComfyUI.
+        """
+        divided = [self._windows(text) for text in texts]
+        rows = [window for windows in divided for window in windows]
+        weights = torch.tensor([[weight for _, weight in row] for row in rows])
+        is_weighted = bool((weights != 1).any())
+        hidden, pooled = self._encode(rows + self._windows("") * is_weighted)
+        if is_weighted:
+            nothing, hidden = hidden[-1:], hidden[:-1]
+            scaled = nothing + (hidden - nothing) * weights.to(hidden)[..., None]
+            hidden = torch.where((weights != 1).to(hidden.device)[..., None], scaled, hidden)
+        counts = [len(windows) for windows in divided]
+        whole = aligned([part.flatten(0, 1)[None] for part in hidden.split(counts)])
+        first = torch.tensor([sum(counts[:i]) for i in range(len(counts))], device=pooled.device)
+        return torch.cat(whole), pooled[first]
+
+    def _encode(self, rows: Sequence[Sequence[Token]]) -> tuple[Tensor, Tensor]:
+        """Hidden states [N,77,C] and pooled texts [N,P] of windows of tokens."""
         device = next(self.model.parameters()).device
-        tokens = self.tokenizer(list(texts), padding="max_length", max_length=TOKENS, truncation=True,
-                                return_tensors="pt")
-        out = self.model(tokens.input_ids.to(device), output_hidden_states=True)
+        numbers = torch.tensor([[number for number, _ in row] for row in rows], device=device)
+        out = self.model(numbers, output_hidden_states=True)
         hidden = out.last_hidden_state if self.layer == "last" else out.hidden_states[-2]
         pooled = out.text_embeds if hasattr(out, "text_embeds") else out.pooler_output
         return hidden.float(), pooled.float()
+
+    def _windows(self, text: str) -> list[list[Token]]:
+        pieces = [(self.tokenizer(piece, add_special_tokens=False, verbose=False).input_ids, weight)
+                  for piece, weight in weighted_pieces(text)]
+        return windows(pieces, TOKENS, self.tokenizer.bos_token_id, self.tokenizer.eos_token_id,
+                       self.tokenizer.pad_token_id)
 
 
 def read_hugging_face_clip(source: CheckpointFile, prefix: str, dtype=None) -> torch.nn.Module:

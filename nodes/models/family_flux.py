@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..core.prior import TextCondition
 from .family import ModelFolder
-from .t5_text import TextEncoder, as_written
+from .prompt_weights import plain
+from .t5_text import TextEncoder
 
 T5_TOKENS = 512
 
@@ -20,7 +21,7 @@ class Flux:
 
     def read_texts(self, folder: ModelFolder) -> TextEncoder:
         """T5's tokens; of CLIP-L, the pooled text alone."""
-        clip, t5 = folder.clip(is_projected=False), folder.t5("_2", T5_TOKENS, form=as_written, is_masked=False)
+        clip, t5 = folder.clip(is_projected=False), folder.t5("_2", T5_TOKENS, form=plain, is_masked=False)
 
         def encode(texts: Sequence[str]) -> TextCondition:
             _, pooled = clip(texts)

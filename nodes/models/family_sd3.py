@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..core.prior import TextCondition
 from .family import ModelFolder
-from .t5_text import TextEncoder, as_written
+from .prompt_weights import plain
+from .t5_text import TextEncoder
 
 T5_TOKENS = 256
 
@@ -23,7 +24,7 @@ class StableDiffusion3:
         """CLIP-L and CLIP-G, channels concatenated and padded with zeros to T5's width, then T5's tokens. Without the
         folder text_encoder_3, T5's tokens are zeros: published as a way to save memory."""
         clips = folder.clip(), folder.clip("_2")
-        t5 = folder.t5("_3", T5_TOKENS, form=as_written, is_masked=False) if folder.has("text_encoder_3") else None
+        t5 = folder.t5("_3", T5_TOKENS, form=plain, is_masked=False) if folder.has("text_encoder_3") else None
         width = folder.config("transformer")["joint_attention_dim"]
 
         def encode(texts: Sequence[str]) -> TextCondition:

@@ -55,17 +55,42 @@ class T5Text:
             self.network = load_network(T5EncoderModel, folder / (TEXT_ENCODER + part), name, dtype, **options)
             if not is_8bit:
                 self.network = move(self.network, device)
-        self.device, self.tokens, self.form = device, tokens, form
+        self.device, self.tokens, self.form, self.name = device, tokens, form, name
+        self._shortened: set[str] = set()
         self.is_masked, self.returns_mask = is_masked, returns_mask
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> TextCondition:
         """Embeddings [B,L,C] in float32."""
-        tokens = self.tokenizer([self.form(text) for text in texts], padding="max_length", max_length=self.tokens,
-                                truncation=True, return_tensors="pt")
+        tokens = self.tokenizer([self._fitting(self.form(text)) for text in texts], padding="max_length",
+                                max_length=self.tokens, truncation=True, return_tensors="pt")
         mask = tokens.attention_mask.to(self.device)
         hidden = self.network(tokens.input_ids.to(self.device), attention_mask=mask if self.is_masked else None)[0]
         return TextCondition(hidden.float(), mask=mask if self.returns_mask else None)
+
+    def _fitting(self, text: str) -> str:
+        """The text without the words that do not fit into L tokens. They are taken before the last comma, behind which
+        the view is named."""
+        head, comma, view = text.rpartition(", ")
+        words, count = head.split(" "), self._count(text)
+        if count <= self.tokens or not comma or self._count(view) > self.tokens // 2:
+            return text
+        low, high = 0, len(words)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._count(f"{' '.join(words[:middle])}, {view}") <= self.tokens:
+                low = middle
+            else:
+                high = middle - 1
+        kept = words[:low]
+        if text not in self._shortened:
+            self._shortened.add(text)
+            host().warn(f'{self.name}: the prompt has {count} tokens and the model reads {self.tokens}. It is read as '
+                        f'"{" ".join(kept)[-60:]}, {view}"; "{" ".join(words[low:])[:60]}" is left out.')
+        return f"{' '.join(kept)}, {view}"
+
+    def _count(self, text: str) -> int:
+        return len(self.tokenizer(text, verbose=False).input_ids)
 
     def rest(self) -> None:
         """Nothing: this one stays in memory."""

@@ -171,3 +171,14 @@ def test_room_is_made_before_a_network_moves(host, monkeypatch):
     assert freed == []
     t5_text.move(network, torch.device("meta"))
     assert freed == [44 * 2]
+
+
+def test_view_words_survive_a_long_prompt(cased, host):
+    encode = T5Text(cased, CPU, torch.float32, "A Prior")
+    long = "a red cube " * 30
+    front, back, cut = (encode([text]).embedding for text in (f"{long}, front view", f"{long}, back view", long))
+    assert not torch.equal(front, back)
+    assert encode([f"{long}, front view"]).embedding.equal(front)
+    assert len(host.warnings) == 2 and all(
+        part in host.warnings[0] for part in ("A Prior: the prompt has", "reads 77", 'front view"', "is left out"))
+    assert cut.shape == front.shape

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "parts"))
-# first: it asks for the CPU
+from comfyui_tiny import CPU, SIDE, make_clip, make_model, make_vae, with_control, with_lora  # first: asks for the CPU
+
+# isort: split
 import comfy.sample
 import comfy.sampler_helpers
 import comfy.samplers
 import torch
-
-from comfyui_tiny import CPU, SIDE, make_clip, make_model, make_vae, with_control, with_lora
 
 PACK = Path(__file__).resolve().parents[3]
 KINDS, TIMES = ("eps", "v", "flow", "sdxl", "sd3"), torch.tensor([20, 300, 700, 980])

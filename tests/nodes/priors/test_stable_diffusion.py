@@ -322,3 +322,28 @@ def test_a_lora_changes_the_network_of_a_file(models, tmp_path):
     changed, _ = _latents(models / "sd1.safetensors", models, lora=str(tmp_path / "lora.safetensors"),
                           lora_strength=0.25)
     torch.testing.assert_close(changed.network.get_submodule(place).weight, weight + 0.25)
+
+
+def test_view_words_survive_a_long_prompt(folder_prior):
+    long = "red " * 100
+    front, back = (folder_prior.encode_prompts([f"{long}, {view} view"]) for view in ("front", "back"))
+    assert front.embedding.shape[1] == 2 * 77 and not torch.equal(front.embedding, back.embedding)
+
+
+def test_long_and_short_prompts_are_denoised_together_as_alone(folder_prior):
+    z, noise, t, z_t = _noisy(folder_prior)
+    long, short = (folder_prior.encode_prompts([text] * 2) for text in ("red " * 100, ""))
+    together = folder_prior.denoise(z_t, t, [long, short], None)
+    for found, condition in zip(together, (long, short)):
+        assert _is_close(found, folder_prior.denoise(z_t, t, [condition], None)[0])
+    mixed = folder_prior.encode_prompts(["red " * 100, ""])
+    assert _is_close(folder_prior.denoise(z_t, t, [mixed], None)[0], torch.stack([together[0][0], together[1][1]]))
+
+
+def test_weights_scale_the_difference_from_the_empty_text(folder_prior):
+    plain, nothing, twice, none = (folder_prior.encode_prompts([text]).embedding
+                                   for text in ("red", "", "(red:2)", "(red:1)"))
+    assert torch.equal(plain, none)
+    place = 1  # of the word, behind the start
+    torch.testing.assert_close(twice[:, place] - nothing[:, place], 2 * (plain[:, place] - nothing[:, place]))
+    assert torch.equal(twice[:, 2:], plain[:, 2:])
