@@ -1,4 +1,4 @@
-"""Denoising trainer: training of a small diffusion model by the error of its predicted velocity."""
+"""Denoising trainer: training of a small diffusion model by the error of what it predicts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from torch import autocast
 
 from ..core.errors import DistillError
 from .trainer import Trainer
+
+# What the network predicts and how timesteps are drawn:
+#   velocity  alpha n - sigma x, by min(1, (1 + snr_limit) / (1 + SNR))     Salimans and Ho 2022
+#   noise     n, timesteps uniform: DDPM's "simple" objective               Ho et al. 2020, eq. 14
+#   score     n = -sigma times the score, the noise level uniform in its logarithm, with weight sigma^2 on the score:
+#             NCSN's objective, indexed by sigma                            Song and Ermon 2019, eq. 5 and 6
+OBJECTIVES = {"velocity": "v_prediction", "noise": "epsilon", "score": "epsilon"}
+LARGEST_SIGMA = 50.0  # of NCSN; steps with more noise are drawn as often as the last one below it
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class PriorRecipe:
     autoencoder_steps  of its training
     ema             decay of the moving average of the weights; `early_ema` in the first 2000 steps
     bf16            autocast, for CUDA
+    objective       one of OBJECTIVES; start_boost and snr_limit belong to "velocity"
     """
 
     steps: int | None = None
@@ -53,6 +62,7 @@ class PriorRecipe:
     seed: int = 0
     bf16: bool = False
     checkpoint_minutes: float = 5.0
+    objective: str = "velocity"
 
     def progress(self, step: int, seconds: float) -> float:
         """Fraction of the budget used, from 0 to 1 and beyond."""
@@ -79,7 +89,7 @@ class Lesson(NamedTuple):
 class DenoisingTrainer(Trainer):
     """The part of a training run that all diffusion models share; subclasses define networks and batches.
 
-    Networks learn the velocity of noised pictures (Salimans and Ho 2022). Timesteps are drawn with probabilities
+    Networks learn what the recipe's objective says of noised pictures. Timesteps are drawn with probabilities
     proportional to their weights.
 
     views  consecutive items of a batch that share their timestep
@@ -91,12 +101,14 @@ class DenoisingTrainer(Trainer):
         if recipe.batch % self.views:
             raise DistillError(f"{self.name}: a batch of {recipe.batch} pictures cannot be divided into groups of "
                                f"{self.views} views. Use a multiple of {self.views}.")
+        if recipe.objective not in OBJECTIVES:
+            raise DistillError(f'{self.name}: objective "{recipe.objective}" is unknown. Use one of '
+                               f'{", ".join(OBJECTIVES)}.')
         super().__init__(recipe, device)
         alphas = self.alphas_cumprod().to(self.device)
         self.signal, self.noise = alphas.sqrt(), (1.0 - alphas).sqrt()
-        snr = alphas / (1.0 - alphas)
         # Drawing timesteps by their weights has less variance than weighting the loss.
-        self.density = ((1.0 + recipe.snr_limit) / (1.0 + snr)).clamp(max=1.0)
+        self.density = timestep_density(alphas, recipe)
 
     def alphas_cumprod(self) -> torch.Tensor:
         """abar [T], the squared signal coefficient at each timestep."""
@@ -114,12 +126,29 @@ class DenoisingTrainer(Trainer):
         lesson = self.lesson(rng, generator)
         x = lesson.clean
         density = self.density.clone()
-        density[-len(density) // 20:] *= recipe.boost(fraction)
+        if recipe.objective == "velocity":
+            density[-len(density) // 20:] *= recipe.boost(fraction)
         t = torch.multinomial(density, recipe.batch // self.views, replacement=True, generator=generator)
         t = t.repeat_interleave(self.views)
         noise = torch.randn(x.shape, generator=generator, device=self.device)
         alpha, sigma = self.signal[t].view(-1, 1, 1, 1), self.noise[t].view(-1, 1, 1, 1)
-        noisy, velocity = alpha * x + sigma * noise, alpha * noise - sigma * x
+        noisy, target = alpha * x + sigma * noise, noise
+        if recipe.objective == "velocity":
+            target = alpha * noise - sigma * x
         with autocast(self.device.type, torch.bfloat16, enabled=recipe.bf16):
             predicted = lesson.predict(noisy, t)
-        return self.descend((predicted.float() - velocity).square().mean(), fraction)
+        return self.descend((predicted.float() - target).square().mean(), fraction)
+
+
+def timestep_density(alphas: torch.Tensor, recipe: PriorRecipe) -> torch.Tensor:
+    """How often each timestep is drawn [T], up to a factor, for abar [T]; see OBJECTIVES."""
+    if recipe.objective == "velocity":
+        snr = alphas / (1.0 - alphas)
+        return ((1.0 + recipe.snr_limit) / (1.0 + snr)).clamp(max=1.0)
+    if recipe.objective == "noise":
+        return torch.ones_like(alphas)
+    level = ((1.0 - alphas) / alphas).sqrt()
+    share = torch.gradient(level.log())[0]
+    last = int((level <= LARGEST_SIGMA).sum()) - 1
+    share[last + 1:] = share[last]
+    return share

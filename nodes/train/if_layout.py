@@ -124,7 +124,7 @@ def encode_text(text_encoder, tokenizer, prompts):
     return text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0]
 
 
-def save_if_folder(path, unet, text_encoder, tokenizer):
+def save_if_folder(path, unet, text_encoder, tokenizer, prediction=PREDICTION):
     """Write a DeepFloyd IF pipeline folder in half precision, replacing what is at `path`.
 
     The folder appears whole: it is written beside `path` and moved there. The models are not changed.
@@ -139,7 +139,7 @@ def save_if_folder(path, unet, text_encoder, tokenizer):
             unet=copy.deepcopy(unet).to("cpu", torch.float16, memory_format=torch.contiguous_format),
             scheduler=diffusers.DDPMScheduler(
                 1000, beta_schedule="squaredcos_cap_v2", variance_type="learned_range", clip_sample=True,
-                prediction_type=PREDICTION,
+                prediction_type=prediction,
             ),
             safety_checker=None,
             feature_extractor=None,

@@ -14,7 +14,7 @@ from ..core.view_words import coarse_view, fine_view
 from ..models.builtin import BUILTIN_FOLDER
 from ..models.silence import silence
 from .caption_reading import caption_facts, learn_to_read
-from .denoising_trainer import DenoisingTrainer, Lesson, PriorRecipe
+from .denoising_trainer import OBJECTIVES, DenoisingTrainer, Lesson, PriorRecipe
 from .if_layout import build_text_encoder, build_tokenizer, build_unet, encode_text, save_if_folder
 from .sample_sheet import contact_sheet, noise_schedule, sample_prior
 from .shape_dataset import ShapeImages
@@ -148,7 +148,12 @@ class PriorTrainer(DenoisingTrainer):
 
     def sample_sheet(self) -> torch.Tensor:
         """Samples of SHEET_PROMPTS, [H', W', 3] on the CPU."""
-        return contact_sheet(sample_prior(*self.prior(), SHEET_PROMPTS), zoom=4)
+        return contact_sheet(sample_prior(*self.prior(), SHEET_PROMPTS, prediction=self.prediction), zoom=4)
 
     def save_pipeline(self, path: str) -> None:
-        save_if_folder(path, *self.prior())
+        save_if_folder(path, *self.prior(), self.prediction)
+
+    @property
+    def prediction(self) -> str:
+        """What the network predicts, as diffusers names it."""
+        return OBJECTIVES[self.recipe.objective]

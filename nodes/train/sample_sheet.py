@@ -9,12 +9,13 @@ import torch
 from .if_layout import PREDICTION, encode_text
 
 
-def noise_schedule():
-    """The diffusers DDPMScheduler that the prior is trained and sampled with: 1000 steps, cosine."""
+def noise_schedule(prediction: str = PREDICTION):
+    """The diffusers DDPMScheduler that the prior is trained and sampled with: 1000 steps, cosine. prediction: what its
+    network predicts, as diffusers names it."""
     from diffusers import DDPMScheduler
 
     return DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2", variance_type="fixed_small", clip_sample=True,
-                         prediction_type=PREDICTION)
+                         prediction_type=prediction)
 
 
 @torch.no_grad()
@@ -26,6 +27,7 @@ def sample_prior(
     steps: int = 50,
     guidance_scale: float = 4.0,
     seed: int = 0,
+    prediction: str = PREDICTION,
 ) -> torch.Tensor:
     """One image per prompt (DDPM: Ho et al. 2020, algorithm 2; guidance: Ho and Salimans 2022, eq. 6).
 
@@ -34,7 +36,7 @@ def sample_prior(
     batch, size, device = len(prompts), unet.config.sample_size, unet.device
     generator = torch.Generator().manual_seed(seed)
     condition = encode_text(text_encoder, tokenizer, [*prompts, *[""] * batch])
-    scheduler = noise_schedule()
+    scheduler = noise_schedule(prediction)
     scheduler.set_timesteps(steps)
     x = torch.randn(batch, 3, size, size, generator=generator)
     for t in scheduler.timesteps:

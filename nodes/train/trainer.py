@@ -135,8 +135,9 @@ class Trainer:
                 f"{self.name}: the checkpoint {path} cannot be read ({error}). "
                 "It may be incomplete: delete it and start again."
             ) from error
-        for name in ("channels", "seed", "batch"):
-            found, wanted = state["recipe"][name], getattr(self.recipe, name)
+        for name in ("channels", "seed", "batch", "objective"):
+            wanted = getattr(self.recipe, name)
+            found = state["recipe"].get(name, "velocity")  # states from before there was a choice of objective
             if found != wanted:
                 raise DistillError(
                     f"{self.name}: the checkpoint {path} was trained with {name} = {found}, the recipe has {wanted}. "

@@ -18,4 +18,4 @@ def short_sheet(monkeypatch):
 
     sample = prior_trainer.sample_prior
     monkeypatch.setattr(prior_trainer, "SHEET_PROMPTS", ("a red cube",))
-    monkeypatch.setattr(prior_trainer, "sample_prior", lambda *args: sample(*args, steps=2))
+    monkeypatch.setattr(prior_trainer, "sample_prior", lambda *args, **options: sample(*args, steps=2, **options))
