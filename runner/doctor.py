@@ -42,6 +42,8 @@ PACKAGES = (
     Package("diffusers", "every diffusion prior", needed=True),
     Package("transformers", "text encoders of the priors", needed=True),
     Package("accelerate", "faster loading of large models"),
+    Package("sentencepiece", "T5 tokenizers that are spiece.model files, as DeepFloyd IF's"),
+    Package("google.protobuf", "the same", "protobuf"),
     Package("trimesh", "GLB, OBJ and PLY files", needed=True),
     Package("xatlas", "Unwrap UV"),
     Package("scipy", "Compare Geometry"),

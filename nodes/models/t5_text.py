@@ -3,6 +3,7 @@ precision."""
 from __future__ import annotations
 
 import gc
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Callable, Mapping, Sequence
@@ -49,6 +50,7 @@ class T5Text:
 
         options = _eight_bit_options(device) if is_8bit else {}
         with torch.inference_mode(False), silence():
+            _check_sentencepiece(folder / (TOKENIZER + part), name)
             with reading(folder / (TOKENIZER + part), name):
                 self.tokenizer = AutoTokenizer.from_pretrained(folder / (TOKENIZER + part), local_files_only=True,
                                                                trust_remote_code=False)
@@ -94,6 +96,18 @@ class T5Text:
 
     def rest(self) -> None:
         """Nothing: this one stays in memory."""
+
+
+def _check_sentencepiece(folder: Path, name: str) -> None:
+    """Raises MissingPackage where the tokenizer is a spiece.model alone, as published for DeepFloyd IF, and a package
+    that reads it is missing: transformers then speaks of other packages and a damaged download."""
+    if not (folder / "spiece.model").is_file() or (folder / "tokenizer.json").is_file():
+        return
+    for module, package in ("sentencepiece", "sentencepiece"), ("google.protobuf", "protobuf"):
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise MissingPackage(package, f"{name}: reading the tokenizer {folder / 'spiece.model'}") from error
 
 
 class PassingText:

@@ -1,6 +1,9 @@
 import gc
+import json
+import shutil
 import sys
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -182,3 +185,38 @@ def test_view_words_survive_a_long_prompt(cased, host):
     assert len(host.warnings) == 2 and all(
         part in host.warnings[0] for part in ("A Prior: the prompt has", "reads 77", 'front view"', "is left out"))
     assert cut.shape == front.shape
+
+
+@pytest.fixture
+def spiece(tiny_if, tmp_path):
+    """A copy of IF's folder whose tokenizer is a spiece.model alone, as published."""
+    import sentencepiece
+
+    folder = Path(shutil.copytree(tiny_if, tmp_path / "spiece"))
+    shutil.rmtree(folder / "tokenizer")
+    (folder / "tokenizer").mkdir()
+    texts = iter([f"a {color} {shape}" for color in ("red", "green", "blue") for shape in ("cube", "sphere", "cone")])
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=texts, model_prefix=str(folder / "tokenizer" / "spiece"), vocab_size=40, pad_id=0, eos_id=1,
+        unk_id=2, bos_id=-1, hard_vocab_limit=False, minloglevel=2)
+    (folder / "tokenizer" / "spiece.vocab").unlink()
+    (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(
+        {"tokenizer_class": "T5Tokenizer", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>",
+         "extra_ids": 0, "model_max_length": 77}))
+    return folder
+
+
+def test_a_published_tokenizer_is_read(spiece):
+    import sentencepiece
+
+    encode = T5Text(spiece, CPU, torch.float32, "A Prior")
+    own = sentencepiece.SentencePieceProcessor(model_file=str(spiece / "tokenizer" / "spiece.model"))
+    assert encode.tokenizer("a red cube").input_ids == [*own.encode("a red cube"), 1]
+    assert encode(["a red cube"]).embedding.shape == (1, 77, 64)
+
+
+@pytest.mark.parametrize("module, package", [("sentencepiece", "sentencepiece"), ("google.protobuf", "protobuf")])
+def test_a_package_that_reads_it_is_named(spiece, module, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingPackage, match=f"A Prior: .*spiece.model needs the package.*pip install {package}"):
+        T5Text(spiece, CPU, torch.float32, "A Prior")
