@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..workflows.description import Described, Method, Wire
+from ..workflows.description import Described, Method, Stage, Wire, is_outside
 from . import schema
 from .graph import Graph, Link
 from .schema import Registry
@@ -23,21 +24,75 @@ def read(path: Path, registry: Registry | None = None) -> Method:
     registry = schema.default_registry() if registry is None else registry
     graph = read_graph(path, registry)
     data = json.loads(path.read_text(encoding="utf-8"))
-    drawn = {str(node["id"]): node for node in data.get("nodes", [])}
-    names = _names(graph, {one: node.get("title", "") for one, node in drawn.items()})
+    drawn = dict(_sheets(data))
+    names = _names(graph, {one: node.get("title", "") for one, (node, _) in drawn.items()})
     nodes = {names[one]: Described(node.type.removeprefix("Distill3D_") if node.type.startswith("Distill3D_")
                                    else f":{node.type}", _inputs(graph, one, names, registry),
-                                   drawn.get(one, {}).get("title", ""), _group(data, drawn.get(one)))
-             for one, node in sorted(graph.nodes.items(), key=lambda item: int(item[0]) if item[0].isdecimal() else 0)}
+                                   drawn[one][0].get("title", ""), _group(drawn[one][1], drawn[one][0]),
+                                   drawn[one][1].get("name", "") if ":" in one else "")
+             for one, node in sorted(graph.nodes.items(), key=lambda item: _order(item[0]))}
     notes = [node["widgets_values"][0] for node in data.get("nodes", []) if node["type"] in ("Note", "MarkdownNote")]
-    return Method(nodes, [group["title"] for group in data.get("groups", [])], notes)
+    groups = dict.fromkeys(group["title"] for sheet in (data, *_definitions(data).values())
+                           for group in sheet.get("groups") or [])
+    return Method(nodes, list(groups), notes, _stages(data, graph, names))
+
+
+def _order(one: str) -> int:
+    last = one.rpartition(":")[2]
+    return int(last) if last.isdecimal() else 0
+
+
+def _definitions(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {str(one["id"]): one for one in (data.get("definitions") or {}).get("subgraphs") or []}
+
+
+def _sheets(data: dict[str, Any]) -> Iterator[tuple[str, tuple[dict[str, Any], dict[str, Any]]]]:
+    """(id, (node as drawn, its sheet)) of every node, those of subgraphs with "outer:inner" ids. A checked file has no
+    subgraph that contains itself."""
+    definitions = _definitions(data)
+
+    def walk(sheet: dict[str, Any], prefix: str) -> Iterator[tuple[str, tuple[dict[str, Any], dict[str, Any]]]]:
+        for node in sheet.get("nodes") or []:
+            yield f'{prefix}{node["id"]}', (node, sheet)
+            if node["type"] in definitions:
+                yield from walk(definitions[node["type"]], f'{prefix}{node["id"]}:')
+
+    return walk(data, "")
+
+
+def _stages(data: dict[str, Any], graph: Graph, names: dict[str, str]) -> list[Stage]:
+    """The subgraphs of the canvas. A stage ends with the nodes inside whose outputs leave it or go nowhere."""
+    stages, definitions = [], _definitions(data)
+    for host in data.get("nodes", []):
+        sheet = definitions.get(host["type"])
+        if sheet is None:
+            continue
+        prefix = f'{host["id"]}:'
+        inside = [one for one in graph.nodes if one.startswith(prefix)]
+        taken = {link.node for one in inside for _, link in graph.nodes[one].links()}
+        leaving = {f'{prefix}{link["origin_id"]}' for link in sheet["links"] if str(link["target_id"]) == "-20"}
+        wires = {link["id"]: link for link in sheet["links"]}
+        inner = {str(node["id"]): node for node in sheet["nodes"]}
+        shows: dict[str, list[str]] = {}
+        for entry in sheet["inputs"]:
+            for wire in (wires[one] for one in entry.get("linkIds") or []):
+                slot = inner[str(wire["target_id"])]["inputs"][wire["target_slot"]]
+                full = f'{prefix}{wire["target_id"]}'
+                if slot.get("widget") and full in names and not isinstance(graph.nodes[full].inputs.get(slot["name"]),
+                                                                           Link):
+                    shows.setdefault(entry["name"], []).append(f'{names[full]}.{slot["name"]}')
+        ends = [names[one] for one in inside if one in leaving or one not in taken]
+        keeps = [names[one] for one in inside if names[one] not in ends and is_outside(graph.nodes[one].type)]
+        stages.append(Stage(sheet["name"], ends, {key: tuple(places) for key, places in shows.items()}, keeps,
+                            sheet.get("description", "")))
+    return stages
 
 
 def _names(graph: Graph, titles: dict[str, str]) -> dict[str, str]:
     """A name in snake case for each node, from its type, or from its title if several have that type."""
     kinds = {one: _snake(node.type.removeprefix("Distill3D_")) for one, node in graph.nodes.items()}
     names: dict[str, str] = {}
-    for one in sorted(graph.nodes, key=lambda one: int(one) if one.isdecimal() else 0):
+    for one in sorted(graph.nodes, key=_order):
         wanted = kinds[one]
         if list(kinds.values()).count(wanted) > 1 and titles.get(one):
             wanted = _snake(titles[one])[:40].strip("_") or wanted
@@ -74,7 +129,7 @@ def _inputs(graph: Graph, one: str, names: dict[str, str], registry: Registry) -
 
 def _group(data: dict[str, Any], drawn: dict[str, Any] | None) -> str:
     """The title of the group frame that contains the node's corner."""
-    for group in data.get("groups", []) if drawn else []:
+    for group in (data.get("groups") or []) if drawn else []:
         left, top, width, height = group["bounding"]
         if left <= drawn["pos"][0] <= left + width and top <= drawn["pos"][1] <= top + height:
             return group["title"]

@@ -6,7 +6,7 @@ to the left of the first group, or of everything if there is no room.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ SHOWN = {"LoadImage": 300, "PreviewImage": 260, "SaveImage": 260, "SaveAnimatedW
 
 
 @dataclass
-class _Box:
+class Box:
     node: GraphNode
     number: int
     column: int
@@ -53,20 +53,29 @@ def to_ui(api: Mapping[str, Any], registry: Registry | None = None, titles: Mapp
     """
     registry = schema.default_registry() if registry is None else registry
     graph = checked(read_graph(api, registry), registry)
-    bands = _bands(graph, groups or {})
-    boxes = _boxes(graph, registry)
+    bands = bands_of(graph, groups or {})
+    boxes = boxes_of(graph, registry)
     _check_ids(titles or {}, graph)
-    _place(boxes, bands)
+    place(boxes, bands)
     links: list[list[Any]] = []
-    nodes = [_ui_node(box, order, boxes, registry, (titles or {}).get(box.node.id) or box.node.title, links)
+
+    def connect(value: Any, number: int, slot: int, name: str) -> int | None:
+        if not isinstance(value, Link):
+            return None
+        source = boxes[value.node]
+        kind = schema.outputs_of(registry[source.node.type])[value.slot].get_io_type()
+        links.append([len(links) + 1, source.number, value.slot, number, slot, kind])
+        return len(links)
+
+    nodes = [ui_node(box, order, registry, (titles or {}).get(box.node.id) or box.node.title, connect)
              for order, box in enumerate(boxes.values())]
-    _offer(models or {}, dict(zip(boxes, nodes)), graph, registry)
+    offer(models or {}, dict(zip(boxes, nodes)), graph, registry)
     first = max((box.number for box in boxes.values()), default=0) + 1
     beside = next((members for _, members in bands if members), [])
     nodes += _notes(notes, first, list(boxes.values()), [boxes[one] for one in beside])
-    _fill_outputs(nodes, links)
+    fill_outputs(nodes, links)
     return {"last_node_id": first + len(notes) - 1, "last_link_id": len(links), "nodes": nodes, "links": links,
-            "groups": [_frame(title, [boxes[one] for one in members], number)
+            "groups": [frame(title, [boxes[one] for one in members], number)
                        for number, (title, members) in enumerate(bands, 1) if title and members],
             "config": {}, "extra": {}, "version": 0.4}
 
@@ -77,7 +86,7 @@ def _check_ids(ids: Any, graph: Graph) -> None:
             raise DistillError(f'Layout: there is no node "{one}"{schema.close_to(str(one), graph.nodes)}.')
 
 
-def _offer(models: Mapping[str, Sequence[Mapping[str, str]]], nodes: Mapping[str, dict[str, Any]], graph: Graph,
+def offer(models: Mapping[str, Sequence[Mapping[str, str]]], nodes: Mapping[str, dict[str, Any]], graph: Graph,
            registry: Registry) -> None:
     _check_ids(models, graph)
     for one, files in models.items():
@@ -88,7 +97,7 @@ def _offer(models: Mapping[str, Sequence[Mapping[str, str]]], nodes: Mapping[str
                                               for file in files]
 
 
-def _bands(graph: Graph, groups: Mapping[str, Sequence[str]]) -> list[tuple[str, list[str]]]:
+def bands_of(graph: Graph, groups: Mapping[str, Sequence[str]]) -> list[tuple[str, list[str]]]:
     bands = [(title, [str(one) for one in members]) for title, members in groups.items()]
     grouped = [one for _, members in bands for one in members]
     _check_ids(grouped, graph)
@@ -98,11 +107,12 @@ def _bands(graph: Graph, groups: Mapping[str, Sequence[str]]) -> list[tuple[str,
     return [*bands, ("", [one for one in graph.nodes if one not in grouped])]
 
 
-def _boxes(graph: Graph, registry: Registry) -> dict[str, _Box]:
+def boxes_of(graph: Graph, registry: Registry) -> dict[str, Box]:
     consumers: dict[str, list[str]] = {one: [] for one in graph.nodes}
     for node in graph.nodes.values():
         for _, link in node.links():
-            consumers[link.node].append(node.id)
+            if link.node in consumers:  # otherwise on another sheet
+                consumers[link.node].append(node.id)
     steps: dict[str, int] = {}  # nodes between here and the end; a checked graph has no circle
 
     def steps_to_end(one: str) -> int:
@@ -112,12 +122,12 @@ def _boxes(graph: Graph, registry: Registry) -> dict[str, _Box]:
 
     longest = max(map(steps_to_end, graph.nodes), default=0)
     numeric = all(one.isdecimal() for one in graph.nodes)
-    return {one: _Box(node, int(one) if numeric else number, longest - steps[one],
-                      *_size(registry[node.type], node.type))
+    return {one: Box(node, int(one) if numeric else number, longest - steps[one],
+                      *size_of(registry[node.type], node.type))
             for number, (one, node) in enumerate(graph.nodes.items(), 1)}
 
 
-def _size(node_class: type, kind: str) -> tuple[tuple[int, int], int]:
+def size_of(node_class: type, kind: str) -> tuple[tuple[int, int], int]:
     """(width, height) and the height to keep free."""
     widgets = schema.widgets_of(node_class)
     texts = sum(bool(entry.multiline) for entry in widgets)
@@ -129,7 +139,7 @@ def _size(node_class: type, kind: str) -> tuple[tuple[int, int], int]:
     return (WIDE if texts or kind in SHOWN else NARROW, height), room
 
 
-def _place(boxes: dict[str, _Box], bands: list[tuple[str, list[str]]]) -> None:
+def place(boxes: dict[str, Box], bands: list[tuple[str, list[str]]]) -> None:
     columns = max((box.column for box in boxes.values()), default=-1) + 1
     widths = [max(box.size[0] for box in boxes.values() if box.column == column) for column in range(columns)]
     lefts = [sum(widths[:column]) + COLUMN_GAP * column for column in range(columns)]
@@ -142,11 +152,11 @@ def _place(boxes: dict[str, _Box], bands: list[tuple[str, list[str]]]) -> None:
             continue
         spanned = range(min(own), max(own) + 1)
         bottom = top = max(top, *(free[column] for column in spanned))
-        for column, column_boxes in own.items():
+        for column, in_column in own.items():
             # One width for all, or wires of a narrow node would run behind the wider ones below it.
-            width = max(box.size[0] for box in column_boxes)
+            width = max(box.size[0] for box in in_column)
             y = top + TITLE
-            for box in column_boxes:
+            for box in in_column:
                 box.at, box.size = (lefts[column], y), (width, box.size[1])
                 y += box.room + ROW_GAP + TITLE
             bottom = max(bottom, y)
@@ -154,19 +164,17 @@ def _place(boxes: dict[str, _Box], bands: list[tuple[str, list[str]]]) -> None:
             free[column] = bottom + ROW_GAP + TITLE
 
 
-def _ui_node(box: _Box, order: int, boxes: dict[str, _Box], registry: Registry, title: str,
-             links: list[list[Any]]) -> dict[str, Any]:
+def ui_node(box: Box, order: int, registry: Registry, title: str,
+            connect: Callable[[Any, int, int, str], int | None]) -> dict[str, Any]:
+    """A node as the editor saves it. connect(value, node number, slot, input): the number of the wire into an input,
+    None without one."""
     node, node_class = box.node, registry[box.node.type]
     known, widgets = schema.inputs_of(node_class), schema.widgets_of(node_class)
     # Sockets come first and inputs that are widgets too after them, as the editor saves them.
     entries = [entry for entry in known.values() if entry not in widgets] + widgets
     inputs = []
     for slot, entry in enumerate(entries):
-        value, number = node.inputs.get(entry.id), None
-        if isinstance(value, Link):
-            number, source = len(links) + 1, boxes[value.node]
-            kind = schema.outputs_of(registry[source.node.type])[value.slot].get_io_type()
-            links.append([number, source.number, value.slot, box.number, slot, kind])
+        number = connect(node.inputs.get(entry.id), box.number, slot, entry.id)
         inputs.append({"name": entry.id, "type": entry.get_io_type(), "link": number,
                        **({"shape": 7} if entry.optional else {}),
                        **({"widget": {"name": entry.id}} if entry in widgets else {})})
@@ -183,13 +191,13 @@ def _ui_node(box: _Box, order: int, boxes: dict[str, _Box], registry: Registry, 
             "properties": {"cnr_id": pack, "Node name for S&R": node.type}, "widgets_values": values}
 
 
-def _fill_outputs(nodes: list[dict[str, Any]], links: list[list[Any]]) -> None:
+def fill_outputs(nodes: list[dict[str, Any]], links: list[list[Any]]) -> None:
     by_number = {node["id"]: node for node in nodes}
     for number, source, slot, *_ in links:
         by_number[source]["outputs"][slot]["links"].append(number)
 
 
-def _notes(texts: Sequence[str], first: int, boxes: Sequence[_Box], beside: Sequence[_Box]) -> list[dict[str, Any]]:
+def _notes(texts: Sequence[str], first: int, boxes: Sequence[Box], beside: Sequence[Box]) -> list[dict[str, Any]]:
     lines = [sum(1 + len(line) // 55 for line in text.splitlines()) for text in texts]
     heights = [max(90, 40 + 20 * count) for count in lines]
     bottom = sum(heights) + (ROW_GAP + TITLE) * len(heights)
@@ -203,7 +211,7 @@ def _notes(texts: Sequence[str], first: int, boxes: Sequence[_Box], beside: Sequ
             for place, (number, text) in enumerate(zip(range(first, first + len(texts)), texts))]
 
 
-def _frame(title: str, boxes: list[_Box], number: int) -> dict[str, Any]:
+def frame(title: str, boxes: list[Box], number: int) -> dict[str, Any]:
     left, top = min(box.at[0] for box in boxes), min(box.at[1] for box in boxes)
     right = max(box.at[0] + box.size[0] for box in boxes)
     bottom = max(box.at[1] + box.room for box in boxes)

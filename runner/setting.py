@@ -86,9 +86,12 @@ def _places(graph: Graph, registry: Registry, key: str) -> list[tuple[str, str]]
 
 
 def _answers(graph: Graph, registry: Registry, node_id: str, name: str) -> bool:
-    """True if `name` is the id, the title, the display name or the type of the node."""
+    """True if `name` is the id (also without the ids of the subgraphs around it), the title, the display name or the
+    type of the node."""
     if name in graph.nodes:
         return node_id == name
+    if node_id.rpartition(":")[2] == name:
+        return True
     node = graph.nodes[node_id]
     names = (node.title, schema.display_name(class_of(node, registry)), node.type, node.type.removeprefix("Distill3D_"))
     return name.casefold() in (one.casefold() for one in names if one)

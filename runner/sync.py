@@ -158,12 +158,12 @@ def workflows() -> dict[Path, str]:
     """A file with the meaning of its description is kept as it is: nodes may be moved in the editor, and an optional
     widget that is appended to a node changes no file."""
     registry = schema.default_registry()
-    return {FOLDER / f"{name}.json": kept(FOLDER / f"{name}.json", method, registry) or laid_out(method, registry)
+    return {FOLDER / f"{name}.json": kept(FOLDER / f"{name}.json", method, registry) or laid_out(method, registry, name)
             for name, method in methods().items()}
 
 
-def laid_out(method: Method, registry: schema.Registry) -> str:
-    return json.dumps(file(method, registry), indent=1, ensure_ascii=False) + "\n"
+def laid_out(method: Method, registry: schema.Registry, name: str = "method") -> str:
+    return json.dumps(file(method, registry, name), indent=1, ensure_ascii=False) + "\n"
 
 
 def kept(path: Path, method: Method, registry: schema.Registry) -> str:

@@ -34,6 +34,7 @@ def test_the_method_of_the_page_becomes_a_workflow():
     source = re.sub(r"(?m)^   ", "", block)
     made = {"__package__": sync.methods.__globals__["__package__"].replace("runner", "workflows.methods")}
     exec(source, made)
-    nodes = {node["type"]: node for node in file(made["METHOD"])["nodes"]}
+    data = file(made["METHOD"])
+    nodes = {node["type"]: node for sheet in (data, *data["definitions"]["subgraphs"]) for node in sheet["nodes"]}
     assert "Distill3D_SparsityLoss" not in nodes and nodes["Distill3D_Optimize"]["widgets_values"][0] == 500
     assert nodes["Distill3D_NormalSmoothnessLoss"]["outputs"][0]["links"]

@@ -15,6 +15,14 @@ SHIPPED = listing.shipped_workflows()
 pytestmark = pytest.mark.parametrize("name", SHIPPED)
 
 
+def drawn(name):
+    """Every node of a file and of its subgraphs."""
+    data = json.loads(SHIPPED[name].read_text(encoding="utf-8"))
+    sheets = (data.get("definitions") or {}).get("subgraphs") or []
+    return [node for sheet in (data, *sheets) for node in sheet["nodes"]
+            if node["type"] not in [one["id"] for one in sheets]]
+
+
 def test_fits_the_schemas(name):
     registry = schema.default_registry()
     graph = checked(read_graph(SHIPPED[name], registry), registry)
@@ -44,7 +52,7 @@ def test_no_value_is_lost_or_shifted(name):
     """Each node holds as many values as its widgets and control modes take, but for optional widgets at the end, which
     may have been appended to the node after the file was written."""
     registry = schema.default_registry()
-    for node in json.loads(SHIPPED[name].read_text(encoding="utf-8"))["nodes"]:
+    for node in drawn(name):
         if node["type"] in registry and not schema.is_lenient(registry[node["type"]]):
             widgets = schema.widgets_of(registry[node["type"]])
             values, whole = len(node.get("widgets_values") or []), len(widgets) + sum(map(schema.has_control, widgets))
@@ -63,7 +71,7 @@ def test_agrees_with_the_converter_of_comfy_cli(name, object_info):
 
 def test_files_that_can_be_fetched_are_offered(name):
     """Each node that names a file of the model table says where it comes from, as the table does."""
-    for node in json.loads(SHIPPED[name].read_text(encoding="utf-8"))["nodes"]:
+    for node in drawn(name):
         known = [find_model(value) for value in node.get("widgets_values") or [] if isinstance(value, str)
                  and "\n" not in value]
         wanted = [model.download for model in known if model is not None and model.download]

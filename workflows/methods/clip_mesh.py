@@ -1,5 +1,6 @@
 """CLIP-Mesh, with the built-in CLIP."""
-from ..description import Method, Wire, node
+from ..block import bake_and_save, export, trained
+from ..description import Method, Wire, node, stage
 
 GROUP_1 = "1  A sphere"
 GROUP_2 = "2  Scene: its vertices and its texture"
@@ -39,23 +40,21 @@ METHOD = Method(
                  factor=Wire("learning_rate_decay")),
         "optimize": node("Optimize", within=GROUP_4, scene=Wire("mesh_rasterizer"), objective=Wire("objective"),
                  steps=300, save_every=0.5, optimizer=Wire("optimizer_settings")),
-        "extract_mesh": node("ExtractMesh", within=GROUP_5, scene=Wire("optimize")),
-        "unwrap_uv": node("UnwrapUV", within=GROUP_5, mesh=Wire("extract_mesh")),
-        "bake_texture": node("BakeTexture", within=GROUP_5, mesh=Wire("unwrap_uv"), scene=Wire("optimize")),
-        "save_mesh": node("SaveMesh", within=GROUP_5, mesh=Wire("bake_texture"),
-                 filename_prefix="distill3d/clip_mesh"),
-        "turntable": node("Turntable", within=GROUP_5, scene=Wire("optimize")),
-        "save_animation": node("SaveAnimation", within=GROUP_5, images=Wire("turntable"),
-                 filename_prefix="distill3d/clip_mesh"),
-        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_5,
-                 images=Wire("optimize", "history"), filename_prefix="distill3d/clip_mesh_run"),
-        "preview3_d": node(":Preview3D", titled="The object", within=GROUP_5, model_file=Wire("save_mesh")),
+        **export("optimize", "clip_mesh", group=GROUP_5),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5),
+    stages=(
+        stage("A sphere", "mesh_of_the_sphere", shows={"grid": "sphere.resolution"}, about="A sphere as a mesh."),
+        trained("CLIP-Mesh stage", "optimize", "A mesh whose renderings fit a text by CLIP.",
+                resolution="objective.resolution", views_a_step="objective.batch"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## CLIP-Mesh, with the built-in CLIP
-Text to a textured mesh by the CLIP similarity of its renderings to the text ([Khalid et al. 2022](https://arxiv.org/abs/2203.13333)). The vertices of a sphere and its texture are trained. **Laplacian Loss** keeps the triangles even; its weight falls during the run.
+Text to a textured mesh by the CLIP similarity of its renderings to the text ([Khalid et al. 2022](https://arxiv.org/abs/2203.13333)). The vertices of a sphere and its texture are trained.
+
+**Laplacian Loss** keeps the triangles even; its weight falls during the run.
 
 Published, for CLIP B/32: 5,000 steps of 25 views at 512 pixels, field of view 30 to 90 degrees, distance 5 to 12, elevation from a Beta(1, 5) distribution up to 90 degrees, learning rate 0.01, texture of 512 texels, Laplacian weight 30 falling to 0.6, and a prior from text to image embeddings with weight 0.33, which this workflow does not have. The published mesh is the limit of a Loop subdivision; here every vertex is a parameter. The numbers here are for the built-in CLIP, whose input has 32 pixels.
 

@@ -1,4 +1,5 @@
 """Dream Fields, with the built-in CLIP."""
+from ..block import bake_and_save, named_files, trained
 from ..description import Wire, node
 from .dreamfusion import GROUP_2
 from .dreamfusion import METHOD as BASE
@@ -19,9 +20,12 @@ Change the text in **View Prompt**: eight colours, six shapes, alone or one *on 
              "opacity_entropy_loss", "orientation_loss", "camera_light"],
     numbers={"view_prompt.views": "none", "objective.losses": Wire("transmittance_loss"), "objective.light": None,
              "objective.resolution": 36.0,
-             "save_mesh.filename_prefix": "distill3d/dream_fields",
-             "save_animation.filename_prefix": "distill3d/dream_fields",
-             "save_image.filename_prefix": "distill3d/dream_fields_run"},
+        **named_files("dream_fields")},
+    stages=(
+        trained("Dream Fields stage", "optimize", "A volume whose renderings fit a text by CLIP.",
+                resolution="objective.resolution", views_a_step="objective.batch"),
+        bake_and_save(),
+    ),
     nodes={
         "clip_tower": node("CLIPTower", within=GROUP_2),
         "clip_loss": node("CLIPLoss", within=GROUP_2, tower=Wire("clip_tower"), prompt=Wire("view_prompt"),

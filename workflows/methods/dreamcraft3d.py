@@ -1,5 +1,6 @@
 """One picture to 3D in four stages, with built-in priors."""
-from ..description import Method, Wire, node
+from ..block import bake_and_save, export, trained
+from ..description import Method, Wire, node, stage
 
 GROUP_1 = "The picture, the priors, where they look"
 GROUP_2 = "1  Coarse: a volume"
@@ -45,17 +46,6 @@ METHOD = Method(
         "stage_1_coarse_a_volume": node("Optimize", titled="1 Coarse: a volume", within=GROUP_2,
                  scene=Wire("volume_renderer"), objective=Wire("objective_the_picture"), steps=150,
                  save_every=0.5, optimizer=Wire("optimizer_settings")),
-        "extract_mesh": node("ExtractMesh", within=GROUP_6, scene=Wire("stage_4_texture"), resolution=64),
-        "unwrap_uv": node("UnwrapUV", within=GROUP_6, mesh=Wire("extract_mesh")),
-        "bake_texture": node("BakeTexture", within=GROUP_6, mesh=Wire("unwrap_uv"), scene=Wire("stage_4_texture")),
-        "save_mesh": node("SaveMesh", within=GROUP_6, mesh=Wire("bake_texture"),
-                 filename_prefix="distill3d/dreamcraft3d"),
-        "turntable": node("Turntable", within=GROUP_6, scene=Wire("stage_4_texture")),
-        "save_animation": node("SaveAnimation", within=GROUP_6, images=Wire("turntable"),
-                 filename_prefix="distill3d/dreamcraft3d"),
-        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_6,
-                 images=Wire("stage_4_texture", "history"),
-                 filename_prefix="distill3d/dreamcraft3d_run"),
         "load_image": node(":LoadImage", within=GROUP_1, image="stack.png"),
         "reference_view": node("ReferenceView", within=GROUP_1, image=Wire("load_image"), elevation=15.0,
                  distance=2.75, fovy=40.0, fill=0.0, mask=Wire("load_image", "MASK")),
@@ -78,7 +68,6 @@ METHOD = Method(
         "objective": node("Objective", within=GROUP_2, views=Wire("random_orbit_views_2"),
                  losses=Wire("sds_loss_2"), batch=2.0, resolution=32.0, light=Wire("camera_light"),
                  objectives=Wire("objective_sides_that_are_not_seen")),
-        "preview3_d": node(":Preview3D", titled="The object", within=GROUP_6, model_file=Wire("save_mesh")),
         "scene_to_sdf": node("SceneToSDF", within=GROUP_3, scene=Wire("stage_1_coarse_a_volume"), resolution=48,
                  differences="forward", sharpness=40.0, levels=8, log2_size=14, base=8, finest=96,
                  width=32),
@@ -145,8 +134,29 @@ METHOD = Method(
         "stage_4_texture": node("Optimize", titled="4 Texture", within=GROUP_5,
                  scene=Wire("stage_3_geometry_a_mesh"), objective=Wire("objective_9"), steps=60,
                  save_every=0.5, optimizer=Wire("optimizer_settings_4")),
+        **export("stage_4_texture", "dreamcraft3d", resolution=64, group=GROUP_6),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5, GROUP_6),
+    stages=(
+        stage("The picture", "reference_view", "zero123_prior",
+              shows={"elevation": "reference_view.elevation", "elevation of the prior": "zero123_prior.elevation",
+                     "distance": "reference_view.distance", "field of view": "reference_view.fovy"},
+              about="A picture as a reference view, and a prior that is conditioned on it."),
+        stage("The text and its priors", "view_prompt_2", "view_prompt", "builtin_prior", "normal_depth_prior",
+              shows={"text": ("view_prompt_2.text", "view_prompt.text")},
+              about="A text with and without words of view, and the priors that read it."),
+        trained("1 Coarse: a volume", "stage_1_coarse_a_volume", "A volume, from a picture and a text.",
+
+                resolution=("objective_sides_that_are_not_seen.resolution", "objective.resolution", "objective_the_picture.resolution")),
+        trained("2 NeuS: a signed distance", "stage_2_neu_s_a_signed_distance", "The surface of a volume as a signed distance, refined.",
+                resolution=("objective_2.resolution", "objective_3.resolution", "objective_4.resolution")),
+        trained("3 Geometry: a mesh", "stage_3_geometry_a_mesh", "The shape of a mesh on tetrahedra, from normals and depth.",
+                resolution=("objective_6.resolution", "objective_7.resolution"), grid="scene_to_tet_grid.resolution"),
+        trained("4 Texture", "stage_4_texture", "The texture of a mesh by bootstrapped score distillation.",
+                keeps=("dream_booth_prior", "lo_ra_prior"),
+                resolution=("objective_8.resolution", "objective_9.resolution")),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## One picture to 3D in four stages, with built-in priors

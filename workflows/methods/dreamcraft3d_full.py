@@ -1,5 +1,6 @@
 """DreamCraft3D, with DeepFloyd IF, Stable-Zero123 and Stable Diffusion."""
-from ..description import Method, Wire, node
+from ..block import bake_and_save, export, trained
+from ..description import Method, Wire, node, stage
 
 GROUP_1 = "The picture, the priors, where they look"
 GROUP_2 = "1  Coarse: a volume"
@@ -194,20 +195,30 @@ METHOD = Method(
         "stage_4_texture": node("Optimize", titled="4 Texture", within=GROUP_5,
                  scene=Wire("stage_3_geometry_a_mesh"), objective=Wire("stage_4_the_picture"),
                  steps=5000, optimizer=Wire("optimizer_settings_4")),
-        "extract_mesh": node("ExtractMesh", within=GROUP_6, scene=Wire("stage_4_texture"), resolution=256),
-        "unwrap_uv": node("UnwrapUV", within=GROUP_6, mesh=Wire("extract_mesh")),
-        "bake_texture": node("BakeTexture", within=GROUP_6, mesh=Wire("unwrap_uv"), scene=Wire("stage_4_texture")),
-        "save_mesh": node("SaveMesh", within=GROUP_6, mesh=Wire("bake_texture"),
-                 filename_prefix="distill3d/dreamcraft3d_full"),
-        "turntable": node("Turntable", within=GROUP_6, scene=Wire("stage_4_texture"), frames=120, size=512,
-                 elevation=0.0, distance=3.8, fovy=20.0),
-        "save_animation": node("SaveAnimation", within=GROUP_6, images=Wire("turntable"),
-                 filename_prefix="distill3d/dreamcraft3d_full"),
-        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_6,
-                 images=Wire("stage_4_texture", "history"),
-                 filename_prefix="distill3d/dreamcraft3d_full_run"),
+        **export("stage_4_texture", "dreamcraft3d_full", resolution=256, group=GROUP_6,
+                 frames=120, size=512, elevation=0.0, distance=3.8, fovy=20.0),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5, GROUP_6),
+    stages=(
+        stage("The picture", "reference_view", "zero123_prior",
+              shows={"elevation": "reference_view.elevation", "elevation of the prior": "zero123_prior.elevation",
+                     "distance": "reference_view.distance", "field of view": "reference_view.fovy", "model": "zero123_prior.model"},
+              about="A picture as a reference view, and a prior that is conditioned on it."),
+        stage("The text and its priors", "text_for_deep_floyd_if", "deep_floyd_if_prior", "text_for_stable_diffusion",
+              "stable_diffusion_prior", about="A text and the priors that read it.",
+              shows={"text": ("text_for_deep_floyd_if.text", "text_for_stable_diffusion.text"),
+                     "model of the shape": "deep_floyd_if_prior.folder",
+                     "model of the texture": "stable_diffusion_prior.model"}),
+        trained("1 Coarse: a volume", "stage_1_coarse_a_volume", "A volume, from a picture and a text.",
+                keeps=("not_read",)),
+        trained("2 NeuS: a signed distance", "stage_2_neu_s_a_signed_distance", "The surface of a volume as a signed distance, refined.",
+                keeps=("not_read",)),
+        trained("3 Geometry: a mesh", "stage_3_geometry_a_mesh", "The shape of a mesh on tetrahedra, from normals.",
+                keeps=("not_read",), grid="scene_to_tet_grid.resolution"),
+        trained("4 Texture", "stage_4_texture", "The texture of a mesh by bootstrapped score distillation.",
+                keeps=("the_model_that_learns", "the_second_model")),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## DreamCraft3D, with DeepFloyd IF, Stable-Zero123 and Stable Diffusion

@@ -1,4 +1,5 @@
 """DreamFusion, with the built-in prior."""
+from ..block import bake_and_save, export, trained
 from ..description import Method, Wire, node
 
 GROUP_1 = "1  Scene: what is optimised"
@@ -38,18 +39,14 @@ METHOD = Method(
                  factor=Wire("learning_rate_decay")),
         "optimize": node("Optimize", within=GROUP_3, scene=Wire("volume_renderer"),
                  objective=Wire("objective"), save_every=0.5, optimizer=Wire("optimizer_settings")),
-        "extract_mesh": node("ExtractMesh", within=GROUP_4, scene=Wire("optimize"), resolution=64),
-        "unwrap_uv": node("UnwrapUV", within=GROUP_4, mesh=Wire("extract_mesh")),
-        "bake_texture": node("BakeTexture", within=GROUP_4, mesh=Wire("unwrap_uv"), scene=Wire("optimize")),
-        "save_mesh": node("SaveMesh", within=GROUP_4, mesh=Wire("bake_texture"),
-                 filename_prefix="distill3d/dreamfusion"),
-        "turntable": node("Turntable", within=GROUP_4, scene=Wire("optimize")),
-        "save_animation": node("SaveAnimation", within=GROUP_4, images=Wire("turntable")),
-        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_4,
-                 images=Wire("optimize", "history"), filename_prefix="distill3d/run"),
-        "preview3_d": node(":Preview3D", titled="The object", within=GROUP_4, model_file=Wire("save_mesh")),
+        **export("optimize", "dreamfusion", resolution=64, group=GROUP_4),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4),
+    stages=(
+        trained("DreamFusion stage", "optimize", "Score distillation of a prior into a volume.",
+                resolution="objective.resolution", views_a_step="objective.batch", guidance="sds_loss.guidance"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## DreamFusion, with the built-in prior

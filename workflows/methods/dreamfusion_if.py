@@ -1,4 +1,5 @@
 """DreamFusion, with DeepFloyd IF."""
+from ..block import named_files
 from ..description import Wire, node
 from .dreamfusion_sd import METHOD as BASE
 
@@ -15,9 +16,7 @@ METHOD = BASE.differing(
         "sds_loss.prior": Wire("deep_floyd_if_prior"),
         "sds_loss.guidance": 21.0,
         "random_orbit_views.max_elevation": None,
-        "save_mesh.filename_prefix": "distill3d/dreamfusion_if",
-        "save_animation.filename_prefix": "distill3d/dreamfusion_if",
-        "save_image.filename_prefix": "distill3d/dreamfusion_if_run",
+        **named_files("dreamfusion_if"),
     },
     nodes={
         "deep_floyd_if_prior": node("DeepFloydIFPrior", within=GROUP_2),

@@ -1,4 +1,5 @@
 """DreamFusion, with Stable Diffusion."""
+from ..block import bake_and_save, export, trained
 from ..description import Method, Wire, node
 
 GROUP_1 = "1  Scene: what is optimised"
@@ -39,19 +40,15 @@ METHOD = Method(
         "optimizer_settings": node("OptimizerSettings", within=GROUP_3, rates="background: 0.001"),
         "optimize": node("Optimize", within=GROUP_3, scene=Wire("volume_renderer"),
                  objective=Wire("objective"), steps=10000, optimizer=Wire("optimizer_settings")),
-        "extract_mesh": node("ExtractMesh", within=GROUP_4, scene=Wire("optimize"), resolution=256),
-        "unwrap_uv": node("UnwrapUV", within=GROUP_4, mesh=Wire("extract_mesh")),
-        "bake_texture": node("BakeTexture", within=GROUP_4, mesh=Wire("unwrap_uv"), scene=Wire("optimize")),
-        "save_mesh": node("SaveMesh", within=GROUP_4, mesh=Wire("bake_texture"),
-                 filename_prefix="distill3d/dreamfusion_sd"),
-        "turntable": node("Turntable", within=GROUP_4, scene=Wire("optimize"), frames=120, size=512,
-                 distance=2.0, fovy=70.0, shading="shaded"),
-        "save_animation": node("SaveAnimation", within=GROUP_4, images=Wire("turntable"),
-                 filename_prefix="distill3d/dreamfusion_sd"),
-        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_4,
-                 images=Wire("optimize", "history"), filename_prefix="distill3d/dreamfusion_sd_run"),
+        **export("optimize", "dreamfusion_sd", resolution=256, group=GROUP_4,
+                 frames=120, size=512, distance=2.0, fovy=70.0, shading="shaded"),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4),
+    stages=(
+        trained("DreamFusion stage", "optimize", "Score distillation of a prior into a volume.",
+                resolution="objective.resolution", views_a_step="objective.batch", guidance="sds_loss.guidance"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## DreamFusion, with Stable Diffusion

@@ -1,5 +1,6 @@
 """DreamGaussian with the built-in prior."""
-from ..description import Method, Wire, node
+from ..block import trained
+from ..description import Method, Wire, node, stage
 
 GROUP_1 = "1  A scene of Gaussians"
 GROUP_2 = "2  Prior, prompt and views"
@@ -48,6 +49,16 @@ METHOD = Method(
                  images=Wire("optimize", "history"), filename_prefix="distill3d/dreamgaussian_run"),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4),
+    stages=(
+        trained("Gaussian stage", "optimize", "Score distillation of a prior into Gaussians.",
+                resolution="objective.resolution", views_a_step="objective.batch", guidance="sds_loss.guidance",
+                Gaussians_at_first="gaussians.count", Gaussians_at_most="gaussians.max_count"),
+        stage("Save Gaussians, mesh and pictures", "save_mesh", "turntable", "save_image", "save_glb",
+              keeps=("splat_to_file3_d",), about="Trained Gaussians as a splat file, a mesh and pictures.",
+              shows={"mesh resolution": "extract_mesh.resolution", "file name": "save_mesh.filename_prefix",
+                     "file name of the Gaussians": "save_glb.filename_prefix", "turntable frames": "turntable.frames",
+                     "turntable size": "turntable.size"}),
+    ),
     notes=(
         """\
 ## DreamGaussian with the built-in prior

@@ -1,5 +1,6 @@
 """A picture made here, to 3D and back."""
-from ..description import Method, Wire, node
+from ..block import bake_and_save, export, trained
+from ..description import Method, Wire, node, stage
 
 GROUP_1 = "1  A picture from a text"
 GROUP_2 = "2  Its background removed"
@@ -58,18 +59,6 @@ METHOD = Method(
         "optimize": node("Optimize", within=GROUP_5, scene=Wire("volume_renderer"),
                  objective=Wire("objective_the_picture"), steps=600,
                  optimizer=Wire("optimizer_settings")),
-        "extract_mesh": node("ExtractMesh", within=GROUP_6, scene=Wire("optimize"), resolution=256),
-        "unwrap_uv": node("UnwrapUV", within=GROUP_6, mesh=Wire("extract_mesh")),
-        "bake_texture": node("BakeTexture", within=GROUP_6, mesh=Wire("unwrap_uv"), scene=Wire("optimize")),
-        "save_mesh": node("SaveMesh", within=GROUP_6, mesh=Wire("bake_texture"),
-                 filename_prefix="distill3d/image_graph_to_3d"),
-        "turntable": node("Turntable", within=GROUP_6, scene=Wire("optimize"), frames=120, size=512,
-                 elevation=5.0, distance=3.8, fovy=20.0),
-        "save_animation": node("SaveAnimation", within=GROUP_6, images=Wire("turntable"),
-                 filename_prefix="distill3d/image_graph_to_3d"),
-        "picture_of_the_run": node(":SaveImage", titled="Picture of the run", within=GROUP_6,
-                 images=Wire("optimize", "history"),
-                 filename_prefix="distill3d/image_graph_to_3d_run"),
         "smoothness_weight": node("Schedule", titled="Smoothness weight", within=GROUP_4,
                  keyframes="100: 7, 150: 5, 200: 10", unit="steps"),
         "normal_smoothness_loss": node("NormalSmoothnessLoss", within=GROUP_4, weight=Wire("smoothness_weight"),
@@ -102,7 +91,6 @@ METHOD = Method(
                  bg_removal_name="birefnet.safetensors"),
         "remove_background": node(":RemoveBackground", within=GROUP_2,
                  bg_removal_model=Wire("load_background_removal_model"), image=Wire("vae_decode")),
-        "preview3_d": node(":Preview3D", within=GROUP_6, model_file=Wire("save_mesh")),
         "image_from_batch": node(":ImageFromBatch", within=GROUP_7, image=Wire("turntable"), batch_index=15),
         "vae_encode": node(":VAEEncode", within=GROUP_7, pixels=Wire("image_from_batch"),
                  vae=Wire("checkpoint_loader_simple", "VAE")),
@@ -115,8 +103,29 @@ METHOD = Method(
                  vae=Wire("checkpoint_loader_simple", "VAE")),
         "the_frame_painted_anew": node(":SaveImage", titled="The frame, painted anew", within=GROUP_7,
                  images=Wire("vae_decode_2"), filename_prefix="distill3d/image_graph_to_3d_back"),
+        **export("optimize", "image_graph_to_3d", resolution=256, group=GROUP_6,
+                 frames=120, size=512, elevation=5.0, distance=3.8, fovy=20.0),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5, GROUP_6, GROUP_7),
+    stages=(
+        stage("Paint a picture", "vae_decode", about="A picture of a text by a checkpoint.",
+              keeps=("clip_text_encode_the_picture", "clip_text_encode_what_it_must_not_have", "empty_latent_image",
+                     "k_sampler"),
+              shows={"text": "clip_text_encode_the_picture.text",
+                     "not in the picture": "clip_text_encode_what_it_must_not_have.text", "seed": "k_sampler.seed"}),
+        stage("The picture", "reference_view", "zero123_prior",
+              keeps=("remove_background", "load_background_removal_model"),
+              shows={"elevation": "reference_view.elevation", "elevation of the prior": "zero123_prior.elevation",
+                     "distance": "reference_view.distance", "field of view": "reference_view.fovy", "model": "zero123_prior.model"},
+              about="A picture as a reference view, and a prior that is conditioned on it."),
+        trained("Picture to 3D stage", "optimize", "The seen side fits the picture, the others are distilled from the prior.",
+                keeps=("view_prompt",), guidance="sds_loss.guidance"),
+        bake_and_save(),
+        stage("Paint a frame anew", "vae_decode_2", about="A picture, image to image.",
+              keeps=("image_from_batch", "vae_encode", "k_sampler_image_to_image"),
+              shows={"frame": "image_from_batch.batch_index", "seed": "k_sampler_image_to_image.seed",
+                     "denoise": "k_sampler_image_to_image.denoise"}),
+    ),
     notes=(
         """\
 ## A picture made here, to 3D and back

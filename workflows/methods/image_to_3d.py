@@ -1,5 +1,6 @@
 """One picture to 3D, with a built-in prior."""
-from ..description import Method, Wire, node
+from ..block import bake_and_save, export, trained
+from ..description import Method, Wire, node, stage
 
 GROUP_1 = "1  The picture"
 GROUP_2 = "2  Scene: what is optimised"
@@ -41,16 +42,6 @@ METHOD = Method(
         "optimize": node("Optimize", within=GROUP_4, scene=Wire("volume_renderer"),
                  objective=Wire("objective_the_picture"), save_every=0.5,
                  optimizer=Wire("optimizer_settings")),
-        "extract_mesh": node("ExtractMesh", within=GROUP_5, scene=Wire("optimize"), resolution=64),
-        "unwrap_uv": node("UnwrapUV", within=GROUP_5, mesh=Wire("extract_mesh")),
-        "bake_texture": node("BakeTexture", within=GROUP_5, mesh=Wire("unwrap_uv"), scene=Wire("optimize")),
-        "save_mesh": node("SaveMesh", within=GROUP_5, mesh=Wire("bake_texture"),
-                 filename_prefix="distill3d/image_to_3d"),
-        "turntable": node("Turntable", within=GROUP_5, scene=Wire("optimize")),
-        "save_animation": node("SaveAnimation", within=GROUP_5, images=Wire("turntable"),
-                 filename_prefix="distill3d/image_to_3d"),
-        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_5,
-                 images=Wire("optimize", "history"), filename_prefix="distill3d/image_to_3d_run"),
         "load_image": node(":LoadImage", within=GROUP_1, image="object.png"),
         "reference_view": node("ReferenceView", within=GROUP_1, image=Wire("load_image"), elevation=15.0,
                  distance=2.75, fovy=40.0, fill=0.0, mask=Wire("load_image", "MASK")),
@@ -61,9 +52,20 @@ METHOD = Method(
         "objective_the_picture": node("Objective", titled="Objective: the picture", within=GROUP_4,
                  views=Wire("reference_view"), losses=Wire("reference_mask_loss"), batch=1.0,
                  resolution=32.0, objectives=Wire("objective_sides_that_are_not_seen")),
-        "preview3_d": node(":Preview3D", titled="The object", within=GROUP_5, model_file=Wire("save_mesh")),
+        **export("optimize", "image_to_3d", resolution=64, group=GROUP_5),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5),
+    stages=(
+        stage("The picture", "reference_view", "zero123_prior",
+              shows={"elevation": "reference_view.elevation", "elevation of the prior": "zero123_prior.elevation",
+                     "distance": "reference_view.distance", "field of view": "reference_view.fovy"},
+              about="A picture as a reference view, and a prior that is conditioned on it."),
+        trained("Picture to 3D stage", "optimize", "The seen side fits the picture, the others are distilled from the prior.",
+                keeps=("view_prompt",),
+                resolution=("objective_sides_that_are_not_seen.resolution", "objective_the_picture.resolution"),
+                views_a_step="objective_sides_that_are_not_seen.batch", guidance="sds_loss.guidance"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## One picture to 3D, with a built-in prior

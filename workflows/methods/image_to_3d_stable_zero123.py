@@ -1,4 +1,5 @@
 """One picture to 3D, with Stable-Zero123."""
+from ..block import named_files
 from ..description import Wire, node
 from .zero123 import METHOD as BASE
 
@@ -19,9 +20,7 @@ METHOD = BASE.differing(
         "opacity_entropy_loss_of_the_picture.weight": 0.5,
         "views_per_step.keyframes": "0: 12, 200: 8, 300: 4",
         "reference_rgb_loss.weight": Wire("colour_weight"),
-        "save_mesh.filename_prefix": "distill3d/image_to_3d_stable_zero123",
-        "save_animation.filename_prefix": "distill3d/image_to_3d_stable_zero123",
-        "save_image.filename_prefix": "distill3d/image_to_3d_stable_zero123_run",
+        **named_files("image_to_3d_stable_zero123"),
         "normal_smoothness_loss.weight": Wire("smoothness_weight"),
         "normal_smoothness_loss_2.weight": Wire("smoothness_weight"),
         "normal_smoothness_loss_3.weight": Wire("smoothness_weight"),

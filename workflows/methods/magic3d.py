@@ -1,4 +1,5 @@
 """Magic3D with the built-in prior."""
+from ..block import bake_and_save, export, trained
 from ..description import Method, Wire, node
 
 GROUP_1 = "1  Coarse scene: a volume"
@@ -43,16 +44,6 @@ METHOD = Method(
         "coarse_a_volume": node("Optimize", titled="Coarse: a volume", within=GROUP_3,
                  scene=Wire("volume_renderer"), objective=Wire("objective_of_the_volume"),
                  save_every=0.5, optimizer=Wire("optimizer_of_the_volume")),
-        "extract_mesh": node("ExtractMesh", within=GROUP_5, scene=Wire("fine_a_mesh"), resolution=64),
-        "unwrap_uv": node("UnwrapUV", within=GROUP_5, mesh=Wire("extract_mesh")),
-        "bake_texture": node("BakeTexture", within=GROUP_5, mesh=Wire("unwrap_uv"), scene=Wire("fine_a_mesh")),
-        "save_mesh": node("SaveMesh", within=GROUP_5, mesh=Wire("bake_texture"),
-                 filename_prefix="distill3d/magic3d"),
-        "turntable": node("Turntable", within=GROUP_5, scene=Wire("fine_a_mesh")),
-        "save_animation": node("SaveAnimation", within=GROUP_5, images=Wire("turntable"),
-                 filename_prefix="distill3d/magic3d"),
-        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_5,
-                 images=Wire("fine_a_mesh", "history"), filename_prefix="distill3d/magic3d_run"),
         "scene_to_tet_grid": node("SceneToTetGrid", within=GROUP_4, scene=Wire("coarse_a_volume"), resolution=96,
                  levels=8, log2_size=14, base=8, finest=96, width=32),
         "mesh_rasterizer": node("MeshRasterizer", within=GROUP_4, field=Wire("scene_to_tet_grid"),
@@ -69,9 +60,18 @@ METHOD = Method(
         "fine_a_mesh": node("Optimize", titled="Fine: a mesh", within=GROUP_4, scene=Wire("mesh_rasterizer"),
                  objective=Wire("objective_of_the_mesh"), steps=150, save_every=0.5,
                  optimizer=Wire("optimizer_of_the_mesh")),
-        "preview3_d": node(":Preview3D", titled="The object", within=GROUP_5, model_file=Wire("save_mesh")),
+        **export("fine_a_mesh", "magic3d", resolution=64, group=GROUP_5),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5),
+    stages=(
+        trained("Coarse: a volume", "coarse_a_volume", "Score distillation of a prior into a volume.",
+                resolution="objective_of_the_volume.resolution", views_a_step="objective_of_the_volume.batch",
+                guidance="sds_of_the_volume.guidance"),
+        trained("Refine on tetrahedra", "fine_a_mesh", "The surface of a trained scene, refined on tetrahedra under the rasterizer.",
+                resolution="objective_of_the_mesh.resolution", views_a_step="objective_of_the_mesh.batch",
+                guidance="sds_of_the_mesh.guidance", grid="scene_to_tet_grid.resolution"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## Magic3D with the built-in prior

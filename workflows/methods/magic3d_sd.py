@@ -1,4 +1,5 @@
 """Magic3D, with Stable Diffusion."""
+from ..block import bake_and_save, export, trained
 from ..description import Method, Wire, node
 
 GROUP_1 = "1  Coarse scene: a volume"
@@ -42,17 +43,6 @@ METHOD = Method(
         "coarse_a_volume": node("Optimize", titled="Coarse: a volume", within=GROUP_3,
                  scene=Wire("volume_renderer"), objective=Wire("objective_of_the_volume"),
                  steps=10000, optimizer=Wire("optimizer_settings")),
-        "extract_mesh": node("ExtractMesh", within=GROUP_5, scene=Wire("fine_a_mesh"), resolution=256),
-        "unwrap_uv": node("UnwrapUV", within=GROUP_5, mesh=Wire("extract_mesh")),
-        "bake_texture": node("BakeTexture", within=GROUP_5, mesh=Wire("unwrap_uv"), scene=Wire("fine_a_mesh")),
-        "save_mesh": node("SaveMesh", within=GROUP_5, mesh=Wire("bake_texture"),
-                 filename_prefix="distill3d/magic3d_sd"),
-        "turntable": node("Turntable", within=GROUP_5, scene=Wire("fine_a_mesh"), frames=120, size=512,
-                 distance=2.0, fovy=70.0, shading="shaded"),
-        "save_animation": node("SaveAnimation", within=GROUP_5, images=Wire("turntable"),
-                 filename_prefix="distill3d/magic3d_sd"),
-        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_5,
-                 images=Wire("fine_a_mesh", "history"), filename_prefix="distill3d/magic3d_sd_run"),
         "scene_to_tet_grid": node("SceneToTetGrid", within=GROUP_4, scene=Wire("coarse_a_volume")),
         "mesh_rasterizer": node("MeshRasterizer", within=GROUP_4, field=Wire("scene_to_tet_grid"),
                  material=Wire("lambertian_of_the_mesh"), background=Wire("environment_background")),
@@ -68,8 +58,19 @@ METHOD = Method(
         "lambertian_of_the_mesh": node("Lambertian", titled="Lambertian of the mesh", within=GROUP_4, albedo_fraction=0.0),
         "views_of_the_mesh": node("RandomOrbitViews", titled="Views of the mesh", within=GROUP_4, min_distance=1.5,
                  max_distance=2.0, min_fovy=30.0, max_fovy=45.0, max_elevation=45.0),
+        **export("fine_a_mesh", "magic3d_sd", resolution=256, group=GROUP_5,
+                 frames=120, size=512, distance=2.0, fovy=70.0, shading="shaded"),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5),
+    stages=(
+        trained("Coarse: a volume", "coarse_a_volume", "Score distillation of a prior into a volume.",
+                resolution="objective_of_the_volume.resolution", views_a_step="objective_of_the_volume.batch",
+                guidance="sds_of_the_volume.guidance"),
+        trained("Refine on tetrahedra", "fine_a_mesh", "The surface of a trained scene, refined on tetrahedra under the rasterizer.",
+                resolution="objective_of_the_mesh.resolution", views_a_step="objective_of_the_mesh.batch",
+                guidance="sds_of_the_mesh.guidance", grid="scene_to_tet_grid.resolution"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## Magic3D, with Stable Diffusion

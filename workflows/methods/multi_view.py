@@ -1,4 +1,5 @@
 """Multi-view distillation, with a built-in prior."""
+from ..block import bake_and_save, named_files, trained
 from ..description import Wire, node
 from .dreamfusion import METHOD as BASE
 
@@ -16,9 +17,7 @@ METHOD = BASE.differing(
         "sds_loss.prior": Wire("mv_dream_prior"),
         "sds_loss.guidance": 4.0,
         "objective.views": Wire("multi_view_orbit"),
-        "save_mesh.filename_prefix": "distill3d/multi_view",
-        "save_animation.filename_prefix": "distill3d/multi_view",
-        "save_image.filename_prefix": "distill3d/multi_view_run",
+        **named_files("multi_view"),
     },
     nodes={
         "solid_background": node("SolidBackground", within=GROUP_1),
@@ -27,6 +26,11 @@ METHOD = BASE.differing(
                  min_fovy=40.0, max_fovy=40.0, min_size=1.0),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4),
+    stages=(
+        trained("Multi-view stage", "optimize", "Score distillation of a prior of four views into a volume.",
+                resolution="objective.resolution", views_a_step="objective.batch", guidance="sds_loss.guidance"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## Multi-view distillation, with a built-in prior

@@ -1,4 +1,5 @@
 """MVDream."""
+from ..block import bake_and_save, export, trained
 from ..description import Method, Wire, node
 
 GROUP_1 = "1  Scene: what is optimised"
@@ -36,19 +37,14 @@ METHOD = Method(
                  rates="encoding: 0.01, network: 0.001, background: 0.001", weight_decay=0.01),
         "optimize": node("Optimize", within=GROUP_3, scene=Wire("volume_renderer"),
                  objective=Wire("objective"), steps=10000, optimizer=Wire("optimizer_settings")),
-        "extract_mesh": node("ExtractMesh", within=GROUP_4, scene=Wire("optimize"), resolution=256),
-        "unwrap_uv": node("UnwrapUV", within=GROUP_4, mesh=Wire("extract_mesh")),
-        "bake_texture": node("BakeTexture", within=GROUP_4, mesh=Wire("unwrap_uv"), scene=Wire("optimize")),
-        "save_mesh": node("SaveMesh", within=GROUP_4, mesh=Wire("bake_texture"),
-                 filename_prefix="distill3d/mvdream"),
-        "turntable": node("Turntable", within=GROUP_4, scene=Wire("optimize"), frames=120, size=512,
-                 distance=3.0),
-        "save_animation": node("SaveAnimation", within=GROUP_4, images=Wire("turntable"),
-                 filename_prefix="distill3d/mvdream"),
-        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_4,
-                 images=Wire("optimize", "history"), filename_prefix="distill3d/mvdream_run"),
+        **export("optimize", "mvdream", resolution=256, group=GROUP_4, frames=120, size=512, distance=3.0),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4),
+    stages=(
+        trained("MVDream stage", "optimize", "Score distillation of a prior of four views into a volume.",
+                guidance="sds_loss.guidance"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## MVDream

@@ -1,4 +1,5 @@
 """Geometry from normals and depth, with built-in priors."""
+from ..block import bake_and_save, named_files, trained
 from ..description import Wire, node
 from .multi_view import METHOD as BASE
 
@@ -10,9 +11,7 @@ GROUP_4 = "4  Export"
 METHOD = BASE.differing(
     without=["sds_loss"],
     numbers={
-        "save_mesh.filename_prefix": "distill3d/normal_depth",
-        "save_animation.filename_prefix": "distill3d/normal_depth",
-        "save_image.filename_prefix": "distill3d/normal_depth_run",
+        **named_files("normal_depth"),
     },
     nodes={
         "mv_dream_prior": node("MVDreamPrior", within=GROUP_2, resolution=32),
@@ -35,6 +34,13 @@ METHOD = BASE.differing(
                  image="normal and depth"),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4),
+    stages=(
+        trained("Normals, depth and colours", "optimize", "Score distillation of a prior of shape and one of colours into a volume.",
+                resolution="objective.resolution", views_a_step="objective.batch",
+                guidance_of_the_shape="sds_of_normals_and_depth.guidance",
+                guidance_of_the_colours="sds_of_the_colours.guidance"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## Geometry from normals and depth, with built-in priors

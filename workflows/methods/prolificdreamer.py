@@ -1,5 +1,6 @@
 """ProlificDreamer, with Stable Diffusion 2.1."""
-from ..description import Method, Wire, node
+from ..block import bake_and_save, export, trained
+from ..description import Method, Wire, node, stage
 
 GROUP_1 = "The models, the text, where to look"
 GROUP_2 = "1  A volume"
@@ -43,19 +44,6 @@ METHOD = Method(
         "stage_1_a_volume": node("Optimize", titled="1 A volume", within=GROUP_2, scene=Wire("volume_renderer"),
                  objective=Wire("objective_of_the_volume"), steps=25000,
                  optimizer=Wire("optimizer_of_the_volume")),
-        "extract_mesh": node("ExtractMesh", within=GROUP_5, scene=Wire("stage_3_its_texture"), resolution=256),
-        "unwrap_uv": node("UnwrapUV", within=GROUP_5, mesh=Wire("extract_mesh")),
-        "bake_texture": node("BakeTexture", within=GROUP_5, mesh=Wire("unwrap_uv"),
-                 scene=Wire("stage_3_its_texture")),
-        "save_mesh": node("SaveMesh", within=GROUP_5, mesh=Wire("bake_texture"),
-                 filename_prefix="distill3d/prolificdreamer"),
-        "turntable": node("Turntable", within=GROUP_5, scene=Wire("stage_3_its_texture"), frames=120,
-                 size=512, distance=1.5, fovy=70.0),
-        "save_animation": node("SaveAnimation", within=GROUP_5, images=Wire("turntable"),
-                 filename_prefix="distill3d/prolificdreamer"),
-        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_5,
-                 images=Wire("stage_3_its_texture", "history"),
-                 filename_prefix="distill3d/prolificdreamer_run"),
         "scene_to_tet_grid": node("SceneToTetGrid", within=GROUP_3, scene=Wire("stage_1_a_volume")),
         "background_of_the_mesh": node("EnvironmentBackground", titled="Background of the mesh", within=GROUP_3),
         "mesh_rasterizer": node("MeshRasterizer", within=GROUP_3, field=Wire("scene_to_tet_grid"),
@@ -86,8 +74,24 @@ METHOD = Method(
         "stage_3_its_texture": node("Optimize", titled="3 Its texture", within=GROUP_4,
                  scene=Wire("stage_2_a_mesh_s_shape"), objective=Wire("objective_of_the_texture"),
                  steps=30000, optimizer=Wire("optimizer_of_the_texture")),
+        **export("stage_3_its_texture", "prolificdreamer", resolution=256, group=GROUP_5,
+                 frames=120, size=512, distance=1.5, fovy=70.0),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5),
+    stages=(
+        stage("The models and the text", "stable_diffusion_2_1_base", "lo_ra_prior", "view_prompt",
+              keeps=("stable_diffusion_2_1",), about="A prior, a second one that learns, and a text.",
+              shows={"text": "view_prompt.text", "model": "stable_diffusion_2_1_base.model",
+                     "model that learns": "stable_diffusion_2_1.model"}),
+        trained("1 A volume", "stage_1_a_volume", "Variational score distillation of a prior into a volume.",
+                guidance="vsd_of_the_volume.guidance"),
+        trained("2 The shape of a mesh", "stage_2_a_mesh_s_shape", "A mesh of a trained scene, its shape from its normal maps.",
+                guidance="sds_loss.guidance", resolution="objective_of_the_shape.resolution",
+                grid="scene_to_tet_grid.resolution"),
+        trained("3 Its texture", "stage_3_its_texture", "Variational score distillation of a prior into the texture of a mesh.",
+                guidance="vsd_of_the_texture.guidance", resolution="objective_of_the_texture.resolution"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## ProlificDreamer, with Stable Diffusion 2.1

@@ -1,5 +1,6 @@
 """One model, for pictures and for score distillation."""
-from ..description import Method, Wire, node
+from ..block import bake_and_save, export, trained
+from ..description import Method, Wire, node, stage
 
 GROUP_1 = "1  The text and the model"
 GROUP_2 = "2  A picture of it"
@@ -40,17 +41,6 @@ METHOD = Method(
         "optimizer_settings": node("OptimizerSettings", within=GROUP_5, rates="background: 0.001"),
         "optimize": node("Optimize", within=GROUP_5, scene=Wire("volume_renderer"),
                  objective=Wire("objective"), steps=10000, optimizer=Wire("optimizer_settings")),
-        "extract_mesh": node("ExtractMesh", within=GROUP_6, scene=Wire("optimize"), resolution=256),
-        "unwrap_uv": node("UnwrapUV", within=GROUP_6, mesh=Wire("extract_mesh")),
-        "bake_texture": node("BakeTexture", within=GROUP_6, mesh=Wire("unwrap_uv"), scene=Wire("optimize")),
-        "save_mesh": node("SaveMesh", within=GROUP_6, mesh=Wire("bake_texture"),
-                 filename_prefix="distill3d/shared_model"),
-        "turntable": node("Turntable", within=GROUP_6, scene=Wire("optimize"), frames=120, size=512,
-                 distance=2.0, fovy=70.0, shading="shaded"),
-        "save_animation": node("SaveAnimation", within=GROUP_6, images=Wire("turntable"),
-                 filename_prefix="distill3d/shared_model"),
-        "picture_of_the_run": node(":SaveImage", titled="Picture of the run", within=GROUP_6,
-                 images=Wire("optimize", "history"), filename_prefix="distill3d/shared_model_run"),
         "primitive_string_multiline": node(":PrimitiveStringMultiline", titled="The text", within=GROUP_1,
                  value="a zoomed out DSLR photo of a baby bunny sitting on top of a stack of pancakes"),
         "clip_text_encode": node(":CLIPTextEncode", within=GROUP_2, text=Wire("primitive_string_multiline"),
@@ -65,9 +55,19 @@ METHOD = Method(
                  vae=Wire("checkpoint_loader_simple", "VAE")),
         "what_the_model_paints": node(":SaveImage", titled="What the model paints", within=GROUP_2,
                  images=Wire("vae_decode"), filename_prefix="distill3d/shared_model_picture"),
-        "preview3_d": node(":Preview3D", within=GROUP_6, model_file=Wire("save_mesh")),
+        **export("optimize", "shared_model", resolution=256, group=GROUP_6,
+                 frames=120, size=512, distance=2.0, fovy=70.0, shading="shaded"),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5, GROUP_6),
+    stages=(
+        stage("Paint a picture", "vae_decode", about="A picture of a text by a checkpoint.",
+              keeps=("clip_text_encode", "clip_text_encode_2", "empty_latent_image", "k_sampler"),
+              shows={"not in the picture": "clip_text_encode_2.text", "seed": "k_sampler.seed",
+                     "steps": "k_sampler.steps"}),
+        trained("DreamFusion stage", "optimize", "Score distillation of a prior into a volume.",
+                resolution="objective.resolution", views_a_step="objective.batch", guidance="sds_loss.guidance"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## One model, for pictures and for score distillation

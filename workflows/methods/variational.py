@@ -1,4 +1,5 @@
 """Variational score distillation, with the built-in prior."""
+from ..block import bake_and_save, named_files, trained
 from ..description import Wire, node
 from .dreamfusion import METHOD as BASE
 
@@ -8,12 +9,10 @@ GROUP_3 = "3  Views, light and the loop"
 GROUP_4 = "4  Export"
 
 METHOD = BASE.differing(
-    without=["sds_loss", "preview3_d"],
+    without=["sds_loss"],
     numbers={
         "sparsity_loss.losses": Wire("vsd_loss"),
-        "save_mesh.filename_prefix": "distill3d/variational",
-        "save_animation.filename_prefix": "distill3d/variational",
-        "save_image.filename_prefix": "distill3d/variational_run",
+        **named_files("variational"),
     },
     nodes={
         "vsd_loss": node("VSDLoss", within=GROUP_2, prior=Wire("builtin_prior"), lora=Wire("lo_ra_prior"),
@@ -22,6 +21,12 @@ METHOD = BASE.differing(
         "lo_ra_prior": node("LoRAPrior", within=GROUP_2, prior=Wire("builtin_prior")),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4),
+    stages=(
+        trained("Variational stage", "optimize", "Variational score distillation of a prior into a volume.",
+                keeps=("lo_ra_prior",), resolution="objective.resolution", views_a_step="objective.batch",
+                guidance="vsd_loss.guidance"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## Variational score distillation, with the built-in prior

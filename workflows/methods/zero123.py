@@ -1,5 +1,6 @@
 """One picture to 3D, with Zero123-XL."""
-from ..description import Method, Wire, node
+from ..block import bake_and_save, export, trained
+from ..description import Method, Wire, node, stage
 
 GROUP_1 = "1  The picture"
 GROUP_2 = "2  Scene: what is optimised"
@@ -59,17 +60,6 @@ METHOD = Method(
         "optimize": node("Optimize", within=GROUP_4, scene=Wire("volume_renderer"),
                  objective=Wire("objective_the_picture"), steps=600,
                  optimizer=Wire("optimizer_settings")),
-        "extract_mesh": node("ExtractMesh", within=GROUP_5, scene=Wire("optimize"), resolution=256),
-        "unwrap_uv": node("UnwrapUV", within=GROUP_5, mesh=Wire("extract_mesh")),
-        "bake_texture": node("BakeTexture", within=GROUP_5, mesh=Wire("unwrap_uv"), scene=Wire("optimize")),
-        "save_mesh": node("SaveMesh", within=GROUP_5, mesh=Wire("bake_texture"),
-                 filename_prefix="distill3d/zero123"),
-        "turntable": node("Turntable", within=GROUP_5, scene=Wire("optimize"), frames=120, size=512,
-                 elevation=5.0, distance=3.8, fovy=20.0),
-        "save_animation": node("SaveAnimation", within=GROUP_5, images=Wire("turntable"),
-                 filename_prefix="distill3d/zero123"),
-        "save_image": node(":SaveImage", titled="Picture of the run", within=GROUP_5,
-                 images=Wire("optimize", "history"), filename_prefix="distill3d/zero123_run"),
         "normal_smoothness_loss": node("NormalSmoothnessLoss", within=GROUP_3, kind="picture, unit normals", weight=8.0,
                  losses=Wire("opacity_entropy_loss")),
         "normal_smoothness_loss_2": node("NormalSmoothnessLoss", within=GROUP_3, kind="space", weight=8.0,
@@ -78,8 +68,19 @@ METHOD = Method(
                  losses=Wire("opacity_entropy_loss_of_the_picture")),
         "normal_smoothness_loss_4": node("NormalSmoothnessLoss", within=GROUP_4, kind="space", weight=8.0,
                  losses=Wire("normal_smoothness_loss_3")),
+        **export("optimize", "zero123", resolution=256, group=GROUP_5,
+                 frames=120, size=512, elevation=5.0, distance=3.8, fovy=20.0),
     },
     groups=(GROUP_1, GROUP_2, GROUP_3, GROUP_4, GROUP_5),
+    stages=(
+        stage("The picture", "reference_view", "zero123_prior",
+              shows={"elevation": "reference_view.elevation", "elevation of the prior": "zero123_prior.elevation",
+                     "distance": "reference_view.distance", "field of view": "reference_view.fovy", "model": "zero123_prior.model"},
+              about="A picture as a reference view, and a prior that is conditioned on it."),
+        trained("Picture to 3D stage", "optimize", "The seen side fits the picture, the others are distilled from the prior.",
+                keeps=("view_prompt",), guidance="sds_loss.guidance"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## One picture to 3D, with Zero123-XL
