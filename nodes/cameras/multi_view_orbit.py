@@ -88,9 +88,9 @@ class MultiViewOrbitNode(Node):
                 number("min_elevation", 0.0, "Lowest elevation, degrees. All cameras of a group share one elevation.",
                        -90.0, 90.0, 1.0),
                 number("max_elevation", 30.0, "Highest elevation, degrees.", -90.0, 90.0, 1.0),
-                number("min_fovy", 15.0, "Narrowest vertical field of view, degrees.", 1.0, 170.0, 0.5),
-                number("max_fovy", 60.0, "Widest vertical field of view, degrees.", 1.0, 170.0, 0.5),
-                number("min_size", 0.8, "Smallest half height that a picture covers at the origin, world units: "
+                number("min_fovy", 40.0, "Narrowest vertical field of view, degrees.", 1.0, 170.0, 0.5),
+                number("max_fovy", 40.0, "Widest vertical field of view, degrees.", 1.0, 170.0, 0.5),
+                number("min_size", 1.0, "Smallest half height that a picture covers at the origin, world units: "
                        "distance times the tangent of half the field of view. ImageDream: 0.6.", 0.01, 100.0, 0.05),
                 number("max_size", 1.0, "Largest half height that a picture covers at the origin, world units. "
                        "ImageDream: 0.75.", 0.01, 100.0, 0.05),

@@ -17,7 +17,8 @@ LENSES = ("field of view", "focal length", "orthographic")
 
 @dataclass(frozen=True)
 class RandomOrbitViews:
-    """Cameras at random positions around the object. Angles in degrees; defaults are threestudio's.
+    """Cameras at random positions around the object. Angles in degrees; defaults are threestudio's. (Those of the
+    node suit the built-in prior.)
 
     min_distance .. max_distance    from the origin, world units
     lens                  "field of view": vertical, min_fovy .. max_fovy. "focal length": min_focal .. max_focal in
@@ -140,20 +141,20 @@ class RandomOrbitViewsNode(Node):
             description="Cameras at random positions around the object.",
             search_aliases=["random camera", "camera sampler", "dreamfusion camera", "orbit"],
             inputs=[
-                number("min_distance", 1.0, "Smallest distance from the origin, world units.", 0.01, 100.0, 0.05),
-                number("max_distance", 1.5, "Largest distance from the origin, world units.", 0.01, 100.0, 0.05),
+                number("min_distance", 3.05, "Smallest distance from the origin, world units.", 0.01, 100.0, 0.05),
+                number("max_distance", 3.35, "Largest distance from the origin, world units.", 0.01, 100.0, 0.05),
                 io.Combo.Input("lens", options=list(LENSES), default=LENSES[0], tooltip="Quantity to draw: the "
                                "vertical field of view in degrees, the focal length in image widths (DreamFusion), or "
                                "the scale of an orthographic lens."),
                 number("min_fovy", 40.0, "Narrowest vertical field of view, degrees.", 1.0, 170.0, 0.5),
-                number("max_fovy", 70.0, "Widest vertical field of view, degrees.", 1.0, 170.0, 0.5),
+                number("max_fovy", 40.0, "Widest vertical field of view, degrees.", 1.0, 170.0, 0.5),
                 number("min_focal", 0.7, 'Shortest focal length in image widths, for the lens "focal '
                                          'length".', 0.01, 100.0, 0.05),
                 number("max_focal", 1.35, 'Longest focal length in image widths, for the lens "focal '
                                           'length".', 0.01, 100.0, 0.05),
-                number("min_elevation", -10.0, "Lowest elevation, degrees; below 0 the camera looks up from below.",
+                number("min_elevation", -30.0, "Lowest elevation, degrees; below 0 the camera looks up from below.",
                        -90.0, 90.0, 1.0),
-                number("max_elevation", 90.0, "Highest elevation, degrees; at 90 the camera looks straight down.",
+                number("max_elevation", 65.0, "Highest elevation, degrees; at 90 the camera looks straight down.",
                        -90.0, 90.0, 1.0),
                 number("by_angle", 0.5, "Probability that the elevations of a batch are uniform in the angle. "
                        "Otherwise they are uniform on the sphere, with fewer views from high above.", 0.0, 1.0, 0.05),
@@ -163,11 +164,13 @@ class RandomOrbitViewsNode(Node):
                 io.Boolean.Input("spread_azimuth", default=True, tooltip="Divide the azimuth range into as many equal "
                                  "parts as the batch has views, and draw one view in each. Otherwise views are "
                                  "independent."),
-                number("position_jitter", 0.1, "Largest random shift of each camera coordinate, world units. Set 0 for "
-                       "the built-in prior, whose training pictures are centred.", 0.0, 10.0, 0.01),
-                number("target_jitter", 0.2, "Standard deviation of the point that the camera looks at, world units. "
-                       "Set 0 for the built-in prior.", 0.0, 10.0, 0.01),
-                number("up_jitter", 0.02, "Standard deviation of the up direction. Set 0 for the built-in prior.",
+                number("position_jitter", 0.0, "Largest random shift of each camera coordinate, world units. "
+                       "DreamFusion: 0.1; 0 for the built-in prior, whose training pictures are centred.",
+                       0.0, 10.0, 0.01),
+                number("target_jitter", 0.0, "Standard deviation of the point that the camera looks at, world units. "
+                       "DreamFusion: 0.2; 0 for the built-in prior.", 0.0, 10.0, 0.01),
+                number("up_jitter", 0.0, "Standard deviation of the up direction. DreamFusion: 0.02; 0 for the "
+                       "built-in prior.",
                        0.0, 1.0, 0.01),
                 io.Int.Input("progressive_until", default=0, min=0, max=1_000_000, tooltip="Number of steps over which "
                              "the ranges grow from one front view to their full width. 0: full from the start."),

@@ -6,7 +6,7 @@ prompts. It then calls the prepared loss with a Look at every step at which its 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, Mapping, Protocol
+from typing import Callable, Mapping, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -77,6 +77,17 @@ class PreparedLoss(Protocol):
     def state_dict(self) -> dict[str, Tensor]: ...
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...
+
+
+@runtime_checkable
+class WiredLoss(PreparedLoss, Protocol):
+    """A loss that can say where the wiring of a run differs from what its prior was trained on."""
+
+    def differences(self, cameras: Cameras, side: int, total: int) -> list[str]:
+        """One sentence for each difference that matters, with what to set.
+
+        cameras  some of the run's views; side: height and width of a rendering; total: steps of the run
+        """
 
 
 class Loss(Protocol):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...kernels.upload import upload
 from .cameras import Cameras
 from .rng import Streams
+from .trained_on import TrainedOn
 
 
 class Condition(Protocol):
@@ -119,6 +120,7 @@ class Prior(Protocol):
     device      of inputs and outputs
     is_adaptable, is_tunable, is_learning  whether it is an AdaptablePrior, a TunablePrior, a LearningPrior
     has_text_negatives  whether the unconditional input is a text: encode_negatives is then encode_prompts
+    trained_on  what its published recipe says of its training; a run that differs is warned of
     """
 
     channels: int
@@ -130,6 +132,7 @@ class Prior(Protocol):
     is_tunable: bool
     is_learning: bool
     has_text_negatives: bool
+    trained_on: TrainedOn
 
     def encode_prompts(self, texts: Sequence[str]) -> Condition:
         """One row per text."""
@@ -178,6 +181,7 @@ class PlainPrior:
     is_tunable = False
     is_learning = False
     has_text_negatives = True
+    trained_on = TrainedOn()
 
     def encode_negatives(self, texts: Sequence[str]) -> Condition:
         return self.encode_prompts(texts)

@@ -2,14 +2,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Sequence
 
 from .cameras import Cameras
 from .view_guidance import PerpNegWeights, ViewGuidance, view_guidance
 from .view_words import COARSE_VIEWS, coarse_view, fine_view
 
 INTERPOLATED = "front/side/back/overhead, interpolated"
-VIEW_WORDINGS = ("front/side/back/overhead", "degrees", "none", INTERPOLATED)
+AUTOMATIC = "as the prior was trained"
+VIEW_WORDINGS = ("front/side/back/overhead", "degrees", "none", INTERPOLATED, AUTOMATIC)
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Prompt:
     negative     the negative prompt, without view words
     views        "front/side/back/overhead": the published suffixes (a later one overrides: side, front, back, overhead,
                  as in threestudio). "degrees": the angle words of the built-in prior. "none": no suffix.
-                 "..., interpolated": Perp-Neg between the published suffixes; losses call `guidance_of_cameras`
+                 "..., interpolated": Perp-Neg between the published suffixes; losses call `guidance_of_cameras`.
+                 "as the prior was trained": what `for_words` chooses; the published suffixes before that
     overhead     elevation above which a view is "overhead", degrees
     weights      of the negative view words, for interpolated views
     front, back  half the width of the front and back sectors, degrees; ignored for interpolated views
@@ -37,6 +40,13 @@ class Prompt:
     @property
     def is_interpolated(self) -> bool:
         return self.views == INTERPOLATED
+
+    def for_words(self, known: Sequence[str]) -> "Prompt":
+        """The prompt for a prior that was trained on the view words `known`, the best first; an empty sequence: its
+        recipe names none, and gets the published suffixes."""
+        if self.views != AUTOMATIC:
+            return self
+        return replace(self, views=known[0] if known else VIEW_WORDINGS[0])
 
     def of_view(self, azimuth: float, elevation: float) -> str:
         """The text of a view, with the nearest suffix for interpolated views. Angles in degrees."""

@@ -77,8 +77,7 @@ class PreparedBSD(PreparedVSD):
 
     def _conditions(self, cameras: Cameras) -> list[Condition]:
         """The negative condition, and the text condition of each view."""
-        prompt = self.recipe.prompt
-        return [self._negatives(len(cameras)), self._encode(prompt.of_cameras(cameras))]
+        return [self._negatives(len(cameras)), self._encode(self.prompt.of_cameras(cameras))]
 
     def state_dict(self) -> dict[str, Tensor]:
         return super().state_dict() | {BOOTSTRAPPED + name: tensor for name, tensor in self.prior.state_dict().items()}

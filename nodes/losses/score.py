@@ -60,15 +60,23 @@ class ScoreLoss:
     with guidance. `title` begins its errors."""
 
     title = "Score loss"
+    has_published_guidance = False  # whether TrainedOn.guidance holds for this loss
 
     def __init__(self, recipe: ScoreRecipe, context: RunContext):
         self.recipe = recipe
         self.prior: Prior = context.priors(recipe.prior)
+        self.prompt = recipe.prompt.for_words(self.prior.trained_on.view_words)
         self._rows: dict[str, Condition] = {}
         self._negative: Condition | None = None
         # All texts at once and before the first step, so that a large text encoder is dropped before the denoising
         # network is loaded.
-        self._encode(list(recipe.prompt.all_texts()))
+        self._encode(list(self.prompt.all_texts()))
+
+    def differences(self, cameras: Cameras, side: int, total: int) -> list[str]:
+        """See WiredLoss."""
+        guidance = self.recipe.guidance.at(0, total) if self.has_published_guidance else None
+        name = getattr(self.prior, "name", type(self.prior).__name__)
+        return self.prior.trained_on.differences(name, cameras, side, self.prompt, guidance)
 
     def _noised(self, look: Look) -> Noised:
         """The renderings with new noise at random timesteps."""
@@ -80,7 +88,7 @@ class ScoreLoss:
 
     def _guided(self, shown: Noised, cameras: Cameras, scale: float) -> tuple[Tensor, Tensor]:
         """z0 with guidance, and z0 for the positive condition alone."""
-        prompt, z_t, t, beside = self.recipe.prompt, shown.z_t, shown.t, shown.picture.beside
+        prompt, z_t, t, beside = self.prompt, shown.z_t, shown.t, shown.picture.beside
         negative = self._negatives(len(z_t))
         if not prompt.is_interpolated:
             conditions = [negative, self._encode(prompt.of_cameras(cameras))]
@@ -97,9 +105,9 @@ class ScoreLoss:
     def _negatives(self, batch: int) -> Condition:
         """The negative condition of guidance, encoded once per run."""
         if self.prior.has_text_negatives:
-            return self._encode([self.recipe.prompt.negative] * batch)
+            return self._encode([self.prompt.negative] * batch)
         if self._negative is None:
-            self._negative = self.prior.encode_negatives([self.recipe.prompt.negative])
+            self._negative = self.prior.encode_negatives([self.prompt.negative])
         return self._negative.take(torch.zeros(batch, dtype=torch.long))
 
     def _term(self, shown: Noised, gradient: Tensor, look: Look, log: Mapping[str, Tensor] = {}) -> Term:

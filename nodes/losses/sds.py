@@ -58,6 +58,7 @@ class SDS:
 
 class PreparedSDS(ScoreLoss, Stateless):
     title = "SDS Loss"
+    has_published_guidance = True
 
     def __call__(self, look: Look) -> Term:
         recipe, prior = self.recipe, self.prior

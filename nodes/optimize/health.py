@@ -8,6 +8,16 @@ from torch import Tensor, nn
 
 from ...kernels import backend
 
+BORDER = "border"  # opacity of the outermost pixels, in the facts of a step
+FOG = 0.6  # mean opacity of the outermost pixels above which a scene is fog
+
+
+def border_opacity(opacity: Tensor) -> Tensor:
+    """[] mean of the outermost pixels of opacity [B,H,W,1], without gradients."""
+    opacity = opacity.detach()
+    rows, columns = opacity[:, [0, -1]], opacity[:, 1:-1, [0, -1]]
+    return torch.cat([rows.flatten(), columns.flatten()]).mean()
+
 
 class Health:
     """Counts steps with non-finite gradients and watches the opacity.
@@ -22,6 +32,7 @@ class Health:
         self.skipped, self._in_a_row = 0, 0
         self._row: Tensor | None = None  # bad steps in a row, counted on the device, ahead of the host
         self.opacity: float | None = None
+        self.border = 0.0
         self._told: set[str] = set()
 
     def is_bad(self, parameters: Sequence[nn.Parameter]) -> Tensor:
@@ -56,17 +67,25 @@ class Health:
                            "scale.")
         return True
 
-    def see(self, opacity: float, step: int, total: int) -> None:
-        """Averages the opacity over steps and warns of an empty or full scene. opacity: mean over the step's pixels."""
-        self.opacity = opacity if self.opacity is None else 0.95 * self.opacity + 0.05 * opacity
+    def see(self, opacity: float, step: int, total: int, border: float = 0.0) -> None:
+        """Averages the opacity over steps and warns of an empty or full scene, and of fog.
+
+        opacity  mean over the step's pixels; border: mean over the outermost of them. An object stands inside most
+                 pictures, so their border sees the background. Fog covers it, however thin it is elsewhere
+        """
+        is_first = self.opacity is None
+        self.opacity = opacity if is_first else 0.95 * self.opacity + 0.05 * opacity
+        self.border = border if is_first else 0.95 * self.border + 0.05 * border
         if step < max(20, total // 10):
             return
         if self.opacity < 1e-3:
             self._tell("empty", f"Optimize: the scene is empty (opacity {self.opacity:.5f} at step {step}). Lower the "
                                 "weight of the Sparsity Loss, or raise the blob density or the guidance weight.")
-        elif self.opacity > 0.995:
-            self._tell("opaque", f"Optimize: the scene fills every image (opacity {self.opacity:.3f} at step {step}). "
-                                 "Raise the weight of the Sparsity Loss or move the cameras back.")
+        elif self.opacity > 0.995 or self.border > FOG:
+            self._tell("opaque", f"Optimize: the scene is fog, or fills every image: at step {step} the opacity is "
+                                 f"{self.border:.2f} at the border of the pictures and {self.opacity:.3f} in all. Move "
+                                 "the cameras back, add a Sparsity Loss or raise its weight, and check that guidance "
+                                 "and view words suit the prior.")
 
     def see_kernels(self) -> None:
         """Warns where a backend is installed and does not work: call it when every kernel has run once."""

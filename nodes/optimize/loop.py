@@ -13,7 +13,7 @@ from ..core.objective import Objective
 from ..core.prior import LoadedPriors
 from ..core.scene import SceneRecipe
 from .fingerprint import fingerprint
-from .health import Health
+from .health import BORDER, Health
 from .history import History
 from .largest import is_out_of_memory, out_of_memory, try_largest
 from .optimizer_settings import OptimizerSettings
@@ -21,6 +21,7 @@ from .preview import Preview
 from .readings import Readings
 from .run_state import RunState
 from .step import Training
+from .wiring import differences
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class Run:
         host, settings, total = self.host, self.settings, self.settings.steps
         self.training = training = Training(self.recipe, self.objectives, self.optimizer_settings, settings.seed, total,
                                             self.device, priors, self.health)
+        for difference in differences(self.objectives, training.losses, settings.seed, total):
+            host.warn(difference)
         self._resume()
         try_largest(training, self.step)
         preview = Preview(training.scene, self.objectives[0], self.history, settings.seed, settings.preview)
@@ -122,11 +125,12 @@ class Run:
         for reading in self.readings.take(waiting):
             if self.health.is_lost():  # the step that began before that was known has changed nothing
                 break
+            border = reading.facts.pop(BORDER, 0.0)  # no number for a chart
             self._known, self.facts = reading.step + 1, reading.facts
             self.history.add(reading.step, reading.facts)
             self.health.count(reading.is_bad)
             if "opacity" in reading.facts:
-                self.health.see(reading.facts["opacity"], reading.step, self.settings.steps)
+                self.health.see(reading.facts["opacity"], reading.step, self.settings.steps, border)
 
     def _facts(self) -> dict[str, Any]:
         return {"step": self.step, "skipped": self.health.skipped}

@@ -18,7 +18,8 @@ class ObjectiveNode(Node):
                 VIEWS.Input("views", tooltip="The cameras of each step."),
                 LOSS.Input("losses", tooltip="The losses of the renderings."),
                 scheduled("batch", 4, "Views per step.", min=1, max=256, step=1),
-                scheduled("resolution", 64, "Height and width of a view in pixels.", min=4, max=2048, step=1),
+                scheduled("resolution", 32, "Height and width of a view in pixels. 32 suits the priors that come "
+                          "with the pack, 64 or more those that are downloaded.", min=4, max=2048, step=1),
                 io.Int.Input("every", default=1, min=1, max=1000000, tooltip="Active at every n-th step."),
                 io.Int.Input("start", default=0, min=0, max=10000000, tooltip="First step at which it is active."),
                 io.Int.Input("end", default=0, min=0, max=10000000, tooltip="First step at which it is no longer "

@@ -13,7 +13,7 @@ from ..core.prior import LoadedPriors
 from ..core.rng import Streams
 from ..core.scene import SceneRecipe, gather_groups
 from .carry import carry_averages
-from .health import Health
+from .health import BORDER, Health, border_opacity
 from .initial_scene import InitialScene
 from .optimizer_settings import OptimizerSettings
 
@@ -79,7 +79,7 @@ class Training:
         rendering = self.scene.render(cameras, light, objective.wanted, step=step, streams=streams)
 
         value: float | Tensor = 0.0
-        facts: Facts = {"opacity": rendering.opacity.detach().mean()}
+        facts: Facts = {"opacity": rendering.opacity.detach().mean(), BORDER: border_opacity(rendering.opacity)}
         for i, loss in enumerate(objective.losses):
             look = Look(rendering, cameras, step, total, streams.within(f"{i}.{loss.name}"), self.scene, self.initial)
             term = self.losses[f"{objective.name}.{i}.{loss.name}"](look)

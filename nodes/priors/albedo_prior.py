@@ -1,7 +1,7 @@
 """RichDreamer's albedo model: it paints unlit colours onto the depth of four views at once (Qiu et al. 2023)."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Sequence
 
 import torch.nn.functional as F
@@ -54,6 +54,8 @@ class AlbedoPrior(RichDreamerPrior):
     published configuration). Depth is in [-1,1] at the size of the latents, each pixel the corner of its block, as in
     training.
     """
+
+    published = replace(RichDreamerPrior.published, guidance=(10.0, 10.0))
 
     def encode_image(self, rgb: Tensor) -> Encoded:
         """rgb: nodes.core.picture's "albedo and depth" [B,H,W,4]."""

@@ -11,9 +11,12 @@ import torch
 from ..comfy import PRIOR, Node, host, io
 from ..core.errors import DistillError
 from ..core.prior import LoadedPriors
+from ..core.prompt import INTERPOLATED
+from ..core.trained_on import COARSE, TrainedOn
 from ..models.builtin import BUILTIN_FOLDER
 from ..models.if_folder import read_vocabulary
 from ..models.t5_text import KEEP
+from ..models.trained_on_file import read_trained_on
 from ..models.weights_digest import weights_digest
 from ..shapes.caption import KNOWN_WORDS
 from .deepfloyd_if import IFPrior
@@ -35,6 +38,9 @@ class BuiltinPrior:
         return ShapePrior(self.folder or BUILTIN_FOLDER, priors.device)
 
 
+SHAPE_VIEWS = ("degrees", COARSE, INTERPOLATED)
+
+
 class ShapePrior(IFPrior):
     """An IF-layout prior over a closed vocabulary: it says which words of a prompt it does not know, each once."""
 
@@ -43,6 +49,7 @@ class ShapePrior(IFPrior):
     def __init__(self, folder: str | Path, device: torch.device):
         self._known = read_vocabulary(Path(folder), self.name)
         super().__init__(folder, device, "float32", KEEP)
+        self.trained_on = read_trained_on(folder, self.name, TrainedOn(view_words=SHAPE_VIEWS))
 
     def encode_prompts(self, texts: Sequence[str]):
         # Signs part words, as they do for the tokenizer, but "+" and "-" are parts of them.

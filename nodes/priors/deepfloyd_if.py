@@ -13,6 +13,7 @@ from ...kernels.image.resize import resize_square
 from ..comfy import PRIOR, Node, io
 from ..core.cameras import Cameras
 from ..core.prior import Encoded, LoadedPriors, TextCondition
+from ..core.trained_on import TEXT_VIEWS, TrainedOn
 from ..models.denoiser import Denoiser, DenoiserPrior, each_view
 from ..models.if_folder import SCHEDULER, UNET, check_if_folder, has_text_encoder
 from ..models.model_files import locate, network_dtype
@@ -59,6 +60,8 @@ class IFPrior(DenoiserPrior):
 
     name = NAME
     views = 1
+    # Guidance: threestudio's 20 is 21 in the standard form; with Perp-Neg it is 20.
+    trained_on = TrainedOn(64, view_words=TEXT_VIEWS, guidance=(20.0, 101.0))
 
     def __init__(self, folder: str | Path, device: torch.device, precision: str = "auto", text_encoder: str = DROP,
                  embeddings: str = ""):

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..comfy import PRIOR, Node, io
 from ..core.errors import DistillError
 from ..core.prior import LoadedPriors, Prior, TextCondition
+from ..core.trained_on import TEXT_VIEWS, TrainedOn
 from ..models.denoiser import Denoiser
 from ..models.family import Family, ModelFolder
 from ..models.family_flux import Flux
@@ -71,6 +72,9 @@ class TransformerPrior(LatentSpacePrior):
     The transformer is loaded when it is first needed, and text encoders that are not kept are dropped before: T5-XXL
     and the transformer of FLUX.1 take 9 and 24 GB in half precision.
     """
+
+    name = NAME
+    trained_on = TrainedOn(view_words=TEXT_VIEWS)
 
     def __init__(self, family: Family, recipe: DiffusersModel, device: torch.device):
         from diffusers import AutoencoderKL

@@ -1,7 +1,7 @@
 """ImageDream: MVDream led by a picture of the object (Wang and Shi 2023)."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Sequence
@@ -118,6 +118,7 @@ class ImageDreamPrior(MVDreamPrior):
 
     elevation = 5.0
     has_text_negatives = False
+    published = replace(MVDreamPrior.published, guidance=None)
 
     def __init__(self, model: LatentModel, device: torch.device, views: int, picture: Tensor, is_beside: bool = True):
         """picture [1,S,S,3] in [0,1]."""

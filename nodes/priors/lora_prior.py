@@ -62,7 +62,7 @@ class LoRAPrior:
         self.rank, self.seed = rank, seed
         self.channels, self.size, self.views = self.base.channels, self.base.size, self.base.views
         self.timesteps, self.device = self.base.timesteps, self.base.device
-        self.has_text_negatives = self.base.has_text_negatives
+        self.has_text_negatives, self.trained_on = self.base.has_text_negatives, self.base.trained_on
 
     @cached_property
     def adapter(self) -> torch.nn.Module:

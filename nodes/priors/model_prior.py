@@ -15,6 +15,7 @@ from ..comfy.model import HostModel, HostVAE, check_pair, encode_text
 from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.prior import Encoded, LoadedPriors
+from ..core.trained_on import TEXT_VIEWS, TrainedOn
 from ..models.denoiser import Denoiser, DenoiserPrior
 from ..models.model_file import ModelFile
 from .model_condition import ModelCondition, Row, groups, stack
@@ -77,7 +78,9 @@ class ModelPrior(DenoiserPrior):
     thousandths. Guidance is the losses' own: CFG patches of the MODEL (rescaling, for one) do not take part.
     """
 
+    name = NAME
     views = 1
+    trained_on = TrainedOn(view_words=TEXT_VIEWS)
 
     def __init__(self, recipe: ModelPriorRecipe, device: torch.device):
         sockets = recipe.sockets

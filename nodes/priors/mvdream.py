@@ -13,6 +13,7 @@ from ..comfy import PRIOR, Node, host, io
 from ..core.cameras import Cameras, turntable
 from ..core.errors import DistillError
 from ..core.prior import LoadedPriors, TextCondition
+from ..core.trained_on import NONE, TrainedOn
 from ..models.builtin import BUILTIN_MVDREAM
 from ..models.checkpoint_file import CheckpointFile
 from ..models.clip_text import (
@@ -31,6 +32,7 @@ from ..models.multiview_unet import MultiViewFile
 from ..models.noise import DiscreteNoise, scaled_linear_noise
 from ..models.pipeline_folder import load_network, read_scheduler
 from ..models.reading import reading_networks
+from ..models.trained_on_file import read_trained_on
 from .latent_prior import LatentModel, LatentPrior
 
 NAME = "MVDream Prior"
@@ -64,7 +66,9 @@ class MVDream:
                                    "ImageDream Prior node.")
             unet = file.read_unet(self.views, network_dtype(self.precision, device))
             model = read_latent_model(file, unet, self.tokenizer, self.resolution, device)
-            return MVDreamPrior(model, device, self.views, NAME)
+            prior = MVDreamPrior(model, device, self.views, NAME)
+            prior.trained_on = read_trained_on(self.path, NAME, prior.trained_on)
+            return prior
 
 
 def read_latent_model(file: MultiViewFile, unet: torch.nn.Module, tokenizer: str, resolution: int,
@@ -114,10 +118,13 @@ class MVDreamPrior(LatentPrior):
     """
 
     elevation = 15.0
+    # Shi et al. 2023, sec. 4.1; guidance as in MVDream-threestudio.
+    published = TrainedOn(256, fovy=(15.0, 60.0), view_size=(0.8, 1.0), elevation=(0.0, 30.0), centred=True,
+                          view_words=(NONE,), guidance=(50.0, 50.0))
 
     def __init__(self, model: LatentModel, device: torch.device, views: int, name: str = NAME):
         super().__init__(model, device)
-        self.views, self.name = views, name
+        self.views, self.name, self.trained_on = views, name, self.published
         self._canonical = turntable(views, self.elevation, 1.0, 90.0, 1)  # at size 1: see Multi-View Orbit
         self._has_seen_cameras = False
 

@@ -21,6 +21,7 @@ from ..models.multi_view import join_views
 from ..models.multiview_unet import CAMERA, TEXTS, MultiViewFile, node_of
 from ..models.noise import scaled_linear_noise
 from ..models.reading import reading_networks
+from ..models.trained_on_file import read_trained_on
 from .latent_prior import LatentModel, LatentPrior
 from .mvdream import read_parts, read_text, shared_widgets
 from .richdreamer import RichDreamerPrior
@@ -81,8 +82,10 @@ class NormalDepth:
                                f"{'ImageDream' if file.takes_image else 'MVDream'} Prior node for it.")
         unet = file.read_unet(self.views, network_dtype(self.precision, device))
         text, noise, prediction = read_parts(folder, NAME)
-        return MultiViewNormalDepth(LatentModel(unet, None, [text], noise, prediction, self.resolution or 32), device,
-                                    self.views, NAME)
+        prior = MultiViewNormalDepth(LatentModel(unet, None, [text], noise, prediction, self.resolution or 32), device,
+                                     self.views, NAME)
+        prior.trained_on = read_trained_on(folder, NAME, prior.trained_on)
+        return prior
 
 
 def _checked(source: CheckpointFile) -> CheckpointFile:

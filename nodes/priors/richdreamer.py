@@ -1,6 +1,8 @@
 """What RichDreamer's multi-view models share: how they are told of cameras (Qiu et al. 2023)."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from ..comfy import host
@@ -13,6 +15,8 @@ SMALLEST, LARGEST = 0.7, 1.0  # sizes that the models were trained with
 
 class RichDreamerPrior(MVDreamPrior):
     """MVDreamPrior, but for what the network is told of cameras: see relative_camera_vectors."""
+
+    published = replace(MVDreamPrior.published, view_size=(SMALLEST, LARGEST))
 
     def camera_vectors(self, cameras: Cameras) -> Tensor:
         return relative_camera_vectors(cameras)

@@ -9,6 +9,7 @@ import torch
 from ..comfy import PRIOR, FileNames, Node, host, io
 from ..core.errors import DistillError
 from ..core.prior import LoadedPriors
+from ..core.trained_on import TEXT_VIEWS, TrainedOn
 from ..models.checkpoint_file import CheckpointFile
 from ..models.clip_text import (
     HUGGING_FACE,
@@ -69,7 +70,10 @@ class StableDiffusion:
                          self.lora_strength, host().warn)
             if self.compiled:
                 model.unet = torch.compile(model.unet)
-            return LatentPrior(model, device)
+            prior = LatentPrior(model, device)
+            # Guidance: 50 in RichDreamer, 100 + 1 in threestudio's DreamFusion and Magic3D.
+            prior.name, prior.trained_on = NAME, TrainedOn(prior.pixels, view_words=TEXT_VIEWS, guidance=(50.0, 101.0))
+            return prior
 
     def _read_folder(self, folder: Path, device) -> LatentModel:
         from diffusers import AutoencoderKL, UNet2DConditionModel

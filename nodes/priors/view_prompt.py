@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..comfy import PROMPT, Node, io
 from ..core.errors import DistillError
-from ..core.prompt import VIEW_WORDINGS, Prompt
+from ..core.prompt import AUTOMATIC, VIEW_WORDINGS, Prompt
 
 
 class ViewPromptNode(Node):
@@ -18,11 +18,11 @@ class ViewPromptNode(Node):
                                 'blue sphere\". View words are added by the node.'),
                 io.String.Input("negative", default="", multiline=True, tooltip="The negative prompt. No view words "
                                 "are added."),
-                io.Combo.Input("views", options=list(VIEW_WORDINGS), default=VIEW_WORDINGS[0], tooltip="Words added "
-                               "for each view: the published four; degrees, for the built-in prior only; none; or the "
-                               "four interpolated by azimuth, with those of the neighbouring views as negative "
-                               "prompts (Perp-Neg, against several faces). Interpolation doubles the evaluations of "
-                               "the prior."),
+                io.Combo.Input("views", options=list(VIEW_WORDINGS), default=AUTOMATIC, tooltip="Words added for each "
+                               "view: the published four; degrees, for the built-in prior only; none; the four "
+                               "interpolated by azimuth, with those of the neighbouring views as negative prompts "
+                               "(Perp-Neg, against several faces), which doubles the evaluations of the prior; or "
+                               "those that the prior was trained on."),
                 io.Float.Input("overhead", default=60.0, min=-90.0, max=90.0, step=1.0, tooltip="Elevation in degrees "
                                "above which a view is an overhead view. ProlificDreamer and MVDream use 30."),
                 io.Float.Input("front", default=45.0, min=0.0, max=90.0, step=5.0, optional=True,

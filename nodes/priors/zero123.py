@@ -17,6 +17,7 @@ from ..core.cameras import Cameras
 from ..core.errors import DistillError
 from ..core.pictures import Pictures
 from ..core.prior import LoadedPriors, TextCondition
+from ..core.trained_on import TrainedOn
 from ..models.builtin import BUILTIN_ZERO123
 from ..models.checkpoint_file import EXTENSIONS, CheckpointFile, read_module
 from ..models.clip_vision import embed_pictures, read_open_ai_vision
@@ -25,6 +26,7 @@ from ..models.model_files import ModelNode, choices, locate, network_dtype, vae_
 from ..models.noise import scaled_linear_noise
 from ..models.pipeline_folder import load_network, read_json, read_scheduler, reading
 from ..models.reading import reading_networks
+from ..models.trained_on_file import read_trained_on
 from .latent_prior import LatentModel, LatentPrior
 from .reference_views import has_white_border, over_white, picture_poses, picture_weights, reference_views
 
@@ -63,8 +65,10 @@ class Zero123:
             model = (self._read_folder if path.is_dir() else self._read_file)(
                 path, network_dtype(self.precision, device))
             _check_widths(model, path)
-            return Zero123Prior(model, device, self.views, self._is_stable(path),
-                                vae_dtype(self.precision, device, False))
+            prior = Zero123Prior(model, device, self.views, self._is_stable(path),
+                                 vae_dtype(self.precision, device, False))
+            prior.trained_on = read_trained_on(path, NAME, prior.trained_on)
+            return prior
 
     def _read_file(self, path: Path, dtype: torch.dtype) -> LatentModel:
         source = CheckpointFile(path, NAME)
@@ -136,6 +140,11 @@ class Zero123Prior(LatentPrior):
     ones have it. The unconditional input is zero in both places. With several pictures, the prediction of each view is
     their mean, weighted by reference_views.picture_weights.
     """
+
+    name = NAME
+    # Guidance: threestudio. Its recipes take other cameras (20 degrees at distance 3.8) than the training (49.1 degrees
+    # at 1.5 to 2.2): the object is as large as in the picture, and only their ratio counts.
+    trained_on = TrainedOn(256, guidance=(3.0, 5.0))
 
     def __init__(self, model: LatentModel, device: torch.device, references: Pictures, is_stable: bool,
                  vae_dtype: torch.dtype = torch.float32):

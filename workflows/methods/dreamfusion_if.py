@@ -15,7 +15,7 @@ METHOD = BASE.differing(
         "environment_background.activation": "scaled",
         "sds_loss.prior": Wire("deep_floyd_if_prior"),
         "sds_loss.guidance": 21.0,
-        "random_orbit_views.max_elevation": None,
+        "random_orbit_views.max_elevation": 90.0,
         **named_files("dreamfusion_if"),
     },
     nodes={

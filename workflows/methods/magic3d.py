@@ -53,7 +53,7 @@ METHOD = Method(
         "normal_consistency_loss": node("NormalConsistencyLoss", within=GROUP_4, weight=300.0,
                  losses=Wire("sds_of_the_mesh")),
         "objective_of_the_mesh": node("Objective", titled="Objective of the mesh", within=GROUP_4,
-                 views=Wire("random_orbit_views"), losses=Wire("normal_consistency_loss")),
+                 views=Wire("random_orbit_views"), losses=Wire("normal_consistency_loss"), resolution=64.0),
         "optimizer_of_the_mesh": node("OptimizerSettings", titled="Optimizer of the mesh", within=GROUP_4,
                  rates="sdf: 0.065, deformation: 0.03, encoding: 0.01, network: 0.003",
                  factor=Wire("learning_rate_decay")),

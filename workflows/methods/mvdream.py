@@ -25,7 +25,7 @@ METHOD = Method(
         "sds_loss": node("SDSLoss", within=GROUP_2, prior=Wire("mv_dream_prior"), prompt=Wire("view_prompt"),
                  guidance=50.0, weighting="x0", t_min=Wire("smallest_timestep"),
                  t_max=Wire("largest_timestep"), rescaling=0.5),
-        "multi_view_orbit": node("MultiViewOrbit", within=GROUP_3),
+        "multi_view_orbit": node("MultiViewOrbit", within=GROUP_3, min_fovy=15.0, max_fovy=60.0, min_size=0.8),
         "views_per_step": node("Schedule", titled="Views per step", within=GROUP_3, keyframes="0: 8, 5000: 4",
                  unit="steps", shape="step"),
         "pixels_of_a_view": node("Schedule", titled="Pixels of a view", within=GROUP_3, keyframes="0: 64, 5000: 256",

@@ -34,7 +34,7 @@ METHOD = Method(
         "opacity_entropy_loss": node("OpacityEntropyLoss", within=GROUP_3, weight=0.1, losses=Wire("sparsity_loss")),
         "random_orbit_views": node("RandomOrbitViews", within=GROUP_3, min_distance=3.8, max_distance=3.8,
                  min_fovy=20.0, max_fovy=20.0, max_elevation=80.0, position_jitter=0.0,
-                 target_jitter=0.0, up_jitter=0.0, start_elevation=5.0, spread_azimuth=False),
+                 target_jitter=0.0, up_jitter=0.0, start_elevation=5.0, spread_azimuth=False, min_elevation=-10.0),
         "views_per_step": node("Schedule", titled="Views per step", within=GROUP_3,
                  keyframes="0: 12, 200: 4, 300: 2", unit="steps", shape="step"),
         "pixels_of_a_view": node("Schedule", titled="Pixels of a view", within=GROUP_3,

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from distill3d.nodes.core.cameras import orbit
-from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDINGS, Prompt
+from distill3d.nodes.core.prompt import AUTOMATIC, INTERPOLATED, VIEW_WORDINGS, Prompt
 
 
 @pytest.mark.parametrize("azimuth, elevation, words", [
@@ -34,7 +34,8 @@ def test_one_text_for_each_camera():
 def test_every_offered_kind_of_words_works():
     texts = {views: Prompt("a cube", views=views).of_view(0, 0) for views in VIEW_WORDINGS}
     assert texts.pop(INTERPOLATED) == texts[VIEW_WORDINGS[0]]  # mixtures of the published words
-    assert len(set(texts.values())) == len(VIEW_WORDINGS) - 1
+    assert texts.pop(AUTOMATIC) == texts[VIEW_WORDINGS[0]]  # where no prior is asked
+    assert len(set(texts.values())) == len(VIEW_WORDINGS) - 2
 
 
 def test_one_mixture_for_each_camera():
