@@ -4,11 +4,12 @@ WEB_DIRECTORY = "./web"
 
 
 async def comfy_entrypoint():
-    from .nodes.comfy import ComfyExtension, register_routes
+    from .nodes.comfy import ComfyExtension, register_routes, show_examples
 
     class Distill3D(ComfyExtension):
         async def on_load(self):
             await register_routes()
+            show_examples()
 
         async def get_node_list(self):
             from .nodes import node_list

@@ -13,6 +13,7 @@ from ..core.cameras import LENSES, Cameras
 from ..core.errors import DistillError
 from ..core.pictures import Pictures, orbit_camera
 from .given_views import GivenViews
+from .plain_background import plain_background
 
 TITLE = "Reference View"
 MARKS = ("background", "object")
@@ -28,7 +29,7 @@ def make_reference(camera: Cameras, image: Tensor, mask: Tensor | None = None, d
 
     camera        of the picture; its height and width are ignored
     image         [1,H,W,3] in [0,1], or [1,H,W,4] with opacity as the fourth channel, which a mask overrides
-    mask          [1,H,W] or [H,W], any size
+    mask          [1,H,W] or [H,W], any size. Where it masks nothing, a plain background is found by its colour
     depth         [1,H,W,3 or 1] grey, any size
     normal        [1,H,W,3] any size, camera axes mapped to [0,1]
     mask_marks    where the mask is 1: "background" or "object"
@@ -47,10 +48,21 @@ def make_reference(camera: Cameras, image: Tensor, mask: Tensor | None = None, d
         raise DistillError(f'{TITLE}: "fill" is {fill}. Choose a share of the picture, 0 .. 1.')
     height, width = image.shape[1:3]
     opacity = _opacity(image, mask, mask_marks)
+    if not bool((opacity < 0.5).any()):
+        found = plain_background(image)
+        if found is not None:
+            opacity, color = found
+            host().warn(f"{TITLE}: the picture has no mask and a plain background, "
+                        f"#{''.join(f'{round(255 * float(part)):02x}' for part in color)}. What has this colour and "
+                        f"reaches the border is the background; the object covers {float(opacity.mean()):.0%} of the "
+                        "picture. Connect a mask, or a background remover, if that is wrong.")
     is_masked = bool((opacity < 0.5).any())
     if not bool((opacity > 0.5).any()):
         raise DistillError(f'{TITLE}: the mask covers no part of the object. Set "mask_marks" to the other choice: the '
                            'mask of Load Image is 1 on the background, that of most other nodes on the object.')
+    if is_masked and _covers_borders(opacity):
+        raise DistillError(f"{TITLE}: the object would touch all four borders of the picture along their whole length: "
+                           'the mask is inverted. Set "mask_marks" to the other choice, or put Invert Mask before it.')
     window = _window(opacity, fill if is_masked else 0.0)
     pictures = {"rgb": image[..., :3].clamp(0, 1), "mask": opacity,
                 "depth": None if depth is None else _depth(depth, depth_bright, height, width),
@@ -69,6 +81,12 @@ def _opacity(image: Tensor, mask: Tensor | None, marks: str) -> Tensor:
         raise DistillError(f'{TITLE}: "mask" has the shape {list(mask.shape)}. Connect one mask [1,H,W].')
     mask = resize(mask[..., None].to(image), *image.shape[1:3]).clamp(0, 1)
     return 1 - mask if marks == "background" else mask
+
+
+def _covers_borders(opacity: Tensor) -> bool:
+    """Whether the object [1,H,W,1] covers nearly all of each border and leaves a part of the picture free."""
+    sides = opacity[:, 0], opacity[:, -1], opacity[:, :, 0], opacity[:, :, -1]
+    return all(float(side.mean()) > 0.95 for side in sides) and float(opacity.mean()) < 0.98
 
 
 def _depth(depth: Tensor, bright: str, height: int, width: int) -> Tensor:
@@ -115,8 +133,10 @@ def _cut(picture: Tensor, window: tuple[int, int, int]) -> Tensor:
 
 def _warn(reference: Pictures) -> None:
     if not reference.is_masked:
-        host().warn(f"{TITLE}: there is no mask, or it covers the whole picture, so every pixel counts as the object. "
-                    "Connect a mask, or a picture with transparency.")
+        host().warn(f"{TITLE}: neither mask nor transparency tells the object from the background, which has several "
+                    "colours, so every pixel counts as the object. Load Image gives an empty mask for a picture "
+                    "without transparency: put a background remover (a node that makes a mask) between, or take a "
+                    "picture before a plain background.")
     if reference.normal is not None and float((reference.normal[..., 2:] * reference.mask).sum()) < 0:
         host().warn(f"{TITLE}: most normals of the map point away from the viewer, which is impossible for visible "
                     'surfaces. Its z axis has the opposite sign: choose a "normal_flips" with z.')

@@ -9,6 +9,7 @@ Without ComfyUI, stand-ins replace them, so that nodes run in tests and from the
     panel           the contents of the live panel; panel_routes: its HTTP routes and events
     model           runs ComfyUI's models; network: copies of their networks, for adapters that are trained
     vision          embeddings of ComfyUI's CLIP_VISION and CLIP: `HostTower`
+    examples        the pack's example pictures, copied to ComfyUI's input folder
     standalone      the schema classes where ComfyUI is absent
 """
 from __future__ import annotations
@@ -78,3 +79,10 @@ async def register_routes() -> None:
     if IN_COMFYUI:
         from .panel_routes import register_routes
         register_routes()
+
+
+def show_examples() -> None:
+    """The pack's example pictures in the host's input folder, so that the workflows which name them run at once."""
+    if IN_COMFYUI:
+        from .examples import place_examples
+        place_examples(host().input_directory)

@@ -288,7 +288,9 @@ class Zero123PriorNode(ModelNode, Node):
                 mask=None, pictures=None) -> io.NodeOutput:
         views = pictures or reference_views(NAME, image, mask, elevation, azimuth, distance)
         if not has_white_border(views):
-            host().warn(f"{NAME}: the border of the reference image is not white. The model knows objects on white "
-                        'only: connect "mask", 1 on the object (inverted, if it is connected and comes from Load '
-                        "Image).")
+            advice = ("the mask that is connected keeps the border: it is inverted, or empty. Put Invert Mask, or a "
+                      "background remover, before it" if views.is_masked else
+                      'connect "mask", 1 on the object, from a background remover')
+            host().warn(f"{NAME}: the border of the reference image is not white, and the model knows objects on white "
+                        f"only: {advice}.")
         return io.NodeOutput(Zero123(str(locate(model, NAME, shipped=cls.shipped)), views, kind, precision))

@@ -69,8 +69,9 @@ def test_impossible_ranges_are_named(wrong, words):
         replace(MultiViewOrbit(), **wrong)
 
 
-def test_the_node_starts_with_the_recipes_numbers():
+def test_the_node_starts_with_numbers_for_published_and_built_in_priors():
     schema = MultiViewOrbitNode.define_schema()
     assert MultiViewOrbitNode.execute(**{widget.id: widget.default
-                                         for widget in schema.inputs}).args[0] == MultiViewOrbit()
+                                         for widget in schema.inputs}).args[0] == MultiViewOrbit(
+                                             min_fovy=40.0, max_fovy=40.0, min_size=1.0)
     assert MultiViewOrbitNode.execute(max_size=3.0).args[0].max_size == 3.0

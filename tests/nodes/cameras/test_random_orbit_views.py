@@ -138,8 +138,11 @@ def test_impossible_ranges_are_named(wrong, words):
         RandomOrbitViews(**wrong)
 
 
-def test_the_node_starts_with_the_recipes_numbers():
+def test_the_node_starts_with_numbers_for_the_built_in_prior():
+    """The recipe's own are threestudio's, and never change: they are what the name of a saved run leaves out."""
     schema = RandomOrbitViewsNode.define_schema()
-    assert RandomOrbitViewsNode.execute(**{widget.id: widget.default
-                                           for widget in schema.inputs}).args[0] == RandomOrbitViews()
+    assert RandomOrbitViewsNode.execute(**{widget.id: widget.default for widget in schema.inputs}).args[0] == \
+        RandomOrbitViews(3.05, 3.35, max_fovy=40.0, min_elevation=-30.0, max_elevation=65.0, position_jitter=0.0,
+                         target_jitter=0.0, up_jitter=0.0)
+    assert RandomOrbitViewsNode.execute().args[0] == RandomOrbitViews() == RandomOrbitViews(1.0, 1.5, max_fovy=70.0)
     assert RandomOrbitViewsNode.execute(max_distance=3.0).args[0].max_distance == 3.0
