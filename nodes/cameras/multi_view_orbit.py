@@ -100,7 +100,7 @@ class MultiViewOrbitNode(Node):
             outputs=[VIEWS.Output("views", tooltip="A sampler of cameras for an Objective.")])
 
     @classmethod
-    def execute(cls, views=4, min_elevation=0.0, max_elevation=30.0, min_fovy=15.0, max_fovy=60.0, min_size=0.8,
+    def execute(cls, views=4, min_elevation=0.0, max_elevation=30.0, min_fovy=40.0, max_fovy=40.0, min_size=1.0,
                 max_size=1.0, lens=LENSES[0]) -> io.NodeOutput:
         return io.NodeOutput(MultiViewOrbit(views, min_elevation, max_elevation, min_fovy, max_fovy, min_size, max_size,
                                             lens))

@@ -31,7 +31,7 @@ class ObjectiveNode(Node):
             outputs=[OBJECTIVE.Output("objective", tooltip="The chain of objectives with this one at its end.")])
 
     @classmethod
-    def execute(cls, views, losses, batch=4, resolution=64, every=1, start=0, end=0, light=None,
+    def execute(cls, views, losses, batch=4, resolution=32, every=1, start=0, end=0, light=None,
                 objectives: tuple[Objective, ...] = ()) -> io.NodeOutput:
         if end and end <= start:
             raise DistillError(f'Objective: "end" ({end}) must be larger than "start" ({start}), or 0 for no end.')

@@ -35,7 +35,7 @@ class ViewPromptNode(Node):
             outputs=[PROMPT.Output("prompt", tooltip="A prompt for losses and evaluation.")])
 
     @classmethod
-    def execute(cls, text, negative="", views=VIEW_WORDINGS[0], overhead=60.0, front=45.0, back=45.0) -> io.NodeOutput:
+    def execute(cls, text, negative="", views=AUTOMATIC, overhead=60.0, front=45.0, back=45.0) -> io.NodeOutput:
         text = text.strip()
         if not text:
             raise DistillError('View Prompt: "text" is empty. Say what the object is, e.g. "a red cube".')

@@ -1,14 +1,14 @@
 import pytest
 
 from distill3d.nodes.core.errors import DistillError
-from distill3d.nodes.core.prompt import INTERPOLATED, VIEW_WORDINGS, Prompt
+from distill3d.nodes.core.prompt import AUTOMATIC, INTERPOLATED, VIEW_WORDINGS, Prompt
 from distill3d.nodes.priors.view_prompt import ViewPromptNode
 
 
 def test_a_prompt_is_what_was_written():
     prompt = ViewPromptNode.execute(" a red cube\n", "ugly ", "degrees", 30.0).args[0]
     assert prompt == Prompt("a red cube", "ugly", "degrees", 30.0)
-    assert ViewPromptNode.execute("a red cube").args[0] == Prompt("a red cube")
+    assert ViewPromptNode.execute("a red cube").args[0] == Prompt("a red cube", views=AUTOMATIC)
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])
