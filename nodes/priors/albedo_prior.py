@@ -1,4 +1,5 @@
-"""RichDreamer's albedo model: it paints unlit colours onto the depth of four views at once (Qiu et al. 2023)."""
+"""RichDreamer's albedo model: denoises unlit colours of four views jointly, conditioned on their depth (Qiu et al.
+2023)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -50,9 +51,9 @@ class AlbedoMV:
 class AlbedoPrior(RichDreamerPrior):
     """The Prior contract over Albedo-MV.
 
-    It denoises the latents of the colours beside the depth [B,1,h,w], which conditions the network ("hybrid" in the
-    published configuration). Depth is in [-1,1] at the size of the latents, each pixel the corner of its block, as in
-    training.
+    It denoises the latents of the colours. The depth [B,1,h,w] is concatenated to the network's input as a condition
+    ("hybrid" in the published configuration). Depth is in [-1,1] at the size of the latents; each pixel is the corner
+    of its block, as in training.
     """
 
     published = replace(RichDreamerPrior.published, guidance=(10.0, 10.0))
@@ -60,8 +61,8 @@ class AlbedoPrior(RichDreamerPrior):
     def encode_image(self, rgb: Tensor) -> Encoded:
         """rgb: nodes.core.picture's "albedo and depth" [B,H,W,4]."""
         if rgb.shape[-1] != 4:
-            raise DistillError(f"{NAME}: it was shown a picture of {rgb.shape[-1]} channels. It knows unlit colours on "
-                               f'a depth: set "image" of the loss to "{ALBEDO_DEPTH}".')
+            raise DistillError(f"{NAME}: it received an image of {rgb.shape[-1]} channels, and needs albedo and depth. "
+                               f'Set "image" of the loss to "{ALBEDO_DEPTH}".')
         pixels = rgb.permute(0, 3, 1, 2)
         depth = F.interpolate(pixels[:, 3:].detach(), (self.size, self.size), mode="nearest") * 2 - 1
         return Encoded(self.encode_pixels(pixels[:, :3]), depth)
@@ -69,8 +70,8 @@ class AlbedoPrior(RichDreamerPrior):
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[TextCondition], cameras: Cameras | None,
                 beside: Tensor | None = None) -> list[Tensor]:
         if beside is None:
-            raise DistillError(f"{NAME}: it paints onto a depth, and none came with the pictures. Sample Prior and "
-                               "Langevin Sample have none: use it with SDS Loss.")
+            raise DistillError(f"{NAME}: it is conditioned on depth, which Sample Prior and Langevin Sample do not "
+                               "have. Use it with SDS Loss.")
         return super().denoise(z_t, t, conditions, cameras, beside)
 
 
@@ -80,8 +81,8 @@ class AlbedoPriorNode(ModelNode, Node):
         _, *widgets = shared_widgets()
         return io.Schema(
             node_id="Distill3D_AlbedoPrior", display_name=NAME, category="Distill3D/priors",
-            description="RichDreamer's albedo model as a prior for materials: unlit colours that fit the depth of four "
-                        "views.",
+            description="RichDreamer's albedo model as a prior for materials: unlit colours, conditioned on the depth "
+                        "of four views.",
             search_aliases=["richdreamer", "albedo-mv", "albedo diffusion", "delight", "pbr"],
             inputs=[io.Combo.Input("model", options=choices("checkpoints"), tooltip="albedo_mv_ema.ckpt in the "
                                    "checkpoints folder."), *widgets],

@@ -1,4 +1,4 @@
-"""The prior that the pack ships: a small text-to-image model of simple shapes, for a machine without model weights."""
+"""The built-in prior: a small text-to-image model of simple shapes, whose weights come with the pack."""
 from __future__ import annotations
 
 import re
@@ -26,7 +26,7 @@ from .deepfloyd_if import IFPrior
 class BuiltinPrior:
     """A recipe: the shipped weights, or another folder written by Train Prior.
 
-    weights  what `weights_digest` says of the folder: a run is not resumed with other weights than it began with
+    weights  `weights_digest` of the folder, so that a run is not resumed with other weights
     """
 
     folder: str = ""
@@ -42,7 +42,7 @@ SHAPE_VIEWS = ("degrees", COARSE, INTERPOLATED)
 
 
 class ShapePrior(IFPrior):
-    """An IF-layout prior over a closed vocabulary: it says which words of a prompt it does not know, each once."""
+    """A prior in IF's layout with a closed vocabulary. It warns of each unknown word in a prompt once."""
 
     name = "Built-in Prior"
 
@@ -52,7 +52,7 @@ class ShapePrior(IFPrior):
         self.trained_on = read_trained_on(folder, self.name, TrainedOn(view_words=SHAPE_VIEWS))
 
     def encode_prompts(self, texts: Sequence[str]):
-        # Signs part words, as they do for the tokenizer, but "+" and "-" are parts of them.
+        # Punctuation separates words, as in the tokenizer, except "+" and "-", which are parts of words.
         words = dict.fromkeys(word for text in texts for word in re.findall(r"(?:[^\W_]|[+-])+", text.lower()))
         unknown = [word for word in words if word not in self._known]
         self._known.update(unknown)  # a run encodes its prompt again for every new view
@@ -67,8 +67,8 @@ class BuiltinPriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_BuiltinPrior", display_name="Built-in Prior", category="Distill3D/priors",
-            description="The small prior that comes with the pack: it paints coloured shapes such as "
-                        "\"a blue sphere on top of a green cylinder\" and needs no download.",
+            description="The small prior that comes with the pack: coloured shapes such as "
+                        "\"a blue sphere on top of a green cylinder\", without a download.",
             search_aliases=["tiny prior", "text to 3d"],
             inputs=[io.String.Input("folder", default="", optional=True, tooltip="Folder of a prior that Train Prior "
                                     "wrote, inside the output or models folder. Empty: the one that comes with the "
@@ -78,7 +78,7 @@ class BuiltinPriorNode(Node):
 
     @classmethod
     def fingerprint_inputs(cls, folder: str = "") -> str:
-        """A folder that was trained on is another input, though its name is the same."""
+        """The input changes when training changes the weights in the folder."""
         return weights_digest(_inside(folder) if folder else BUILTIN_FOLDER)
 
     @classmethod
@@ -88,10 +88,10 @@ class BuiltinPriorNode(Node):
 
 
 def _inside(folder: str) -> Path:
-    """The folder below the output or a models folder. Raises DistillError for any other place."""
+    """The folder below the output folder or a models folder. Raises DistillError for others."""
     roots = [host().output_directory, *host().model_folders("diffusers")]
     for root in roots:
         path = (root / folder).resolve()
         if root.resolve() in path.parents and path.is_dir():
             return path
-    raise DistillError(f'Built-in Prior: "{folder}" is no folder below {" or ".join(str(root) for root in roots)}.')
+    raise DistillError(f'Built-in Prior: "{folder}" is not a folder below {" or ".join(str(root) for root in roots)}.')

@@ -1,4 +1,4 @@
-"""DeepFloyd IF stage I: a text-to-image model of pixels, as published in the diffusers layout."""
+"""DeepFloyd IF stage I: a pixel-space text-to-image model, in the diffusers layout as published."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -49,13 +49,13 @@ class DeepFloydIF:
 class IFPrior(DenoiserPrior):
     """The Prior contract over an IF-layout folder; sizes are read from its configuration.
 
-    z are pixels in [-1,1] at the network's own resolution. The network predicts noise (velocity, where the scheduler's
-    configuration says so) in its first three output channels and the variance in the last three, which are dropped
-    before guidance. The text encoder's attention mask is used in encoding and not given to the UNet, as in the
-    published pipeline.
+    z are pixels in [-1,1] at the network's resolution. The network predicts noise (or velocity, depending on the
+    scheduler's configuration) in its first three output channels, and the variance in the last three, which are dropped
+    before guidance. The attention mask is used by the text encoder and not passed to the UNet, as in the published
+    pipeline.
 
-    The UNet is loaded when it is first asked, and a text encoder that is not to be kept leaves before: of the two,
-    only one is in memory at a time. What comes and goes is float32, whatever the networks compute in.
+    The UNet is loaded on first use, after the text encoder is dropped unless it is kept: only one of the two is in
+    memory at a time. Inputs and outputs are float32, whatever the networks compute in.
     """
 
     name = NAME
@@ -106,7 +106,7 @@ class IFPrior(DenoiserPrior):
                 beside: Tensor | None = None) -> list[Tensor]:
         rows, network = len(conditions), self.network
         text = torch.cat([condition.embedding for condition in conditions]).to(self.dtype)
-        # The channels behind the first are the variance, which is not used.
+        # The last channels are the variance, which is not used.
         predicted = self.denoiser.call(
             lambda: network(z_t.repeat(rows, 1, 1, 1).to(self.dtype), t.repeat(rows), text).sample[:, :self.channels],
             each_view(len(z_t), rows))
@@ -119,7 +119,7 @@ class DeepFloydIFPriorNode(Node):
         return io.Schema(
             node_id="Distill3D_DeepFloydIFPrior", display_name=NAME, category="Distill3D/priors",
             description="DeepFloyd IF stage I as a prior: a large text-to-image model of 64x64 pixels, with no "
-                        "autoencoder between the picture and the gradient.",
+                        "autoencoder.",
             search_aliases=["if", "deepfloyd", "pixel diffusion", "imagen", "t5", "text to 3d"],
             inputs=[
                 io.String.Input("folder", default="IF-I-XL-v1.0", tooltip="Folder of the model below the diffusers "
@@ -129,13 +129,13 @@ class DeepFloydIFPriorNode(Node):
                                tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Pictures "
                                "stay float32."),
                 io.Combo.Input("text_encoder", options=list(TEXT_ENCODERS), default=DROP, tooltip="The T5 text encoder "
-                               "takes about 9 GB. load and drop: it leaves before the UNet comes; keep: both stay; "
+                               "takes about 9 GB. load and drop: drop it before the UNet is loaded; keep: keep both; "
                                "8-bit: half the size, then dropped, needs bitsandbytes and CUDA."),
                 io.String.Input("embeddings", default="", optional=True, tooltip="File of Save Text Embeddings, below "
                                 "the output or diffusers folder. Its texts need no text encoder; with it the folder "
                                 "may lack text_encoder and tokenizer."),
             ],
-            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior. The published model paints 64x64 "
+            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior. The published model has 64x64 "
                                                    "pixels.")])
 
     @classmethod

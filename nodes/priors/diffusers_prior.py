@@ -1,4 +1,4 @@
-"""Diffusers Prior: a text-to-image model in a diffusers folder, whose model_index.json says which kind it is."""
+"""Diffusers Prior: a text-to-image model in a diffusers folder, of the kind that its model_index.json names."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -37,10 +37,10 @@ class DiffusersModel:
     """A recipe.
 
     path          of the folder
-    resolution    side of the pictures that the model is shown, pixels; 0: the model's own
+    resolution    side of the model's input pictures, pixels; 0: that of its training
     precision     of the networks: "auto", "float32", "float16" or "bfloat16"
-    text_encoder  what becomes of the text encoders once the prompt is encoded, one of TEXT_ENCODERS
-    guidance      scale that models distilled from guided ones take as an input (FLUX.1-dev); others ignore it
+    text_encoder  whether the text encoders are kept after the prompt is encoded, one of TEXT_ENCODERS
+    guidance      scale that guidance-distilled models take as an input (FLUX.1-dev); others ignore it
     """
 
     path: str
@@ -69,8 +69,8 @@ class DiffusersModel:
 class TransformerPrior(LatentSpacePrior):
     """The Prior contract over a text-to-image transformer with an autoencoder.
 
-    The transformer is loaded when it is first needed, and text encoders that are not kept are dropped before: T5-XXL
-    and the transformer of FLUX.1 take 9 and 24 GB in half precision.
+    The transformer is loaded on first use, after text encoders that are not kept are dropped: T5-XXL and the
+    transformer of FLUX.1 take 9 and 24 GB in half precision.
     """
 
     name = NAME
@@ -97,8 +97,8 @@ class TransformerPrior(LatentSpacePrior):
     def _size(self, resolution: int) -> int:
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         if resolution % (factor * self.family.patch):
-            raise DistillError(f"{NAME}: the resolution {resolution} is no multiple of {factor * self.family.patch}, "
-                               "the side of one token in pixels.")
+            raise DistillError(f"{NAME}: the resolution {resolution} is not a multiple of "
+                               f"{factor * self.family.patch}, the side of one token in pixels.")
         return resolution // factor or self.folder.config("transformer").get("sample_size") or 128
 
     @cached_property
@@ -139,18 +139,18 @@ class DiffusersPriorNode(ModelNode, Node):
             inputs=[
                 io.Combo.Input("model", options=choices("diffusers"), tooltip="A folder of the diffusers folder, with "
                                "model_index.json."),
-                io.Int.Input("resolution", default=0, min=0, max=2048, step=8, tooltip="Side of the pictures that the "
-                             "model is shown, pixels. 0: what it was trained on, mostly 1024. Smaller is faster: 512 "
+                io.Int.Input("resolution", default=0, min=0, max=2048, step=8, tooltip="Side of the model's input "
+                             "pictures, pixels. 0: that of its training, mostly 1024. Smaller is faster: 512 "
                              "works with most."),
                 io.Combo.Input("precision", options=["auto", "float32", "float16", "bfloat16"], default="auto",
                                tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents "
                                "stay float32."),
                 io.Combo.Input("text_encoder", options=list(TEXT_ENCODERS), default=DROP, tooltip="The T5 text encoder "
-                               "takes about 9 GB. load and drop: it is dropped before the transformer is loaded; keep: "
-                               "both stay; 8-bit: half the size, then dropped, needs bitsandbytes and CUDA."),
+                               "takes about 9 GB. load and drop: drop it before the transformer is loaded; keep: "
+                               "keep both; 8-bit: half the size, then dropped, needs bitsandbytes and CUDA."),
                 io.Float.Input("guidance", default=3.5, min=0.0, max=100.0, step=0.1, tooltip="Guidance scale that "
-                               "FLUX.1-dev takes as an input of its network; other models ignore it. The guidance of "
-                               "the loss is applied on top: 1 there leaves this one alone."),
+                               "FLUX.1-dev takes as an input; other models ignore it. The guidance of "
+                               "the loss is applied in addition; set it to 1 to use this one only."),
             ],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss, VSD Loss and Sample Prior. Flow models (Stable "
                                   "Diffusion 3, FLUX.1): weighting flow.")])

@@ -1,5 +1,4 @@
-"""DreamBooth Prior: another prior, trained during the run on what it makes of the scene's own renderings
-(DreamCraft3D)."""
+"""DreamBooth Prior: a prior that is trained during the run on denoised renderings of the scene (DreamCraft3D)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -21,21 +20,23 @@ from .repaint import Repainted, repaint
 
 NAME = "DreamBooth Prior"
 LORA, COPY = "LoRA", "full copy"
-TEXT_DROPOUT = 0.1  # share of the pictures that are learned with the negative text, as published
+TEXT_DROPOUT = 0.1  # fraction of the training pictures with the negative text, as published
 
 
 @dataclass(frozen=True)
 class DreamBooth:
     """A recipe.
 
-    prior     the one that it begins as, and that repaints the renderings: its network stays as it is
-    weights   LORA: low-rank weights beside the attention, with a camera input; COPY: every weight, whose view is in the
-              words of the prompt alone, as in the published code
+    prior     the base prior: gives the initial weights and denoises the renderings. Its network is not changed
+    weights   LORA: low-rank weights in the attention, with a camera input; COPY: a copy of all weights, conditioned on
+              the view by the words of the prompt only, as in the published code
     rank      of the low-rank weights
-    noise     t', up to which a rendering is noised before it is repainted, as a fraction of the prior's timesteps
-    guidance  of the repainting, standard form; steps of it
-    refresh   a batch is repainted every so many steps of training; kept: how many of the latest are trained on
-    rate      of the training (AdamW)
+    noise     t': the timestep up to which a rendering is noised before it is denoised, as a fraction of the prior's
+    guidance  of the denoising, standard form
+    steps     of the denoising
+    refresh   training steps between denoised batches
+    kept      number of the latest denoised batches that are used for training
+    rate      learning rate (AdamW)
     seed      of the low-rank weights
     epsilon, decay  of AdamW
     """
@@ -74,7 +75,7 @@ class DreamBoothPrior(LoRAPrior):
 
     @cached_property
     def tuner(self) -> Tuner:
-        # Made late: the network may be loaded only after the texts are encoded.
+        # Created on first use, because the network must be loaded after the texts are encoded.
         return Tuner(self.adapter, NAME, "model", self.recipe.epsilon, self.recipe.decay)
 
     def _new_adapter(self, network: torch.nn.Module) -> torch.nn.Module:
@@ -110,7 +111,7 @@ class DreamBoothPrior(LoRAPrior):
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Raises DistillError for the state of another model."""
+        """Raises DistillError if the state belongs to another model."""
         self.tuner.load_state_dict({name[len("model."):]: tensor
                                     for name, tensor in state.items() if name.startswith("model.")})
         batches: dict[int, dict[str, Tensor]] = {}
@@ -126,35 +127,35 @@ class DreamBoothPriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_DreamBoothPrior", display_name=NAME, category="Distill3D/priors",
-            description="Another prior that BSD Loss trains, during the run, on what that prior makes of the scene's "
-                        "renderings.",
+            description="A trainable version of a prior. BSD Loss trains it, during the run, on denoised renderings of "
+                        "the scene.",
             search_aliases=["dreambooth", "bsd", "dreamcraft3d", "bootstrapped", "fine-tune"],
             inputs=[
-                PRIOR.Input("prior", tooltip="The prior that it begins as, and that repaints the renderings. Its "
-                            "network stays as it is; of a Prior from MODEL a copy is made."),
-                io.Combo.Input("weights", options=[LORA, COPY], default=LORA, tooltip="LoRA: small weights beside the "
-                               "attention, told of the cameras. full copy: every weight once more, as published; takes "
-                               "the network's memory four times over."),
-                io.Int.Input("rank", default=4, min=1, max=128, tooltip="Rank of the small weights of LoRA."),
-                scheduled("noise", 0.5, "How far a rendering is noised before it is repainted, as a fraction of the "
-                          "prior's timesteps. It should fall during the run; published: from 0.5 to 0.2 within 5000 "
+                PRIOR.Input("prior", tooltip="The base prior: it gives the initial weights and denoises the "
+                            "renderings. Its network is not changed. A Prior from MODEL is copied."),
+                io.Combo.Input("weights", options=[LORA, COPY], default=LORA, tooltip="LoRA: low-rank weights in the "
+                               "attention, conditioned on the cameras. full copy: all weights, as published; takes "
+                               "four times the memory of the network."),
+                io.Int.Input("rank", default=4, min=1, max=128, tooltip="Rank of the weights of LoRA."),
+                scheduled("noise", 0.5, "Timestep up to which a rendering is noised before it is denoised, as a "
+                          "fraction of the prior's. It should fall during the run; published: from 0.5 to 0.2 in 5000 "
                           "steps.", min=0.0,
                           max=1.0, step=0.05),
                 io.Float.Input("guidance", default=7.5, min=0.0, max=1000.0, step=0.5, tooltip="Guidance scale of the "
-                               "repainting, standard form; published: 7.5."),
-                io.Int.Input("steps", default=25, min=1, max=1000, tooltip="Denoising steps of the repainting; "
+                               "denoising, standard form; published: 7.5."),
+                io.Int.Input("steps", default=25, min=1, max=1000, tooltip="Denoising steps; "
                              "published: 25."),
-                io.Int.Input("refresh", default=25, min=1, max=100000, tooltip="After so many steps of training, a "
-                             "batch is repainted anew; published: 25."),
-                io.Int.Input("kept", default=10, min=1, max=1000, tooltip="How many of the latest repainted batches "
-                             "are trained on; published: 10."),
+                io.Int.Input("refresh", default=25, min=1, max=100000, tooltip="Training steps between denoised "
+                             "batches; published: 25."),
+                io.Int.Input("kept", default=10, min=1, max=1000, tooltip="Number of the latest denoised batches that "
+                             "are used for training; published: 10."),
                 scheduled("rate", 0.0001, "Learning rate; published: 0.00001 for a full copy.", min=0.0, max=1.0,
                           step=0.0001),
-                seed_input("Of the low-rank weights that training starts from."),
+                seed_input("Seed of the initial low-rank weights."),
                 *adam_inputs(),
             ],
-            outputs=[PRIOR.Output("prior", tooltip="For the input prior of BSD Loss, which trains it. Untrained, it "
-                                  "answers as the prior that came in.")])
+            outputs=[PRIOR.Output("prior", tooltip="For the input prior of BSD Loss, which trains it. Before training, "
+                                  "it predicts the same as the base prior.")])
 
     @classmethod
     def execute(cls, prior, weights=LORA, rank=4, noise=0.5, guidance=7.5, steps=25, refresh=25, kept=10, rate=0.0001,

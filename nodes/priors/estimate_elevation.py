@@ -1,4 +1,4 @@
-"""Estimate Elevation: from how far above the horizon a picture was taken, by a prior that knows views."""
+"""Estimate Elevation: the elevation of a picture's camera, by a prior that is conditioned on view angles."""
 from __future__ import annotations
 
 import math
@@ -16,25 +16,25 @@ from ..core.rng import stream
 from .reference_views import over_white, reference_views
 
 TITLE = "Estimate Elevation"
-NOISE = (0.3, 0.95)  # fractions of the prior's timesteps: below, every prior sees the shape itself; above, nothing
+NOISE = (0.3, 0.95)  # fractions of the prior's timesteps: below, the shape is visible in the input; above, nothing is
 
 
 def elevation_errors(prior: Prior, picture: Tensor, prompt: Prompt, cameras: Cameras, draws: int,
                      seed: int = 0) -> Iterator[Tensor]:
-    """How badly the prior denoises a picture that it is told was taken by each of `cameras`.
+    """The denoising errors of the prior for a picture, conditioned on each of `cameras`.
 
     picture  [1,H,W,3] in [0,1]
     draws    noise levels, evenly spaced over NOISE; every camera gets the same noise
 
-    Yields, after each draw, the sums so far [B]: squared errors of the noise that the prior finds in the picture.
+    Yields the cumulative sums [B] of squared errors of the predicted noise after each draw.
     """
     texts = prompt.of_cameras(cameras)
     if prior.views != 1:
-        raise DistillError(f"{TITLE}: this prior looks at {prior.views} pictures at once. Wire one that looks at one.")
+        raise DistillError(f"{TITLE}: this prior denoises {prior.views} views jointly. Connect one of single views.")
     if len(set(texts)) < len(texts):
         raise DistillError(
-            f"{TITLE}: the prompt says the same of several elevations. Set the View Prompt's \"views\" to "
-                           '"degrees", and wire a prior that reads them, such as the Built-in Prior.')
+            f"{TITLE}: the prompt is the same for several elevations. Set \"views\" of View Prompt to "
+                           '"degrees", and connect a prior that is conditioned on them, such as the Built-in Prior.')
     condition = prior.encode_prompts(texts)
     z = prior.encode_image(picture).expand(len(cameras))
     clean = z.clean
@@ -58,27 +58,27 @@ class EstimateElevationNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_EstimateElevation", display_name=TITLE, category="Distill3D/priors",
-            description="From how far above the horizon a picture was taken: the elevation under which a prior that "
-                        "reads views finds the picture likeliest.",
+            description="Estimates the elevation of a picture's camera: the one with the smallest denoising error of a "
+                        "prior that is conditioned on view angles.",
             search_aliases=["elevation", "camera pose", "pose estimation", "image to 3d"],
             inputs=[
-                PRIOR.Input("prior", tooltip="One that reads views in degrees, such as the Built-in Prior."),
-                PROMPT.Input("prompt", tooltip='What the picture shows; "views" set to degrees.'),
-                io.Image.Input("image", tooltip="The object on white or with a mask, in the middle and about as large "
-                               "as in the prior's own pictures."),
+                PRIOR.Input("prior", tooltip="A prior that is conditioned on degrees, such as the Built-in Prior."),
+                PROMPT.Input("prompt", tooltip='Describes the picture, with "views" set to degrees.'),
+                io.Image.Input("image", tooltip="The object on white or with a mask, centred, and about as large as "
+                               "in the training pictures of the prior."),
                 io.Float.Input("azimuth", default=0.0, min=-360.0, max=360.0, step=5.0, tooltip="Degrees around the "
                                "object that it was taken from; 0 is the front."),
                 io.Float.Input("lowest", default=-10.0, min=-90.0, max=90.0, step=5.0, tooltip="Lowest elevation that "
                                "is tried, degrees."),
                 io.Float.Input("highest", default=60.0, min=-90.0, max=90.0, step=5.0, tooltip="Highest elevation that "
                                "is tried, degrees."),
-                io.Float.Input("step", default=5.0, min=1.0, max=90.0, step=1.0, tooltip="Degrees between those that "
-                               "are tried; the Built-in Prior's words are 5 apart."),
-                io.Int.Input("draws", default=8, min=1, max=1000, tooltip="Noise levels at which each is tried. More "
-                             "are surer and take longer."),
+                io.Float.Input("step", default=5.0, min=1.0, max=90.0, step=1.0, tooltip="Degrees between tried "
+                               "elevations; the words of the Built-in Prior are 5 apart."),
+                io.Int.Input("draws", default=8, min=1, max=1000, tooltip="Number of noise levels for each elevation. "
+                             "More are more reliable and slower."),
                 seed_input(),
-                io.Mask.Input("mask", optional=True, tooltip="1 on the object, whose surroundings become white. The "
-                              "mask of Load Image is the other way round: invert it."),
+                io.Mask.Input("mask", optional=True, tooltip="1 on the object; the background becomes white. Invert "
+                              "the mask of Load Image."),
             ],
             outputs=[io.Float.Output("elevation", tooltip="Degrees, for Reference View and Zero123 Prior.")],
             hidden=[io.Hidden.unique_id])
@@ -87,7 +87,7 @@ class EstimateElevationNode(Node):
     def execute(cls, prior, prompt, image, azimuth=0.0, lowest=-10.0, highest=60.0, step=5.0, draws=8, seed=0,
                 mask=None) -> io.NodeOutput:
         if lowest > highest:
-            raise DistillError(f'{TITLE}: "lowest" ({lowest}) lies above "highest" ({highest}). Swap them.')
+            raise DistillError(f'{TITLE}: "lowest" ({lowest}) is above "highest" ({highest}). Swap them.')
         if len(image) != 1:
             raise DistillError(f"{TITLE}: there are {len(image)} images. Connect one picture at a time.")
         tried, picture = torch.arange(lowest, highest + 1e-4, step), over_white(reference_views(TITLE, image, mask))

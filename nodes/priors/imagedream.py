@@ -1,4 +1,4 @@
-"""ImageDream: MVDream led by a picture of the object (Wang and Shi 2023)."""
+"""ImageDream: MVDream conditioned on a picture of the object (Wang and Shi 2023)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -36,9 +36,9 @@ class ImageDream:
 
     path     a .pt file as published, or the folder of its conversion for diffusers
     picture  one picture of the object, from its front
-    control  "pixel": the picture also stands beside the views as one that is clean already; "local": its tokens alone
-             lead. The two models have the same weights' names and shapes: "auto" takes "local" where the file's name
-             says so
+    control  "pixel": conditioned on the tokens of the picture, and on the picture as an additional clean view; "local":
+             on the tokens only. Both models have the same names and shapes of weights; "auto" means "local" if the name
+             of the file contains it
 
     For views, tokenizer, resolution and precision see MVDream.
     """
@@ -53,8 +53,8 @@ class ImageDream:
 
     def __post_init__(self):
         if len(self.picture) != 1:
-            raise DistillError(f"{NAME}: it follows one picture, and {len(self.picture)} are connected. Take one of "
-                               "the batch.")
+            raise DistillError(f"{NAME}: it is conditioned on one picture, and {len(self.picture)} are connected. Take "
+                               "one of the batch.")
         if self.control not in CONTROLS:
             raise DistillError(f'{NAME}: control must be one of {", ".join(CONTROLS)}, got "{self.control}".')
 
@@ -65,8 +65,8 @@ class ImageDream:
         with reading_networks(NAME):
             file = MultiViewFile(self.path, NAME)
             if not file.takes_image:
-                raise DistillError(f"{NAME}: {self.path} is an MVDream model, which takes no picture. Use the MVDream "
-                                   "Prior node.")
+                raise DistillError(f"{NAME}: {self.path} is an MVDream model, which has no image condition. Use the "
+                                   "MVDream Prior node.")
             beside = self.control == PIXEL or self.control == "auto" and LOCAL not in Path(self.path).name.lower()
             resampler = read_resampler(file.source, file.prefix, torch.float32)
             build = partial(build_with_pictures, tokens=resampler.latents.shape[1])
@@ -85,7 +85,7 @@ def _read_vision(file: MultiViewFile) -> torch.nn.Module:
 
 
 class PictureCondition:
-    """Texts [B,L,C], each with the picture (is_conditioned [B] True) or without."""
+    """Texts [B,L,C], each with the picture as a condition (is_conditioned [B] True) or without."""
 
     def __init__(self, embedding: Tensor, is_conditioned: Tensor):
         self.embedding, self.is_conditioned = embedding, is_conditioned
@@ -101,7 +101,8 @@ class PictureCondition:
     def lerp(self, other: "PictureCondition", weight: Tensor) -> "PictureCondition":
         """Row by row (1 - weight) * self + weight * other; both with the picture, or both without."""
         if not torch.equal(self.is_conditioned, other.is_conditioned):
-            raise DistillError(f"{NAME}: texts with the picture and without it cannot be mixed.")
+            raise DistillError(f"{NAME}: texts with and without the picture cannot be interpolated. Use view words "
+                               "none.")
         return PictureCondition(torch.lerp(self.embedding, other.embedding, weight.to(self.embedding)[:, None, None]),
                                 self.is_conditioned)
 
@@ -109,11 +110,11 @@ class PictureCondition:
 class ImageDreamPrior(MVDreamPrior):
     """The Prior contract over an ImageDream model.
 
-    The picture conditions the network twice (Wang and Shi 2023, sec. 3.2): features of CLIP's last layer but one become
-    tokens that every cross-attention reads beside the text; and, with pixel control, its latents are one more view at
-    the end of each group, clean at every timestep and with a camera of zeros, whose prediction is dropped. In the
-    unconditional input the features (before the resampler) and the latents are zeros. As published, except that the
-    latents are the posterior's mean.
+    The picture conditions the network in two ways (Wang and Shi 2023, sec. 3.2). Features of CLIP's penultimate layer
+    become tokens for every cross-attention, in addition to the text. With pixel control, its latents are also an
+    additional view at the end of each group, clean at every timestep and with a camera of zeros, whose prediction is
+    dropped. In the unconditional input, the features (before the resampler) and the latents are zeros. This is as
+    published, except that the latents are the posterior's mean.
     """
 
     elevation = 5.0
@@ -124,9 +125,9 @@ class ImageDreamPrior(MVDreamPrior):
         """picture [1,S,S,3] in [0,1]."""
         super().__init__(model, device, views, NAME)
         self.is_beside = is_beside
-        tower, resampler = (model.extra.pop(part).to(device) for part in ("vision", "resampler"))  # needed once
+        tower, resampler = (model.extra.pop(part).to(device) for part in ("vision", "resampler"))  # used once
         with torch.no_grad():
-            picture = picture.clone().to(device)  # the host's are inference tensors
+            picture = picture.clone().to(device)  # ComfyUI's are inference tensors
             features = _features(tower, picture)
             # Rows: without the picture, with it.
             self.tokens = resampler(torch.cat([torch.zeros_like(features), features]))
@@ -145,7 +146,7 @@ class ImageDreamPrior(MVDreamPrior):
 
     def row_views(self, batch: int, conditions: int) -> Tensor:
         views = torch.arange(batch)
-        if self.is_beside:  # the picture's own row ends each group and belongs to no camera
+        if self.is_beside:  # the row of the picture is the last of each group and has no camera
             views = torch.nn.functional.pad(views.view(-1, self.views), (0, 1), value=-1).flatten()
         return views.repeat(conditions)
 
@@ -170,7 +171,7 @@ class ImageDreamPrior(MVDreamPrior):
 
 
 def _features(tower: torch.nn.Module, picture: Tensor) -> Tensor:
-    """CLIP's hidden states after its last layer but one [B,N,W], float32, of rgb [B,S,S,3] in [0,1]."""
+    """CLIP's hidden states after its penultimate layer [B,N,W], float32, of rgb [B,S,S,3] in [0,1]."""
     pixels = resize_square(_channels_first(picture), tower.config.image_size, antialias=True,
                            mode="bicubic").clamp(0, 1)
     return tower(normalized(pixels).to(tower.dtype), output_hidden_states=True).hidden_states[-2].float()
@@ -188,19 +189,19 @@ class ImageDreamPriorNode(ModelNode, Node):
         model, *widgets, tokenizer = shared_widgets()
         return io.Schema(
             node_id="Distill3D_ImageDreamPrior", display_name=NAME, category="Distill3D/priors",
-            description="ImageDream as a prior: four views at once of the object in a picture.",
+            description="ImageDream as a prior: four views denoised jointly, conditioned on a picture of the object.",
             search_aliases=["imagedream", "image to 3d", "multi-view diffusion", "image prompt"],
             inputs=[
                 model,
-                io.Image.Input("image", tooltip="The object from its front, whole and in the middle, on white or with "
+                io.Image.Input("image", tooltip="The whole object from the front, centred, on white or with "
                                                 "a mask."),
                 *widgets,
-                io.Combo.Input("control", options=list(CONTROLS), default="auto", tooltip="pixel: the views also see "
-                               "the picture itself (sd-v2.1-base-4view-ipmv); local: only what CLIP says of it "
-                               "(…-ipmv-local). auto goes by the name of the file or folder."),
+                io.Combo.Input("control", options=list(CONTROLS), default="auto", tooltip="pixel: also conditioned on "
+                               "the picture as a view (sd-v2.1-base-4view-ipmv); local: on its CLIP features only "
+                               "(…-ipmv-local). auto: by the name of the file or folder."),
                 tokenizer,
-                io.Mask.Input("mask", optional=True, tooltip="1 on the object, whose surroundings become white. The "
-                              "mask of Load Image is the other way round: put Invert Mask between."),
+                io.Mask.Input("mask", optional=True, tooltip="1 on the object; the background becomes white. Put "
+                              "Invert Mask after the mask of Load Image."),
             ],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss (guidance 5) and Sample Prior. Describe the picture "
                                   "in View Prompt and set its view words to none. Needs Multi-View Orbit, at the "

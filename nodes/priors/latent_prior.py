@@ -1,5 +1,4 @@
-"""Latent diffusion models behind the Prior contract: an autoencoder, and Stable Diffusion's UNet with its
-descendants'."""
+"""Latent diffusion models as priors: an autoencoder, and the UNet of Stable Diffusion and its descendants."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -19,9 +18,9 @@ from ..models.noise import Noise
 
 @dataclass
 class LatentModel:
-    """The networks of a latent model and what their files say of them.
+    """The networks of a latent model, with facts from their files.
 
-    unet        diffusers' UNet2DConditionModel; its weights' dtype is what it computes in
+    unet        diffusers' UNet2DConditionModel; it computes in the dtype of its weights
     vae         AutoencoderKL or AutoencoderTiny; None for models of pixels or features without one
     texts       CLIP text encoders whose hidden states are concatenated along the channels (one, or XL's two)
     noise       noise levels by timestep
@@ -42,9 +41,9 @@ class LatentSpacePrior(DenoiserPrior):
     """A prior over the latents of an autoencoder. `vae`, `size` and `channels` are for subclasses to set.
 
     z are scaled (and shifted) latents in float32, whatever the networks compute in. Pictures with as many channels as
-    the latents are latents already (a field of latents). The posterior mean of the autoencoder is used: published codes
-    sample the posterior, whose deviation is a hundredth of the latents' and small beside the noise that distillation
-    adds. Pictures are resized without a low-pass filter, as published.
+    the latents are taken as latents (scenes with a Latent material). The encoder returns the posterior mean. Published
+    codes sample the posterior, whose standard deviation is a hundredth of the latents' and small compared to the noise
+    of distillation. Pictures are resized without a low-pass filter, as published.
     """
 
     views = 1
@@ -52,7 +51,7 @@ class LatentSpacePrior(DenoiserPrior):
 
     @property
     def pixels(self) -> int:
-        """Side of the pictures that the autoencoder takes."""
+        """Side of the autoencoder's input, pixels."""
         return self.size * 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     def encode_image(self, rgb: Tensor) -> Encoded:
@@ -62,7 +61,7 @@ class LatentSpacePrior(DenoiserPrior):
         return Encoded(self.encode_pixels(z))
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """[B,P,H,W] in [0,1], with the channels that the autoencoder takes, -> latents [B,C,h,w]."""
+        """Latents [B,C,h,w] of pictures [B,P,H,W] in [0,1] with the autoencoder's channels."""
         # Recomputed in the backward pass: the encoder's activations at 512x512 are larger than everything else
         # together.
         picture = resize_square(pixels, self.pixels, antialias=False) * 2 - 1
@@ -81,7 +80,7 @@ class LatentSpacePrior(DenoiserPrior):
 
     @property
     def _shift(self) -> float:
-        """Mean of the latents; models before Stable Diffusion 3 have none."""
+        """Mean of the latents; 0 for models before Stable Diffusion 3."""
         return self.vae.config.get("shift_factor") or 0.0
 
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[TextCondition], cameras: Cameras | None,
@@ -109,7 +108,7 @@ class LatentPrior(LatentSpacePrior):
 
     @property
     def network(self) -> torch.nn.Module:
-        """The UNet itself, not as torch.compile wraps it."""
+        """The UNet, without the wrapper of torch.compile."""
         return getattr(self.unet, "_orig_mod", self.unet)
 
     def encode_prompts(self, texts: Sequence[str]) -> TextCondition:
@@ -117,7 +116,7 @@ class LatentPrior(LatentSpacePrior):
         return TextCondition(torch.cat(hidden, -1), pooled[-1] if len(pooled) > 1 else None)
 
     def _read(self, text: ClipText, texts):
-        """The text encoder is on the device only while it runs: it is needed once, its memory all the time."""
+        """The text encoder is on the device only while it runs, to free its memory for training."""
         text.model.to(self.device)
         try:
             return text(texts)

@@ -1,4 +1,4 @@
-"""LoRA Prior: another prior with low-rank weights beside its network, which a loss trains."""
+"""LoRA Prior: a prior with an adapter of low-rank weights, which a loss trains."""
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
@@ -23,9 +23,9 @@ NAME = "LoRA Prior"
 class LoRA:
     """A recipe.
 
-    prior  the one whose network is used and shared
-    rank   of the weights beside each attention projection; published 4
-    seed   of the weights that training starts from
+    prior  the base prior, whose network is shared
+    rank   of the weights at each attention projection; published 4
+    seed   of the initial weights
     """
 
     prior: PriorRecipe
@@ -41,8 +41,7 @@ class LoRA:
 
 
 class LoRAPrior:
-    """The TunablePrior contract over another prior, whose network stays as it is (of a MODEL of the host a copy is
-    made).
+    """The TunablePrior contract over a base prior, whose network is not changed (that of a MODEL is copied).
 
     The adapter has a camera input, as published: c2w, row by row, is embedded and added to the embedding of the
     timestep. Everything else is delegated to the base prior.
@@ -55,9 +54,9 @@ class LoRAPrior:
 
     def __init__(self, base: AdaptablePrior, rank: int, seed: int):
         if not base.is_adaptable:
-            raise DistillError(f"{self.name}: a {type(base).__name__} has no network that an adapter can be attached "
-                               "to. Use a Stable Diffusion, DeepFloyd IF, Zero123, MVDream or Built-in Prior, or a "
-                               "Prior from MODEL.")
+            raise DistillError(f"{self.name}: a {type(base).__name__} has no network to which an adapter can be "
+                               "attached. Use a Stable Diffusion, DeepFloyd IF, Zero123, MVDream or Built-in Prior, "
+                               "or a Prior from MODEL.")
         self.base: AdaptablePrior = base.private()
         self.rank, self.seed = rank, seed
         self.channels, self.size, self.views = self.base.channels, self.base.size, self.base.views
@@ -72,7 +71,7 @@ class LoRAPrior:
             try:
                 return self._new_adapter(network).to(self.device)
             except ValueError as error:
-                raise DistillError(f"{self.name}: a {type(network).__name__} cannot have low-rank weights beside its "
+                raise DistillError(f"{self.name}: a {type(network).__name__} cannot have low-rank weights in its "
                                    f"attention ({error}). Use a model of Stable Diffusion's family or DeepFloyd "
                                    "IF.") from error
 
@@ -110,7 +109,7 @@ class LoRAPrior:
         return denoising_error(z.clean, z0, self.base.sigma(t), self.base.prediction)
 
     def _adapted(self, z_t: Tensor, cameras: Cameras | None) -> AbstractContextManager:
-        """The base prior with the adapter, whose camera input is zeros without cameras."""
+        """The base prior with the adapter. Without cameras, the camera input is zeros."""
         c2w = z_t.new_zeros(len(z_t), CAMERA) if cameras is None else cameras.c2w.flatten(1).to(z_t)
         return self.base.adapted(lambda views: self.adapter.attached(self.base.network, c2w, views))
 
@@ -123,18 +122,18 @@ class LoRAPriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_LoRAPrior", display_name=NAME, category="Distill3D/priors",
-            description="Another prior with low-rank weights (LoRA) beside its network, which VSD Loss trains on the "
+            description="A prior with an adapter of low-rank weights (LoRA), which VSD Loss trains on the "
                         "renderings.",
             search_aliases=["lora", "vsd", "prolificdreamer", "fine-tune"],
             inputs=[
-                PRIOR.Input("prior", tooltip="The prior whose network is used and stays as it is. Of a Prior from "
-                            "MODEL a copy is made; the others share theirs."),
-                io.Int.Input("rank", default=4, min=1, max=128, tooltip="Rank of the weights beside each projection of "
+                PRIOR.Input("prior", tooltip="The base prior. Its network is shared and not changed; that of a "
+                            "Prior from MODEL is copied."),
+                io.Int.Input("rank", default=4, min=1, max=128, tooltip="Rank of the weights at each projection of "
                              "the attention; published: 4."),
-                seed_input("Of the weights that training starts from."),
+                seed_input("Seed of the initial weights."),
             ],
-            outputs=[PRIOR.Output("prior", tooltip="For the input lora of VSD Loss. Untrained, it answers as the prior "
-                                  "that came in.")])
+            outputs=[PRIOR.Output("prior", tooltip="For the input lora of VSD Loss. Before training, it predicts the "
+                                  "same as the prior that came in.")])
 
     @classmethod
     def execute(cls, prior, rank=4, seed=0) -> io.NodeOutput:

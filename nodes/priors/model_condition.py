@@ -1,4 +1,4 @@
-"""Conditions of ComfyUI's models, one row per view: what a CONDITIONING wire carries, taken apart and stacked again."""
+"""Conditions of ComfyUI's models: values of CONDITIONING wires as rows, one per view, which can be stacked."""
 from __future__ import annotations
 
 from functools import cached_property
@@ -13,10 +13,10 @@ RANGES = ("start_percent", "end_percent", "clip_start_percent", "clip_end_percen
 
 
 class Row:
-    """One view's condition; equal only to itself, so that what was prepared for it is found again.
+    """The condition of one view. It compares equal only to itself, so that it can be the key of prepared conditions.
 
     entries  [[embedding [1,L,C], {name: extra}], ...], as on a CONDITIONING wire
-    role     "positive" or "negative" where the user wired it as such
+    role     "positive" or "negative" if the user connected it as such
     """
 
     def __init__(self, entries: list, role: str = ""):
@@ -24,13 +24,14 @@ class Row:
 
     @cached_property
     def layout(self) -> tuple:
-        """Rows of one layout can be stacked."""
+        """Rows with the same layout can be stacked."""
         return tuple((_kind(embedding), *sorted((name, _kind(extra)) for name, extra in extras.items()))
                      for embedding, extras in self.entries)
 
     @cached_property
     def asks_the_time(self) -> bool:
-        """Whether it holds for some noise levels only, of which the host looks at the first one in a batch."""
+        """Whether it applies to some noise levels only. ComfyUI then uses the noise level of the first row of a
+        batch."""
         controls = [extras["control"] for _, extras in self.entries if extras.get("control") is not None]
         chain = [link for control in controls for link in _chain(control)]
         return (any(name in extras for _, extras in self.entries for name in RANGES)
@@ -48,7 +49,7 @@ class Row:
 
 
 class ModelCondition:
-    """Rows [B] behind the Condition contract."""
+    """B rows as a Condition."""
 
     def __init__(self, rows: Sequence[Row]):
         self.rows = tuple(rows)
@@ -65,7 +66,7 @@ class ModelCondition:
 
 
 def groups(conditions: Sequence[ModelCondition]) -> list[list[int]]:
-    """The views whose rows can be stacked, under each of the conditions [K] of [B] rows: usually one group of all."""
+    """Groups of views whose rows can be stacked in each of K conditions of B rows; usually one group of all."""
     found: dict[Any, list[int]] = {}
     for view, rows in enumerate(zip(*(condition.rows for condition in conditions), strict=True)):
         alone = view if any(row.asks_the_time for row in rows) else None
@@ -74,8 +75,7 @@ def groups(conditions: Sequence[ModelCondition]) -> list[list[int]]:
 
 
 def stack(rows: Sequence[Row]) -> list:
-    """The entries of rows of one layout, each tensor with a row per view. A row for all views is left to the host to
-    repeat."""
+    """The entries of rows with one layout, each tensor with a row per view. ComfyUI repeats a tensor with one row."""
     if all(row is rows[0] for row in rows):
         return rows[0].entries
     return [[_stack([embedding for embedding, _ in views]),
@@ -84,7 +84,7 @@ def stack(rows: Sequence[Row]) -> list:
 
 
 def _kind(value: Any) -> tuple[str, str]:
-    """Equal for values that can be stacked or are the same. Texts only, because layouts are sorted."""
+    """A text that is equal for values that are equal or can be stacked. Always text, because layouts are sorted."""
     if isinstance(value, Tensor) and value.ndim and len(value) == 1:
         return "tensor", f"{tuple(value.shape)} {value.dtype}"
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -119,8 +119,8 @@ def _lerp(one: Any, other: Any, weight: float) -> Any:
 
 
 def _different() -> DistillError:
-    return DistillError("Prior from MODEL: this text encoder's answers for two view words differ in more than numbers "
-                        "and cannot be mixed. Shorten the prompt, or choose view words that are not interpolated.")
+    return DistillError("Prior from MODEL: the conditions of two view words have different layouts and cannot be "
+                        "interpolated. Shorten the prompt, or choose view words that are not interpolated.")
 
 
 def _chain(control: Any) -> Iterator[Any]:

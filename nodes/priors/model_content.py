@@ -1,4 +1,4 @@
-"""What hangs on wires of the host, and a text that says which it is: a run that was killed is found again by it."""
+"""The objects on wires of ComfyUI, with a text that identifies their content, for the fingerprint of a run."""
 from __future__ import annotations
 
 import hashlib
@@ -14,10 +14,10 @@ SAMPLES = 4  # positions along each dimension of a weight
 
 
 class Sockets:
-    """The host's objects that a recipe holds, by name; equal only to itself.
+    """ComfyUI's objects in a recipe, by name; equal only to itself.
 
-    Its text is the same in every process as long as all can be read: classes, settings, patches and a sample of every
-    weight. Where something cannot (a function that another node put in), the text names this one object.
+    Its repr depends on classes, settings, patches and a sample of every weight, and is the same in every process. If
+    something cannot be identified, such as a function from another node, the repr is unique to this object.
     """
 
     def __init__(self, **objects: Any):
@@ -33,7 +33,7 @@ class Sockets:
             try:
                 _feed(digest.update, self.objects)
                 self._text = f"Sockets({digest.hexdigest()[:20]})"
-            # another node's objects may raise anything while they are read
+            # objects of other nodes may raise any exception while they are read
             except (TypeError, AttributeError, RuntimeError):
                 self._text = f"Sockets(unreadable {uuid.uuid4().hex})"
         return self._text
@@ -67,7 +67,7 @@ def _feed(update: Callable[[bytes], None], part: Any) -> None:
 
 
 def _facts(part: Any) -> Mapping[str, Any]:
-    """What tells one of the host's objects from others of its class. Raises TypeError for a class it does not know."""
+    """The content that identifies one of ComfyUI's objects. Raises TypeError for unknown classes."""
     if hasattr(part, "model_options") and hasattr(part, "patches"):  # MODEL
         weights = {**part.model.state_dict(), **{name: kept.weight for name, kept in part.backup.items()}}
         return {"class": type(part.model).__name__, "weights": weights, "patches": part.patches,
@@ -82,12 +82,12 @@ def _facts(part: Any) -> Mapping[str, Any]:
         return {"weights": weights, "patches": part.patcher.patches, "layer": part.layer_idx,
                 "tokenizer": type(part.tokenizer).__name__, "options": part.tokenizer_options,
                 "hooks": part.apply_hooks_to_conds, "forced": part.patcher.forced_hooks}
-    if hasattr(part, "loaded_keys") and hasattr(part, "weights"):  # a LoRA's or a relative's part of one weight
+    if hasattr(part, "loaded_keys") and hasattr(part, "weights"):  # the part of a LoRA (or similar) for one weight
         return {"weights": part.weights}
     raise TypeError(f"{type(part).__name__} is not known")
 
 
 def _sample(tensor: Tensor) -> bytes:
-    """A few numbers from all over, without copying the rest."""
+    """A sample of a tensor's numbers from all over it, without a copy of the tensor."""
     steps = tuple(slice(None, None, max(1, size // SAMPLES)) for size in tensor.shape)
     return tensor.detach()[steps].double().cpu().contiguous().numpy().tobytes()

@@ -1,4 +1,4 @@
-"""Prior from MODEL: any image model that ComfyUI runs, with what the user wired to it, as a prior."""
+"""Prior from MODEL: any image model that ComfyUI runs, with its LoRAs and ControlNets, as a prior."""
 from __future__ import annotations
 
 import copy
@@ -29,8 +29,8 @@ POSITIVE, NEGATIVE = "positive", "negative"
 
 @dataclass(frozen=True)
 class ModelPriorRecipe:
-    """The host's objects, "model", "vae", "clip", "positive" and "negative" (the last three may be None), and the side
-    of the pictures that the model is shown, in pixels."""
+    """A recipe: ComfyUI's objects "model", "vae", "clip", "positive" and "negative" (the last three may be None), and
+    the side of the model's input pictures, in pixels."""
 
     sockets: Sockets
     resolution: int = 512
@@ -42,8 +42,7 @@ class ModelPriorRecipe:
 
 
 class HostNoise:
-    """The noise of one of the host's models: z_t = signal_t z + noise_t noise, for signal and noise [T]. See
-    models.noise."""
+    """The noise of a ComfyUI model: z_t = signal_t z + noise_t noise, for signal and noise [T]. See models.noise."""
 
     def __init__(self, signal: Tensor, noise: Tensor):
         self._signal, self._noise = signal, noise
@@ -56,7 +55,7 @@ class HostNoise:
         return self._signal[t].view(-1, 1, 1, 1) * z + self._noise[t].view(-1, 1, 1, 1) * noise
 
     def clean(self, z_t: Tensor, t: Tensor, predicted: Tensor, prediction: str) -> Tensor:
-        """The host's models return z0 themselves."""
+        """ComfyUI's models return z0, whatever their networks predict."""
         return predicted
 
     def time(self, t: Tensor) -> Tensor:
@@ -67,15 +66,15 @@ class HostNoise:
 
 
 class ModelPrior(DenoiserPrior):
-    """The Prior contract over the host's models.
+    """The Prior contract over ComfyUI's models.
 
-    z are latents in the model's own space (scaled and shifted), float32. Pictures with as many channels as the latents
-    have are latents already. `sigma` is the noise level relative to the signal, whatever the model calls sigma: for a
-    flow model at x = (1 - s) z + s noise it is s / (1 - s), so that (z - z0) / sigma is eps_hat - noise, which there
-    equals (1 - s) (v_hat - (noise - z)), and (z - z0) / s is v_hat - (noise - z).
+    z are latents in the model's space (scaled and shifted), float32. Pictures with as many channels as the latents are
+    taken as latents. `sigma` is the noise level relative to the signal, not the model's own sigma. For a flow model at
+    x = (1 - s) z + s noise it is s / (1 - s). Then (z - z0) / sigma is eps_hat - noise, which equals (1 - s) (v_hat -
+    (noise - z)), and (z - z0) / s is v_hat - (noise - z).
 
-    A timestep is the model's own where it was trained on 1000 of them, else its place on the model's schedule in
-    thousandths. Guidance is the losses' own: CFG patches of the MODEL (rescaling, for one) do not take part.
+    Timesteps are the model's own if it was trained with 1000 of them; otherwise they are thousandths of its schedule.
+    The losses apply guidance, so CFG patches of the MODEL, such as rescaling, have no effect.
     """
 
     name = NAME
@@ -89,14 +88,14 @@ class ModelPrior(DenoiserPrior):
         self.model = HostModel(sockets["model"])
         sigmas, signal, noise = self.model.noise_levels(TIMESTEPS)
         if not (bool((signal > 0).all()) and bool((noise > 0).all())):
-            raise DistillError(f"{NAME}: {self.model.name} does not mix pictures with noise: it is no diffusion or "
-                               "flow model. Use one that KSampler samples from pure noise.")
+            raise DistillError(f"{NAME}: {self.model.name} does not mix pictures with noise: it is not a diffusion or "
+                               "flow model. Use a model that KSampler can sample from pure noise.")
         self._sigmas = sigmas.to(device)
         self.denoiser = Denoiser(HostNoise(signal, noise).to(device), "x0")
         self.vae = HostVAE(sockets["vae"], device)
         if self.pixels % self.vae.factor:
-            raise DistillError(f"{NAME}: the resolution {self.pixels} is no multiple of {self.vae.factor}, the pixels "
-                               "that one latent pixel covers.")
+            raise DistillError(f"{NAME}: the resolution {self.pixels} is not a multiple of {self.vae.factor}, the "
+                               "pixels per latent pixel.")
         self.channels, self.size = self.model.channels, self.pixels // self.vae.factor
         self._clip = sockets["clip"]
         self._wired = {} if self._clip is not None else {role: Row(sockets[role], role)
@@ -105,8 +104,8 @@ class ModelPrior(DenoiserPrior):
         self._warned = False
 
     def encode_prompts(self, texts: Sequence[str]) -> ModelCondition:
-        """Each text is encoded once. With conditionings instead of a CLIP, the empty text is the negative one and every
-        other the positive."""
+        """Each text is encoded once. With conditionings instead of a CLIP, the empty text gives the negative one, and
+        every other text the positive one."""
         for text in dict.fromkeys(texts):
             if text not in self._rows:
                 self._rows[text] = self._row(text)
@@ -117,8 +116,8 @@ class ModelPrior(DenoiserPrior):
             return Row(encode_text(self._clip, text))
         if text and not self._warned:
             self._warned = True
-            host().warn(f"{NAME}: without a CLIP the prompt's words, those of the view among them, cannot be said: "
-                        'every view gets the same "positive". Connect "clip" for view words.')
+            host().warn(f"{NAME}: without a CLIP, the prompt and its view words are not used: "
+                        'every view has the same "positive". Connect "clip" for view words.')
         return self._wired[POSITIVE if text else NEGATIVE]
 
     def encode_image(self, rgb: Tensor) -> Encoded:
@@ -153,14 +152,15 @@ class ModelPrior(DenoiserPrior):
         return results
 
     def _check(self, conditions: Sequence[ModelCondition]) -> None:
-        """Guidance between a condition and itself would silently be none."""
+        """Raises DistillError for a negative text without a CLIP, as guidance between equal conditions has no
+        effect."""
         if self._wired and len(conditions) > 1 and all(row.role == POSITIVE for one in conditions for row in one.rows):
             raise DistillError(
-                f'{NAME}: the prompt has a negative text, which only a CLIP can read. Connect "clip", or leave '
-                               'the prompt\'s "negative" empty: then the wired "negative" is used.')
+                f'{NAME}: the prompt has a negative text, which needs a CLIP. Connect "clip", or leave '
+                               '"negative" of View Prompt empty: then the connected "negative" is used.')
 
     def private(self) -> "ModelPrior":
-        """The same prior over a frozen copy of the network: the host moves and patches its own."""
+        """The same prior with a frozen copy of the network, because ComfyUI moves and patches the original."""
         from ..comfy.network import NetworkCopy
 
         own = copy.copy(self)
@@ -171,7 +171,7 @@ class ModelPrior(DenoiserPrior):
 
     @property
     def prediction(self) -> str:
-        """What the network itself predicts."""
+        """The parametrisation of the network."""
         return self.model.prediction
 
     def release(self) -> None:
@@ -179,12 +179,13 @@ class ModelPrior(DenoiserPrior):
 
 
 def _name(rows: tuple[Row, ...], place: int) -> str:
-    """The host gives a ControlNet on the positive also to the negative, where the user asked for it: by these names."""
+    """The names of conditions, by which ComfyUI applies a ControlNet of the positive also to the negative, if
+    requested."""
     return rows[0].role if rows[0].role and len(set(rows)) == 1 else f"condition {place}"
 
 
 def prior_of_file(model: ModelFile, vae: ModelFile, clip: ModelFile | None, resolution: int) -> StableDiffusion:
-    """The same prior without ComfyUI, which knows Stable Diffusion and reads model, VAE and CLIP from one file."""
+    """The same prior without ComfyUI: Stable Diffusion only, with model, VAE and CLIP from one file."""
     if clip is None:
         raise DistillError(f'{NAME}: without ComfyUI the text encoder of the checkpoint is needed. Connect "clip".')
     for name, other in (("vae", vae), ("clip", clip)):
@@ -204,19 +205,19 @@ class PriorFromModelNode(Node):
             search_aliases=["checkpoint", "model", "lora", "controlnet", "flux", "sd3", "sdxl", "text to 3d"],
             inputs=[
                 io.Model.Input("model", tooltip="The diffusion or flow model, with its LoRAs and patches. Its CFG "
-                               "patches do not take part: the losses do the guidance."),
+                               "patches have no effect: the losses apply guidance."),
                 io.Vae.Input("vae", tooltip="The VAE that belongs to the model. A copy of its encoder is made, through "
                              "which gradients pass."),
-                io.Int.Input("resolution", default=512, min=64, max=2048, step=64, tooltip="Side of the pictures that "
-                             "the model is shown, pixels: best what it was trained on (512 for SD 1.5, 1024 for SDXL), "
+                io.Int.Input("resolution", default=512, min=64, max=2048, step=64, tooltip="Side of the model's "
+                             "input pictures, pixels. Best is that of its training (512 for SD 1.5, 1024 for SDXL); "
                              "smaller is faster."),
                 io.Clip.Input("clip", optional=True, tooltip="Encodes the prompt with the words of each view. Needed "
-                              "unless both conditionings are given, and used rather than them."),
-                io.Conditioning.Input("positive", optional=True, tooltip="Used where no clip is given, for ControlNets "
-                                      "and the like. Every view gets it: the prompt's text and view words cannot be "
-                                      "said."),
-                io.Conditioning.Input("negative", optional=True, tooltip="Used where no clip is given. Leave the "
-                                      "prompt's own negative text empty then."),
+                              "unless both conditionings are connected, which it overrides."),
+                io.Conditioning.Input("positive", optional=True, tooltip="Used if no clip is connected, for "
+                                      "ControlNets and the like. It applies to every view: the text and view words of "
+                                      "the prompt are not used."),
+                io.Conditioning.Input("negative", optional=True, tooltip="Used if no clip is connected. Leave the "
+                                      "negative text of View Prompt empty then."),
             ],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior.")])
 

@@ -1,4 +1,4 @@
-"""MVDream: a text-to-image model that paints several views of one object at once (Shi et al. 2023)."""
+"""MVDream: a text-to-image model that denoises several views of one object jointly (Shi et al. 2023)."""
 from __future__ import annotations
 
 import math
@@ -43,9 +43,9 @@ class MVDream:
     """A recipe.
 
     path        a .pt file as published, or the folder of its conversion for diffusers
-    views       pictures that are denoised jointly. The model was trained with 4; no number of them is in its weights
-    tokenizer   folder with CLIP's vocab.json and merges.txt, for single files; "": where the host keeps it
-    resolution  side of the pictures that the model is shown, pixels; it was trained at 256
+    views       views that are denoised jointly. The model was trained with 4; its weights work with any number
+    tokenizer   folder with CLIP's vocab.json and merges.txt, for single files; "": that of ComfyUI
+    resolution  side of the model's input pictures, pixels; it was trained at 256
     precision   of the networks: "auto", "float32", "float16" or "bfloat16"
     """
 
@@ -62,8 +62,8 @@ class MVDream:
         with reading_networks(NAME):
             file = MultiViewFile(self.path, NAME)
             if file.takes_image:
-                raise DistillError(f"{NAME}: {self.path} is an ImageDream model, which follows a picture. Use the "
-                                   "ImageDream Prior node.")
+                raise DistillError(f"{NAME}: {self.path} is an ImageDream model, which is conditioned on a picture. "
+                                   "Use the ImageDream Prior node.")
             unet = file.read_unet(self.views, network_dtype(self.precision, device))
             model = read_latent_model(file, unet, self.tokenizer, self.resolution, device)
             prior = MVDreamPrior(model, device, self.views, NAME)
@@ -73,7 +73,7 @@ class MVDream:
 
 def read_latent_model(file: MultiViewFile, unet: torch.nn.Module, tokenizer: str, resolution: int,
                       device: torch.device) -> LatentModel:
-    """The UNet with the autoencoder and the text encoder that belong to it."""
+    """The UNet with its autoencoder and text encoder."""
     from diffusers import AutoencoderKL
 
     name = file.source.name
@@ -85,13 +85,13 @@ def read_latent_model(file: MultiViewFile, unet: torch.nn.Module, tokenizer: str
         vae, text = file.read_vae(unet.dtype), read_text(file.source, file.text_prefix, tokenizer)
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
     if resolution <= 0 or resolution % factor:
-        raise DistillError(f"{name}: the resolution {resolution} is no multiple of {factor}, which one latent pixel "
+        raise DistillError(f"{name}: the resolution {resolution} is not a multiple of {factor}, which one latent pixel "
                            "covers.")
     return LatentModel(unet, vae, [text], noise, prediction, resolution // factor)
 
 
 def read_parts(folder: Path, name: str) -> tuple[ClipText, DiscreteNoise, str]:
-    """Text encoder, noise levels and kind of prediction of a folder; Stable Diffusion's where it has no scheduler."""
+    """Text encoder, noise levels and parametrisation of a folder; those of Stable Diffusion if it has no scheduler."""
     from transformers import CLIPTextModel
 
     text = ClipText(load_network(CLIPTextModel, folder / "text_encoder", name),
@@ -110,11 +110,11 @@ def read_text(source: CheckpointFile, prefix: str, tokenizer: str) -> ClipText:
 
 
 class MVDreamPrior(LatentPrior):
-    """The Prior contract over a multi-view model. Batches are groups of `views` pictures, one group after another.
+    """The Prior contract over a multi-view model. Batches are consecutive groups of `views` pictures.
 
-    All pictures of a group must have the same timestep. Every condition is evaluated with the same cameras, the
-    unconditional one too (MVDream-threestudio, multiview_diffusion_guidance.py). Without cameras, each group is the set
-    of the published demo: evenly around the object from its front on, 15 degrees above the horizon.
+    All pictures of a group must have the same timestep. Every condition is evaluated with the same cameras, also the
+    unconditional input (MVDream-threestudio, multiview_diffusion_guidance.py). Without cameras, each group has the
+    cameras of the published demo: evenly around the object, beginning at the front, at an elevation of 15 degrees.
     """
 
     elevation = 15.0
@@ -131,7 +131,7 @@ class MVDreamPrior(LatentPrior):
     def denoise(self, z_t: Tensor, t: Tensor, conditions: Sequence[TextCondition], cameras: Cameras | None,
                 beside: Tensor | None = None) -> list[Tensor]:
         if len(z_t) % self.views:
-            raise DistillError(f"{self.name}: {len(z_t)} pictures cannot be parted into groups of {self.views} views. "
+            raise DistillError(f"{self.name}: {len(z_t)} pictures cannot be divided into groups of {self.views} views. "
                                "Set the batch of the Objective (the images of Sample Prior) to a multiple of "
                                f"{self.views}.")
         vectors = self.camera_vectors(self._checked(cameras, len(z_t))).to(z_t)
@@ -159,22 +159,22 @@ class MVDreamPrior(LatentPrior):
         if cameras is None:
             return self._canonical.take(torch.arange(batch) % self.views)
         if len(cameras) != batch:
-            raise DistillError(f"{self.name}: {batch} pictures came with {len(cameras)} cameras.")
+            raise DistillError(f"{self.name}: {batch} pictures have {len(cameras)} cameras.")
         if not self._has_seen_cameras and batch:  # once per run: it waits for the device
             self._has_seen_cameras = True
             self.check_cameras(cameras)
         return cameras
 
     def check_cameras(self, cameras: Cameras) -> None:
-        """Warns of cameras that the model was not trained with."""
+        """Warns of cameras that do not occur in the model's training."""
         if not _are_around(cameras, self.views):
-            host().warn(f"{self.name}: the cameras of a group do not stand evenly around the object at one elevation, "
-                        f"as the model was trained. Use Multi-View Orbit with {self.views} views (in Sample Prior, set "
-                        f"azimuth_step to {360 / self.views:g}).")
+            host().warn(f"{self.name}: the cameras of a group are not evenly spaced around the object at one "
+                        f"elevation, as in the model's training. Use Multi-View Orbit with {self.views} views (in "
+                        f"Sample Prior, set azimuth_step to {360 / self.views:g}).")
 
 
 def _are_around(cameras: Cameras, views: int) -> bool:
-    """Whether every group of `views` cameras shares its elevation and parts the circle evenly, within a degree."""
+    """Whether every group of `views` cameras has one elevation and evenly spaced azimuths, within a degree."""
     elevation, azimuth = (angles.cpu().view(-1, views) for angles in (cameras.elevation, cameras.azimuth))
     around = (azimuth % (2 * math.pi)).sort(1).values
     gaps = torch.diff(around, append=around[:, :1] + 2 * math.pi)
@@ -187,11 +187,11 @@ def shared_widgets(shipped: Path | None = None) -> list:
     return [
         io.Combo.Input("model", options=choices(shipped=shipped), tooltip="A file of the checkpoints folder, a folder "
                        "of the diffusers "
-                       "folder" + (", a trained one, or the pack's own, which is always shown 32 pixels." if shipped
+                       "folder" + (", a trained one, or the built-in one, whose input always has 32 pixels." if shipped
                                              else ", or a trained one.")),
-        io.Int.Input("views", default=4, min=1, max=64, tooltip="Pictures that are denoised together. The model was "
-                     "trained with 4. The same number as in Multi-View Orbit; the Objective's batch must be a multiple "
-                     "of it."),
+        io.Int.Input("views", default=4, min=1, max=64, tooltip="Number of views that are denoised jointly. The model "
+                     "was trained with 4. Use the same number in Multi-View Orbit; the Objective's batch must be a "
+                     "multiple of it."),
         io.Int.Input("resolution", default=256, min=8, max=1024, step=8, tooltip="Side of the pictures that the model "
                      "is shown, pixels. It was trained at 256."),
         io.Combo.Input("precision", options=["auto", "float32", "float16", "bfloat16"], default="auto",
@@ -209,12 +209,12 @@ class MVDreamPriorNode(ModelNode, Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_MVDreamPrior", display_name=NAME, category="Distill3D/priors",
-            description="MVDream as a prior: it paints four views of one object at once, so that none has a second "
-                        "face.",
+            description="MVDream as a prior: denoises four views of one object jointly, which prevents objects with a "
+                        "second face.",
             search_aliases=["multi-view diffusion", "mvdream", "text to 3d", "janus"],
             inputs=shared_widgets(cls.shipped),
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior. Set the view words of View Prompt "
-                                  "to none: the cameras already say where a picture is seen from. Needs Multi-View "
+                                  "to none, because the model is conditioned on the cameras. Needs Multi-View "
                                   "Orbit.")])
 
     @classmethod

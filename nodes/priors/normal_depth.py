@@ -1,4 +1,4 @@
-"""RichDreamer's Normal-Depth models: they paint what a shape's surface is like, and no colours (Qiu et al. 2023)."""
+"""RichDreamer's Normal-Depth models: diffusion models of normals and depth, without colours (Qiu et al. 2023)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -34,12 +34,12 @@ CHANNELS = 4
 class NormalDepth:
     """A recipe.
 
-    path        a .ckpt file as published: nd_mv_ema (four views at once) or nd-laion_ema (one view). A file that still
-                has both the weights and their average gives the average. Or a folder as MVDream's, without a "vae", for
-                a model of several views
-    views       pictures that are denoised jointly, by a model of several views. It was trained with 4
-    resolution  side of what the model is shown, pixels; 0: 32 for several views, which has no autoencoder, and 512 for
-                one
+    path        a .ckpt file as published: nd_mv_ema (four views) or nd-laion_ema (one view). If a file has both the
+                weights and their average, the average is used. Or a folder like MVDream's without a "vae", for a model
+                of several views
+    views       views that a model of several views denoises jointly. It was trained with 4
+    resolution  side of the model's input, pixels; 0: 32 for the model of several views, which has no autoencoder, and
+                512 for that of one
 
     For tokenizer and precision see MVDream.
     """
@@ -62,15 +62,14 @@ class NormalDepth:
             unet = read_unet(source, average=True, dtype=dtype)
             texts = [read_text(source, TEXTS[0], self.tokenizer)]
             if UNET + CAMERA in source:
-                # The file also holds the autoencoder that the single-view model was trained with, which this one is
-                # not.
+                # The file also has the autoencoder of the single-view model, which this model does not use.
                 model = LatentModel(join_views(unet, self.views), None, texts, scaled_linear_noise(), "epsilon",
                                     self.resolution or 32)
                 return MultiViewNormalDepth(model, device, self.views, NAME)
             vae = read_vae(source, dtype=dtype, pictures=CHANNELS)
             factor = 2 ** (len(vae.config.block_out_channels) - 1)
             if self.resolution % factor:
-                raise DistillError(f"{NAME}: the resolution {self.resolution} is no multiple of {factor}, which one "
+                raise DistillError(f"{NAME}: the resolution {self.resolution} is not a multiple of {factor}, which one "
                                    "latent pixel covers.")
             return SingleViewNormalDepth(LatentModel(unet, vae, texts, scaled_linear_noise(), "epsilon",
                                                      (self.resolution or 512) // factor), device)
@@ -91,7 +90,7 @@ class NormalDepth:
 def _checked(source: CheckpointFile) -> CheckpointFile:
     node = node_of(source)
     if node != NAME:
-        raise DistillError(f"{NAME}: {source.path} is no normal-depth model of RichDreamer. "
+        raise DistillError(f"{NAME}: {source.path} is not a normal-depth model of RichDreamer. "
                            + (f"Use the {node} node for it." if node else "Choose nd_mv_ema.ckpt or "
                               "nd-laion_ema.ckpt."))
     width = source.shapes.get(UNET + CAMERA, (0, 16))[1]
@@ -104,7 +103,7 @@ def _checked(source: CheckpointFile) -> CheckpointFile:
 class MultiViewNormalDepth(RichDreamerPrior):
     """The Prior contract over ND-MV, the model of several views.
 
-    It denoises normals and depth themselves: z is the picture mapped to [-1,1] and averaged down to 32x32.
+    It denoises normals and depth without an autoencoder: z is the image mapped to [-1,1] and averaged down to 32x32.
     """
 
     def encode_image(self, rgb: Tensor) -> Encoded:
@@ -119,8 +118,8 @@ class MultiViewNormalDepth(RichDreamerPrior):
 class SingleViewNormalDepth(LatentPrior):
     """The Prior contract over ND, the model of single views, with an autoencoder for pictures of four channels.
 
-    It learned depth from MiDaS, which knows no scale and stretches each picture's nearness over the whole range; here
-    it is shown the picture of the model of several views, as its normals are.
+    It was trained on depth from MiDaS, which has no scale and stretches the nearness of each picture over the whole
+    range. Here it receives the same depth as the model of several views.
     """
 
     def encode_image(self, rgb: Tensor) -> Encoded:
@@ -134,8 +133,8 @@ class SingleViewNormalDepth(LatentPrior):
 
 def _channels_first(picture: Tensor) -> Tensor:
     if picture.shape[-1] != CHANNELS:
-        raise DistillError(f'{NAME}: it was shown a picture of {picture.shape[-1]} channels. It knows normals and '
-                           f'depth: set "image" of the loss to "{NORMAL_DEPTH}".')
+        raise DistillError(f'{NAME}: it received an image of {picture.shape[-1]} channels, and needs normals and '
+                           f'depth. Set "image" of the loss to "{NORMAL_DEPTH}".')
     return picture.permute(0, 3, 1, 2)
 
 
@@ -152,16 +151,16 @@ class NormalDepthPriorNode(ModelNode, Node):
         _, views, _, precision, tokenizer = shared_widgets()
         return io.Schema(
             node_id="Distill3D_NormalDepthPrior", display_name=NAME, category="Distill3D/priors",
-            description="RichDreamer's normal-depth models as a prior for geometry: they paint normals and depth, from "
-                        "four views at once or from one.",
+            description="RichDreamer's normal-depth models as a prior for geometry: they denoise normals and depth of "
+                        "four views jointly, or of one.",
             search_aliases=["richdreamer", "nd-mv", "normal depth diffusion", "geometry prior"],
             inputs=[
-                io.Combo.Input("model", options=choices(shipped=cls.shipped), tooltip="nd_mv_ema.ckpt (four views at "
-                               "once) or nd-laion_ema.ckpt (one view) in the checkpoints folder, a folder that Train "
-                               "Normal-Depth Prior wrote, or the small one that comes with the pack."),
+                io.Combo.Input("model", options=choices(shipped=cls.shipped), tooltip="nd_mv_ema.ckpt (four "
+                               "views) or nd-laion_ema.ckpt (one view) in the checkpoints folder, a folder of Train "
+                               "Normal-Depth Prior, or the small built-in one."),
                 views,
-                io.Int.Input("resolution", default=0, min=0, max=1024, step=8, tooltip="Side of what the model is "
-                             "shown, pixels. 0: what it was trained on, 32 for four views (without autoencoder), 512 "
+                io.Int.Input("resolution", default=0, min=0, max=1024, step=8, tooltip="Side of the model's "
+                             "input, pixels. 0: that of its training, 32 for four views (without autoencoder), 512 "
                              "for one."),
                 precision, tokenizer,
             ],

@@ -1,4 +1,4 @@
-"""Renderings as a prior would have painted them, kept to train on."""
+"""Denoised renderings, as training pictures of a prior."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ PIXEL_CHANNELS = 3  # of a prior that denoises pixels, whose predictions are lim
 @torch.no_grad()
 def repaint(prior: Prior, z: Encoded, t: int, noise: Tensor, conditions: Sequence[Condition], cameras: Cameras,
             guidance: float, steps: int) -> Encoded:
-    """z with `noise` added up to timestep t, and denoised again by DDIM: an augmented rendering of DreamCraft3D (Sun et
-    al. 2023).
+    """z, noised with `noise` to timestep t and denoised by DDIM: an augmented rendering of DreamCraft3D (Sun et al.
+    2023).
 
     noise       [B,C,h,w]
     conditions  negative and positive, for guidance in the standard form
-    steps       of denoising, evenly from t to 0
+    steps       of the denoising, evenly spaced from t to 0
 
     Returns pictures in the space of the prior, without gradients.
     """
@@ -39,7 +39,7 @@ def repaint(prior: Prior, z: Encoded, t: int, noise: Tensor, conditions: Sequenc
 
 @dataclass
 class Repainted:
-    """One batch: the pictures, the cameras that they were seen from, and the step at which they were painted."""
+    """One batch: the pictures, their cameras, and the training step at which they were made."""
 
     z: Encoded
     cameras: Cameras

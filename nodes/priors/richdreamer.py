@@ -1,4 +1,4 @@
-"""What RichDreamer's multi-view models share: how they are told of cameras (Qiu et al. 2023)."""
+"""The base of RichDreamer's multi-view models: their camera condition (Qiu et al. 2023)."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -10,11 +10,11 @@ from ..core.cameras import Cameras
 from ..models.multi_view import relative_camera_vectors, view_sizes
 from .mvdream import MVDreamPrior
 
-SMALLEST, LARGEST = 0.7, 1.0  # sizes that the models were trained with
+SMALLEST, LARGEST = 0.7, 1.0  # range of view sizes in training
 
 
 class RichDreamerPrior(MVDreamPrior):
-    """MVDreamPrior, but for what the network is told of cameras: see relative_camera_vectors."""
+    """MVDreamPrior with another camera condition: see relative_camera_vectors."""
 
     published = replace(MVDreamPrior.published, view_size=(SMALLEST, LARGEST))
 
@@ -25,7 +25,7 @@ class RichDreamerPrior(MVDreamPrior):
         super().check_cameras(cameras)
         sizes = view_sizes(cameras)
         if sizes.min() < SMALLEST - 0.05 or sizes.max() > LARGEST + 0.05:
-            host().warn(f"{self.name}: the views show {sizes.min():.2g} to {sizes.max():.2g} world units around the "
-                        "middle (distance times the tangent of half the field of view); the model was trained with "
+            host().warn(f"{self.name}: the views cover {sizes.min():.2g} to {sizes.max():.2g} world units around the "
+                        "centre (distance times the tangent of half the field of view); the model was trained with "
                         f"{SMALLEST:g} to {LARGEST:g}. Set the sizes of Multi-View Orbit (in Sample Prior, a distance "
                         "of 2 to 2.7).")

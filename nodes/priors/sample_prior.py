@@ -1,4 +1,4 @@
-"""Sample Prior and Langevin Sample: what a prior paints by itself, to see what it knows."""
+"""Sample Prior and Langevin Sample: samples of a prior, without 3D."""
 from __future__ import annotations
 
 import math
@@ -18,10 +18,10 @@ from ..core.rng import stream
 
 def sample(prior: Prior, texts: list[str], negative: str = "", steps: int = 50, guidance: float = 4.0, seed: int = 0,
            clamp: bool = True, cameras: Cameras | None = None) -> Iterator[Tensor]:
-    """Ancestral (DDPM) sampling: yields the images [B,H,W,3] as the prior sees them after each of `steps` steps.
+    """Ancestral (DDPM) sampling: yields the predicted images [B,H,W,3] after each of `steps` steps.
 
-    clamp    limits the denoiser's answers to [-1,1], right for priors of pixels
-    cameras  one per text, for priors that know theirs
+    clamp    clamps predictions to [-1,1], for pixel-space priors
+    cameras  one per text, for priors that are conditioned on cameras
     """
     levels = torch.linspace(prior.timesteps - 1, 0, steps).round().long()
     denoise = _Denoiser(prior, texts, negative, guidance, clamp, cameras)
@@ -41,8 +41,8 @@ def langevin(prior: Prior, texts: list[str], negative: str = "", levels: int = 3
              cameras: Cameras | None = None) -> Iterator[Tensor]:
     """Annealed Langevin dynamics: `steps` steps at each of `levels` falling noise levels; yields as `sample` does.
 
-    The levels fall geometrically (Song and Ermon 2019): `steps` steps shrink what is left of the noise by
-    (1 - size)^steps, and a level may not fall faster than that.
+    The levels fall geometrically (Song and Ermon 2019). `steps` steps reduce the remaining noise by (1 - size)^steps,
+    which limits the ratio between levels.
     """
     denoise = _Denoiser(prior, texts, negative, guidance, clamp, cameras)
     times = _geometric_times(prior, levels)
@@ -78,7 +78,7 @@ class _Denoiser:
     def __call__(self, x: Tensor, t: int) -> tuple[Tensor, float]:
         """The guided clean image of x = z + sigma noise, and sigma."""
         times = torch.full((len(x),), t, dtype=torch.long, device=x.device)
-        # Without noise of its own, add_noise brings x into the scaling that the prior takes.
+        # With zero noise, add_noise only scales x as the prior expects it.
         z_t = self.prior.add_noise(x, torch.zeros_like(x), times)
         negative, positive = self.prior.denoise(z_t, times, self.conditions, self.cameras)
         z0 = guide(negative, positive, self.guidance)
@@ -92,13 +92,13 @@ def _inputs() -> list:
         io.Int.Input("images", default=4, min=1, max=64, tooltip="How many pictures."),
         io.Float.Input("guidance", default=4.0, min=0.0, max=1000.0, step=0.5, tooltip="Guidance scale, standard "
                        "form."),
-        io.Float.Input("azimuth", default=30.0, min=-180.0, max=180.0, step=15.0, tooltip="View of the first picture "
-                       "in degrees; 0 is the front."),
+        io.Float.Input("azimuth", default=30.0, min=-180.0, max=180.0, step=15.0, tooltip="Azimuth of the first "
+                       "picture, degrees; 0 is the front."),
         io.Float.Input("azimuth_step", default=0.0, min=-180.0, max=180.0, step=15.0, tooltip="Added for each further "
-                       "picture, to walk around the object."),
-        io.Float.Input("elevation", default=15.0, min=-90.0, max=90.0, step=15.0, tooltip="View in degrees above the "
-                       "horizon."),
-        io.Boolean.Input("clamp", default=True, tooltip="Limit predictions to [-1,1]; on for priors of pixels."),
+                       "picture, degrees, to go around the object."),
+        io.Float.Input("elevation", default=15.0, min=-90.0, max=90.0, step=15.0, tooltip="Elevation of the view above "
+                       "the horizon."),
+        io.Boolean.Input("clamp", default=True, tooltip="Clamp predictions to [-1,1]; on for pixel-space priors."),
         io.Int.Input("enlarge", default=4, min=1, max=32, tooltip="Each pixel becomes a square of this size."),
         seed_input(),
     ]
@@ -107,7 +107,7 @@ def _inputs() -> list:
 def _distance_input():
     return io.Float.Input("distance", default=1.5, min=0.01, max=100.0, step=0.1, optional=True,
                           tooltip="Of the camera from "
-                          "the object, world units, for priors that know it (Zero123).")
+                          "the object, world units, for priors that are conditioned on it (Zero123).")
 
 
 def _run(cls, title: str, prior, total: int, enlarge: int, make) -> io.NodeOutput:
@@ -140,7 +140,7 @@ class SamplePriorNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_SamplePrior", display_name="Sample Prior", category="Distill3D/priors",
-            description="Pictures that a prior paints by itself, by ancestral (DDPM) sampling: to see what it knows.",
+            description="Samples of a prior by ancestral (DDPM) sampling, without 3D.",
             search_aliases=["ddpm", "sampler", "text to image"],
             inputs=[*_inputs(), io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Denoising steps."),
                     _distance_input()],
@@ -160,8 +160,8 @@ class LangevinSampleNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_LangevinSample", display_name="Langevin Sample", category="Distill3D/priors",
-            description="Pictures from annealed Langevin dynamics on a prior's score: the sampler that score matching "
-                        "came from.", search_aliases=["score matching", "ncsn", "mcmc"],
+            description="Samples of a prior by annealed Langevin dynamics on its score: the sampler that score "
+                        "matching came from.", search_aliases=["score matching", "ncsn", "mcmc"],
             inputs=[*_inputs(),
                     io.Int.Input("levels", default=30, min=1, max=1000, tooltip="Noise levels, from pure noise to "
                                  "almost none."),

@@ -14,12 +14,12 @@ from .deepfloyd_if import DeepFloydIF
 def save_text_embeddings(recipe: DeepFloydIF, prompt, prefix: str):
     """Writes the embeddings of all texts of a prompt below the output folder and returns the path. Reads no UNet."""
     if not isinstance(recipe, DeepFloydIF):
-        raise DistillError("Save Text Embeddings: only the DeepFloyd IF Prior has a text encoder worth it. Wire that "
+        raise DistillError("Save Text Embeddings: only the DeepFloyd IF Prior can use saved embeddings. Connect that "
                            "one.")
     texts = prompt.all_texts()
     if not texts:
-        raise DistillError("Save Text Embeddings: view words in degrees make too many texts, and this prior does not "
-                           "know them. Choose other view words in View Prompt.")
+        raise DistillError("Save Text Embeddings: view words in degrees make too many texts, and this prior was not "
+                           "trained on them. Choose other view words in View Prompt.")
     device = host().device()
     prior = recipe.load(LoadedPriors(device))
     with torch.no_grad():
@@ -35,8 +35,8 @@ class SaveTextEmbeddingsNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_SaveTextEmbeddings", display_name="Save Text Embeddings", category="Distill3D/priors",
-            description="Writes the embeddings of a prompt to a file, so that machines and runs that cannot hold the "
-                        "text encoder of DeepFloyd IF need none.",
+            description="Writes the embeddings of a prompt to a file, for runs without the "
+                        "text encoder of DeepFloyd IF.",
             search_aliases=["t5", "text encoder", "cache"],
             inputs=[PRIOR.Input("prior", tooltip="A DeepFloyd IF Prior with its text encoder. Its UNet is not loaded."),
                     PROMPT.Input("prompt", tooltip="The negative text and the text of every view are encoded."),

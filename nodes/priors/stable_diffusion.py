@@ -39,14 +39,14 @@ class StableDiffusion:
     """A recipe.
 
     path        a diffusers folder, or a .safetensors / .ckpt file
-    tokenizer   folder with CLIP's vocab.json and merges.txt, for single files; "": where the host keeps it
+    tokenizer   folder with CLIP's vocab.json and merges.txt, for single files; "": that of ComfyUI
     vae         folder or file of another autoencoder, also a tiny one (AutoencoderTiny); "": the model's own
-    resolution  side of the pictures that the model is shown, pixels; 0: the model's own
+    resolution  side of the model's input pictures, pixels; 0: that of its training
     prediction  "auto", "epsilon" or "v_prediction"
     precision   of the networks: "auto", "float32", "float16" or "bfloat16"
-    compiled    let torch.compile rewrite the UNet: a slow first step, faster ones after it
+    compiled    compile the UNet by torch.compile: a slow first step, and faster ones after it
     lora        file of a LoRA of kohya, diffusers or LyCORIS, added to UNet and text encoders; "": none
-    lora_strength  how much of it is added
+    lora_strength  factor of the LoRA
     """
 
     path: str
@@ -96,7 +96,7 @@ class StableDiffusion:
     def _read_file(self, path: Path, device) -> LatentModel:
         source = CheckpointFile(path, NAME)
         if not source.below(UNET):
-            raise DistillError(f'{NAME}: {path} has no weights below "{UNET}", so it is no Stable Diffusion '
+            raise DistillError(f'{NAME}: {path} has no weights below "{UNET}", so it is not a Stable Diffusion '
                                'checkpoint. Choose a whole checkpoint, not a LoRA, a VAE or a UNet alone.')
         dtype = network_dtype(self.precision, device)
         unet = read_unet(source, dtype=dtype)
@@ -134,8 +134,8 @@ class StableDiffusion:
         return [ClipText(read_open_clip(source, FIRST + OPEN_CLIP), filled)]
 
     def _other_vae(self, device, is_xl: bool, scaling: float):
-        """The autoencoder of `vae`, None where it is "". scaling: of the latents that the model was trained on, which a
-        file does not say."""
+        """The autoencoder of `vae`; None if that is "". scaling: latent scaling factor of the model's training, which
+        is not in the file."""
         if not self.vae:
             return None
         from diffusers import AutoencoderKL, AutoencoderTiny
@@ -158,26 +158,26 @@ class StableDiffusion:
     def _size(self, vae, own: int) -> int:
         factor = 2 ** (len(vae.config.block_out_channels) - 1)
         if self.resolution % factor:
-            raise DistillError(f"{NAME}: the resolution {self.resolution} is no multiple of {factor}, which one latent "
-                               "pixel covers.")
+            raise DistillError(f"{NAME}: the resolution {self.resolution} is not a multiple of {factor}, which one "
+                               "latent pixel covers.")
         return self.resolution // factor or own
 
 
 def _scaling(folder: Path, is_xl: bool) -> float:
-    """The latent scaling factor of a diffusers folder's own autoencoder, which it need not have."""
+    """The latent scaling factor of a diffusers folder's autoencoder, or the default if it has none."""
     config = folder / "vae" / "config.json"
     found = read_json(config, NAME).get("scaling_factor") if config.is_file() else None
     return float(found) if isinstance(found, (int, float)) else XL_SCALING if is_xl else SCALING
 
 
 def _guess_prediction(source: CheckpointFile) -> str:
-    """Stable Diffusion 2.1 and its base have the same shapes. The v model's last attention norm has a wider bias:
-    ComfyUI tells them apart by a standard deviation above 0.09 (comfy/supported_models.py, SD20)."""
+    """Guesses between Stable Diffusion 2.1 (velocity) and its base (noise), which have the same shapes. The bias of the
+    v model's last attention norm has a standard deviation above 0.09 (comfy/supported_models.py, SD20)."""
     guess = "epsilon"
     if V_NORM in source and source.tensor(V_NORM).float().std(correction=0) > 0.09:
         guess = "v_prediction"
-    host().warn(f'{NAME}: {source.path.name} does not say what it predicts; "{guess}" is taken, from its weights. Set '
-                '"prediction" if pictures come out as noise.')
+    host().warn(f'{NAME}: {source.path.name} does not state its prediction; "{guess}" is assumed from its weights. Set '
+                '"prediction" if samples are noise.')
     return guess
 
 
@@ -193,9 +193,10 @@ class StableDiffusionPriorNode(ModelNode, Node):
                                "the diffusers folder."),
                 io.Combo.Input("prediction", options=["auto", *VARIANCE_PRESERVING], default="auto",
                                tooltip="What the network "
-                               "predicts. A diffusers folder says so; for files of Stable Diffusion 2 it is guessed."),
-                io.Int.Input("resolution", default=0, min=0, max=2048, step=8, tooltip="Side of the pictures that the "
-                             "model is shown, pixels. 0: what it was trained on (512, 768 or 1024)."),
+                               "predicts. A diffusers folder states it; for files of Stable Diffusion 2 it is "
+                               "guessed."),
+                io.Int.Input("resolution", default=0, min=0, max=2048, step=8, tooltip="Side of the model's input "
+                             "pictures, pixels. 0: that of its training (512, 768 or 1024)."),
                 io.Combo.Input("precision", options=["auto", "float32", "float16", "bfloat16"], default="auto",
                                tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents "
                                "stay float32."),
@@ -207,10 +208,10 @@ class StableDiffusionPriorNode(ModelNode, Node):
                 io.Boolean.Input("compile", default=False, optional=True, tooltip="torch.compile: the first step takes "
                                  "a minute, the others are faster. Needs a compiler."),
                 io.Combo.Input("lora", options=FileNames(["", *choices("loras")]), default="", optional=True,
-                               tooltip="A LoRA of the loras folder, as kohya, diffusers or LyCORIS write them, added "
+                               tooltip="A LoRA of the loras folder in the format of kohya, diffusers or LyCORIS, added "
                                "to UNet and text encoders. Empty: none."),
                 io.Float.Input("lora_strength", default=1.0, min=-10.0, max=10.0, step=0.05, optional=True,
-                               tooltip="How much of the LoRA is added."),
+                               tooltip="Factor of the LoRA."),
             ],
             outputs=[PRIOR.Output("prior", tooltip="For SDS Loss and Sample Prior.")])
 

@@ -1,4 +1,4 @@
-"""View Prompt: what the object is, with words for the side that is seen."""
+"""View Prompt: the prompt, with view words for each camera."""
 from __future__ import annotations
 
 from ..comfy import PROMPT, Node, io
@@ -11,7 +11,7 @@ class ViewPromptNode(Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_ViewPrompt", display_name="View Prompt", category="Distill3D/priors",
-            description="What the object is, with words for the side that is seen.",
+            description="The prompt, with view words for each camera.",
             search_aliases=["text", "prompt", "front view", "view dependent prompt"],
             inputs=[
                 io.String.Input("text", default="", multiline=True, tooltip='The object, e.g. \"a red cube on top of a '
@@ -38,5 +38,5 @@ class ViewPromptNode(Node):
     def execute(cls, text, negative="", views=AUTOMATIC, overhead=60.0, front=45.0, back=45.0) -> io.NodeOutput:
         text = text.strip()
         if not text:
-            raise DistillError('View Prompt: "text" is empty. Say what the object is, e.g. "a red cube".')
+            raise DistillError('View Prompt: "text" is empty. Describe the object, e.g. "a red cube".')
         return io.NodeOutput(Prompt(text, negative.strip(), views, overhead, front=front, back=back))

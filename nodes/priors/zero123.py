@@ -1,4 +1,4 @@
-"""Zero123, Zero123-XL and Stable-Zero123: diffusion models that know an object from one picture, as a prior."""
+"""Zero123, Zero123-XL and Stable-Zero123 as priors: diffusion models conditioned on a picture and a relative pose."""
 from __future__ import annotations
 
 import math
@@ -35,10 +35,10 @@ ZERO123, STABLE = "Zero123", "Stable-Zero123"
 KINDS = ("auto", ZERO123, STABLE)
 VISION = "cond_stage_model.model.visual."
 PROJECTION = "cc_projection."
-# In diffusers folders: where the projection lies, and what its keys begin with.
+# The folder of the projection in diffusers folders, and the prefix of its keys.
 PROJECTION_FOLDERS = {"clip_camera_projection": "proj.", "cc_projection": "projection."}
-SIZE = 32  # of the latents: pictures of 256x256
-POSE = 4   # numbers that tell where a camera is
+SIZE = 32  # of the latents, for pictures of 256x256
+POSE = 4   # numbers of a relative pose
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Zero123:
     """A recipe.
 
     path       a .ckpt (or .safetensors) in the layout of latent diffusion, or a diffusers folder
-    views      the pictures that the object is known from
-    kind       "Zero123" (also XL), "Stable-Zero123", which was taught another pose, or "auto": by the file's name,
-               since their weights have the same names and shapes
+    views      the posed pictures of the object
+    kind       "Zero123" (also XL), "Stable-Zero123", which has another pose condition, or "auto": by the file's name,
+               because their weights have the same names and shapes
     precision  of the UNet: "auto", "float32", "float16" or "bfloat16". The references are read in float32
     """
 
@@ -78,8 +78,8 @@ class Zero123:
         _check_channels(source.shapes[UNET + "input_blocks.0.0.weight"][1], source.shapes[UNET + "out.2.weight"][0],
                         path)
         if PROJECTION + "weight" not in source:
-            raise DistillError(f'{NAME}: {path} has no "{PROJECTION}weight", which tells a Zero123 model where to look '
-                               'from. Choose the whole checkpoint.')
+            raise DistillError(f'{NAME}: {path} has no "{PROJECTION}weight", the projection of the pose condition. '
+                               'Choose the whole checkpoint.')
         extra = {"vision": read_open_ai_vision(source, VISION, torch.float32),
                  "projection": _read_projection(source, PROJECTION)}
         return LatentModel(read_unet(source, average=True, dtype=dtype), read_vae(source, dtype=torch.float32), [],
@@ -106,8 +106,8 @@ class Zero123:
         if path == BUILTIN_ZERO123:
             return False
         kind = STABLE if "stable" in path.name.lower() else ZERO123
-        host().warn(f'{NAME}: "{path.name}" is taken for a {kind} model, by its name. If it is none, set "kind": the '
-                    'two kinds were taught different poses.')
+        host().warn(f'{NAME}: "{path.name}" is assumed to be a {kind} model, by its name. Otherwise set "kind": the '
+                    'two kinds have different pose conditions.')
         return kind == STABLE
 
 
@@ -124,21 +124,21 @@ class ImageCondition:
         return ImageCondition(torch.cat([row.is_conditioned for row in rows]))
 
     def lerp(self, other: "ImageCondition", weight: Tensor) -> "ImageCondition":
-        """Texts are not read, so the rows of two texts are equal."""
+        """Texts are ignored, so the rows of two texts are equal."""
         if not torch.equal(self.is_conditioned, other.is_conditioned):
-            raise DistillError(f"{NAME}: the pictures and the unconditional input cannot be mixed. Use the guidance "
-                               "scale instead.")
+            raise DistillError(f"{NAME}: the pictures and the unconditional input cannot be interpolated. Use the "
+                               "guidance scale instead.")
         return self
 
 
 class Zero123Prior(LatentPrior):
     """The Prior contract over a Zero123 model.
 
-    Texts are not read: the condition is a picture and the pose of the camera relative to the picture's (Liu et al.
-    2023). It enters as one token for cross-attention, projection([CLIP embedding of the picture | pose]), and as the
-    picture's latents beside the noisy ones. Those are the mode of the autoencoder without its scaling factor; the noisy
-    ones have it. The unconditional input is zero in both places. With several pictures, the prediction of each view is
-    their mean, weighted by reference_views.picture_weights.
+    Texts are ignored. The condition is a picture and the pose of the camera relative to it (Liu et al. 2023): one token
+    for cross-attention, projection([CLIP embedding of the picture | pose]), and the latents of the picture, which are
+    concatenated to the noisy latents. They are the mode of the autoencoder without its scaling factor; the noisy
+    latents have it. Both are zero in the unconditional input. With several pictures, the prediction of each view is
+    the mean over pictures, weighted by reference_views.picture_weights.
     """
 
     name = NAME
@@ -151,9 +151,9 @@ class Zero123Prior(LatentPrior):
         super().__init__(model, device)
         self.references, self.is_stable = references, is_stable
         self.projection = model.extra["projection"].to(device)
-        tower = model.extra.pop("vision").to(device)  # needed once
+        tower = model.extra.pop("vision").to(device)  # used once
         with torch.no_grad():
-            # a copy: the host's are inference tensors
+            # a copy: ComfyUI's are inference tensors
             picture = over_white(references).clone().to(device).permute(0, 3, 1, 2)
             picture = resize_square(picture, self.pixels, antialias=True)
             self.embeddings = embed_pictures(tower, picture.permute(0, 2, 3, 1))
@@ -169,20 +169,20 @@ class Zero123Prior(LatentPrior):
         return ImageCondition(torch.zeros(len(texts), dtype=torch.bool))
 
     def poses(self, cameras: Cameras) -> Tensor:
-        """[B,R,4], what the model was taught: see reference_views.picture_poses. The fourth number of Stable-Zero123 is
-        the picture's own polar angle instead."""
+        """[B,R,4], the pose condition: see reference_views.picture_poses. For Stable-Zero123, the fourth number is the
+        polar angle of the picture."""
         found = picture_poses(self.references, cameras)
         if self.is_stable:
             found[..., 3] = 0.5 * math.pi - self.references.cameras.elevation.to(found.device)
         return found
 
     def tokens(self, pose: Tensor, picture: Tensor) -> Tensor:
-        """[N,1,C] for poses [N,4] from pictures [N] (their numbers)."""
+        """Tokens [N,1,C] for poses [N,4] relative to pictures [N] (their indices)."""
         return self.projection(torch.cat([self.embeddings[picture], pose], -1))[:, None]
 
     def _rows(self, is_conditioned: Tensor, cameras: Cameras) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the network computes, decided on the host: the views alone [N], without condition, and view, picture
-        and weight [M] of each pair with a weight above 0. Only what one of the conditions [K,B] needs."""
+        """The rows that the network computes, determined on the CPU: views [N] for the unconditional input, and view,
+        picture and weight [M] of each pair with a weight above 0. Only rows that one of the conditions [K,B] needs."""
         weights = picture_weights(self.references, cameras) * is_conditioned.any(0)[:, None]
         view, picture = weights.nonzero(as_tuple=True)
         return (~is_conditioned).any(0).nonzero()[:, 0], view, picture, weights[view, picture]
@@ -191,8 +191,8 @@ class Zero123Prior(LatentPrior):
                 beside: Tensor | None = None) -> list[Tensor]:
         if cameras is None or len(cameras) != len(z_t):
             count = "no cameras" if cameras is None else f"{len(cameras)} cameras"
-            raise DistillError(f"{NAME}: there are {count} for {len(z_t)} views. It paints the object as seen from a "
-                               "camera: use it with nodes that know theirs.")
+            raise DistillError(f"{NAME}: there are {count} for {len(z_t)} views. It is conditioned on cameras: "
+                               "use it with nodes that provide them.")
         cameras = cameras.to(z_t.device)
         is_conditioned = torch.stack([condition.is_conditioned for condition in conditions])
         alone, view, picture, weights = (upload(each, z_t.device) for each in self._rows(is_conditioned, cameras))
@@ -234,7 +234,7 @@ def _check_widths(model: LatentModel, path: Path) -> None:
 def _read_projection(source: CheckpointFile, prefix: str) -> Linear:
     shape = source.shapes.get(prefix + "weight", ())
     if len(shape) != 2:
-        raise DistillError(f'{NAME}: {source.path} holds no matrix "{prefix}weight". It belongs to another model.')
+        raise DistillError(f'{NAME}: {source.path} has no matrix "{prefix}weight". It belongs to another model.')
     return read_module(lambda: Linear(shape[1], shape[0]), source.below(prefix), source, lambda key: key, torch.float32)
 
 
@@ -255,15 +255,16 @@ class Zero123PriorNode(ModelNode, Node):
     def define_schema(cls):
         return io.Schema(
             node_id="Distill3D_Zero123Prior", display_name=NAME, category="Distill3D/priors",
-            description="Zero123, Zero123-XL or Stable-Zero123 as a prior: an object from one picture, or several.",
+            description="Zero123, Zero123-XL or Stable-Zero123 as a prior, conditioned on one or several pictures of "
+                        "the object.",
             search_aliases=["zero123", "zero-1-to-3", "stable zero123", "image to 3d", "novel view"],
             inputs=[
                 io.Combo.Input("model", options=choices(shipped=cls.shipped), tooltip="A file of the checkpoints "
-                               "folder, a folder of the diffusers folder, a trained one, or the pack's own."),
+                               "folder, a folder of the diffusers folder, a trained one, or the built-in one."),
                 io.Image.Input("image", tooltip="The object on white, or with a mask. One picture or several in a "
                                                 "batch."),
-                io.Combo.Input("kind", options=list(KINDS), default="auto", tooltip="The kinds were taught different "
-                               "poses and have weights of the same shapes. auto goes by the name of the file or "
+                io.Combo.Input("kind", options=list(KINDS), default="auto", tooltip="The kinds have different pose "
+                               "conditions, and weights of the same shapes. auto: by the name of the file or "
                                "folder."),
                 io.String.Input("elevation", default="5", tooltip="Elevation of the picture's camera, degrees. For "
                                 "several pictures: numbers separated by commas."),
@@ -271,17 +272,17 @@ class Zero123PriorNode(ModelNode, Node):
                                 "front. For several pictures: numbers separated by commas. Each view is conditioned on "
                                 "the nearest picture."),
                 io.Float.Input("distance", default=0.0, min=0.0, max=100.0, step=0.1, tooltip="Of the picture's "
-                               "camera, world units; a camera further away paints a smaller object. 0: as far as each "
-                               "view. Not read by Stable-Zero123."),
+                               "camera, world units; a larger distance gives a smaller object. 0: the distance of each "
+                               "view. Ignored by Stable-Zero123."),
                 io.Combo.Input("precision", options=["auto", "float32", "float16", "bfloat16"], default="auto",
                                tooltip="Of the networks: auto is half precision on a GPU, float32 on the CPU. Latents "
                                "stay float32."),
-                io.Mask.Input("mask", optional=True, tooltip="1 on the object, whose surroundings become white. The "
-                              "mask of Load Image is the other way round: put Invert Mask between."),
+                io.Mask.Input("mask", optional=True, tooltip="1 on the object; the background becomes white. Put "
+                              "Invert Mask after the mask of Load Image."),
                 PICTURES.Input("pictures", optional=True, tooltip="Posed pictures, from Reference View or Join "
                                "Pictures. They replace image, mask, elevation, azimuth and distance."),
             ],
-            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss, with guidance 3 to 5. It does not read the prompt.")])
+            outputs=[PRIOR.Output("prior", tooltip="For SDS Loss, with guidance 3 to 5. It ignores the prompt.")])
 
     @classmethod
     def execute(cls, model, image, kind="auto", elevation="5", azimuth="0", distance=0.0, precision="auto",

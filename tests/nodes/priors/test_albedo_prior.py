@@ -87,7 +87,7 @@ def test_colours_go_through_the_autoencoder_and_depth_beside_it(prior):
         assert is_close(z.clean, prior.vae.encode(colours * 2 - 1).latent_dist.mean * 0.18215)
     assert torch.equal(z.beside[:, 0], given[:, ::4, ::4, 3] * 2 - 1)
     assert prior.decode_image(z.clean).shape == (4, PIXELS, PIXELS, 3)
-    with pytest.raises(DistillError, match='picture of 3 channels.*"albedo and depth"'):
+    with pytest.raises(DistillError, match='image of 3 channels.*"albedo and depth"'):
         prior.encode_image(given[..., :3]).clean
 
 
@@ -132,7 +132,7 @@ def test_the_gradient_is_that_of_the_published_code(models, prior, monkeypatch):
 
 
 def test_there_is_nothing_to_paint_on_in_samplers(prior):
-    with pytest.raises(DistillError, match="Albedo Prior: it paints onto a depth"):
+    with pytest.raises(DistillError, match="Albedo Prior: it is conditioned on depth"):
         next(sample(prior, TEXTS, steps=2, cameras=cameras()))
 
 

@@ -80,5 +80,5 @@ def test_node_refuses_every_other_place(host, tmp_path, folder):
     (tmp_path / "elsewhere").mkdir()
     (host.output_directory / "mine").mkdir(parents=True)
     (host.output_directory / "link").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(DistillError, match="no folder below"):
+    with pytest.raises(DistillError, match="not a folder below"):
         BuiltinPriorNode.execute(folder.format(tmp=tmp_path))

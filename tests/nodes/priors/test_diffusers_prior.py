@@ -273,7 +273,7 @@ def test_node(folders, host):
     recipe, = DiffusersPriorNode.execute("flux", resolution=RESOLUTION).args
     assert recipe == DiffusersModel(str(host.output_directory / "flux"), RESOLUTION)
     assert recipe.load(LoadedPriors(CPU)).size == RESOLUTION // 8
-    with pytest.raises(DistillError, match="resolution 40 is no multiple of 16"):
+    with pytest.raises(DistillError, match="resolution 40 is not a multiple of 16"):
         DiffusersPriorNode.execute("flux", resolution=40).args[0].load(LoadedPriors(CPU))
 
 

@@ -58,11 +58,11 @@ class Four(GaussianPrior):
 
 
 @pytest.mark.parametrize("change, words", [
-    ({"prompt": Prompt("ball")}, "same of several elevations"),
+    ({"prompt": Prompt("ball")}, "same for several elevations"),
     ({"image": torch.zeros(2, 8, 8, 3)}, "2 images"),
     ({"image": torch.zeros(1, 8, 8)}, "has the shape"),
     ({"mask": torch.zeros(1, 8, 8)}, "the mask is empty"),
-    ({"prior": Four()}, "4 pictures at once"),
+    ({"prior": Four()}, "4 views jointly"),
     ({"lowest": 70.0}, "Swap"),
 ])
 def test_bad_input(change, words):

@@ -209,7 +209,7 @@ def test_texts_with_and_without_the_picture(models):
     given = prior.encode_prompts(["b", "", "c"])
     assert torch.equal(given.embedding[:2], first.embedding[1:])
     assert given.is_conditioned.all() and not first.is_conditioned.any()
-    with pytest.raises(DistillError, match="cannot be mixed"):
+    with pytest.raises(DistillError, match="cannot be interpolated"):
         given.lerp(first, torch.zeros(3))
     half = given.lerp(given.take(torch.tensor([1, 2, 0])), torch.full((3,), 0.5))
     assert torch.allclose(half.embedding[0], (given.embedding[0] + given.embedding[1]) / 2, atol=1e-6)
@@ -244,7 +244,7 @@ def test_samples_a_set(models):
 def test_other_models_and_pictures_are_refused(models, tmp_path):
     with pytest.raises(DistillError, match="MVDream Prior node"):
         load(tmp_path, write_file(tmp_path / "mvdream.pt", "sd2").name)
-    with pytest.raises(DistillError, match="follows one picture, and 2 are connected"):
+    with pytest.raises(DistillError, match="conditioned on one picture, and 2 are connected"):
         load(models, image=picture(2))
     with pytest.raises(DistillError, match='got "global"'):
         load(models, control="global")

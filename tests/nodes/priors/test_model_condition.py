@@ -75,10 +75,10 @@ def test_lerp_mixes_numbers_and_keeps_the_rest():
                          [row(3, length=6), row(3, strength=0.5), row(3, pooled_output=None), Row(row(3).entries * 2),
                                    row(3, pooled_output=torch.zeros(1, 2, dtype=torch.int64))])
 def test_lerp_refuses_what_differs_in_kind(other):
-    with pytest.raises(DistillError, match="cannot be mixed"):
+    with pytest.raises(DistillError, match="cannot be interpolated"):
         row(1).lerp(other, 0.5)
 
 
 def test_lerp_refuses_other_words():
-    with pytest.raises(DistillError, match="cannot be mixed"):
+    with pytest.raises(DistillError, match="cannot be interpolated"):
         row(1, ids=torch.tensor([[1]])).lerp(row(3, ids=torch.tensor([[2]])), 0.5)

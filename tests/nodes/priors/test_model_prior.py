@@ -113,7 +113,7 @@ def test_a_vae_of_another_model_is_refused_at_once():
 
 def test_a_resolution_between_latent_pixels_is_refused(host, monkeypatch):
     monkeypatch.setattr(StandInVAE, "factor", 24)
-    with pytest.raises(DistillError, match="resolution 64 is no multiple of 24"):
+    with pytest.raises(DistillError, match="resolution 64 is not a multiple of 24"):
         recipe().load(LoadedPriors(CPU))
 
 
@@ -183,7 +183,7 @@ def test_perp_neg_of_an_overhead_view_mixes_the_roles(host):
 def test_a_negative_text_needs_a_text_encoder(host):
     prior = recipe(None, positive=wired(5), negative=wired(-5)).load(LoadedPriors(CPU))
     rows = [prior.encode_prompts([text]) for text in ("ugly", "a cube")]
-    with pytest.raises(DistillError, match='"negative" empty'):
+    with pytest.raises(DistillError, match='"negative" of View Prompt empty'):
         prior.denoise(torch.zeros(1, 4, 8, 8), T[:1], rows, None)
 
 

@@ -159,9 +159,9 @@ def test_batches_that_are_no_groups_are_refused(models):
     prior = load(models)
     z_t, t = noisy(6)
     text = [prior.encode_prompts(TEXTS[:6])]
-    with pytest.raises(DistillError, match="6 pictures cannot be parted into groups of 4 views"):
+    with pytest.raises(DistillError, match="6 pictures cannot be divided into groups of 4 views"):
         prior.denoise(z_t, t, text, cameras(6))
-    with pytest.raises(DistillError, match="4 pictures came with 8 cameras"):
+    with pytest.raises(DistillError, match="4 pictures have 8 cameras"):
         prior.denoise(z_t[:4], t[:4], [text[0].take(torch.arange(4))], cameras())
 
 
@@ -257,7 +257,7 @@ def test_other_models_are_refused(models, tmp_path):
     refused(ldm_unet(**plain, camera=12), "12 numbers per camera")
     refused(ldm_unet(**plain, camera=16, inputs=5), "takes 5 channels")
     refused(shapes("sd2") | {"image_embed.proj_in.weight": (8, 8)}, "ImageDream Prior node")
-    with pytest.raises(DistillError, match="no multiple of 2"):
+    with pytest.raises(DistillError, match="not a multiple of 2"):
         MVDream(str(models / "sd2.pt"), 4, tokenizer, 15).load(LoadedPriors(CPU))
     (tmp_path / "folder" / "unet").mkdir(parents=True)
     with pytest.raises(DistillError, match="holds no .safetensors file"):

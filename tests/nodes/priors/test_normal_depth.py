@@ -180,7 +180,7 @@ def test_a_picture_of_colours_is_refused(models, loaded):
     with pytest.raises(DistillError, match='accepts the image "normal and depth"'):
         SDS(recipe(models), Prompt("red"))
     for prior in loaded.values():
-        with pytest.raises(DistillError, match='picture of 3 channels.*"normal and depth"'):
+        with pytest.raises(DistillError, match='image of 3 channels.*"normal and depth"'):
             prior.encode_image(torch.rand(4, 8, 8, 3)).clean
 
 
@@ -197,7 +197,7 @@ def test_sizes_of_views_that_the_model_does_not_know_are_warned_of_once(models):
         prior = recipe(models).load(LoadedPriors(CPU))
         for _ in range(2):
             prior.denoise(z_t, t, text, turntable(4, 15.0, 1.5, 40.0, 4))
-        assert len(host.warnings) == 1 and "show 0.55 to 0.55 world units" in host.warnings[0]
+        assert len(host.warnings) == 1 and "cover 0.55 to 0.55 world units" in host.warnings[0]
         with pytest.raises(DistillError, match="groups of 4 views"):
             prior.denoise(z_t[:3], t[:3], text, None)
     finally:
@@ -248,7 +248,7 @@ def test_other_nodes_refuse_these_models(models):
 
 
 def test_a_resolution_must_fit_the_autoencoder(models):
-    with pytest.raises(DistillError, match="no multiple of 2"):
+    with pytest.raises(DistillError, match="not a multiple of 2"):
         recipe(models, "nd", resolution=15).load(LoadedPriors(CPU))
 
 

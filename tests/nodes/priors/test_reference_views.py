@@ -94,7 +94,7 @@ def test_a_mask_of_another_size_is_fitted():
     (dict(image=torch.zeros(2, 8, 8, 3), azimuth="0, 90, 180"), '"azimuth" is "0, 90, 180" for 2 reference images'),
     (dict(image=torch.zeros(1, 8, 8, 3), elevation="low"), '"elevation" is "low" for 1 reference image[.]'),
     (dict(image=torch.zeros(1, 8, 8, 3), elevation=""), '"elevation" is ""'),
-    (dict(image=torch.zeros(1, 8, 8, 3), elevation="95"), "no angle between -90 and 90"),
+    (dict(image=torch.zeros(1, 8, 8, 3), elevation="95"), "not between -90 and 90"),
 ])
 def test_what_cannot_be_is_said(given, words):
     with pytest.raises(DistillError, match=f"Zero123 Prior: .*{words}"):

@@ -240,7 +240,7 @@ def test_models_may_be_links_but_names_may_not_climb(host, models, tmp_path):
 def test_files_of_version_2_are_guessed_and_said(host, models, tmp_path):
     recipe = StableDiffusion(str(models / "sd2.safetensors"), str(models / "tokenizer"))
     assert recipe.load(LoadedPriors(CPU)).model.prediction in ("epsilon", "v_prediction")
-    assert "does not say what it predicts" in host.warnings[0]
+    assert "does not state its prediction" in host.warnings[0]
 
 
 def test_models_of_another_kind_are_refused(models, tmp_path):
@@ -252,9 +252,9 @@ def test_models_of_another_kind_are_refused(models, tmp_path):
     with pytest.raises(DistillError, match="made for inpainting"):
         StableDiffusion(str(write_file(tmp_path / "inpaint.ckpt", "sd1", inputs=9)), tokenizer).load(LoadedPriors(CPU))
     save_file({"lora.up": torch.zeros(2)}, tmp_path / "lora.safetensors")
-    with pytest.raises(DistillError, match="no Stable Diffusion checkpoint"):
+    with pytest.raises(DistillError, match="not a Stable Diffusion checkpoint"):
         StableDiffusion(str(tmp_path / "lora.safetensors"), tokenizer).load(LoadedPriors(CPU))
-    with pytest.raises(DistillError, match="no multiple of 8"):
+    with pytest.raises(DistillError, match="not a multiple of 8"):
         StableDiffusion(str(models / "sd1"), resolution=100).load(LoadedPriors(CPU))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DistillError, match="cannot be read"):

@@ -179,7 +179,7 @@ def test_conditions_are_computed_once(prior, z_t, cameras):
     assert rows == [4] and torch.equal(results[1], results[2])
     found, = prior.denoise(z_t, T, [mixed], cameras)
     assert is_close(found, torch.stack([results[0][0], results[1][1]]))
-    with pytest.raises(DistillError, match="cannot be mixed"):
+    with pytest.raises(DistillError, match="cannot be interpolated"):
         negative.lerp(positive, torch.tensor([0.5, 0.5]))
 
 
@@ -231,7 +231,7 @@ def test_the_kind_is_guessed_by_the_name_and_said(tmp_path, host, checkpoint, fi
     path.parent.mkdir()
     path.symlink_to(checkpoint)
     assert recipe(path, "auto").load(LoadedPriors(CPU)).is_stable == (kind == "Stable-Zero123")
-    assert f'"{file}" is taken for a {kind} model' in host.warnings[0]
+    assert f'"{file}" is assumed to be a {kind} model' in host.warnings[0]
     assert not recipe(path, "Zero123").load(LoadedPriors(CPU)).is_stable and len(host.warnings) == 1
 
 
