@@ -5,6 +5,8 @@ import os
 import struct
 from pathlib import Path
 
+import torch
+
 from ..core.errors import DistillError
 from . import panel_routes
 from .hosts import Host
@@ -38,6 +40,13 @@ class ComfyHost(Host):
     def device(self):
         import comfy.model_management
         return comfy.model_management.get_torch_device()
+
+    def half_precision(self, device, half):
+        from comfy import model_management
+
+        tests = {torch.float16: model_management.should_use_fp16, torch.bfloat16: model_management.should_use_bf16}
+        return next((kind for kind in sorted(tests, key=lambda kind: kind != half) if tests[kind](device)),
+                    torch.float32)
 
     def check(self):
         import comfy.model_management

@@ -90,6 +90,15 @@ class Host:
     def device(self) -> torch.device:
         return torch.device(self._device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
+    def half_precision(self, device: torch.device, half: torch.dtype) -> torch.dtype:
+        """The type in which a network computes: `half` (float16 or bfloat16), the other one where the device only
+        emulates that, float32 where it has neither."""
+        if device.type == "cuda" and half == torch.bfloat16:
+            return half if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        if device.type in ("cuda", "xpu"):
+            return half
+        return torch.float16 if device.type == "mps" else torch.float32
+
     def check(self) -> None:
         """Raises if the user cancelled the run: Cancelled here, ComfyUI's own interrupt there."""
         if self.cancelled:

@@ -21,11 +21,13 @@ class Family(Protocol):
     pipeline     _class_name in model_index.json
     transformer  class of diffusers, below "transformer"
     patch        latent pixels along the side of a token
+    half         the half precision that it was published in
     """
 
     pipeline: str
     transformer: str
     patch: int
+    half: torch.dtype
 
     def read_texts(self, folder: "ModelFolder") -> TextEncoder:
         """Loads the text encoders."""

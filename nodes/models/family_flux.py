@@ -18,6 +18,7 @@ class Flux:
     pipeline = "FluxPipeline"
     transformer = "FluxTransformer2DModel"
     patch = 2
+    half = torch.bfloat16
 
     def read_texts(self, folder: ModelFolder) -> TextEncoder:
         """T5's tokens; of CLIP-L, the pooled text alone."""

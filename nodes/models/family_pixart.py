@@ -17,6 +17,7 @@ class PixArtAlpha:
     pipeline = "PixArtAlphaPipeline"
     transformer = "PixArtTransformer2DModel"
     patch = 2
+    half = torch.float16
     tokens = 120
 
     def read_texts(self, folder: ModelFolder) -> TextEncoder:

@@ -19,6 +19,7 @@ class StableDiffusion3:
     pipeline = "StableDiffusion3Pipeline"
     transformer = "SD3Transformer2DModel"
     patch = 2
+    half = torch.float16
 
     def read_texts(self, folder: ModelFolder) -> TextEncoder:
         """CLIP-L and CLIP-G, channels concatenated and padded with zeros to T5's width, then T5's tokens. Without the

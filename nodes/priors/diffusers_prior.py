@@ -80,13 +80,13 @@ class TransformerPrior(LatentSpacePrior):
         from diffusers import AutoencoderKL
 
         self.family, self.guidance, self.device = family, recipe.guidance, device
-        self.dtype = network_dtype(recipe.precision, device)
+        self.dtype = network_dtype(recipe.precision, device, family.half)
         is_8bit, keeps = recipe.text_encoder == EIGHT_BIT, recipe.text_encoder == KEEP
         if is_8bit:
             check_eight_bit(device, NAME)
         self.folder = ModelFolder(Path(recipe.path), device, self.dtype, NAME, is_8bit)
         self.vae = move(load_network(AutoencoderKL, self.folder.path / "vae", NAME,
-                                     vae_dtype(recipe.precision, device, True)),
+                                     vae_dtype(recipe.precision, device, True, family.half)),
                         device)
         self.channels = self.vae.config.latent_channels
         self.size = self._size(recipe.resolution)

@@ -8,7 +8,7 @@ from distill3d.nodes.core.cameras import orbit
 from distill3d.nodes.core.errors import DistillError
 from distill3d.nodes.core.prior import LoadedPriors
 from distill3d.nodes.models.builtin import BUILTIN_MVDREAM, BUILTIN_NORMAL_DEPTH
-from distill3d.nodes.models.model_files import choices, locate
+from distill3d.nodes.models.model_files import choices, locate, network_dtype, vae_dtype
 from distill3d.nodes.priors.mvdream import MVDreamPriorNode
 from distill3d.nodes.priors.normal_depth import NormalDepthPriorNode
 
@@ -68,3 +68,17 @@ def test_the_built_in_normal_depth_prior_knows_where_a_nose_is(host):
              for view, columns in ((left, slice(4, 10)), (right, slice(22, 28)), (back, slice(4, 8)),
                                    (back, slice(24, 28)))]
     assert min(noses[:2]) > 2 * max(noses[2:]) + 0.2, noses
+
+
+@pytest.mark.parametrize("kind, half, has_bf16, expected", [
+    ("cuda", torch.float16, True, torch.float16), ("cuda", torch.bfloat16, True, torch.bfloat16),
+    ("cuda", torch.bfloat16, False, torch.float16), ("xpu", torch.bfloat16, False, torch.bfloat16),
+    ("mps", torch.bfloat16, False, torch.float16), ("cpu", torch.float16, False, torch.float32)])
+def test_half_precision_is_that_of_the_model_where_the_device_has_it(kind, half, has_bf16, expected, monkeypatch):
+    def is_supported(including_emulation=True):
+        return has_bf16 or including_emulation  # cards before Ampere emulate it
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
+    assert network_dtype("auto", torch.device(kind), half) == expected
+    assert network_dtype("float32", torch.device(kind), half) == torch.float32
+    assert vae_dtype("auto", torch.device(kind), True, half) != torch.float16

@@ -170,6 +170,21 @@ def test_half_precision_stays_finite_and_close(models):
     assert (a - b).norm() < 0.05 * a.norm()
 
 
+def test_float16_resolves_the_difference_of_two_conditions(models):
+    """Guidance takes it a hundred times, so that its error is what counts."""
+    differences = {}
+    for precision in ("float32", "float16", "bfloat16"):
+        prior = StableDiffusion(str(models / "sd1"), precision=precision).load(LoadedPriors(CPU))
+        z, noise, t, z_t = _noisy(prior)
+        conditions = [prior.encode_prompts([text] * 2) for text in ("a red cube", "a red cub")]
+        one, two = prior.denoise(z_t, t, conditions, None)
+        differences[precision] = one - two
+    exact = differences.pop("float32")
+    error = {name: float((found - exact).norm() / exact.norm()) for name, found in differences.items()}
+    print(error)
+    assert error["float16"] < 0.3 * error["bfloat16"]
+
+
 def test_a_tiny_autoencoder_takes_the_place_of_the_own_one(models, tmp_path):
     from diffusers import AutoencoderTiny
 
