@@ -24,6 +24,13 @@ function attach(node) {
   setVisible(node, isOn());
 }
 
+// The panels of a run: of its node, and of the subgraph node on the canvas that it is in.
+function panelsOf(id) {
+  const outer = String(id).includes(":") ? nodeOf(String(id).split(":")[0], graph()) : null;
+  if (outer && !panels.has(outer)) attach(outer);
+  return [nodeOf(id, graph()), outer].filter((node) => panels.has(node)).map((node) => panels.get(node).panel);
+}
+
 function fit(node) {
   const [width, height] = node.computeSize();
   node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)]);
@@ -64,15 +71,15 @@ async function restore() {
     const { panel } = panels.get(node);
     if (!known.has(panel.state?.run)) panel.lose();
   }
-  for (const state of states) panels.get(nodeOf(state.node, graph()))?.panel.show(state);
+  for (const state of states) for (const panel of panelsOf(state.node)) panel.show(state);
 }
 
 // A cached result, possibly of a run in another copy of the workflow.
-async function recall(node, [run, id]) {
-  const panel = panels.get(node)?.panel;
-  if (!panel || panel.state?.run === run) return;
+async function recall(shown, [run, id]) {
+  const stale = shown.filter((panel) => panel.state?.run !== run);
+  if (!stale.length) return;
   const [state] = (await fetchStates({ run, node: id })) ?? [];
-  if (state) panel.show(state);
+  if (state) for (const panel of stale) panel.show(state);
 }
 
 // The server sends panel data only while a client shows panels, and plain text otherwise.
@@ -108,11 +115,11 @@ app.registerExtension({
   async setup() {
     api.addEventListener("distill3d.panel", ({ detail }) => {
       if (detail.workflow && detail.workflow !== graph().id) return; // of a workflow in another tab
-      panels.get(nodeOf(detail.node, graph()))?.panel.update(detail);
+      for (const panel of panelsOf(detail.node)) panel.update(detail);
     });
     api.addEventListener("executed", ({ detail }) => {
       const made = detail.output?.distill3d_panel; // of nodes/comfy/panel_routes.py
-      if (made) recall(nodeOf(detail.node, graph()), made);
+      if (made) recall(panelsOf(detail.node), made);
     });
     let known;
     api.addEventListener("status", () => { // the first one contains the page's id

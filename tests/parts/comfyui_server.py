@@ -8,12 +8,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import distill3d
-from distill3d.runner import listing
+from distill3d.runner import listing, sync
+from distill3d.runner.method import file as method_file
 from distill3d.runner.workflow_file import read_graph
 
 COMFYUI = os.environ.get("COMFYUI_DIR")
@@ -125,3 +127,11 @@ def small(name):
     for entry in prompt.values():
         entry["inputs"].update(SMALL.get(entry["class_type"], {}))
     return prompt
+
+
+def flat(name, folder):
+    """The path of a shipped workflow without its stages: all nodes on the canvas, in the editor's format."""
+    method = sync.methods()[name]
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(method_file(replace(method, stages=()))), encoding="utf-8")
+    return path

@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from comfyui_server import SMALL, Server, drive, needs_comfyui
-from distill3d.runner import listing
+from comfyui_server import SMALL, Server, drive, flat, needs_comfyui
 
 pytestmark = needs_comfyui
 WIDGETS = {**SMALL, "Distill3D_Objective": {"batch": 1, "resolution": 16}, "Distill3D_ExtractMesh": {"resolution": 16},
@@ -20,7 +19,7 @@ def seen(request, tmp_path_factory):
     server = Server(tmp_path_factory.mktemp("drop"))
     try:
         server.wait_until(300, "The start", server.is_up)
-        yield drive(server, "comfyui_drive_drop.py", str(listing.shipped_workflows()["dreamfusion"]),
+        yield drive(server, "comfyui_drive_drop.py", str(flat("dreamfusion", tmp_path_factory.mktemp("flat"))),
                     str(int(request.param != "classic")), json.dumps(WIDGETS), str(server.output))
     finally:
         server.close()

@@ -46,7 +46,9 @@ def essence(node, shipped):
     known = {slot["name"] for slot in shipped.get("inputs") or []}
     slots = {side: [{key: slot[key] for key in keys if slot.get(key) not in (None, [])} for slot in node.get(side) or []
                     if side == "outputs" or slot["name"] in known] for side, keys in SLOT.items()}
-    return {**{key: node.get(key) for key in ("id", "type", "title", "pos", "flags", "mode", "properties")}, **slots,
+    properties = {key: value for key, value in node["properties"].items() if key != "previewExposures"}  # of subgraphs
+    return {**{key: node.get(key) for key in ("id", "type", "title", "pos", "flags", "mode")}, **slots,
+            "properties": properties,
             "width": node["size"][0],
             "widgets": (node.get("widgets_values") or [])[:len(shipped.get("widgets_values") or [])]}
 

@@ -7,8 +7,7 @@ import json
 
 import pytest
 
-from comfyui_server import SMALL, drive, needs_comfyui, small
-from distill3d.runner import listing
+from comfyui_server import SMALL, drive, flat, needs_comfyui, small
 
 pytestmark = needs_comfyui
 WIDGETS = {**SMALL, "Distill3D_Objective": {"batch": 1, "resolution": 16}, "Distill3D_ExtractMesh": {"resolution": 16}}
@@ -16,11 +15,12 @@ UNKNOWN = "'dragon', 'eating', 'ramen'"
 
 
 @pytest.fixture(scope="module", params=["classic", "Nodes 2.0"])
-def seen(server, request):
+def seen(server, request, tmp_path_factory):
     vue = int(request.param != "classic")
     # the server has the other's results cached
     widgets = {**WIDGETS, "Distill3D_Optimize": {"steps": 3, "seed": 11 + vue}}
-    return drive(server, "comfyui_drive_warnings.py", str(listing.shipped_workflows()["dreamfusion"]), str(vue),
+    return drive(server, "comfyui_drive_warnings.py", str(flat("dreamfusion", tmp_path_factory.mktemp("flat"))),
+                 str(vue),
                  json.dumps(widgets))
 
 

@@ -164,7 +164,7 @@ One picture to a textured mesh in four stages, as in DreamCraft3D ([Sun et al. 2
 
 In every stage, the view of the picture is compared with the picture. The other views are distilled from two models, one conditioned on the picture (in Zero123's layout) and one on the text. The shape of the mesh is also distilled from a model of normals and depth. The last stage trains the texture only: a copy of the text model is trained on denoised renderings of the object, and then distilled.
 
-**Load Image** takes a picture with a transparent or white background. Describe it in both **View Prompts**, and set its elevation in **Reference View** and **Zero123 Prior**. The priors were trained on simple shapes. No GPU is needed: three minutes and 1 GB of memory on one CPU core.
+**Load Image** takes a picture with a transparent or white background. Describe it in **The text and its priors**, and set its elevation twice in **The picture**, for the view and for the prior. The priors were trained on simple shapes. No GPU is needed: three minutes and 1 GB of memory on one CPU core.
 
 No picture at hand? Choose `web/stack.png` of the pack's folder in **Load Image**, or, in Nodes 2.0, drag it there from here:
 

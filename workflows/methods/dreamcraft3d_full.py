@@ -226,7 +226,7 @@ One picture to a textured mesh in four stages of 5,000 steps ([Sun et al. 2023](
 
 DeepFloyd IF is conditioned on the text (guidance 20, Perp-Neg) and Stable-Zero123 on the picture (guidance 5). In the last stage, copies of Stable Diffusion 2.1 base are trained on denoised renderings of the object.
 
-The first **Load Image** takes the picture, with a transparent background; the second its depth; the third its normals. Depth and normals can come from any estimator: set its conventions in **Reference View** (the file has those of Omnidata). Describe the picture in the two texts, and set its elevation in **Reference View**, in **Zero123 Prior** and as the start of the views of the first stage.""",
+The first **Load Image** takes the picture, with a transparent background; the second its depth; the third its normals. Depth and normals can come from any estimator: set its conventions in **Reference View** inside **The picture** (the file has those of Omnidata). Describe the picture in **The text and its priors**, and set its elevation twice in **The picture** and as the start of the views inside the first stage.""",
         """\
 ## Numbers
 The numbers are those of the four `dreamcraft3d-*` files of deepseek-ai/DreamCraft3D. In the first, second and last stage, even steps compare with the picture and odd steps distil the priors. In the third stage, every fourth step trains colours and the view of the picture, and the others train normal maps. The loss of normals has weight 0, as published.

@@ -52,9 +52,9 @@ METHOD = Method(
 ## DreamFusion, with the built-in prior
 Text to a textured 3D object by score distillation ([Poole et al. 2022](https://arxiv.org/abs/2209.14988)).
 
-The built-in prior knows eight colours and six shapes (sphere, cube, cone, cylinder, torus, capsule), alone or one *on top of* another. Describe an object in the green **View Prompt**, and press Run. The blue **Optimize** shows the object during training, and **Save Animation**, at the right end, a turntable of the result.
+The built-in prior knows eight colours and six shapes (sphere, cube, cone, cylinder, torus, capsule), alone or one *on top of* another. Describe an object in the green **View Prompt**, and press Run. The blue **DreamFusion stage** shows the object during training, and **Save Animation**, at the right end, a turntable of the result.
 
-To distil a large model, replace **Built-in Prior**, and set the resolution of **Objective** to that of the model.
+To distil a large model, replace **Built-in Prior**, and set the resolution of the stage to that of the model.
 
 The settings suit the built-in prior (32x32 pixels, cameras at distance 3.2 with a field of view of 40 degrees). No GPU is needed: a minute and 1.1 GB of memory on one CPU core.""",
     ))

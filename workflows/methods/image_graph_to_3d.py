@@ -131,14 +131,14 @@ METHOD = Method(
 ## A picture made here, to 3D and back
 Text to an image, to 3D and back to an image, in one graph. A checkpoint generates a picture, its background is removed, Stable-Zero123 makes a textured GLB of the object, and a frame of the turntable goes through the checkpoint again, image to image. The GLB opens in the viewer.
 
-Change the text in the first **CLIP Text Encode: the picture** and press Run. Describe one whole object before a plain background, level or seen slightly from above, and set its elevation in **Reference View** and **Zero123 Prior**. To keep a picture while you change the rest, fix the seed of the first **KSampler**.
+Change the text in **Paint a picture** and press Run. Describe one whole object before a plain background, level or seen slightly from above, and set its elevation twice in **The picture**, for the view and for the prior. To keep a picture while you change the rest, fix the seed of **Paint a picture**.
 
-The 3D part is *image_to_3d_stable_zero123*, with threestudio's numbers. The second **KSampler** has `denoise` 0.5; a smaller value stays closer to the object.""",
+The 3D part is *image_to_3d_stable_zero123*, with threestudio's numbers. **Paint a frame anew** has `denoise` 0.5; a smaller value stays closer to the object.""",
         """\
 ## Files
 `v1-5-pruned-emaonly-fp16.safetensors` (2.1 GB) goes into `models/checkpoints` and `birefnet.safetensors` into `models/background_removal`. The editor offers to download both, from [Comfy-Org/stable-diffusion-v1-5-archive](https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive) and [Comfy-Org/BiRefNet](https://huggingface.co/Comfy-Org/BiRefNet).
 
-`stable_zero123.ckpt` (8.6 GB) of [stabilityai/stable-zero123](https://huggingface.co/stabilityai/stable-zero123) goes into `models/checkpoints`; see its licence. Without it, choose *built-in* in **Zero123 Prior**, a model of simple shapes in plain colours; *image_to_3d* has the numbers for it.
+`stable_zero123.ckpt` (8.6 GB) of [stabilityai/stable-zero123](https://huggingface.co/stabilityai/stable-zero123) goes into `models/checkpoints`; see its licence. Without it, choose *built-in* as its model, a model of simple shapes in plain colours; *image_to_3d* has the numbers for it.
 
 Background removal needs ComfyUI 0.22 or newer, and runs in ComfyUI only.""",
         """\

@@ -73,7 +73,7 @@ One picture to a 3D object, as in Zero123 ([Liu et al. 2023](https://arxiv.org/a
 
 The model is a small built-in one in Zero123's layout, trained on simple shapes in plain colours. For photographs, use *zero123* or *image_to_3d_stable_zero123*.
 
-**Load Image** takes a picture with a transparent or white background. Set its elevation in **Reference View** and in the prior. No GPU is needed: a minute and a half and 1 GB of memory on one CPU core.
+**Load Image** takes a picture with a transparent or white background. Set its elevation twice in **The picture**, for the view and for the prior. No GPU is needed: a minute and a half and 1 GB of memory on one CPU core.
 
 No picture at hand? Choose `web/object.png` of the pack's folder in **Load Image**, or, in Nodes 2.0, drag it there from here:
 

@@ -38,7 +38,7 @@ METHOD = BASE.differing(
 ## One picture to 3D, with Stable-Zero123
 One picture to a 3D object with Stable-Zero123 ([Liu et al. 2023](https://arxiv.org/abs/2303.11328), Stability AI 2023). The view of the picture is compared with the picture; other views are distilled from a model that is conditioned on the picture and the relative camera. The text is ignored.
 
-**Load Image** takes a picture with a transparent background, which gives the mask. For other pictures, connect the mask of a background removal to **Reference View** and set `mask_marks`. Set the elevation of the picture there and in the prior; the file's 5 degrees are a guess.
+**Load Image** takes a picture with a transparent background, which gives the mask. For other pictures, connect the mask of a background removal to **The picture** and set `mask_marks` of **Reference View** inside it. Set the elevation of the picture twice in **The picture**, for the view and for the prior; the file's 5 degrees are a guess.
 
 The numbers are those of threestudio's `stable-zero123`: 600 steps with both objectives at every step. Both have Normal Smoothness losses in the picture and in space, as published.""",
         """\

@@ -36,7 +36,7 @@ METHOD = BASE.differing(
 ## Multi-view distillation, with a built-in prior
 Text to a textured 3D object by score distillation of a model that denoises four views of one object jointly, as in MVDream ([Shi et al. 2023](https://arxiv.org/abs/2308.16512)). The views are consistent, which prevents objects with several fronts.
 
-The model is a small built-in one in MVDream's layout. It knows eight colours and six shapes on white: alone, one *on top of* another, or a sphere, cube, cylinder or capsule *with a nose*. Describe an object in the green **View Prompt**, and press Run. The blue **Optimize** shows the object during training, and **Save Animation**, at the right end, a turntable of the result. View words are off, because the model is conditioned on the cameras.
+The model is a small built-in one in MVDream's layout. It knows eight colours and six shapes on white: alone, one *on top of* another, or a sphere, cube, cylinder or capsule *with a nose*. Describe an object in the green **View Prompt**, and press Run. The blue **Multi-view stage** shows the object during training, and **Save Animation**, at the right end, a turntable of the result. View words are off, because the model is conditioned on the cameras.
 
 For the published model, use *mvdream*. The settings here suit the small one (32x32 pixels, field of view 40 degrees, size 1). No GPU is needed: about a minute on one CPU core.""",
     ))

@@ -100,7 +100,7 @@ Text to a sharp textured mesh by variational score distillation ([Wang et al. 20
 
 Change the text in **View Prompt** and press Run. **LoRA Prior** adds low-rank weights to the attention of the second model, and **VSD Loss** trains them on the renderings at every step. This allows an ordinary guidance of 7.5. **SDS Loss** on normal maps trains the shape of the mesh.
 
-If the volume is enough, connect **1 A volume** directly to the export nodes: the other stages then do not run. For several objects at once, put **Particles** between its renderer and **1 A volume**, multiply the steps by their number, and put **Pick Particle** after it.""",
+If the volume is enough, connect **1 A volume** directly to **Bake and save**: the other stages then do not run. For several objects at once, put **Particles** between the renderer and **Optimize** inside it, multiply the steps by their number, and put **Pick Particle** after it.""",
         """\
 ## Numbers
 The numbers are those of threestudio's `prolificdreamer`, `prolificdreamer-geometry` and `prolificdreamer-texture`: 25,000, 15,000 and 30,000 steps of one view, with 64 pixels until step 5,000 of the volume and 512 afterwards, and guidance 100 for the shape, which is 101 in the standard form of **SDS Loss**.
