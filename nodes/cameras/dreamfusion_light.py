@@ -44,6 +44,8 @@ class DreamFusionLight:
 
 
 class DreamFusionLightNode(Node):
+    advanced = ("min_distance", "max_distance", "ambient", "diffuse")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

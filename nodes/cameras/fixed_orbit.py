@@ -75,6 +75,8 @@ def parse_elevations(text: str) -> tuple[float, ...]:
 
 
 class FixedOrbitNode(Node):
+    advanced = ("start_azimuth", "lens", "scale")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

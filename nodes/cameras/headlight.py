@@ -46,6 +46,8 @@ class CameraLight:
 
 
 class CameraLightNode(Node):
+    advanced = ("spread", "lift", "distance")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -59,6 +59,8 @@ def _frames(position: Tensor) -> Tensor:
 
 
 class Magic3DLightNode(Node):
+    advanced = ("max_angle", "min_distance", "max_distance", "soft_shading")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -73,6 +73,8 @@ class MultiViewOrbit:
 
 
 class MultiViewOrbitNode(Node):
+    advanced = ("lens", "min_fovy", "max_fovy")
+
     @classmethod
     def define_schema(cls):
         def number(id, default, tooltip, low, high, step):

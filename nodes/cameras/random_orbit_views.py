@@ -131,6 +131,10 @@ def _lerp(low, high, share):
 
 
 class RandomOrbitViewsNode(Node):
+    advanced = ("min_focal", "max_focal", "by_angle", "min_azimuth", "max_azimuth", "spread_azimuth",
+                "position_jitter", "target_jitter", "up_jitter", "progressive_until", "start_elevation",
+                "min_scale", "max_scale")
+
     @classmethod
     def define_schema(cls):
         def number(id, default, tooltip, low, high, step=0.1, **options):

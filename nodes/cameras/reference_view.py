@@ -143,6 +143,8 @@ def _warn(reference: Pictures) -> None:
 
 
 class ReferenceViewNode(Node):
+    advanced = ("azimuth", "fill", "depth_bright", "normal_flips", "lens", "scale")
+
     @classmethod
     def define_schema(cls):
         def number(id, default, tooltip, low, high, step):

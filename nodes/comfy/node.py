@@ -69,6 +69,20 @@ class Least(float):
             return True
 
 
+def folding(define_schema: Callable) -> Callable:
+    """`define_schema` of a node, whose inputs that `advanced` names are folded in by the page until they are asked
+    for."""
+    @functools.wraps(define_schema)
+    def define(cls) -> Any:
+        schema = define_schema(cls)
+        for entry in schema.inputs:
+            if entry.id in cls.advanced:
+                entry.advanced = True
+        return schema
+
+    return define
+
+
 def refusing(define_schema: Callable) -> Callable:
     """`define_schema` of a node, with a Least for the minimum of each of its numbers: the host then refuses NaN at the
     node and by the name of the widget, before anything runs."""
@@ -94,12 +108,15 @@ def node_class(base: type) -> type:
     """The base class of the pack's nodes, over the host's `base`."""
 
     class Node(base):
+        # The widgets that a person rarely changes. Not those that take a Schedule: their wires would end in nothing.
+        advanced: tuple[str, ...] = ()
+
         # The host tells the page, and the history, what cached nodes have in their `ui` only where this says so.
         HAS_INTERMEDIATE_OUTPUT = True
 
         def __init_subclass__(cls, **options: Any):
             super().__init_subclass__(**options)
-            for name, around in ("execute", telling), ("define_schema", refusing):
+            for name, around in ("execute", telling), ("define_schema", lambda define: refusing(folding(define))):
                 # The host copies a node's class for each run, and lets nobody change the copy.
                 if name in cls.__dict__ and not hasattr(cls.__dict__[name].__func__, "__wrapped__"):
                     setattr(cls, name, classmethod(around(cls.__dict__[name].__func__)))

@@ -35,6 +35,8 @@ def read_captions(text: str) -> list[str]:
 
 
 class CLIPRPrecisionNode(Node):
+    advanced = ("elevation", "distance", "fovy", "size")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -102,6 +102,8 @@ def _normal_map(seen: Tensor, normal: Tensor, tangent: Tensor) -> Tensor | None:
 
 
 class BakeTextureNode(Node):
+    advanced = ("padding",)
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -117,6 +117,8 @@ def _comparison(views: SceneViews, rgb: Tensor, drawn: Tensor) -> Tensor:
 
 
 class ExtractMeshNode(Node):
+    advanced = ("smallest_component", "smoothing", "vertex_colors")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

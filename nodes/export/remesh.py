@@ -100,6 +100,8 @@ def run_pymeshlab(vertices: Tensor, faces: Tensor, colors: Tensor | None, task: 
 
 
 class RemeshNode(Node):
+    advanced = ("edge_length", "time_limit")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

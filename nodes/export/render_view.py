@@ -40,6 +40,8 @@ def render_view(recipe: SceneRecipe, height: int = 512, width: int = 512, elevat
 
 
 class RenderViewNode(Node):
+    advanced = ("distance", "fovy", "shading", "background")
+
     @classmethod
     def define_schema(cls):
         def number(id, default, low, high, tooltip):

@@ -63,6 +63,8 @@ def scene_to_splat(recipe: SceneRecipe, count: int = 100_000, resolution: int = 
 
 
 class SceneToSplatNode(Node):
+    advanced = ("threshold", "disc_size")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -38,6 +38,8 @@ def render_turntable(recipe: SceneRecipe, frames: int = 24, size: int = 256, ele
 
 
 class TurntableNode(Node):
+    advanced = ("elevation", "distance", "fovy", "background")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

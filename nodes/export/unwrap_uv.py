@@ -80,6 +80,8 @@ def _atlas(vertices: Tensor, faces: Tensor, size: int, padding: int, time_limit:
 
 
 class UnwrapUVNode(Node):
+    advanced = ("padding", "time_limit", "atlas")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -202,6 +202,9 @@ def start_of(recipe: Gaussians, splat: Any = None, scene: SceneRecipe | None = N
 
 
 class GaussiansNode(Node):
+    advanced = ("opacity", "scale", "degree", "densify_every", "densify_start", "densify_end", "gradient",
+                "split_scale", "min_opacity", "max_scale", "reset_every")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

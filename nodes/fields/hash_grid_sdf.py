@@ -140,6 +140,8 @@ def distance_inputs() -> list:
 
 
 class HashGridSDFNode(Node):
+    advanced = ("differences", "sharpness", "levels", "features", "log2_size", "base", "width", "finest")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -93,6 +93,9 @@ class HashGridVolumeModule(HostBuffers, EncodedVolume):
 
 
 class HashGridVolumeNode(Node):
+    advanced = ("normals", "epsilon", "activation", "blob", "blob_strength", "blob_spread", "levels", "features",
+                "log2_size", "base", "width", "finest", "hidden")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

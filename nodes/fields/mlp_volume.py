@@ -81,6 +81,9 @@ class MLPVolumeModule(EncodedVolume):
 
 
 class MLPVolumeNode(Node):
+    advanced = ("normals", "epsilon", "activation", "blob", "blob_strength", "blob_spread", "encoding", "octaves",
+                "network_activation")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -85,6 +85,9 @@ def _surface(values: Tensor, level: float, box: Tensor, smallest: float) -> tupl
 
 
 class SceneToSDFNode(Node):
+    advanced = ("smallest_component", "color_steps", "differences", "sharpness", "levels", "features", "log2_size",
+                "base", "width", "finest")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -128,6 +128,9 @@ def _inside_values(field: Field, x: Tensor) -> Tensor:
 
 
 class SceneToTetGridNode(Node):
+    advanced = ("smallest_component", "values", "reach", "color_steps", "levels", "features", "log2_size", "base",
+                "width", "finest")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

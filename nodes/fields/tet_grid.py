@@ -159,6 +159,8 @@ class TetGridModule(SurfaceField):
 
 
 class TetGridNode(Node):
+    advanced = ("values", "reach", "levels", "features", "log2_size", "base", "width", "finest")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -92,6 +92,9 @@ def _interpolate(planes: Tensor, place: Tensor) -> Tensor:
 
 
 class TriplaneVolumeNode(Node):
+    advanced = ("normals", "epsilon", "activation", "blob", "blob_strength", "blob_spread", "features", "combine",
+                "width")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -147,6 +147,8 @@ def _resize(values: Tensor, lines: Tensor) -> Tensor:
 
 
 class VoxelVolumeNode(Node):
+    advanced = ("activation", "blob", "blob_strength", "blob_spread", "density_scale", "pyramid_levels")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -90,6 +90,8 @@ class PreparedBSD(PreparedVSD):
 
 
 class BSDLossNode(Node):
+    advanced = ("image", "cycle", "learning", "epsilon", "decay")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -95,6 +95,8 @@ def crop_widgets() -> list:
 
 
 class CLIPLossNode(Node):
+    advanced = ("measure", "crops", "smallest_crop", "largest_crop", "background")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -51,6 +51,8 @@ class ReferenceRGB:
 
 
 class ReferenceRGBLossNode(Node):
+    advanced = ("metric", "region", "erosion")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -74,6 +74,8 @@ class PreparedSDS(ScoreLoss, Stateless):
 
 
 class SDSLossNode(Node):
+    advanced = ("weighting", "image", "clamp", "rescaling")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -60,6 +60,8 @@ class PreparedSJC(ScoreLoss, Stateless):
 
 
 class SJCLossNode(Node):
+    advanced = ("variance_reduction", "image")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -124,6 +124,8 @@ def _check_pair(prior, lora, title: str) -> None:
 
 
 class VSDLossNode(Node):
+    advanced = ("image", "epsilon", "decay")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

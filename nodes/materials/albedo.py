@@ -42,6 +42,8 @@ class AlbedoModule(OwnColorModule):
 
 
 class AlbedoNode(Node):
+    advanced = ("activation",)
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -70,6 +70,8 @@ class EnvironmentBackgroundModule(Background):
 
 
 class EnvironmentBackgroundNode(Node):
+    advanced = ("width", "layers", "activation", "per_view")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

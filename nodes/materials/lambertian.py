@@ -90,6 +90,8 @@ class LambertianModule(Material):
 
 
 class LambertianNode(Node):
+    advanced = ("activation", "albedo_steps", "albedo_fraction", "textureless_share")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

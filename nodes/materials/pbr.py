@@ -129,6 +129,8 @@ def panorama_of(image: Tensor, rotation: float) -> Tensor:
 
 
 class PBRNode(Node):
+    advanced = ("rotation", "bump", "albedo_fraction")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -66,6 +66,8 @@ class RandomBackgroundModule(Background):
 
 
 class RandomBackgroundNode(Node):
+    advanced = ("grey_share", "color_share", "black_share", "per_view")
+
     @classmethod
     def define_schema(cls):
         def share(kind, default):

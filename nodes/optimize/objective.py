@@ -8,6 +8,8 @@ from ..core.schedule import Schedule
 
 
 class ObjectiveNode(Node):
+    advanced = ("every", "start", "end")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -7,6 +7,8 @@ from .optimizer_settings import OptimizerSettings
 
 
 class OptimizeNode(Node):
+    advanced = ("save_every",)
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -92,6 +92,8 @@ def parse_rates(text: str) -> tuple[tuple[str, Rate], ...]:
 
 
 class OptimizerSettingsNode(Node):
+    advanced = ("kind", "beta1", "beta2", "epsilon", "weight_decay", "clip")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -76,6 +76,8 @@ class AlbedoPrior(RichDreamerPrior):
 
 
 class AlbedoPriorNode(ModelNode, Node):
+    advanced = ("views", "precision", "tokenizer")
+
     @classmethod
     def define_schema(cls):
         _, *widgets = shared_widgets()

@@ -114,6 +114,8 @@ class IFPrior(DenoiserPrior):
 
 
 class DeepFloydIFPriorNode(Node):
+    advanced = ("precision", "text_encoder", "embeddings")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -129,6 +129,8 @@ def _read_texts(family: Family, folder: ModelFolder):
 
 
 class DiffusersPriorNode(ModelNode, Node):
+    advanced = ("precision", "text_encoder")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

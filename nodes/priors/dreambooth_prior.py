@@ -123,6 +123,8 @@ class DreamBoothPrior(LoRAPrior):
 
 
 class DreamBoothPriorNode(Node):
+    advanced = ("rank", "refresh", "kept", "seed", "epsilon", "decay")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -54,6 +54,8 @@ def _around(azimuth: float, elevations: Tensor, prior: Prior) -> Cameras:
 
 
 class EstimateElevationNode(Node):
+    advanced = ("lowest", "highest", "draws", "seed")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

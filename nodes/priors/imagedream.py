@@ -184,6 +184,8 @@ def _channels_first(picture: Tensor) -> Tensor:
 
 
 class ImageDreamPriorNode(ModelNode, Node):
+    advanced = ("views", "precision", "control", "tokenizer")
+
     @classmethod
     def define_schema(cls):
         model, *widgets, tokenizer = shared_widgets()

@@ -118,6 +118,8 @@ class LoRAPrior:
 
 
 class LoRAPriorNode(Node):
+    advanced = ("seed",)
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -203,6 +203,7 @@ def shared_widgets(shipped: Path | None = None) -> list:
 
 
 class MVDreamPriorNode(ModelNode, Node):
+    advanced = ("views", "precision", "tokenizer")
     shipped = BUILTIN_MVDREAM
 
     @classmethod

@@ -144,6 +144,7 @@ def _side_by_side(picture: Tensor) -> Tensor:
 
 
 class NormalDepthPriorNode(ModelNode, Node):
+    advanced = ("views", "precision", "tokenizer")
     shipped = BUILTIN_NORMAL_DEPTH
 
     @classmethod

@@ -136,6 +136,8 @@ def _cameras(size: int, images: int, azimuth: float, azimuth_step: float, elevat
 
 
 class SamplePriorNode(Node):
+    advanced = ("azimuth_step", "clamp", "enlarge", "distance")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -156,6 +158,8 @@ class SamplePriorNode(Node):
 
 
 class LangevinSampleNode(Node):
+    advanced = ("azimuth_step", "clamp", "enlarge", "levels", "step_size", "distance")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

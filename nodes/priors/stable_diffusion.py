@@ -182,6 +182,8 @@ def _guess_prediction(source: CheckpointFile) -> str:
 
 
 class StableDiffusionPriorNode(ModelNode, Node):
+    advanced = ("prediction", "precision", "vae", "tokenizer", "compile")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

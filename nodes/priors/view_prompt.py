@@ -7,6 +7,8 @@ from ..core.prompt import AUTOMATIC, VIEW_WORDINGS, Prompt
 
 
 class ViewPromptNode(Node):
+    advanced = ("overhead", "front", "back")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -249,6 +249,7 @@ def _read_projection_folder(folder: Path) -> Linear:
 
 
 class Zero123PriorNode(ModelNode, Node):
+    advanced = ("kind", "distance", "precision")
     shipped = BUILTIN_ZERO123
 
     @classmethod

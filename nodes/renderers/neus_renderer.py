@@ -29,6 +29,8 @@ class NeuSRenderer(VolumeRenderer):
 
 
 class NeuSRendererNode(Node):
+    advanced = ("occupancy", "occupancy_threshold", "max_samples", "seed")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -62,6 +62,8 @@ def renderer_inputs(filling: str) -> list:
 
 
 class VolumeRendererNode(Node):
+    advanced = ("occupancy", "occupancy_threshold", "max_samples", "seed")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -168,6 +168,9 @@ def load_or_render(dataset, path: str, progress: Callable[[int, int], None] | No
 
 
 class ShapeDatasetNode(Node):
+    advanced = ("min_elevation", "max_elevation", "distance", "distance_jitter", "fovy", "scale_jitter",
+                "albedo_share", "supersample")
+
     @classmethod
     def define_schema(cls):
         def number(id, default, low, high, step, tooltip):

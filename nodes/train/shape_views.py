@@ -159,6 +159,9 @@ def _rendering(rendered) -> Rendering:
 
 
 class ShapeViewsNode(Node):
+    advanced = ("min_elevation", "max_elevation", "view_size", "size_jitter", "fovy", "scale_jitter",
+                "albedo_share", "supersample")
+
     @classmethod
     def define_schema(cls):
         def number(id, default, low, high, step, tooltip):

@@ -8,6 +8,8 @@ from .training_run import run_widgets, train_below_output
 
 
 class TrainCLIPNode(Node):
+    advanced = ("learning_rate", "batch", "seed", "width", "layers", "text_layers", "start")
+
     @classmethod
     def define_schema(cls):
         widgets = run_widgets("", "", folder="distill3d/clip", batch=128, minutes=50.0)

@@ -35,6 +35,8 @@ def _train(trainer, cls, dataset, minutes, steps, channels, learning_rate, batch
 
 
 class TrainMVDreamPriorNode(Node):
+    advanced = ("channels", "learning_rate", "batch", "seed", "start", "reading_steps", "autoencoder")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -57,6 +59,8 @@ class TrainMVDreamPriorNode(Node):
 
 
 class TrainNormalDepthPriorNode(Node):
+    advanced = ("channels", "learning_rate", "batch", "seed", "start", "reading_steps")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

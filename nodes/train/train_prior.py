@@ -30,6 +30,8 @@ def train_prior(
 
 
 class TrainPriorNode(Node):
+    advanced = ("channels", "learning_rate", "batch", "seed", "start", "reading_steps", "objective")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

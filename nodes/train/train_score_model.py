@@ -11,6 +11,8 @@ TITLE = "Train Score Model"
 
 
 class TrainScoreModelNode(Node):
+    advanced = ("width", "learning_rate", "modes", "radius", "deviation", "seed")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

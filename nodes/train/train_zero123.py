@@ -16,6 +16,8 @@ def autoencoder_widget() -> io.String.Input:
 
 
 class TrainZero123PriorNode(Node):
+    advanced = ("channels", "learning_rate", "batch", "seed", "start", "autoencoder")
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

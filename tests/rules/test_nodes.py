@@ -193,3 +193,19 @@ def test_broken_promises_are_found(current, words):
 
 def test_appending_optional_inputs_and_nodes_breaks_nothing():
     assert not broken_promises({"A": ["x"]}, {"A": {"x": False, "new": True}, "B": {"y": False}})
+
+
+@every_node
+def test_folded_widgets_are_widgets_without_wires(node):
+    inputs_by_id = {entry.id: entry for entry in node.define_schema().inputs}
+    assert set(node.advanced) <= set(inputs_by_id)
+    for name in node.advanced:
+        entry = inputs_by_id[name]
+        assert entry.advanced and "," not in entry.get_io_type() and not entry.get_io_type().startswith("DISTILL3D_")
+    assert not [name for name, entry in inputs_by_id.items() if entry.advanced and name not in node.advanced]
+
+
+def test_about_half_of_the_widgets_are_folded():
+    widgets = [entry for node in NODES for entry in node.define_schema().inputs
+               if entry.get_io_type() == "COMBO" or getattr(entry, "default", None) is not None]
+    assert 0.35 < sum(bool(entry.advanced) for entry in widgets) / len(widgets) < 0.6
