@@ -1,4 +1,4 @@
-"""Adapters: weights that are trained beside a network that stays as it is.
+"""Adapters: trainable weights added to a frozen network.
 
 peft puts its layers into the network. Here several priors share one network, so an adapter is attached by hooks, and
 only while its own prior calls the network.
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Linear
 
-# Names in an attention: diffusers' (of pictures, then of texts beside them), most of them ComfyUI's too.
+# Names of attention projections in diffusers (of pictures, then of additional texts); ComfyUI has most of them too.
 PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
 # What embeds the timestep: in diffusers' UNets, in ComfyUI's, in diffusers' Stable Diffusion 3 and Flux, in its PixArt.
 TIMES = ("time_embedding", "time_embed", "time_text_embed.timestep_embedder", "adaln_single.emb.timestep_embedder")

@@ -1,4 +1,4 @@
-"""Where the models that ship with the pack are: small ones, each in the published layout of a large one."""
+"""The folders of the built-in models: small ones, each in the published layout of a large one."""
 from pathlib import Path
 
 _WEIGHTS = Path(__file__).with_name("weights")

@@ -25,7 +25,7 @@ _WRAPPERS = ("state_dict", "model_state_dict")
 
 
 class CheckpointFile:
-    """Names and shapes of a file's tensors; the numbers are read only when asked for.
+    """Names and shapes of a file's tensors; values are read on demand.
 
     A "state_dict" wrapper is opened. Weights in float8 are read as float16, times their scale where the file keeps one.
     Raises DistillError, beginning with the node's `name`, for a file that is missing,
@@ -38,7 +38,7 @@ class CheckpointFile:
             raise DistillError(f"{name}: there is no file {self.path}.")
         kind = self.path.suffix.lower()
         if kind not in EXTENSIONS:
-            raise DistillError(f"{name}: {self.path.name} is no checkpoint. Choose one of {', '.join(EXTENSIONS)}.")
+            raise DistillError(f"{name}: {self.path.name} is not a checkpoint. Choose one of {', '.join(EXTENSIONS)}.")
         if kind in (".safetensors", ".sft"):
             self._tensors, self._file = {}, _open_safetensors(self.path, name)
             self.shapes = {key: tuple(self._file.get_slice(key).get_shape()) for key in self._file.keys()}
@@ -70,7 +70,7 @@ class CheckpointFile:
             raise _unreadable(self.path, self.name, error) from error
 
     def below(self, prefix: str) -> dict[str, str]:
-        """Keys that begin with `prefix`: without it -> as they are in the file."""
+        """Keys that begin with `prefix`: {key without the prefix: key in the file}."""
         return {key[len(prefix):]: key for key in self.shapes if key.startswith(prefix)}
 
     def shapes_below(self, prefix: str) -> dict[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""CLIP with both towers, and DINO: what pictures and captions are compared by, from folders of transformers."""
+"""CLIP with both towers, and DINO, from folders of transformers: embeddings of pictures and captions."""
 from __future__ import annotations
 
 import copy
@@ -57,7 +57,7 @@ def _pixels_of(folder: Path, name: str) -> tuple[Sequence[float], Sequence[float
 
 
 class PictureTower:
-    """A Tower (nodes.core.tower) of transformers that knows pictures only. Its embedding is the class token."""
+    """A Tower (nodes.core.tower) of transformers without a text encoder. Its embedding is the class token."""
 
     has_text = False
 
@@ -78,7 +78,7 @@ class PictureTower:
         return F.normalize(self._see(rgb).last_hidden_state[:, 0].float(), dim=-1)
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        raise DistillError(f"{self.name}: this network knows pictures only, not texts. Use a CLIP.")
+        raise DistillError(f"{self.name}: this network has no text encoder. Use a CLIP.")
 
     def features(self, rgb: Tensor, layer: int) -> Tensor:
         states = self._see(rgb, output_hidden_states=True).hidden_states

@@ -1,4 +1,4 @@
-"""CLIP's image tower in OpenAI's layout, and what models that are led by a picture read of it."""
+"""CLIP's image tower in OpenAI's layout, and its features for models that are conditioned on a picture."""
 from __future__ import annotations
 
 import re
@@ -45,7 +45,7 @@ _BLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.(?:attn\.in_proj_(weight|bi
 
 
 def _under_names_of_transformers(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Query, key and value lie in one tensor in OpenAI's layout, and the projection is the other way round."""
+    """In OpenAI's layout, query, key and value are one tensor, and the projection is transposed."""
     renamed = {}
     for key, tensor in weights.items():
         match = _BLOCK.fullmatch(key)

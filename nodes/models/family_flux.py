@@ -43,7 +43,7 @@ class Flux:
 
 
 def pack(z: Tensor) -> Tensor:
-    """Latents [B,C,h,w] as tokens [B,(h/2)(w/2),4C], row by row; the four pixels of a channel lie side by side."""
+    """Latents [B,C,h,w] as tokens [B,(h/2)(w/2),4C], row by row; the four pixels of a channel are adjacent."""
     rows = z.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2))  # [B,C,h/2,2,w/2,2]
     return rows.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 

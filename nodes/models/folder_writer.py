@@ -1,4 +1,4 @@
-"""Pipeline folders that appear whole: written beside their place and moved there."""
+"""Atomic writing of pipeline folders: to a temporary folder, which is then renamed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model folder in the layout of DeepFloyd IF stage I, read so that what is wrong with one is said in a sentence."""
+"""Reading model folders in the layout of DeepFloyd IF stage I, with one-sentence errors."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -47,8 +47,8 @@ def check_if_folder(folder: Path, name: str, reads_texts: bool = True) -> dict[s
     elif prediction not in VARIANCE_PRESERVING:
         problem = f'its UNet predicts "{prediction}", none of {", ".join(VARIANCE_PRESERVING)}'
     if problem:
-        raise DistillError(f"{name}: {folder} is no IF stage I model: {problem}. Choose another folder, or the prior "
-                           "node that is made for this model.")
+        raise DistillError(f"{name}: {folder} is not an IF stage I model: {problem}. Choose another folder, or the "
+                           "prior node that is made for this model.")
     if reads_texts:
         read_json(folder / PARTS[2], name)
     for part in networks:

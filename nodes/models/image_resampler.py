@@ -1,4 +1,4 @@
-"""What ImageDream adds to MVDream's network: tokens of a picture, and a second cross-attention that reads them."""
+"""ImageDream's additions to MVDream's network: tokens of a picture, and a second cross-attention to them."""
 from __future__ import annotations
 
 import torch

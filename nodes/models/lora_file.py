@@ -11,7 +11,7 @@ from ..core.errors import DistillError
 from .checkpoint_file import CheckpointFile
 from .ldm_names import ldm_state
 
-# The end of a key, and what it is called here. What stands before names the module.
+# The end of a key, and its name here. The part before it names the module.
 _ENDS = {
     "lora_down.weight": "down", "lora_up.weight": "up", "lora_mid.weight": "middle", "lora_A.weight": "down",
     "lora_B.weight": "up", "lora_A.default.weight": "down", "lora_B.default.weight": "up", "lora.down.weight": "down",

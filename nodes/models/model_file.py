@@ -1,4 +1,4 @@
-"""What the wires MODEL, CLIP and VAE carry where no ComfyUI is: the file that they come from."""
+"""The values of MODEL, CLIP and VAE wires without ComfyUI: the file that they come from."""
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where model files lie, and what they are computed in."""
+"""Finding model files, and choosing devices and precisions."""
 from __future__ import annotations
 
 import os
@@ -68,7 +68,7 @@ class ModelNode:
 
     @classmethod
     def validate_inputs(cls, model=None) -> bool | str:
-        """The host then leaves out its own check of the name, which would only say that it is not in the list."""
+        """ComfyUI then skips its own check of the name, whose message would only be that it is not in the list."""
         try:
             return model is None or bool(locate(model, cls.define_schema().display_name, shipped=cls.shipped))
         except DistillError as error:

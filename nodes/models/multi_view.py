@@ -46,7 +46,7 @@ def join_views(unet: torch.nn.Module, views: int) -> torch.nn.Module:
 
 
 def camera_vectors(cameras: Cameras) -> Tensor:
-    """What MVDream is told of each camera [B,16]: c2w row by row, its position at distance 1.
+    """MVDream's camera condition [B,16]: c2w row by row, with its position at distance 1.
 
     World z up, camera axes OpenGL, the front of an object at +x: those of Cameras (MVDream's get_camera and
     normalize_camera turn theirs into the same).
@@ -57,7 +57,7 @@ def camera_vectors(cameras: Cameras) -> Tensor:
 
 
 def view_sizes(cameras: Cameras) -> Tensor:
-    """Half of what a picture shows of the plane through the origin [B], world units: see Cameras.view_size."""
+    """Half the height that a picture covers in the plane through the origin [B], world units: see Cameras.view_size."""
     return cameras.view_size
 
 

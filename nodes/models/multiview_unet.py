@@ -18,7 +18,7 @@ IMAGE = "image_embed.proj_in.weight"  # ImageDream only
 
 
 class MultiViewFile:
-    """Where the networks lie in a published model: a single file, or a folder of pipeline parts.
+    """The locations of the networks in a published model: a single file, or a folder of pipeline parts.
 
     The folders ("MVDreamPipeline") are diffusers' for everything but the UNet, whose weights keep LDM's names. Raises
     DistillError, beginning with `name`, for a model that takes no cameras.

@@ -1,4 +1,4 @@
-"""Parts of a diffusers pipeline folder, read so that what is wrong with one is said in a sentence."""
+"""Reading parts of a diffusers pipeline folder, with one-sentence errors."""
 from __future__ import annotations
 
 import json
@@ -18,7 +18,7 @@ def load_network(kind: type, folder: Path, name: str, dtype: torch.dtype = torch
     """A network of a diffusers or transformers class from its folder, on the CPU, for inference only.
 
     Weights are .safetensors, or .bin where there are none: the libraries read those without running anything in them.
-    Of several variants (fp16, bf16) the one is read that the precision asks for.
+    Of several variants (fp16, bf16), the one for the precision is read.
 
     dtype    what it computes in; layers that a class keeps in float32 stay so (T5's in float16)
     options  for the class's from_pretrained
@@ -60,7 +60,7 @@ _LARGEST = (("layer", 512), ("block", 1 << 16), ("depth", 512), ("timesteps", 10
 
 
 def _check_sizes(path: Path) -> None:
-    """Raises ValueError where the numbers of a configuration are no sizes of a network."""
+    """Raises ValueError if the numbers of a configuration are not valid sizes of a network."""
     if not path.is_file():
         return
     waiting = [("", json.loads(path.read_text(encoding="utf-8")))]
@@ -87,7 +87,7 @@ def reading(place: Path, name: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise MissingPackage(error.name or "sentencepiece", f"{name}: {place}") from error
-    # each library has kinds of its own for a damaged file; tokenizers raises plain Exception
+    # each library raises its own exceptions for damaged files; tokenizers raises Exception
     except Exception as error:
         raise DistillError(f"{name}: {place} cannot be read ({first_line(error)}). It may be cut off or belong to "
                            "another model: copy or download it again.") from error

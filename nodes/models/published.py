@@ -1,6 +1,6 @@
-"""Published models: what they are called, where they are published, and which folder they belong in.
+"""Published models: their names, where they are published, and the folder they belong in.
 
-A table to read and to make errors of: nothing is downloaded. What could not be confirmed is None.
+The table is used in error messages; nothing is downloaded. Unconfirmed facts are None.
 """
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Model:
 
     @property
     def download(self) -> dict[str, str] | None:
-        """What a workflow file says of the model, so that ComfyUI's editor can offer to download it; None where it
+        """The entry of the model in a workflow file, by which ComfyUI's editor offers to download it; None if it
         cannot."""
         if not self.direct:
             return None

@@ -1,4 +1,4 @@
-"""The frame in which networks are read from files."""
+"""The context in which networks are read from files."""
 from __future__ import annotations
 
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Silence: the progress bars and warnings of the model libraries do not belong on the user's console."""
+"""Silence: hides progress bars and warnings of the model libraries."""
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager

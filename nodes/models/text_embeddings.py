@@ -1,4 +1,4 @@
-"""Text embeddings in a file: what a machine reads that cannot hold the text encoder."""
+"""Text embeddings in a file, for machines without memory for the text encoder."""
 from __future__ import annotations
 
 from pathlib import Path

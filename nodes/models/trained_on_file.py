@@ -1,4 +1,4 @@
-"""The file in which the folder of a model that the pack trained says what it was trained on."""
+"""The file in a trained model's folder that states its training conditions."""
 from __future__ import annotations
 
 from pathlib import Path

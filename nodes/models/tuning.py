@@ -1,4 +1,4 @@
-"""Training an adapter inside the loop that trains a scene."""
+"""Training an adapter within the training of a scene."""
 from __future__ import annotations
 
 from typing import Mapping

@@ -1,4 +1,4 @@
-"""What tells the weights in a folder from others."""
+"""A digest that identifies the weights in a folder."""
 from __future__ import annotations
 
 import hashlib

@@ -80,7 +80,7 @@ def test_what_is_no_checkpoint(tmp_path):
     with pytest.raises(DistillError, match="there is no file"):
         CheckpointFile(tmp_path / "none.ckpt", "Test Prior")
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(DistillError, match="is no checkpoint"):
+    with pytest.raises(DistillError, match="is not a checkpoint"):
         CheckpointFile(tmp_path / "notes.txt", "Test Prior")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(DistillError, match="no weights by name"):

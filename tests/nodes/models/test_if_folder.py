@@ -118,7 +118,7 @@ def test_another_model_is_refused_before_weights_are_read(folder, part, values, 
     for weights in WEIGHTS:
         (folder / weights).write_bytes(b"not read")
     text = refusal(folder)
-    assert "no IF stage I model" in text and words in text
+    assert "not an IF stage I model" in text and words in text
 
 
 @pytest.mark.parametrize("part", WEIGHTS)
