@@ -19,6 +19,7 @@ TITLE = "Reference View"
 MARKS = ("background", "object")
 BRIGHT = ("near", "far")
 FLIPS = ("none", "x", "y", "z", "x y", "x z", "y z", "x y z")
+_COARSE = 8  # pixels; a shorter object tells neither shape nor colours
 _COLORED = 0.05  # mean difference between the channels of a picture that is not grey
 
 
@@ -137,6 +138,11 @@ def _warn(reference: Pictures) -> None:
                     "colours, so every pixel counts as the object. Load Image gives an empty mask for a picture "
                     "without transparency: put a background remover (a node that makes a mask) between, or take a "
                     "picture before a plain background.")
+    rows, columns = ((reference.mask[0, ..., 0] > 0.5).any(axis) for axis in (1, 0))
+    tall, wide = int(rows.sum()), int(columns.sum())
+    if reference.is_masked and max(tall, wide) < _COARSE:
+        host().warn(f"{TITLE}: the object is only {wide} x {tall} pixels of the picture. Check the mask, or take a "
+                    "larger picture of the object.")
     if reference.normal is not None and float((reference.normal[..., 2:] * reference.mask).sum()) < 0:
         host().warn(f"{TITLE}: most normals of the map point away from the viewer, which is impossible for visible "
                     'surfaces. Its z axis has the opposite sign: choose a "normal_flips" with z.')

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..comfy import io
 from ..core.errors import DistillError
-from ..core.fused_step import is_fusible, take_step
+from ..core.fused_step import is_fusible, load_slots, take_step
 
 
 class Tuner:
@@ -51,19 +51,19 @@ class Tuner:
         """Raises DistillError for the state of another adapter."""
         adapter, slots = {}, {}
         for name, tensor in state.items():
-            place, key = name.split(".", 1)
+            place, _, key = name.partition(".")
             if place == "adapter":
                 adapter[key] = tensor
             else:
-                index, key = key.split(".", 1)
-                slots.setdefault(int(index), {})[key] = tensor.clone()
+                index, _, key = key.partition(".")
+                slots.setdefault(index, {})[key] = tensor.clone()
         try:
             self.adapter.load_state_dict(adapter)
         except RuntimeError as error:
             raise DistillError(f"{self.name}: the saved {self.what} does not fit this one "
                                f"({str(error).splitlines()[-1].strip()}). Start without resuming.") from error
         self.optimizer = self._new_optimizer()
-        self.optimizer.load_state_dict({"state": slots, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        load_slots(self.optimizer, slots, self.name)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.adapter.parameters(), betas=(0.9, 0.99), eps=self.epsilon,

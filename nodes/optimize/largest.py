@@ -10,6 +10,9 @@ from ..core.objective import Objective
 from ..core.rng import Streams
 from .step import Training
 
+# What torch says where the processor's memory does not suffice, on Linux and macOS, and on Windows.
+_NO_MEMORY = ("can't allocate memory", "DefaultCPUAllocator: not enough memory")
+
 
 def try_largest(training: Training, step: int) -> None:
     """Renders and differentiates once at each objective's largest size, if it is larger than that of the first step.
@@ -32,7 +35,7 @@ def try_largest(training: Training, step: int) -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, on a device or on the processor, where torch raises a plain RuntimeError."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def out_of_memory(objectives: Sequence[Objective], device, step: int) -> DistillError:

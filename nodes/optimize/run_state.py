@@ -7,13 +7,10 @@ from typing import Any, Mapping
 import torch
 from torch import Tensor
 
-from ..core.errors import DistillError
+from ..core.fused_step import load_slots
 from ..core.scene import load_state
 from ..core.state import read_state, save_state
 from .step import Training
-
-# What the optimisers keep for each parameter.
-SLOTS = ("step", "exp_avg", "exp_avg_sq", "exp_inf", "momentum_buffer")
 
 
 class RunState:
@@ -80,32 +77,13 @@ def scatter(tensors: Mapping[str, Tensor], training: Training) -> None:
     for name, views in enumerate(training.views):
         views.load_state_dict(_below(f"views.{name}.", tensors))
     training.optimizer = training.new_optimizer()  # the scene may have other parameters now
-    whole = training.optimizer.state_dict()
-    slots: dict[int, dict[str, Tensor]] = {}
+    slots: dict[str, dict[str, Tensor]] = {}
     for name, value in _below("optimizer.", tensors).items():
-        index, key = name.split(".", 1)
-        slots.setdefault(int(index), {})[key] = value
-    _check_slots(slots, training)
-    training.optimizer.load_state_dict({"state": slots, "param_groups": whole["param_groups"]})
+        index, _, key = name.partition(".")
+        slots.setdefault(index, {})[key] = value
+    load_slots(training.optimizer, slots, "Resume")
     for name, loss in training.losses.items():
         loss.load_state_dict(_below(f"loss.{name}.", tensors))
-
-
-def _check_slots(slots: Mapping[int, Mapping[str, Tensor]], training: Training) -> None:
-    """Raises DistillError unless the optimiser's tensors are those of the parameters: a fused kernel trusts their
-    sizes."""
-    parameters = training.parameters()
-    for index, own in slots.items():
-        if not 0 <= index < len(parameters):
-            raise DistillError("Resume: the saved optimiser has other parameters than this scene. Start without "
-                               "resuming.")
-        for key, value in own.items():
-            is_count = key == "step" and value.numel() == 1
-            if key not in SLOTS or not value.is_floating_point() or not (is_count
-                                                                         or value.shape == parameters[index].shape):
-                raise DistillError(f'Resume: the saved optimiser has "{key}" of shape {list(value.shape)} and type '
-                                   f'{value.dtype} for a parameter of shape {list(parameters[index].shape)}. Start '
-                                   'without resuming.')
 
 
 def _views(training: Training) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import pickle
 from collections.abc import Callable
 from dataclasses import asdict
 from io import BytesIO
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from ..core.errors import DistillError
+from ..core.errors import DistillError, first_line
+from ..core.fused_step import load_slots
 from ..core.state import write_atomically
 
 STATE, PIPELINE = "state.pt", "builtin"  # files in the folder of a run, next to the sample sheets
@@ -128,13 +128,14 @@ class Trainer:
 
     def load(self, path: str) -> None:
         """Continue from a state. Raises DistillError when it is incomplete or belongs to another network or seed."""
+        refused = (f"{self.name}: the checkpoint {path} cannot be read ({{}}). It may be incomplete: delete it and "
+                   "start again.")
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise DistillError(
-                f"{self.name}: the checkpoint {path} cannot be read ({error}). "
-                "It may be incomplete: delete it and start again."
-            ) from error
+        except Exception as error:  # the unpickler raises IndexError, TypeError, AttributeError, ... for damaged files
+            raise DistillError(refused.format(first_line(error))) from error
+        if not _is_state(state):
+            raise DistillError(refused.format("it is not the state of a training run"))
         for name in ("channels", "seed", "batch", "objective"):
             wanted = getattr(self.recipe, name)
             found = state["recipe"].get(name, "velocity")  # states from before there was a choice of objective
@@ -146,8 +147,17 @@ class Trainer:
         try:
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, AttributeError) as error:
             raise DistillError(f"{self.name}: the checkpoint {path} is of another kind of prior. Use another "
                                "folder.") from error
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_slots(self.optimizer, state["optimizer"]["state"], f"{self.name}: the checkpoint {path}")
         self.step, self.seconds = state["step"], state["seconds"]
+
+
+def _is_state(state) -> bool:
+    """Whether what a file holds has the parts that `Trainer.save` writes."""
+    kinds = {"step": int, "seconds": float, "recipe": dict, "model": dict, "average": dict, "optimizer": dict}
+    return (isinstance(state, dict) and all(isinstance(state.get(name), kind) for name, kind in kinds.items())
+            and isinstance(state["optimizer"].get("state"), dict)
+            and all(isinstance(own, dict) for own in state["optimizer"]["state"].values())
+            and 0 <= state["seconds"] < float("inf") and state["step"] >= 0)

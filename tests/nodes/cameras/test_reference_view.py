@@ -98,16 +98,16 @@ def test_depth_grows_away_from_the_camera():
 
 
 def test_normal_axes(warnings):
-    image, mask = picture(4, 4, 1, 1, 2, 2)
+    image, mask = picture(16, 16, 4, 4, 8, 8)
     opengl = torch.tensor([0.6, 0.0, 0.8]), torch.tensor([0.0, 0.6, 0.8])  # right of the middle; above it
     for flips, signs in (("none", (1, 1, 1)), ("y", (1, -1, 1)), ("y z", (1, -1, -1)), ("x y z", (-1, -1, -1))):
         for direction in opengl:
-            drawn = (direction * torch.tensor(signs) * 0.5 + 0.5).expand(1, 4, 4, 3)
+            drawn = (direction * torch.tensor(signs) * 0.5 + 0.5).expand(1, 16, 16, 3)
             reference = ReferenceViewNode.execute(image, mask=mask, mask_marks="object", normal=drawn, fill=0.0,
                                                   normal_flips=flips).args[1]
-            torch.testing.assert_close(reference.normal[0, 1, 1], direction)
+            torch.testing.assert_close(reference.normal[0, 8, 8], direction)
     assert not warnings
-    away = torch.tensor([0.5, 0.5, 0.0]).expand(1, 4, 4, 3)
+    away = torch.tensor([0.5, 0.5, 0.0]).expand(1, 16, 16, 3)
     ReferenceViewNode.execute(image, mask=mask, mask_marks="object", normal=away)
     assert len(warnings) == 1 and "normal_flips" in warnings[0]
 
@@ -121,7 +121,15 @@ def test_what_the_node_gives(warnings):
     assert cameras.picture == (0, 0) and cameras.source == reference.digest and len(reference) == 1
     assert shown.shape == (1, 8, 8, 3) and marked.shape == (1, 8, 8)
     assert torch.equal(shown[marked < 0.5], torch.ones(52, 3)) and marked.sum() == 12
-    assert not warnings
+    assert len(warnings) == 1 and "only 3 x 4 pixels" in warnings[0]
+
+
+@pytest.mark.parametrize("tall, wide, is_small", [(1, 1, True), (2, 7, True), (8, 1, False), (12, 12, False)])
+def test_an_object_of_few_pixels_is_told(tall, wide, is_small, warnings):
+    image, mask = picture(32, 32, 5, 6, tall, wide)
+    reference = ReferenceViewNode.execute(image, mask=mask, mask_marks="object").args[1]
+    assert torch.isfinite(reference.at(16, 16).rgb).all() and bool(reference.at(16, 16).inside.any())
+    assert [f"only {wide} x {tall} pixels" in text for text in warnings] == [True] * is_small
 
 
 def test_the_hosts_tensors_are_left_alone():

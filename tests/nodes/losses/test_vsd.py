@@ -201,6 +201,18 @@ def test_cancel_and_resume_equals_the_uninterrupted_run(tmp_path):
     assert torch.equal(run("cut", resume=True, save_every=1e-9), whole)
 
 
+@pytest.mark.parametrize("name, value", [
+    ("optimizer.0.exp_avg", torch.zeros(5)), ("optimizer.7.exp_avg", torch.zeros(())),
+    ("optimizer.x", torch.zeros(())), ("nothing", torch.zeros(()))])
+def test_a_saved_second_model_that_does_not_fit_is_refused(name, value):
+    loss = prepared(VSD(PRIOR, Learner(), PROMPT))
+    loss(look_at(Rendering(rgb=torch.rand(3, 8, 8, 3)), CAMERAS, 0, Streams(0, 0)))
+    state = loss.state_dict()
+    loss.load_state_dict(state)
+    with pytest.raises(DistillError, match="the saved optimiser has"):
+        loss.load_state_dict({**state, name: value})
+
+
 def test_models_that_do_not_go_together_are_explained():
     with pytest.raises(DistillError, match="LoRA Prior"):
         prepared(VSD(PRIOR, PRIOR, PROMPT))

@@ -115,7 +115,11 @@ def test_an_objective_may_begin_late(tmp_path):
         Run(picture_recipe(), late, OptimizerSettings(), RunSettings(10_500), Host(tmp_path), "7")
 
 
-def test_memory_that_runs_out_on_the_processor_is_explained(tmp_path):
+@pytest.mark.parametrize("words", ["[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: "
+                                   "you tried to allocate 99999999999 bytes.",
+                                   "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: "
+                                   "you tried to allocate 99999999999 bytes."])
+def test_memory_that_runs_out_on_the_processor_is_explained(tmp_path, words):
     class Hungry:
         name, wanted = "hungry", frozenset({"rgb"})
 
@@ -124,8 +128,7 @@ def test_memory_that_runs_out_on_the_processor_is_explained(tmp_path):
 
         def prepare(self, context):
             def call(look):
-                raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: "
-                                   "you tried to allocate 99999999999 bytes.")
+                raise RuntimeError(words)
 
             call.state_dict, call.load_state_dict = dict, lambda state: None
             return call

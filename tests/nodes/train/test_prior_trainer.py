@@ -87,6 +87,22 @@ def test_checkpoint_of_another_network_is_refused(data, tmp_path):
         PriorTrainer(data, replace(RECIPE, seed=1)).load(path)
 
 
+@pytest.mark.parametrize("spoil", [
+    lambda state: [], lambda state: {**state, "recipe": 3}, lambda state: {**state, "optimizer": {}},
+    lambda state: {**state, "seconds": float("nan")}, lambda state: {**state, "step": -1},
+    lambda state: {key: value for key, value in state.items() if key != "average"},
+    lambda state: {**state, "model": {"a": 3}},
+    lambda state: {**state, "optimizer": {"state": {0: {"step": torch.zeros(()), "exp_avg": torch.zeros(1),
+                                                        "exp_avg_sq": torch.zeros(1)}}}}])
+def test_damaged_states_are_refused(data, tmp_path, spoil):
+    path = str(tmp_path / "state.pt")
+    trainer = PriorTrainer(data, RECIPE)
+    trainer.save(path)
+    torch.save(spoil(torch.load(path, weights_only=True)), path)
+    with pytest.raises(DistillError, match="the checkpoint .*state.pt"):
+        trainer.load(path)
+
+
 def test_seeding_leaves_the_global_generator_alone(data):
     torch.manual_seed(7)
     wanted = torch.rand(1)
