@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DistillError
+from ..core.reservation import MACHINE, is_running
 from ..core.tick import Tick, no_tick
 
 POLL = 0.1
+_FOLDER = f"distill3d_{MACHINE}_"  # what names of temporary folders begin with, before the process that made them
 
 
 class TimeLimit(DistillError):
@@ -33,7 +37,8 @@ def run_killable(script: Path, task: str, arrays: dict[str, Any], options: dict[
     """
     import numpy
 
-    with tempfile.TemporaryDirectory(prefix="distill3d_") as folder:
+    sweep_folders()
+    with tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}_") as folder:
         numpy.savez(Path(folder) / "input.npz", options=json.dumps(options), **arrays)
         with open(Path(folder) / "words.txt", "w+b") as words:
             process = subprocess.Popen([sys.executable, str(script), task, folder], stdin=subprocess.DEVNULL,
@@ -51,6 +56,14 @@ def run_killable(script: Path, task: str, arrays: dict[str, Any], options: dict[
                                f"{': ' + said[-1] if said else ''}.")
         with numpy.load(Path(folder) / "output.npz", allow_pickle=False) as file:
             return dict(file)
+
+
+def sweep_folders() -> None:
+    """Removes the temporary folders of processes of this machine that were killed while they waited."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        pid = left.name.removeprefix(_FOLDER).split("_")[0]
+        if pid.isdecimal() and not is_running(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _wait(process: subprocess.Popen, task: str, limit: float, tick: Tick) -> None:

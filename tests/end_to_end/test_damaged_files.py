@@ -9,6 +9,7 @@ import os
 import resource
 import struct
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from distill3d.nodes.models.checkpoint_file import CheckpointFile
 from distill3d.nodes.models.clip_text import read_tokenizer
 from distill3d.nodes.models.pipeline_folder import load_network, read_scheduler
 from distill3d.nodes.models.text_embeddings import read_embeddings, write_embeddings
+from distill3d.nodes.train.trainer import Trainer
 from distill3d.runner import schema
 from distill3d.runner.check import checked
 from distill3d.runner.workflow_file import read_graph
@@ -134,6 +136,36 @@ def samples(tmp_path_factory):
     for name, data in obj_files(TEXTURED, "a").items():
         (folder / name).write_bytes(data)
     return folder
+
+
+@pytest.fixture(scope="module")
+def trainer(samples):
+    """The trainer of a very small network, whose state is in samples."""
+
+    @dataclass(frozen=True)
+    class Recipe:
+        channels: int = 3
+        seed: int = 0
+        batch: int = 1
+        objective: str = "velocity"
+        lr: float = 0.01
+        betas: tuple = (0.9, 0.99)
+        weight_decay: float = 0.01
+
+    class Small(Trainer):
+        name = "Test"
+
+        def networks(self):
+            return {"net": torch.nn.Conv2d(3, 2, 1)}
+
+        def undecayed(self):
+            return [self.model["net"].bias]
+
+    small = Small(Recipe())
+    small.model["net"](torch.rand(1, 3, 4, 4)).sum().backward()
+    small.optimizer.step()
+    small.save(str(samples / "training.pt"))
+    return small
 
 
 def bounded(read):
@@ -261,6 +293,13 @@ def test_folders(name, samples, seed):
         bounded(read)
     finally:
         path.write_bytes(whole)
+
+
+@hostile(40)
+def test_training_states(samples, trainer, seed):
+    path = samples / "damaged_state.pt"
+    path.write_bytes(damaged((samples / "training.pt").read_bytes(), seed))
+    bounded(lambda: trainer.load(str(path)))
 
 
 def workflow(name):

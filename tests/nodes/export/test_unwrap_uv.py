@@ -1,7 +1,11 @@
 import importlib.util
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +18,7 @@ from distill3d.nodes.assets.mesh import Mesh, smooth_normals, weld
 from distill3d.nodes.core.errors import Cancelled, DistillError, MissingPackage
 from distill3d.nodes.export import remesh
 from distill3d.nodes.export import unwrap_uv as module
-from distill3d.nodes.export.killable import TimeLimit, run_killable
+from distill3d.nodes.export.killable import TimeLimit, run_killable, sweep_folders
 from distill3d.nodes.export.unwrap_uv import UnwrapUVNode, unwrap_uv
 
 
@@ -151,8 +155,6 @@ def test_a_failing_worker_reports_its_last_line(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signal 0 asks whether a process lives only on POSIX")
 def test_cancelling_ends_the_process(tmp_path):
-    import os
-
     worker = tmp_path / "worker.py"
     worker.write_text("import os, time\n"
                       f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n")
@@ -165,6 +167,22 @@ def test_cancelling_ends_the_process(tmp_path):
         run_killable(worker, "unwrap", {}, {}, 60, cancel)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signal 0 asks whether a process lives only on POSIX")
+def test_folders_of_killed_processes_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    worker = tmp_path / "worker.py"
+    worker.write_text("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n")
+    script = ("import sys, tempfile; from pathlib import Path; "
+              "from distill3d.nodes.export.killable import run_killable; "
+              "tempfile.tempdir = sys.argv[1]; run_killable(Path(sys.argv[2]), 'unwrap', {}, {}, 60)")
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path), str(worker)], timeout=120)
+    left, = (path for path in tmp_path.iterdir() if path.is_dir())
+    assert done.returncode == -9 and (left / "input.npz").exists()
+    own = Path(tempfile.mkdtemp(prefix=left.name.replace(left.name.split("_")[2], str(os.getpid()))))
+    sweep_folders()
+    assert own.exists() and not left.exists()
 
 
 def test_a_mesh_without_area_is_refused():
