@@ -65,6 +65,7 @@ def node_list() -> list[type]:
     from .losses.vsd import VSDLossNode
     from .losses.bsd import BSDLossNode
     from .losses.sjc import SJCLossNode
+    from .losses.score_terms import ScoreTermsLossNode
     from .losses.clip import CLIPLossNode
     from .losses.feature import FeatureLossNode
     from .losses.sparsity import SparsityLossNode

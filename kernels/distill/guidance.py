@@ -35,6 +35,29 @@ def rescale(guided: Tensor, positive: Tensor, amount: float, views: int = 1) -> 
     return guided * (amount * factor + (1 - amount))
 
 
+def threshold(z0: Tensor, share: float) -> Tensor:
+    """Dynamic thresholding (Saharia et al. 2022, Imagen, sec. 2.3): pixels are clamped to [-p,p], where p is this share
+    of their absolute values, at least 1, and divided by p. For pixels in [-1,1] at a high guidance scale.
+
+    z0     [B,C,h,w]
+    share  in (0,1]; published: 0.995
+    """
+    largest = torch.quantile(z0.abs().flatten(1).float(), share, dim=1).clamp_min(1.0).to(z0)
+    largest = largest.reshape(-1, *[1] * (z0.ndim - 1))
+    return z0.clamp(-largest, largest) / largest
+
+
+def limit(gradient: Tensor, value: float = 0.0, norm: float = 0.0) -> Tensor:
+    """A gradient [B,...] with every element clamped to [-value, value], and then each sample shortened to at most
+    `norm` per square root of its number of elements. 0: no limit."""
+    if value:
+        gradient = gradient.clamp(-value, value)
+    if norm:
+        length = gradient.flatten(1).square().mean(1).sqrt()
+        gradient = gradient * (norm / length.clamp_min(1e-30)).clamp(max=1.0).reshape(-1, *[1] * (gradient.ndim - 1))
+    return gradient
+
+
 def perpendicular(vector: Tensor, axis: Tensor) -> Tensor:
     """The part of `vector` [B,...] that is perpendicular to `axis` [B,...], per sample over all other axes."""
     rest = tuple(range(1, vector.ndim))

@@ -6,16 +6,18 @@ from torch import Tensor
 from .weighting import weight
 
 
-def sds_gradient(z: Tensor, z0: Tensor, sigma: Tensor, weighting: str = "sds") -> Tensor:
+def sds_gradient(z: Tensor, z0: Tensor, sigma: Tensor, weighting: str = "sds",
+                 before: Tensor | None = None) -> Tensor:
     """The SDS gradient w(t) (eps_hat - eps) with respect to z (Poole et al. 2022, eq. 3).
 
     z      [B,C,h,w] the clean image or latent
     z0     [B,C,h,w] the model's guided prediction of it from z_t
     sigma  [B]  sqrt((1 - abar) / abar) of each sample's timestep
+    before [B]  that of the timestep before, for the weighting "elbo"
 
     (z - z0) / sigma equals eps_hat - eps for models of noise, velocity and flow alike. Returns [B,C,h,w], detached.
     """
-    factor = (weight(sigma, weighting) / sigma).reshape(-1, 1, 1, 1)
+    factor = (weight(sigma, weighting, before) / sigma).reshape(-1, 1, 1, 1)
     return (factor * (z - z0)).detach()
 
 

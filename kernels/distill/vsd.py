@@ -8,17 +8,19 @@ from .prediction import error_scale
 from .weighting import weight
 
 
-def vsd_gradient(z0: Tensor, z0_rendered: Tensor, sigma: Tensor, weighting: str = "sds") -> Tensor:
+def vsd_gradient(z0: Tensor, z0_rendered: Tensor, sigma: Tensor, weighting: str = "sds",
+                 before: Tensor | None = None) -> Tensor:
     """The VSD gradient w(t) (eps_hat - eps_rendered) with respect to z (Wang et al. 2023, eq. 9).
 
     z0          [B,C,h,w] the pretrained model's guided prediction of the clean image from z_t
     z0_rendered  [B,C,h,w] the prediction, from the same z_t, of a model of the current renderings
     sigma       [B]  sqrt((1 - abar) / abar) of each sample's timestep
+    before      [B]  that of the timestep before, for the weighting "elbo"
 
     (z0_rendered - z0) / sigma equals eps_hat - eps_rendered, whatever either model predicts. SDS is the case of a
     second model that predicts the true noise: z0_rendered = z. Returns [B,C,h,w], detached.
     """
-    factor = (weight(sigma, weighting) / sigma).reshape(-1, 1, 1, 1)
+    factor = (weight(sigma, weighting, before) / sigma).reshape(-1, 1, 1, 1)
     return (factor * (z0_rendered - z0)).detach()
 
 

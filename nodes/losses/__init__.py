@@ -1,7 +1,9 @@
 """Losses. Each file has the loss and its node.
 
     score                            base of SDS, SJC, VSD and BSD: noise, text conditions, guidance, `ScoreLoss`
+    score_noise, score_options       its noise (fresh, kept, on the object), and the options of all of these losses
     sds, sjc, vsd, bsd               score distillation
+    score_terms, prepared_terms      score distillation by a formula: the recipe and its node, and its steps
     clip, feature                    similarity to a text or a picture; tower_view: the input images of a tower
     reference                        base of the reference losses: `ReferenceMeasure`
     reference_rgb, _mask, _depth, _normal                      comparisons with posed pictures

@@ -16,6 +16,7 @@ from ..core.prior import Condition, Encoded
 from ..core.schedule import Schedule
 from ..models.tuning import adam_inputs
 from .score import image_input, timestep_inputs
+from .score_options import ScoreOptions, option_inputs
 from .vsd import VSD, PreparedVSD
 
 TITLE = "BSD Loss"
@@ -121,13 +122,15 @@ class BSDLossNode(Node):
                           "losses are relative to that.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
                 *adam_inputs(),
+                *option_inputs(),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
 
     @classmethod
     def execute(cls, prior, lora, prompt, guidance=2.0, t_min=0.05, t_max=0.5, image="rgb", cycle=1000, learning=200,
-                lora_rate=0.0001, weight=1.0, losses: tuple[Loss, ...] = (), epsilon=1e-8, decay=0.01) -> io.NodeOutput:
+                lora_rate=0.0001, weight=1.0, losses: tuple[Loss, ...] = (), epsilon=1e-8, decay=0.01,
+                **options) -> io.NodeOutput:
         loss = BSD(prior, lora, prompt, Schedule.of(guidance), Schedule.of(t_min), Schedule.of(t_max), image,
                    Schedule.of(lora_rate), Schedule.of(weight), cycle=cycle, learning=learning, epsilon=epsilon,
-                   decay=decay)
+                   decay=decay, options=ScoreOptions.of(**options))
         return io.NodeOutput((*losses, loss))

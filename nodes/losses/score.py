@@ -7,8 +7,10 @@ from typing import Mapping, Protocol
 import torch
 from torch import Tensor
 
-from ...kernels.distill.guidance import guide, perp_negative
+from ...kernels.distill.dreamtime import falling_timestep, importance
+from ...kernels.distill.guidance import guide, limit, perp_negative, threshold
 from ...kernels.distill.sds import surrogate
+from ...kernels.distill.weighting import weight
 from ...kernels.upload import upload
 from ..comfy import io, scheduled
 from ..core.cameras import Cameras
@@ -18,6 +20,8 @@ from ..core.picture import IMAGES, picture
 from ..core.prior import Condition, Encoded, Prior, PriorRecipe, draw_timesteps
 from ..core.prompt import Prompt
 from ..core.schedule import Schedule
+from .score_noise import draw_noise
+from .score_options import FALLING, ScoreOptions
 
 
 class ScoreRecipe(Protocol):
@@ -28,6 +32,7 @@ class ScoreRecipe(Protocol):
     t_min, t_max  range of timesteps as fractions of the prior's; drawn uniformly, both ends included
     image         the image of the rendering that the prior receives, one of nodes.core.picture.IMAGES
     weight        of the term, which is a sum over elements per view
+    options       what all of these losses have
     """
 
     prior: PriorRecipe
@@ -37,6 +42,7 @@ class ScoreRecipe(Protocol):
     t_max: Schedule
     image: str
     weight: Schedule
+    options: ScoreOptions
 
 
 @dataclass
@@ -68,6 +74,7 @@ class ScoreLoss:
         self.prompt = recipe.prompt.for_words(self.prior.trained_on.view_words)
         self._rows: dict[str, Condition] = {}
         self._negative: Condition | None = None
+        self._importance: Tensor | None = None  # of each timestep, for those that fall
         # All texts at once and before the first step, so that a large text encoder is dropped before the denoising
         # network is loaded.
         self._encode(list(self.prompt.all_texts()))
@@ -79,11 +86,12 @@ class ScoreLoss:
         return self.prior.trained_on.differences(name, cameras, side, self.prompt, guidance)
 
     def _noised(self, look: Look) -> Noised:
-        """The renderings with new noise at random timesteps."""
+        """The renderings with noise, at timesteps as the options say."""
+        options = self.recipe.options
         shown = self.prior.encode_image(picture(look.rendering, look.cameras, self.recipe.image))
         clean = shown.clean
         t = upload(self._timesteps(len(clean), look), clean.device)
-        noise = upload(torch.randn(clean.shape, generator=look.streams("noise")), clean.device, clean.dtype)
+        noise = upload(draw_noise(look, options.noise, clean.shape, options.renewal), clean.device, clean.dtype)
         return Noised(shown, t, noise, self.prior.add_noise(clean.detach(), noise, t))
 
     def _guided(self, shown: Noised, cameras: Cameras, scale: float) -> tuple[Tensor, Tensor]:
@@ -93,14 +101,27 @@ class ScoreLoss:
         if not prompt.is_interpolated:
             conditions = [negative, self._encode(prompt.of_cameras(cameras))]
             unconditional, positive = self.prior.denoise(z_t, t, conditions, cameras, beside)
-            return guide(unconditional, positive, scale), positive
+            return self._thresholded(guide(unconditional, positive, scale)), positive
         views = prompt.guidance_of_cameras(cameras)
         first, second = (self._encode(list(texts)) for texts in zip(*(view.positive for view in views)))
         mixture = first.lerp(second, torch.tensor([view.share for view in views]))
         away = [self._encode(list(texts)) for texts in zip(*(view.negatives for view in views))]
         unconditional, positive, *negatives = self.prior.denoise(z_t, t, [negative, mixture, *away], cameras, beside)
         weights = upload(torch.tensor([view.weights for view in views]), z_t.device, z_t.dtype)
-        return perp_negative(unconditional, positive, negatives, weights, scale), positive
+        return self._thresholded(perp_negative(unconditional, positive, negatives, weights, scale)), positive
+
+    def _thresholded(self, z0: Tensor) -> Tensor:
+        share = self.recipe.options.threshold
+        return threshold(z0, share) if share else z0
+
+    def _sigma_before(self, t: Tensor) -> Tensor:
+        """The noise levels [B] of the timesteps before t; at the first timestep, a little below its own."""
+        sigma = self.prior.sigma((t - 1).clamp_min(0))
+        return torch.where(t > 0, sigma, 0.5 * sigma)
+
+    def _weight(self, t: Tensor, weighting: str) -> Tensor:
+        """w(t) [B]."""
+        return weight(self.prior.sigma(t), weighting, self._sigma_before(t))
 
     def _negatives(self, batch: int) -> Condition:
         """The negative condition of guidance, encoded once per run."""
@@ -111,9 +132,10 @@ class ScoreLoss:
         return self._negative.take(torch.zeros(batch, dtype=torch.long))
 
     def _term(self, shown: Noised, gradient: Tensor, look: Look, log: Mapping[str, Tensor] = {}) -> Term:
-        """The loss whose gradient with respect to the clean images is `gradient`, times the weight at the step.
-        Elements that are not finite become 0."""
-        gradient = torch.nan_to_num(gradient)
+        """The loss whose gradient with respect to the clean images is `gradient`, limited as the options say, times the
+        weight at the step. Elements that are not finite become 0."""
+        options = self.recipe.options
+        gradient = limit(torch.nan_to_num(gradient), look.at(options.clamp_value), look.at(options.clamp_norm))
         value = surrogate(shown.picture.clean, gradient) * look.at(self.recipe.weight)
         return Term(value, {"gradient": gradient.norm() / len(gradient) ** 0.5, "timestep": shown.t.float().mean(),
                             **log})
@@ -126,6 +148,11 @@ class ScoreLoss:
         if high < low:
             raise DistillError(f"{self.title}: at step {look.step} the largest timestep ({high}) is below the "
                                f'smallest ({low}). Raise "t_max" or lower "t_min".')
+        if self.recipe.options.timesteps == FALLING:
+            if self._importance is None:
+                self._importance = importance(self.prior.sigma(torch.arange(last + 1, device=self.prior.device)))
+            progress = look.step / max(look.total - 1, 1)
+            return torch.full((batch,), falling_timestep(self._importance, progress, low, high))
         return draw_timesteps(self.prior, batch, low, high, look.streams("timestep"))
 
     def _encode(self, texts: list[str]) -> Condition | None:

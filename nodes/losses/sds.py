@@ -15,6 +15,7 @@ from ..core.prior import PriorRecipe
 from ..core.prompt import Prompt
 from ..core.schedule import Schedule
 from .score import ScoreLoss, image_input, timestep_inputs
+from .score_options import ScoreOptions, option_inputs
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,14 @@ class SDS:
     rescaling: float = 0.0
     weight: Schedule = Schedule.of(1.0)
     name: str = "sds"
+    options: ScoreOptions = ScoreOptions()
 
     def __post_init__(self):
         check_shown(self.prior, self.image, "SDS Loss")
 
     @property
     def wanted(self) -> frozenset[str]:
-        return frozenset({"opacity", *IMAGES[self.image].fields})
+        return frozenset({"opacity", *IMAGES[self.image].fields}) | self.options.wanted
 
     def prepare(self, context: RunContext) -> "PreparedSDS":
         return PreparedSDS(self, context)
@@ -69,7 +71,8 @@ class PreparedSDS(ScoreLoss, Stateless):
                 z0 = rescale(z0, positive, recipe.rescaling, prior.views)
             if recipe.clamp:
                 z0 = z0.clamp(-1, 1)
-            gradient = sds_gradient(shown.picture.clean.detach(), z0, prior.sigma(shown.t), recipe.weighting)
+            gradient = sds_gradient(shown.picture.clean.detach(), z0, prior.sigma(shown.t), recipe.weighting,
+                                    self._sigma_before(shown.t))
         return self._term(shown, gradient, look)
 
 
@@ -102,12 +105,13 @@ class SDSLossNode(Node):
                 scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "
                           "losses are relative to that.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
+                *option_inputs(),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
 
     @classmethod
     def execute(cls, prior, prompt, guidance=5.0, weighting="sds", t_min=0.02, t_max=0.98, image="rgb", clamp=False,
-                rescaling=0.0, weight=1.0, losses: tuple[Loss, ...] = ()) -> io.NodeOutput:
+                rescaling=0.0, weight=1.0, losses: tuple[Loss, ...] = (), **options) -> io.NodeOutput:
         loss = SDS(prior, prompt, Schedule.of(guidance), weighting, Schedule.of(t_min), Schedule.of(t_max), image,
-                   clamp, rescaling, Schedule.of(weight))
+                   clamp, rescaling, Schedule.of(weight), options=ScoreOptions.of(**options))
         return io.NodeOutput((*losses, loss))

@@ -13,6 +13,7 @@ from ..core.prior import PriorRecipe
 from ..core.prompt import Prompt
 from ..core.schedule import Schedule
 from .score import ScoreLoss, image_input, timestep_inputs
+from .score_options import ScoreOptions, option_inputs
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,14 @@ class SJC:
     image: str = "rgb"
     weight: Schedule = Schedule.of(1.0)
     name: str = "sjc"
+    options: ScoreOptions = ScoreOptions()
 
     def __post_init__(self):
         check_shown(self.prior, self.image, PreparedSJC.title)
 
     @property
     def wanted(self) -> frozenset[str]:
-        return frozenset({"opacity", *IMAGES[self.image].fields})
+        return frozenset({"opacity", *IMAGES[self.image].fields}) | self.options.wanted
 
     def prepare(self, context: RunContext) -> "PreparedSJC":
         return PreparedSJC(self, context)
@@ -82,12 +84,13 @@ class SJCLossNode(Node):
                 scheduled("weight", 1.0, "Weight of this loss. It is a sum over elements per view, so weights of other "
                           "losses are relative to that.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
+                *option_inputs(),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
 
     @classmethod
     def execute(cls, prior, prompt, guidance=100.0, variance_reduction=True, t_min=0.03, t_max=0.99, image="rgb",
-                weight=1.0, losses: tuple[Loss, ...] = ()) -> io.NodeOutput:
+                weight=1.0, losses: tuple[Loss, ...] = (), **options) -> io.NodeOutput:
         loss = SJC(prior, prompt, Schedule.of(guidance), variance_reduction, Schedule.of(t_min), Schedule.of(t_max),
-                   image, Schedule.of(weight))
+                   image, Schedule.of(weight), options=ScoreOptions.of(**options))
         return io.NodeOutput((*losses, loss))

@@ -17,6 +17,7 @@ from ..core.prompt import Prompt
 from ..core.schedule import Schedule
 from ..models.tuning import Tuner, adam_inputs
 from .score import ScoreLoss, image_input, timestep_inputs
+from .score_options import ScoreOptions, option_inputs
 
 TITLE = "VSD Loss"
 CAMERA_DROPOUT = 0.1  # fraction of the steps at which the adapter is trained without cameras, as published
@@ -34,6 +35,7 @@ class VSD:
     lora_rate     learning rate of the second model (AdamW); published 1e-4
     weight        of a sum over elements per view, as in SDS
     epsilon, decay  of the second model's AdamW
+    options       what all score losses have
 
     The second model is conditioned on the text without view words, as published, and on the cameras. A scene is a
     single particle. Particles makes several copies of it, and the second model is trained on all of them.
@@ -51,6 +53,7 @@ class VSD:
     name: str = "vsd"
     epsilon: float = 1e-8
     decay: float = 0.01
+    options: ScoreOptions = ScoreOptions()
 
     title = TITLE  # begins its errors
 
@@ -60,7 +63,7 @@ class VSD:
 
     @property
     def wanted(self) -> frozenset[str]:
-        return frozenset({"opacity", *IMAGES[self.image].fields})
+        return frozenset({"opacity", *IMAGES[self.image].fields}) | self.options.wanted
 
     def prepare(self, context: RunContext) -> "PreparedVSD":
         return PreparedVSD(self, context)
@@ -151,12 +154,15 @@ class VSDLossNode(Node):
                           "losses are relative to that.", min=0.0, max=1e6, step=0.01),
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
                 *adam_inputs(),
+                *option_inputs(),
             ],
             outputs=[LOSS.Output("loss", tooltip="The chain of losses with this one at its end.")])
 
     @classmethod
     def execute(cls, prior, lora, prompt, guidance=7.5, t_min=0.02, t_max=0.98, image="rgb", lora_rate=0.0001,
-                weight=1.0, losses: tuple[Loss, ...] = (), epsilon=1e-8, decay=0.01) -> io.NodeOutput:
+                weight=1.0, losses: tuple[Loss, ...] = (), epsilon=1e-8, decay=0.01,
+                **options) -> io.NodeOutput:
         loss = VSD(prior, lora, prompt, Schedule.of(guidance), Schedule.of(t_min), Schedule.of(t_max), image,
-                   Schedule.of(lora_rate), Schedule.of(weight), epsilon=epsilon, decay=decay)
+                   Schedule.of(lora_rate), Schedule.of(weight), epsilon=epsilon, decay=decay,
+                   options=ScoreOptions.of(**options))
         return io.NodeOutput((*losses, loss))

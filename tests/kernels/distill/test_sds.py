@@ -17,8 +17,21 @@ def test_weightings_are_the_published_functions_of_abar():
     assert torch.allclose(weight(SIGMA, "fantasia3d"), ABAR.sqrt() * (1 - ABAR))
     assert torch.allclose(weight(SIGMA, "inverse"), 1 / (1 - ABAR))
     assert torch.allclose(weight(SIGMA, "flow"), 1 + SIGMA)
+    assert torch.allclose(weight(SIGMA, "ncsn") * SIGMA, torch.ones_like(ABAR))
+    with pytest.raises(ValueError, match="elbo"):
+        weight(SIGMA, "elbo")
     with pytest.raises(ValueError, match="nonsense"):
         weight(SIGMA, "nonsense")
+
+
+def test_elbo_is_the_weight_of_the_variational_bound():
+    """Times the residual of z: abar' beta^2 / (2 beta~ (1 - abar)^2) |z - z0|^2 (Ho et al. 2020, eq. 8, for x0)."""
+    before = torch.tensor([0.92, 0.55, 0.14], dtype=torch.float64)
+    beta = 1 - ABAR / before
+    posterior = beta * (1 - before) / (1 - ABAR)
+    known = before * beta**2 / (posterior * (1 - ABAR) ** 2)
+    found = weight(SIGMA, "elbo", ((1 - before) / before).sqrt()) / SIGMA  # the residual of noise is (z - z0) / sigma
+    assert torch.allclose(found, known, rtol=1e-10)
 
 
 @pytest.mark.parametrize("kind", WEIGHTINGS)
@@ -28,8 +41,8 @@ def test_gradient_is_weight_times_noise_residual(kind):
     a, s = ABAR.sqrt().view(-1, 1, 1, 1), (1 - ABAR).sqrt().view(-1, 1, 1, 1)
     z_t = a * z + s * noise
     z0 = (z_t - s * predicted) / a
-    expected = weight(SIGMA, kind).view(-1, 1, 1, 1) * (predicted - noise)
-    assert torch.allclose(sds_gradient(z, z0, SIGMA, kind), expected, atol=1e-12)
+    expected = weight(SIGMA, kind, SIGMA / 2).view(-1, 1, 1, 1) * (predicted - noise)
+    assert torch.allclose(sds_gradient(z, z0, SIGMA, kind, SIGMA / 2), expected, atol=1e-12)
     if kind == "x0":
         assert torch.allclose(sds_gradient(z, z0, SIGMA, kind), z - z0)
 

@@ -76,7 +76,9 @@ class Batch:
             "nfsd": S * (here[TEXT] - here[EMPTY]) + here[EMPTY] - late * here[NEGATIVE],
             "dds": S * here[TEXT] + (1 - S) * here[NEGATIVE] - S * source[TEXT] - (1 - S) * source[NEGATIVE],
             "asd": S * here[TEXT] + (1 - S) * here[NEGATIVE] - nearby[TEXT],
-            "ism": S * here[TEXT] + (1 - S) * here[EMPTY] - nearby[EMPTY]}[method]
+            "ism": S * here[TEXT] + (1 - S) * here[EMPTY] - nearby[EMPTY],
+            "hifa": S * here[TEXT] + (1 - S) * here[NEGATIVE], "rfds": S * here[TEXT] + (1 - S) * here[NEGATIVE],
+            "rfds-rev": S * here[TEXT] + (1 - S) * here[NEGATIVE]}[method]
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-10), (torch.float32, 1e-5)])
@@ -204,3 +206,18 @@ def test_low_noise_loses_no_digits():
 def test_an_unknown_method_is_named():
     with pytest.raises(ValueError, match="fsd"):
         terms("fsd", 1.0, torch.tensor([0.5]))
+
+
+def test_the_sum_is_differentiable_in_the_predictions():
+    """For the loss that keeps the derivative of the model (gradcheck)."""
+    batch = Batch()
+    x = batch.z + batch.sigma.reshape(-1, 1, 1, 1) * batch.noise
+    places = {HERE: Place(x[:2], batch.sigma[:2])}
+    row = terms("sds", S, batch.t[:2])
+
+    def total(text, negative):
+        answers = {Prediction(TEXT): text, Prediction(NEGATIVE): negative, Prediction(NOISE): batch.z[:2]}
+        return score_gradient(row, answers, places, batch.weight[:2])
+
+    inputs = [torch.randn(2, *SHAPE[1:], dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    assert torch.autograd.gradcheck(total, inputs)

@@ -20,8 +20,8 @@ def test_gradient_is_weight_times_the_difference_of_two_noises(kind):
     z, noise, guided, painted = draw(4)
     z_t = A * z + S * noise
     z0, z0_rendered = (z_t - S * guided) / A, (z_t - S * painted) / A
-    expected = weight(SIGMA, kind).view(-1, 1, 1, 1) * (guided - painted)
-    assert torch.allclose(vsd_gradient(z0, z0_rendered, SIGMA, kind), expected, atol=1e-12)
+    expected = weight(SIGMA, kind, SIGMA / 2).view(-1, 1, 1, 1) * (guided - painted)
+    assert torch.allclose(vsd_gradient(z0, z0_rendered, SIGMA, kind, SIGMA / 2), expected, atol=1e-12)
 
 
 def test_a_noise_model_against_a_velocity_model():
@@ -38,8 +38,9 @@ def test_equals_sds_when_the_second_model_predicts_the_noise(kind):
     z, noise, guided = draw(3)
     z_t = A * z + S * noise
     z0, z0_of_the_noise = (z_t - S * guided) / A, (z_t - S * noise) / A
-    assert torch.allclose(vsd_gradient(z0, z0_of_the_noise, SIGMA, kind), sds_gradient(z, z0, SIGMA, kind), atol=1e-12)
-    assert torch.equal(vsd_gradient(z0, z, SIGMA, kind), sds_gradient(z, z0, SIGMA, kind))
+    pair = SIGMA, kind, SIGMA / 2
+    assert torch.allclose(vsd_gradient(z0, z0_of_the_noise, *pair), sds_gradient(z, z0, *pair), atol=1e-12)
+    assert torch.equal(vsd_gradient(z0, z, *pair), sds_gradient(z, z0, *pair))
 
 
 def test_denoising_error_is_that_of_the_prediction():

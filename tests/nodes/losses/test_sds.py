@@ -44,7 +44,8 @@ def test_gradient_equals_the_closed_form(kind):
         return (1 - a).sqrt() * (z_t - a.sqrt() * mean) / (a * 0.01 + 1 - a)
 
     guided = eps(-0.2) + 4.0 * (eps(0.6) - eps(-0.2))
-    w = weight(((1 - a) / a).sqrt().flatten(), kind).view(-1, 1, 1, 1)
+    level = lambda t: ((1 - ABAR.double()[t]) / ABAR.double()[t]).sqrt()  # noqa: E731
+    w = weight(level(t), kind, level(t - 1)).view(-1, 1, 1, 1)
     expected = (2 * w * (guided - noise) / 3).permute(0, 2, 3, 1)
     assert (rgb.grad.double() - expected).abs().max() < 1e-5 * max(1.0, expected.abs().max().item())
 
