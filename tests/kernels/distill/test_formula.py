@@ -32,8 +32,10 @@ def test_comparisons_are_one_or_zero_for_each_sample():
 
 @pytest.mark.parametrize("formula, piece", [
     ("s txt", "txt"), ("", "must end"), ("text +", "must end"), ("q text", "q"),
-    ("text @there", "here, nearby, source"), ("(1 - s text", "must end|no coefficient"), ("2 s text", "2 s"), ("text & noise", "& noise"),
-    ("1 < s < 2 text", "<"), ("text @nearby 2", "@")])
+    ("text @there", "here, nearby, source"),
+    ("(1 - s text", "must end|no coefficient"), ("2 s text", "2 s"), ("text & noise", "& noise"),
+    ("1 < s < 2 text", "<"),
+    ("text @nearby 2", "@")])
 def test_what_cannot_be_read_is_named(formula, piece):
     with pytest.raises(ValueError, match=piece):
         parse(formula)
