@@ -35,9 +35,8 @@ def ddim_step(x: Tensor, z0: Tensor, sigma: Level, next_sigma: Level, eta: float
         return z0 + next_sigma * eps
     if noise is None:
         raise ValueError("ddim_step: eta is not 0, so it needs noise")
-    low, high = torch.minimum(sigma, next_sigma), torch.maximum(sigma, next_sigma)
-    fresh = eta * (high**2 - low**2).sqrt() * torch.where(next_sigma < sigma, low / high, 1.0)
-    return z0 + (next_sigma**2 - fresh**2).clamp_min(0.0).sqrt() * eps + fresh * noise
+    fresh, kept = _split(sigma, next_sigma, eta)
+    return z0 + kept * eps + fresh * noise
 
 
 @torch.no_grad()
@@ -56,7 +55,7 @@ def invert(z: Tensor, sigmas: Sequence[Level], denoise: Denoise, eta: float = 0.
     """
     check_shape("z", z, "B", "C", "h", "w")
     levels = [_level(sigma, z) for sigma in sigmas]
-    if not levels or bool((levels[0] <= 0).any()) or any(bool((b <= a).any()) for a, b in zip(levels, levels[1:])):
+    if not levels or _any(levels[0] <= 0) or any(_any(b <= a) for a, b in zip(levels, levels[1:])):
         raise ValueError(f"invert: noise levels must rise from above 0, got {list(sigmas)}")
     x = z
     for step, (sigma, next_sigma) in enumerate(zip(sigmas, sigmas[1:])):
@@ -64,6 +63,22 @@ def invert(z: Tensor, sigmas: Sequence[Level], denoise: Denoise, eta: float = 0.
     return x
 
 
-def _level(sigma: Level, like: Tensor) -> Tensor:
-    """[1,1,1,1] or [B,1,1,1]."""
-    return torch.as_tensor(sigma, dtype=like.dtype, device=like.device).reshape(-1, 1, 1, 1)
+def _any(holds: bool | Tensor) -> bool:
+    return bool(holds.any()) if isinstance(holds, Tensor) else holds
+
+
+def _level(sigma: Level, like: Tensor) -> Level:
+    """A number as it is; [B] as [B,1,1,1]."""
+    return sigma.to(like).reshape(-1, 1, 1, 1) if isinstance(sigma, Tensor) else sigma
+
+
+def _split(sigma: Level, next_sigma: Level, eta: float) -> tuple[Level, Level]:
+    """The fresh and the kept part of next_sigma, whose squares sum to its square."""
+    if isinstance(sigma, Tensor) or isinstance(next_sigma, Tensor):
+        sigma, next_sigma = torch.broadcast_tensors(*map(torch.as_tensor, (sigma, next_sigma)))
+        low, high = torch.minimum(sigma, next_sigma), torch.maximum(sigma, next_sigma)
+        fresh = eta * (high**2 - low**2).sqrt() * torch.where(next_sigma < sigma, low / high, 1.0)
+        return fresh, (next_sigma**2 - fresh**2).clamp_min(0.0).sqrt()
+    low, high = sorted((sigma, next_sigma))
+    fresh = eta * (high**2 - low**2) ** 0.5 * (low / high if next_sigma < sigma else 1.0)
+    return fresh, max(next_sigma**2 - fresh**2, 0.0) ** 0.5

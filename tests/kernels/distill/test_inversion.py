@@ -73,3 +73,14 @@ def test_levels_must_rise(levels):
 def test_eta_needs_noise():
     with pytest.raises(ValueError, match="noise"):
         ddim_step(images(), images(), 1.0, 2.0, 0.3)
+
+
+def test_levels_of_each_image_are_those_of_each_alone():
+    x, z0, noise = torch.randn(3, 2, 1, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    low, high = torch.tensor([0.5, 2.0], dtype=torch.float64), torch.tensor([0.8, 3.0], dtype=torch.float64)
+    for first, second in ((low, high), (high, low)):
+        for eta in (0.0, 0.4):
+            both = ddim_step(x, z0, first, second, eta, noise)
+            alone = [ddim_step(x[i:i + 1], z0[i:i + 1], float(first[i]), float(second[i]), eta, noise[i:i + 1])
+                     for i in range(2)]
+            torch.testing.assert_close(both, torch.cat(alone))
