@@ -1,4 +1,5 @@
 """Score distillation by a formula, with the built-in prior."""
+from ..block import bake_and_save, named_files, trained
 from ..description import Wire, node
 from .dreamfusion import GROUP_2
 from .dreamfusion import METHOD as BASE
@@ -7,15 +8,19 @@ METHOD = BASE.differing(
     without=["sds_loss"],
     numbers={
         "sparsity_loss.losses": Wire("score_terms_loss"),
-        "save_mesh.filename_prefix": "distill3d/score_terms",
-        "save_animation.filename_prefix": "distill3d/score_terms",
-        "save_image.filename_prefix": "distill3d/score_terms_run",
+        **named_files("score_terms"),
     },
     nodes={
         "score_terms_loss": node("ScoreTermsLoss", within=GROUP_2, prior=Wire("builtin_prior"),
                  prompt=Wire("view_prompt"), guidance=3.0, t_min=Wire("smallest_timestep"),
                  t_max=Wire("largest_timestep")),
     },
+    stages=(
+        trained("Score distillation stage", "optimize", "Score distillation of a prior into a volume, by a formula.",
+                resolution="objective.resolution", views_a_step="objective.batch", method="score_terms_loss.method",
+                guidance="score_terms_loss.guidance"),
+        bake_and_save(),
+    ),
     notes=(
         """\
 ## Score distillation as a table, with the built-in prior

@@ -1,5 +1,6 @@
 """Score Terms Loss against formulas written out with the exact score of a Gaussian."""
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -253,3 +254,11 @@ def test_same_seed_same_bytes():
     loss = ScoreTerms(PRIOR, PROMPT, "sdi")
     assert isinstance(gradient(loss)[2], PreparedScoreTerms)
     assert torch.equal(gradient(loss)[0], gradient(loss)[0])
+
+
+def test_the_page_of_the_table_shows_every_row():
+    page = (Path(__file__).parents[3] / "docs" / "score_terms.md").read_text(encoding="utf-8")
+    for name, method in METHODS.items():
+        line = next(line for line in page.splitlines() if line.startswith(f"| {name} |"))
+        noise = {"fresh": "fresh", "predicted": "predicted", "DDIM inversion": "DDIM inversion"}[method.noise]
+        assert f"`{method.formula}`" in line and f"| {method.weighting} | {noise} |" in line
