@@ -73,6 +73,10 @@ def node_list() -> list[type]:
     from .losses.opacity_entropy import OpacityEntropyLossNode
     from .losses.orientation import OrientationLossNode
     from .losses.distortion import DistortionLossNode
+    from .losses.depth_variance import DepthVarianceLossNode
+    from .losses.emptiness import EmptinessLossNode
+    from .losses.convexity import ConvexityLossNode
+    from .losses.total_variation import TotalVariationLossNode
     from .losses.eikonal import EikonalLossNode
     from .losses.normal_smoothness import NormalSmoothnessLossNode
     from .losses.normal_consistency import NormalConsistencyLossNode

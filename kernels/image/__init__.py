@@ -8,5 +8,6 @@
     reference    errors of renderings against a reference view: `color_error`, `mask_error`, depth and normal errors,
                  `erode`
     resize       `resize`, `resize_square`
+    smoothness   total variation, and convexity of a surface: `total_variation`, `concavity`
     variation    total variation, squared: `squared_variation`
 """

@@ -84,6 +84,38 @@ def eikonal(gradient: Tensor) -> Tensor:
     return _mean((gradient.norm(dim=-1) - 1).square())
 
 
+def depth_variance(weights: Tensor, t: Tensor, ray: Tensor, rays: int) -> Tensor:
+    """The variance of the depth along each ray, mean over the rays that are more than half opaque: prefers one thin
+    surface (HiFA, Zhu et al. 2023, "z-variance").
+
+    weights  [S] of volume rendering, in [0,1]
+    t        [S] distance along the ray
+    ray      [S] int64, sorted; rays: number of rays R
+
+    Returns a scalar in squared units of t; 0 for no such ray. Differentiable in weights and t. Raises ShapeError.
+    """
+    check_shape("weights", weights, "S")
+    check_shape("t", t, len(weights))
+    total = lambda values: weights.new_zeros(rays).index_add(0, ray, values)  # noqa: E731
+    opacity = total(weights)
+    solid = opacity.detach() > 0.5
+    share = weights / opacity.clamp_min(1e-8)[ray]
+    mean = total(share * t)
+    return _mean(total(share * (t - mean[ray]).square())[solid])
+
+
+def emptiness(weights: Tensor, rays: int, scale: float = 10.0) -> Tensor:
+    """The sum of log(1 + scale * weight) along each ray, mean over rays: prefers few samples with large weights to many
+    with small ones, which are fog (SJC, Wang et al. 2022, sec. 4.3, there divided by the number of samples).
+
+    weights  [S] of volume rendering, in [0,1]; rays: number of rays
+
+    Returns a scalar >= 0. Differentiable. Raises ShapeError.
+    """
+    check_shape("weights", weights, "S")
+    return (scale * weights).log1p().sum() / max(rays, 1)
+
+
 def _mean(values: Tensor) -> Tensor:
     """The mean, 0 for no element."""
     return values.sum() / max(values.numel(), 1)

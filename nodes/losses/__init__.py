@@ -8,6 +8,7 @@
     reference                        base of the reference losses: `ReferenceMeasure`
     reference_rgb, _mask, _depth, _normal                      comparisons with posed pictures
     sparsity, transmittance, opacity_entropy, orientation, distortion   regularisers of volumes
+    depth_variance, emptiness, total_variation, convexity      of volumes, pictures and surfaces
     eikonal, normal_smoothness                                 of signed distances and normals
     normal_consistency, laplacian                              of meshes
     weighted                         base of the other losses, a measure times a scheduled weight: `WeightedMeasure`

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from distill3d.kernels.checks import ShapeError
-from distill3d.kernels.volume.regularize import eikonal, opacity_entropy, orientation, sparsity, transmittance
+from distill3d.kernels.volume.regularize import (
+    depth_variance,
+    eikonal,
+    emptiness,
+    opacity_entropy,
+    orientation,
+    sparsity,
+    transmittance,
+)
 
 
 def test_sparsity_is_the_mean_of_the_published_root():
@@ -119,3 +127,22 @@ def test_transmittance_is_the_clipped_mean_of_each_view():
     opacity = torch.tensor([0.2, 0.9]).double().view(2, 1, 1, 1).expand(2, 3, 3, 1).clone().requires_grad_()
     assert float(transmittance(opacity, 0.5)) == pytest.approx(-(0.5 + 0.1) / 2)
     assert torch.autograd.gradcheck(lambda o: transmittance(o, 0.5), opacity)
+
+
+def test_depth_variance_is_that_of_the_weights_of_opaque_rays():
+    weights = torch.tensor([0.5, 0.3, 0.2, 0.1, 0.9], dtype=torch.float64, requires_grad=True)
+    t = torch.tensor([1.0, 2.0, 4.0, 1.0, 3.0], dtype=torch.float64, requires_grad=True)
+    ray = torch.tensor([0, 0, 0, 1, 2])
+    mean = 0.5 * 1 + 0.3 * 2 + 0.2 * 4
+    first = 0.5 * (1 - mean) ** 2 + 0.3 * (2 - mean) ** 2 + 0.2 * (4 - mean) ** 2
+    found = depth_variance(weights, t, ray, 4)  # ray 1 is too thin, ray 2 has one sample, ray 3 none
+    assert found.item() == pytest.approx(first / 2)
+    assert torch.autograd.gradcheck(lambda w, t: depth_variance(w, t, ray, 4), [weights, t])
+    assert depth_variance(weights[:0], t[:0], ray[:0], 2).item() == 0
+
+
+def test_emptiness_prefers_one_large_weight():
+    thick, thin = torch.full((10,), 0.1), torch.tensor([1.0])
+    assert emptiness(thin, 1).item() == pytest.approx(math.log(11))
+    assert emptiness(thick, 1).item() == pytest.approx(10 * math.log(2))
+    assert emptiness(thin, 4).item() == pytest.approx(math.log(11) / 4)
