@@ -16,7 +16,7 @@ from ..core.prior import Condition, Encoded
 from ..core.schedule import Schedule
 from ..models.tuning import adam_inputs
 from .score import image_input, timestep_inputs
-from .score_options import ScoreOptions, option_inputs
+from .score_options import FOLDED, ScoreOptions, option_inputs
 from .vsd import VSD, PreparedVSD
 
 TITLE = "BSD Loss"
@@ -91,7 +91,7 @@ class PreparedBSD(PreparedVSD):
 
 
 class BSDLossNode(Node):
-    advanced = ("image", "cycle", "learning", "epsilon", "decay")
+    advanced = ("image", "cycle", "learning", "epsilon", "decay", *FOLDED)
 
     @classmethod
     def define_schema(cls):

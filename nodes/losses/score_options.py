@@ -11,6 +11,8 @@ from .score_noise import FRESH, NOISES, ON_OBJECT, RENEWAL
 UNIFORM, FALLING = "uniform", "DreamTime"
 TIMESTEPS = (UNIFORM, FALLING)
 
+FOLDED = ("noise", "renewal", "timesteps", "threshold")  # the widgets of these options that are folded in
+
 
 @dataclass(frozen=True)
 class ScoreOptions:
@@ -44,20 +46,20 @@ class ScoreOptions:
 def option_inputs() -> list:
     """Their widgets. All are optional, so that saved workflows keep their meaning."""
     return [
-        io.Combo.Input("noise", options=list(NOISES), default=FRESH, optional=True, advanced=True,
+        io.Combo.Input("noise", options=list(NOISES), default=FRESH, optional=True,
                        tooltip="Where the noise comes from: fresh at every step; kept through the run, the same for "
                                "each picture of the batch; or on the object, so that all views see the same noise on "
                                "its surface (consistent flow distillation)."),
-        io.Float.Input("renewal", default=RENEWAL, min=0.0, max=1.0, step=0.0001, optional=True, advanced=True,
+        io.Float.Input("renewal", default=RENEWAL, min=0.0, max=1.0, step=0.0001, optional=True,
                        tooltip="Share of the noise on the object that is renewed at each step; published: 0.0001."),
-        io.Combo.Input("timesteps", options=list(TIMESTEPS), default=UNIFORM, optional=True, advanced=True,
+        io.Combo.Input("timesteps", options=list(TIMESTEPS), default=UNIFORM, optional=True,
                        tooltip="uniform: drawn between t_min and t_max. DreamTime: falls from t_max to t_min during "
                                "the run and spends most steps where the content is decided."),
         _scheduled("clamp_value", "Largest absolute value of an element of the gradient. 0: no limit. Published: 2 "
                                   "rising to 8 by step 1000 (threestudio), 1.5 rising to 2 (GaussianDreamer)."),
         _scheduled("clamp_norm", "Largest root mean square of a view's gradient; a longer one is shortened. 0: no "
                                  "limit."),
-        io.Float.Input("threshold", default=0.0, min=0.0, max=1.0, step=0.005, optional=True, advanced=True,
+        io.Float.Input("threshold", default=0.0, min=0.0, max=1.0, step=0.005, optional=True,
                        tooltip="Dynamic thresholding for pixel-space priors at a high guidance scale: predicted pixels "
                                "are clamped to this share of their absolute values and rescaled. 0: off; Imagen: "
                                "0.995."),
@@ -65,4 +67,4 @@ def option_inputs() -> list:
 
 
 def _scheduled(name: str, tooltip: str):
-    return scheduled(name, 0.0, tooltip, min=0.0, max=1e6, step=0.1, optional=True, advanced=True)
+    return scheduled(name, 0.0, tooltip, min=0.0, max=1e6, step=0.1, optional=True)

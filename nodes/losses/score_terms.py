@@ -15,7 +15,7 @@ from ..core.prompt import Prompt
 from ..core.schedule import Schedule
 from .prepared_terms import OF_METHOD, TITLE, PreparedScoreTerms
 from .score import image_input, timestep_inputs
-from .score_options import ScoreOptions, option_inputs
+from .score_options import FOLDED, ScoreOptions, option_inputs
 
 FOUND = (OF_METHOD, FRESH, INVERTED, PREDICTED)
 
@@ -93,6 +93,9 @@ class ScoreTerms:
 
 
 class ScoreTermsLossNode(Node):
+    advanced = ("weighting", "noise_found", "image", "inversion_steps", "inversion_guidance", "eta", "jacobian", "clamp",
+                "rescaling", *FOLDED)
+
     @classmethod
     def define_schema(cls):
         rows = "; ".join(f"{name}: {method.formula}" for name, method in METHODS.items())
@@ -131,13 +134,13 @@ class ScoreTermsLossNode(Node):
                 LOSS.Input("losses", optional=True, tooltip="Losses that this one is added to."),
                 *_inversion_inputs(),
                 scheduled("pixels", 0.1, "For hifa: weight of the term on pixels, relative to the one on latents.",
-                          min=0.0, max=1e6, step=0.01, optional=True, advanced=True),
-                io.Boolean.Input("jacobian", default=False, optional=True, advanced=True, tooltip="Differentiate the "
+                          min=0.0, max=1e6, step=0.01, optional=True),
+                io.Boolean.Input("jacobian", default=False, optional=True, tooltip="Differentiate the "
                                  "predictions too: descend on the training loss of the diffusion model itself, as "
                                  "DreamFusion tried and rejected. Slow."),
-                io.Boolean.Input("clamp", default=False, optional=True, advanced=True, tooltip="Clamp the guided "
+                io.Boolean.Input("clamp", default=False, optional=True, tooltip="Clamp the guided "
                                  "prediction to [-1, 1], for formulas with noise and pixel-space priors."),
-                io.Float.Input("rescaling", default=0.0, min=0.0, max=1.0, step=0.05, optional=True, advanced=True,
+                io.Float.Input("rescaling", default=0.0, min=0.0, max=1.0, step=0.05, optional=True,
                                tooltip="Rescales the guided prediction to the contrast of the one for the text, for "
                                        "formulas with noise. 0: off; MVDream: 0.5."),
                 *option_inputs(),
@@ -159,13 +162,13 @@ class ScoreTermsLossNode(Node):
 def _inversion_inputs() -> list:
     """The widgets of DDIM inversion and of the interval."""
     return [
-        io.Int.Input("inversion_steps", default=10, min=1, max=1000, optional=True, advanced=True, tooltip="Steps of "
+        io.Int.Input("inversion_steps", default=10, min=1, max=1000, optional=True, tooltip="Steps of "
                      "DDIM inversion, each a call of the prior. Published: sdi 10, ism up to 5."),
         io.Float.Input("inversion_guidance", default=-7.5, min=-1000.0, max=1000.0, step=0.5, optional=True,
-                       advanced=True, tooltip="Guidance scale during the inversion of sdi; published: -7.5."),
-        io.Float.Input("eta", default=0.3, min=0.0, max=1.0, step=0.05, optional=True, advanced=True,
+                       tooltip="Guidance scale during the inversion of sdi; published: -7.5."),
+        io.Float.Input("eta", default=0.3, min=0.0, max=1.0, step=0.05, optional=True,
                        tooltip="Share of fresh noise in the inversion of sdi; published: 0.3."),
         scheduled("interval", 0.1, "How far @nearby is. ism: below, as a share of all timesteps, published 0.1 falling "
                   "to 0.025. asd: above, as a share of t - t_min, times a random number.", min=0.0, max=1.0, step=0.005,
-                  optional=True, advanced=True),
+                  optional=True),
     ]

@@ -15,7 +15,7 @@ from ..core.prior import PriorRecipe
 from ..core.prompt import Prompt
 from ..core.schedule import Schedule
 from .score import ScoreLoss, image_input, timestep_inputs
-from .score_options import ScoreOptions, option_inputs
+from .score_options import FOLDED, ScoreOptions, option_inputs
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class PreparedSDS(ScoreLoss, Stateless):
 
 
 class SDSLossNode(Node):
-    advanced = ("weighting", "image", "clamp", "rescaling")
+    advanced = ("weighting", "image", "clamp", "rescaling", *FOLDED)
 
     @classmethod
     def define_schema(cls):

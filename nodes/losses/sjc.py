@@ -13,7 +13,7 @@ from ..core.prior import PriorRecipe
 from ..core.prompt import Prompt
 from ..core.schedule import Schedule
 from .score import ScoreLoss, image_input, timestep_inputs
-from .score_options import ScoreOptions, option_inputs
+from .score_options import FOLDED, ScoreOptions, option_inputs
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class PreparedSJC(ScoreLoss, Stateless):
 
 
 class SJCLossNode(Node):
-    advanced = ("variance_reduction", "image")
+    advanced = ("variance_reduction", "image", *FOLDED)
 
     @classmethod
     def define_schema(cls):

@@ -17,7 +17,7 @@ from ..core.prompt import Prompt
 from ..core.schedule import Schedule
 from ..models.tuning import Tuner, adam_inputs
 from .score import ScoreLoss, image_input, timestep_inputs
-from .score_options import ScoreOptions, option_inputs
+from .score_options import FOLDED, ScoreOptions, option_inputs
 
 TITLE = "VSD Loss"
 CAMERA_DROPOUT = 0.1  # fraction of the steps at which the adapter is trained without cameras, as published
@@ -127,7 +127,7 @@ def _check_pair(prior, lora, title: str) -> None:
 
 
 class VSDLossNode(Node):
-    advanced = ("image", "epsilon", "decay")
+    advanced = ("image", "epsilon", "decay", *FOLDED)
 
     @classmethod
     def define_schema(cls):
