@@ -93,8 +93,8 @@ class ScoreTerms:
 
 
 class ScoreTermsLossNode(Node):
-    advanced = ("weighting", "noise_found", "image", "inversion_steps", "inversion_guidance", "eta", "jacobian", "clamp",
-                "rescaling", *FOLDED)
+    advanced = ("weighting", "noise_found", "image", "inversion_steps", "inversion_guidance", "eta", "jacobian",
+                "clamp", "rescaling", *FOLDED)
 
     @classmethod
     def define_schema(cls):
