@@ -120,6 +120,19 @@ def test_batches_are_repainted_on_time_and_the_latest_are_kept(base):
     assert steps == [[0], [0], [0], [0, 3], [0, 3], [3, 6], [6, 20], [6, 20]]
 
 
+def test_pictures_are_encoded_only_where_they_are_repainted(base):
+    prior = DreamBooth(base, rate=Schedule.of(0.0), steps=1, refresh=3).load(LoadedPriors(CPU))
+    read, encoded = reading(prior), []
+
+    def encode():
+        encoded.append(step)
+        return Encoded(picture(prior))
+
+    for step in range(8):
+        prior.learn(encode, CAMERAS, read, step, 100, Streams(0, step))
+    assert encoded == [0, 3, 6]
+
+
 def test_what_is_repainted_follows_the_schedule_of_noise(base):
     """The more noise, the farther from the rendering."""
     recipe = DreamBooth(base, noise=Schedule(((0, 0.8), (20, 0.05))), guidance=1.0, rate=Schedule.of(0.0), steps=4,

@@ -14,7 +14,7 @@ from distill3d.nodes.core.prior import Encoded, LoadedPriors
 from distill3d.nodes.core.prompt import Prompt
 from distill3d.nodes.core.schedule import Schedule
 from distill3d.nodes.losses.vsd import VSD
-from distill3d.nodes.models.adapter import projections
+from distill3d.nodes.models.adapter import LowRank, projections
 from distill3d.nodes.optimize.loop import Run, RunSettings
 from distill3d.nodes.optimize.optimizer_settings import OptimizerSettings
 from distill3d.nodes.priors.deepfloyd_if import DeepFloydIF
@@ -174,6 +174,16 @@ def test_half_precision_networks_give_whole_gradients(recipes):
     lora.error(Encoded(z), noise, T, lora.encode_prompts(TEXTS), CAMERAS).backward()
     for name, parameter in lora.adapter.named_parameters():
         assert parameter.grad.dtype == torch.float32 and parameter.grad.abs().max() > 0, name
+
+
+def test_no_activation_is_widened():
+    """No float32 copy of what comes into a half-precision layer; what is kept for gradients has `rank` columns."""
+    layer, kept = LowRank(64, 48, rank=4), []
+    x = torch.randn(100, 64).half().requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        layer(x).sum().backward()
+    widths = {tuple(tensor.shape) for tensor in kept if tensor.dtype == torch.float32 and len(tensor) == 100}
+    assert widths == {(100, 4)} and x.grad.dtype == torch.float16
 
 
 def test_nothing_stays_on_the_network_when_it_fails(recipes):
