@@ -180,6 +180,7 @@ def _sync(arguments: argparse.Namespace) -> int:
 
 
 def _layout(arguments: argparse.Namespace) -> int:
+    from ..workflows.order import title_of
     from . import describe, sync
     from .method import named
 
@@ -192,7 +193,7 @@ def _layout(arguments: argparse.Namespace) -> int:
         sys.stdout.write(describe.difference(named(method, registry), named(methods[arguments.base], registry),
                                              arguments.base) if arguments.base else describe.as_python(method))
         return 0
-    path = sync.FOLDER / f"{arguments.workflow}.json"
+    path = sync.FOLDER / f"{title_of(arguments.workflow)}.json"
     path.write_text(sync.laid_out(methods[arguments.workflow], registry), encoding="utf-8")
     sys.stdout.write(f"written: {path}\n")
     return 0

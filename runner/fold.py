@@ -79,11 +79,12 @@ def to_ui(method: Method, graph: Graph, numbers: Mapping[str, str], registry: Re
                                           for part in parts]}
     for drawn in sheet["nodes"]:
         if drawn["type"] in members:
-            drawn["type"] = _uuid(name, drawn["type"])
+            drawn["type"] = stage_id(name, drawn["type"])
     return sheet
 
 
-def _uuid(*parts: str) -> str:
+def stage_id(*parts: str) -> str:
+    """A uuid that follows from names."""
     return str(uuid.uuid5(NAMESPACE, "/".join(parts)))
 
 
@@ -347,16 +348,16 @@ def _definition(part: Part, graph: Graph, registry: Registry, method: Method, mo
     entry = (left - 2 * COLUMN_GAP - 140, round(sum(fed_at) / len(fed_at)))
     left_at = [boxes[one.source.node].at[1] for one in part.outputs] or [top]
     leave = (right + 2 * COLUMN_GAP, round(sum(left_at) / len(left_at)))
-    return {"id": _uuid(name, part.stage.title), "version": 1,
+    return {"id": stage_id(name, part.stage.title), "version": 1,
             "state": {"lastGroupId": len(bands), "lastNodeId": max(int(one) for one in boxes),
                       "lastLinkId": len(links), "lastRerouteId": 0}, "revision": 0, "config": {},
             "name": part.stage.title,
             "inputNode": {"id": INPUT, "bounding": [*entry, 140, 40 + SLOT * rows]},
             "outputNode": {"id": OUTPUT, "bounding": [*leave, 140, 40 + SLOT * ways]},
-            "inputs": [{"id": _uuid(name, part.stage.title, "in", one.name), "name": one.name, "type": one.type,
+            "inputs": [{"id": stage_id(name, part.stage.title, "in", one.name), "name": one.name, "type": one.type,
                         "linkIds": used.get(place, []), "pos": [entry[0] + 120, entry[1] + 20 + SLOT * place]}
                        for place, one in enumerate(part.inputs)],
-            "outputs": [{"id": _uuid(name, part.stage.title, "out", one.name), "name": one.name, "type": one.type,
+            "outputs": [{"id": stage_id(name, part.stage.title, "out", one.name), "name": one.name, "type": one.type,
                          "linkIds": [leaving[place]], "pos": [leave[0] + 20, leave[1] + 20 + SLOT * place]}
                         for place, one in enumerate(part.outputs)],
             "widgets": [], "nodes": list(drawn.values()),

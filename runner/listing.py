@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..nodes.core.errors import DistillError
+from ..workflows.order import name_of
 from . import schema
 from .schema import Registry
 
@@ -16,7 +17,7 @@ FOLDER, HELP = PACK / "workflows", PACK / "web" / "docs"
 
 def shipped_workflows(folder: Path = FOLDER) -> dict[str, Path]:
     """The workflow files that come with the pack, by name."""
-    return {path.stem: path for path in sorted(folder.glob("*.json"))}
+    return {name_of(path.stem): path for path in sorted(folder.glob("*.json"))}
 
 
 def find_workflow(name: str, folder: Path = FOLDER) -> Path:
@@ -24,8 +25,9 @@ def find_workflow(name: str, folder: Path = FOLDER) -> Path:
     shipped = shipped_workflows(folder)
     if Path(name).is_file():
         return Path(name)
-    if name.removesuffix(".json") in shipped:
-        return shipped[name.removesuffix(".json")]
+    known = name_of(Path(name).name.removesuffix(".json"))  # also where a file once was, and by the template's title
+    if known in shipped:
+        return shipped[known]
     raise DistillError(f'There is no workflow file "{name}" and no shipped workflow has that name'
                        f"{schema.close_to(Path(name).stem, shipped)}. "
                        f"Shipped workflows: {', '.join(shipped) or 'none'}.")

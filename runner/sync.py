@@ -3,7 +3,8 @@
     locales/en/*.json           labels and tooltips for ComfyUI, from the schemas
     web/docs/NODE_ID.md         the table of inputs at the end of each help page; a missing page is started as a stub
     tests/rules/node_ids.json   ids and inputs that saved workflows rely on; new ones are appended, none is removed
-    workflows/NAME.json         from the description workflows/methods/NAME.py
+    workflows/TITLE.json        from the description workflows/methods/NAME.py; workflows/order.py has the titles
+    subgraphs/TITLE.json        stages as blueprints, see blueprint.py
     pyproject.toml              the list of packages: every folder with code
 
 A workflow file without a description is left alone.
@@ -21,7 +22,8 @@ from typing import Any
 from ..nodes import comfy, node_list
 from ..nodes.core.errors import DistillError
 from ..workflows.description import Method
-from . import describe, schema
+from ..workflows.order import title_of
+from . import blueprint, describe, schema
 from .listing import FOLDER, HELP, PACK, input_facts
 from .method import file, meaning, named
 
@@ -46,7 +48,7 @@ STUB = """
 
 def generated() -> dict[Path, str]:
     """{generated file: the text that it should have}."""
-    return {**locales(), **help_pages(), **promises(), **workflows(), **packages()}
+    return {**locales(), **help_pages(), **promises(), **workflows(), **blueprint.texts(methods()), **packages()}
 
 
 def out_of_date() -> list[Path]:
@@ -158,7 +160,8 @@ def workflows() -> dict[Path, str]:
     """A file with the meaning of its description is kept as it is: nodes may be moved in the editor, and an optional
     widget that is appended to a node changes no file."""
     registry = schema.default_registry()
-    return {FOLDER / f"{name}.json": kept(FOLDER / f"{name}.json", method, registry) or laid_out(method, registry, name)
+    paths = {name: FOLDER / f"{title_of(name)}.json" for name in methods()}
+    return {paths[name]: kept(paths[name], method, registry) or laid_out(method, registry, name)
             for name, method in methods().items()}
 
 

@@ -25,7 +25,7 @@ from distill3d.runner.workflow_file import read_graph
 
 from .case import now, peak_memory
 
-WORKFLOW = listing.FOLDER / "dreamfusion.json"
+WORKFLOW = listing.find_workflow("dreamfusion")
 PARTS = ("render", "prior", "losses", "backward", "optimiser")
 WARM_UP = 2
 

@@ -4,6 +4,7 @@ Needs what comfyui_server.py's drive needs. Opened in the classic canvas and in 
 """
 import itertools
 import json
+from urllib.parse import quote
 
 import pytest
 
@@ -11,7 +12,7 @@ from comfyui_server import drive, needs_comfyui
 from distill3d.runner import listing
 
 pytestmark = needs_comfyui
-SHIPPED = listing.shipped_workflows()
+SHIPPED = {path.stem: path for path in listing.shipped_workflows().values()}  # by title
 # The editor writes more of a slot than it needs, labels in the user's language for one, and what an input takes as the
 # present schema has it.
 SLOT = {"inputs": ("name", "link", "widget"), "outputs": ("name", "type", "links")}
@@ -29,7 +30,7 @@ def test_all_are_in_the_template_browser(opened):
 
 def test_the_pictures_are_served(server):
     for name, path in SHIPPED.items():
-        status = server.status(f"/api/workflow_templates/distill3d/{name}.jpg")
+        status = server.status(f"/api/workflow_templates/distill3d/{quote(name)}.jpg")
         assert status == (200 if path.with_suffix(".jpg").is_file() else 404)
 
 

@@ -9,6 +9,7 @@ from distill3d.runner import describe, schema, sync
 from distill3d.runner.method import api, file, meaning, named
 from distill3d.runner.workflow_file import read_graph
 from distill3d.workflows.description import Method, Wire, node
+from distill3d.workflows.order import title_of
 
 CHAIN = Method({"source": node(":Test_Source", value=3.0, words="two\nlines", within="A"),
                 "scale": node(":Test_Scale", number=Wire("source", "number"), factor=4.0, titled="Twice", within="B"),
@@ -70,13 +71,14 @@ def test_what_does_not_exist_is_named(registry, change, words):
 
 def written():
     """Descriptions that `make sync` has made a file of; that none is missing is tested in tests/rules."""
-    return [(name, method) for name, method in sync.methods().items() if (sync.FOLDER / f"{name}.json").is_file()]
+    return [(name, method) for name, method in sync.methods().items()
+            if (sync.FOLDER / f"{title_of(name)}.json").is_file()]
 
 
 def test_every_shipped_description_says_what_its_file_says():
     registry = schema.default_registry()
     for name, method in written():
-        read = describe.read(sync.FOLDER / f"{name}.json", registry)
+        read = describe.read(sync.FOLDER / f"{title_of(name)}.json", registry)
         assert meaning(named(read, registry)) == meaning(named(method, registry)), name
 
 
@@ -100,7 +102,7 @@ def test_a_widget_appended_to_every_node_changes_no_file():
     later = {name: grown(node_class) if name.startswith("Distill3D_") else node_class
              for name, node_class in registry.items()}
     for name, method in written():
-        path = sync.FOLDER / f"{name}.json"
+        path = sync.FOLDER / f"{title_of(name)}.json"
         assert sync.kept(path, method, later) == path.read_text(encoding="utf-8"), name
         before, after = (read_graph(path, each).to_api() for each in (registry, later))
         for one in after.values():
@@ -111,7 +113,7 @@ def test_a_widget_appended_to_every_node_changes_no_file():
 
 def test_a_node_that_was_moved_by_hand_stays_there(monkeypatch, tmp_path):
     monkeypatch.setattr(sync, "FOLDER", tmp_path)
-    path = tmp_path / "dreamfusion.json"
+    path = tmp_path / f'{title_of("dreamfusion")}.json'
     method, registry = sync.methods()["dreamfusion"], schema.default_registry()
     data = json.loads(sync.laid_out(method, registry))
     data["nodes"][0]["pos"][0] += 7
