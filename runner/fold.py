@@ -100,6 +100,9 @@ def _part(stage: Stage, number: int, members: list[str], graph: Graph, numbers: 
             if link not in wired:
                 kind = schema.outputs_of(registry[graph.nodes[link.node].type])[link.slot].get_io_type()
                 wired[link] = Socket(entry, kind, link)
+                shown = {one.id: one for one in schema.widgets_of(registry[node.type])}.get(entry)
+                if shown is not None:  # the editor shows a widget for it, and counts its value
+                    wired[link].is_widget, wired[link].value = True, schema.default_of(shown)
             wired[link].targets.append((node.id, entry))
     sockets = list(wired.values())
     for socket in sockets:  # what another stage made keeps the name that it has there
