@@ -28,7 +28,7 @@ def elevation_errors(prior: Prior, picture: Tensor, prompt: Prompt, cameras: Cam
 
     Yields the cumulative sums [B] of squared errors of the predicted noise after each draw.
     """
-    texts = prompt.of_cameras(cameras)
+    texts = prompt.for_words(prior.trained_on.view_words).of_cameras(cameras)
     if prior.views != 1:
         raise DistillError(f"{TITLE}: this prior denoises {prior.views} views jointly. Connect one of single views.")
     if len(set(texts)) < len(texts):

@@ -126,7 +126,8 @@ def _run(cls, title: str, prior, total: int, enlarge: int, make) -> io.NodeOutpu
     return io.NodeOutput(enlarged.cpu().contiguous())
 
 
-def _views(prompt, images: int, azimuth: float, azimuth_step: float, elevation: float) -> list[str]:
+def _views(prior: Prior, prompt, images: int, azimuth: float, azimuth_step: float, elevation: float) -> list[str]:
+    prompt = prompt.for_words(prior.trained_on.view_words)
     return [prompt.of_view((azimuth + i * azimuth_step + 180) % 360 - 180, elevation) for i in range(images)]
 
 
@@ -151,9 +152,9 @@ class SamplePriorNode(Node):
     @classmethod
     def execute(cls, prior, prompt, images=4, guidance=4.0, azimuth=30.0, azimuth_step=0.0, elevation=15.0, clamp=True,
                 enlarge=4, seed=0, steps=50, distance=1.5) -> io.NodeOutput:
-        texts = _views(prompt, images, azimuth, azimuth_step, elevation)
         return _run(cls, "Sample Prior", prior, steps, enlarge,
-                    lambda loaded: sample(loaded, texts, prompt.negative, steps, guidance, seed, clamp,
+                    lambda loaded: sample(loaded, _views(loaded, prompt, images, azimuth, azimuth_step, elevation),
+                                          prompt.negative, steps, guidance, seed, clamp,
                                           _cameras(loaded.size, images, azimuth, azimuth_step, elevation, distance)))
 
 
@@ -178,8 +179,7 @@ class LangevinSampleNode(Node):
     @classmethod
     def execute(cls, prior, prompt, images=4, guidance=4.0, azimuth=30.0, azimuth_step=0.0, elevation=15.0, clamp=True,
                 enlarge=4, seed=0, levels=30, steps=5, step_size=0.15, distance=1.5) -> io.NodeOutput:
-        texts = _views(prompt, images, azimuth, azimuth_step, elevation)
         return _run(cls, "Langevin Sample", prior, levels, enlarge,
-                    lambda loaded: langevin(loaded, texts, prompt.negative, levels, steps, step_size, guidance, seed,
-                                            clamp,
+                    lambda loaded: langevin(loaded, _views(loaded, prompt, images, azimuth, azimuth_step, elevation),
+                                            prompt.negative, levels, steps, step_size, guidance, seed, clamp,
                                             _cameras(loaded.size, images, azimuth, azimuth_step, elevation, distance)))
