@@ -69,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("workflow", metavar="WORKFLOW",
                      help='path of a JSON file, or a name from "distill3d list workflows"')
     run.add_argument("--resume", action="store_true", help="continue from the last saved state of each stage")
+    run.add_argument("--continue", type=int, default=0, metavar="STEPS", dest="more", help="train the last stage STEPS "
+                     "more than it has, from its latest saved state; earlier stages give their saved results")
     _add_run_options(run)
 
     train = commands.add_parser("train", help="train a built-in model anew", description="Runs a workflow that "
@@ -122,7 +124,9 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    return _execute(arguments, arguments.workflow, parse_sets(arguments.sets), arguments.resume)
+    if arguments.more < 0:
+        raise DistillError(f"--continue {arguments.more}: give the number of steps to add, 1 or more.")
+    return _execute(arguments, arguments.workflow, parse_sets(arguments.sets), arguments.resume, arguments.more)
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -131,7 +135,7 @@ def _train(arguments: argparse.Namespace) -> int:
     return _execute(arguments, arguments.workflow, {**short, **parse_sets(arguments.sets)}, False)
 
 
-def _execute(arguments: argparse.Namespace, workflow: str, sets: dict, resume: bool) -> int:
+def _execute(arguments: argparse.Namespace, workflow: str, sets: dict, resume: bool, more: int = 0) -> int:
     from .console import Console
     from .run import run_workflow
 
@@ -141,7 +145,7 @@ def _execute(arguments: argparse.Namespace, workflow: str, sets: dict, resume: b
     began = time.monotonic()
     with host.listening(), host.writable_output():
         try:
-            run_workflow(path, sets, arguments.seed, host, resume)
+            run_workflow(path, sets, arguments.seed, host, resume, more=more)
         except (Cancelled, DistillError):
             if host.written and not arguments.quiet:
                 host.say("Written before the error:\n" + host.listing(time.monotonic() - began).rstrip())

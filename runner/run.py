@@ -17,7 +17,7 @@ from . import schema
 from .check import checked, needed_order
 from .graph import Graph, GraphNode, Link
 from .schema import Registry
-from .setting import with_settings
+from .setting import last_stages, with_settings
 from .workflow_file import read_graph
 
 
@@ -32,7 +32,7 @@ class RunResult:
 
 def run_workflow(graph: Graph | str | os.PathLike | Mapping[str, Any], sets: Mapping[str, Any] | None = None,
                  seed: int | None = None, host: comfy.Host | None = None, resume: bool = False,
-                 classes: Registry | None = None) -> RunResult:
+                 classes: Registry | None = None, more: int = 0) -> RunResult:
     """Runs a workflow and returns what its nodes returned.
 
     graph     a Graph, the path of a workflow file, or its parsed JSON (UI or API format)
@@ -40,6 +40,7 @@ def run_workflow(graph: Graph | str | os.PathLike | Mapping[str, Any], sets: Map
     seed      for every input named seed
     host      progress, folders and device; None: the current one
     resume    stages continue from their last saved state
+    more      steps that the last stages add to their latest saved state; implies resume
     classes   of nodes by id; None: this pack's and the stand-ins for core's
 
     The whole graph is checked before the first node runs. Nothing is cached between runs. Raises DistillError naming
@@ -47,13 +48,14 @@ def run_workflow(graph: Graph | str | os.PathLike | Mapping[str, Any], sets: Map
     """
     registry = schema.default_registry() if classes is None else classes
     graph = graph if isinstance(graph, Graph) else read_graph(graph, registry)
-    graph = checked(with_settings(graph, registry, sets, seed, resume), registry)
+    graph = checked(with_settings(graph, registry, sets, seed, resume or more > 0), registry)
     targets = [node.id for node in graph.nodes.values() if schema.is_output(registry[node.type])]
     if not targets:
         raise DistillError(f'The workflow "{graph.name}" has no node that saves or shows something, so there is '
                            "nothing to run. Add one, for example Save 3D Model.")
     previous = comfy.host()
     comfy.set_host(host or previous)
+    comfy.host().more = dict.fromkeys(last_stages(graph), more) if more else {}
     try:
         return _run(graph, registry, needed_order(graph, registry, targets))
     finally:

@@ -7,7 +7,7 @@ from typing import Any
 from ..nodes.core.errors import DistillError
 from . import schema
 from .check import class_of
-from .graph import Graph
+from .graph import Graph, Link
 from .schema import Registry
 
 PROMPT_NODE, PROMPT_NAMES = "Distill3D_ViewPrompt", ("prompt", "text")
@@ -40,6 +40,23 @@ def with_settings(graph: Graph, registry: Registry, sets: Mapping[str, Any] | No
         for node_id in stages:
             graph = graph.with_input(node_id, "resume", True)
     return graph
+
+
+def last_stages(graph: Graph) -> list[str]:
+    """The ids of the stages whose scene goes into no other stage."""
+    stages = [node.id for node in graph.nodes.values() if node.type == STAGE_NODE]
+    return [stage for stage in stages if not any(stage in _above(graph, other) for other in stages if other != stage)]
+
+
+def _above(graph: Graph, node_id: str) -> set[str]:
+    """The ids of the nodes that a node depends on."""
+    found, waiting = set(), [node_id]
+    while waiting:
+        for value in graph.nodes[waiting.pop()].inputs.values():
+            if isinstance(value, Link) and value.node not in found and value.node in graph.nodes:
+                found.add(value.node)
+                waiting.append(value.node)
+    return found
 
 
 def _with_value(graph: Graph, registry: Registry, node_id: str, name: str, value: Any, what: str) -> Graph:

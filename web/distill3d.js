@@ -13,7 +13,11 @@ const graph = () => app.rootGraph ?? app.graph;
 const isOn = () => app.extensionManager.setting.get(SETTING) ?? true;
 
 function attach(node) {
-  const panel = new Panel({ finish: (id) => finish(node, id), resize: () => fit(node) });
+  const panel = new Panel({
+    finish: (id) => finish(node, id),
+    proceed: (state, steps) => proceed(node, state, steps),
+    resize: () => fit(node),
+  });
   const widget = node.addDOMWidget(WIDGET, "DISTILL3D_PANEL", panel.element, {
     serialize: false, // not in the prompt
     hideOnZoom: false,
@@ -48,6 +52,23 @@ async function finish(node, id) {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ node: id ?? idOf(node, graph()) }),
   });
   return answer.ok;
+}
+
+// Queues the node's last run again, with an end that is `steps` later. Its seed is set back, which may have been drawn anew.
+async function proceed(node, state, steps) {
+  const widget = (name) => node.widgets?.find((one) => one.name === name);
+  const end = widget("continue_to");
+  if (!end) return;
+  for (const name of ["steps", "seed"]) {
+    const value = state.widgets?.[name];
+    if (value !== undefined && widget(name)) widget(name).value = value;
+  }
+  for (const control of widget("seed")?.linkedWidgets ?? []) control.value = "fixed";
+  const target = state.step + steps;
+  // A run to the same end is answered from the host's cache with its early result: one step more is not.
+  end.value = target === end.value ? target + 1 : target;
+  node.setDirtyCanvas?.(true, true);
+  await app.queuePrompt(0);
 }
 
 function* nodesWithPanel(one = graph()) {
@@ -120,6 +141,9 @@ app.registerExtension({
     api.addEventListener("executed", ({ detail }) => {
       const made = detail.output?.distill3d_panel; // of nodes/comfy/panel_routes.py
       if (made) recall(panelsOf(detail.node), made);
+    });
+    api.addEventListener("execution_cached", ({ detail }) => {
+      for (const id of detail.nodes ?? []) panels.get(nodeOf(id, graph()))?.panel.give();
     });
     let known;
     api.addEventListener("status", () => { // the first one contains the page's id

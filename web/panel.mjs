@@ -29,9 +29,11 @@ function speedText(speed) {
 }
 
 export class Panel {
-  /** finish(node id): requests the end of the run with its result kept; true if accepted. resize(): the panel needs more room. */
-  constructor({ finish, resize }) {
+  /** finish(node id): requests the end of the run with its result kept; true if accepted. resize(): the panel needs more room.
+   * proceed(state, steps): continues the run of a state by so many steps. */
+  constructor({ finish, proceed, resize }) {
     this.resize = resize;
+    this.isGiven = false; // whether the last request was answered with the result that was there
     this.curves = new Map();
     this.status = element("span", "status", "The run will be shown here.");
     this.button = element("button", "finish", "Finish now");
@@ -42,6 +44,20 @@ export class Panel {
       this.button.textContent = "Finishing";
       if (!(await finish(this.state?.node))) this.resetButton();
     };
+    this.more = element("input", "more");
+    Object.assign(this.more, { type: "number", min: 1, max: 1000000, step: 1, title: "Steps to add" });
+    this.more.onkeydown = (event) => event.stopPropagation(); // not a shortcut of the editor
+    this.onward = element("button", "finish", "Continue");
+    this.onward.title = "Adds steps to this result: the scene and the optimiser go on from here. Schedules follow the "
+      + "steps of the node, and keep their last values beyond them.";
+    this.onward.onclick = () => {
+      const steps = Math.round(this.more.valueAsNumber);
+      if (steps >= 1) proceed(this.state, steps);
+    };
+    this.going = element("span", "going", this.more, this.onward);
+    this.going.hidden = true;
+    this.note = element("div", "note");
+    this.note.hidden = true;
     this.bar = element("i", "done");
     this.image = element("img", "picture");
     this.image.alt = PICTURES.join(", ");
@@ -50,7 +66,8 @@ export class Panel {
       element("div", "captions", ...PICTURES.map((text) => element("span", "", text))));
     this.charts = element("div", "charts");
     this.body = element("div", "body", this.pictures, element("div", "bar", this.bar), this.charts);
-    this.element = element("div", "distill3d-panel", element("div", "head", this.status, this.button), this.body);
+    this.element = element("div", "distill3d-panel", element("div", "head", this.status, this.button, this.going),
+      this.note, this.body);
     // The style sheet is in the panel, not in the page's head, which all packs share.
     const style = document.createElement("style");
     this.element.append(style);
@@ -84,6 +101,13 @@ export class Panel {
     this.draw();
   }
 
+  /** A new request got the result that is here, without a run. */
+  give() {
+    if (this.state?.status !== "ended early") return;
+    this.isGiven = true;
+    this.draw();
+  }
+
   /** The server no longer has the run. */
   lose() {
     if (this.state?.status !== "running") return;
@@ -93,6 +117,7 @@ export class Panel {
 
   begin(state) {
     this.state = state;
+    this.isGiven = false;
     this.curves.clear();
     this.charts.replaceChildren();
     this.pictures.hidden = true;
@@ -122,6 +147,11 @@ export class Panel {
     if (isRunning && speed && step < total) parts.push(`${timeText((total - step) / speed)} left`);
     this.status.textContent = parts.join(" \u00b7 ");
     this.button.hidden = !isRunning;
+    const isOver = status === "finished" || status === "ended early" || (status === "cancelled" && step > 0);
+    if (isOver && this.going.hidden) this.more.value = step < total ? total - step : Math.max(1, Math.round(total / 2));
+    this.going.hidden = !isOver;
+    this.note.hidden = !this.isGiven;
+    this.note.textContent = `This stage was ended early, and its early result was used again. Continue trains the other ${total - step} steps.`;
     this.bar.style.width = `${(100 * step) / total}%`;
     this.element.dataset.status = status;
     for (const curve of this.curves.values()) {

@@ -63,6 +63,7 @@ class Host:
         self._device = device
         self.cancelled = False
         self.finishing: set[str] = set()
+        self.more: dict[str, int] = {}
         self.written: list[Path] = []
         self.warnings: list[str] = []
         self._numbered: tuple[str | None, int] = None, 0  # a run and its number
@@ -124,6 +125,10 @@ class Host:
         asked = self.finishing & {str(node_id), "None"}
         self.finishing -= asked
         return bool(asked)
+
+    def more_steps(self, node_id: str | None) -> int:
+        """Steps that the user asked to add to the latest state of a node's run."""
+        return self.more.get(str(node_id), 0)
 
     def progress(self, node_id: str | None, title: str, total: int) -> Progress:
         return Progress(node_id, title, total)

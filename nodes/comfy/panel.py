@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Collection, Mapping
+from typing import Any, Collection, Mapping
 
 POINTS = 256
 KEPT = 32
@@ -32,10 +32,14 @@ class Curve:
 
 
 class Panel:
-    """One run of one node. `workflow` and `node` identify its panel, `run` distinguishes the runs of the node."""
+    """One run of one node. `workflow` and `node` identify its panel, `run` distinguishes the runs of the node.
 
-    def __init__(self, workflow: str, node: str, run: str, total: int):
+    widgets  of the node in this run, by name, for a button that continues it
+    """
+
+    def __init__(self, workflow: str, node: str, run: str, total: int, widgets: Mapping[str, Any] = {}):
         self.workflow, self.node, self.run, self.total = workflow, node, run, total
+        self.widgets = dict(widgets)
         self.step, self.status, self.picture = 0, RUNNING, ""
         self.curves: dict[str, Curve] = {}
         self._began, self._first, self._speed = time.monotonic(), -1, 0.0
@@ -61,7 +65,7 @@ class Panel:
     def head(self) -> dict:
         """step of total, speed in steps a second."""
         return {"workflow": self.workflow, "node": self.node, "run": self.run, "status": self.status, "step": self.step,
-                "total": self.total, "speed": self._speed}
+                "total": self.total, "speed": self._speed, "widgets": self.widgets}
 
     def whole(self) -> dict:
         return {**self.head(), "picture": self.picture,

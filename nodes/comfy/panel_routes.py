@@ -33,8 +33,10 @@ class ComfyProgress(Progress):
         self._bar = comfy.utils.ProgressBar(total, node_id=node_id)
         self._server, self._panel = PromptServer.instance, None
         run, prompt, workflow = _running(self._server)
-        if prompt.get(str(node_id), {}).get("class_type") in NODES:
-            self._panel = _panels.open(Panel(workflow, str(node_id), run, total))
+        entry = prompt.get(str(node_id), {})
+        if entry.get("class_type") in NODES:
+            widgets = {name: value for name, value in entry["inputs"].items() if type(value) in (int, float, bool)}
+            self._panel = _panels.open(Panel(workflow, str(node_id), run, total, widgets))
             self._send(self._panel.head())
 
     def show(self, step, text, image, facts):

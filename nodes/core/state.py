@@ -95,6 +95,19 @@ def read_state(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, An
     return tensors, facts
 
 
+def read_facts(path: str | os.PathLike) -> dict[str, Any] | None:
+    """The facts of a file written by `save_state`, without its tensors. None if it is something else or damaged; its
+    tensors are not checked."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})["distill3d"])
+    except (SafetensorError, ValueError, KeyError, OSError, RecursionError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
 def _checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> str:
     """CRC-32 of names, types, shapes and bytes. It detects damage, not manipulation."""
     value = zlib.crc32(json.dumps(facts, sort_keys=True).encode())

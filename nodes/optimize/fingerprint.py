@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core.scene import UNCOUNTED
+from ..core.schedule import Schedule
 
 
 def fingerprint(*parts: Any) -> str:
@@ -54,6 +55,35 @@ def _feed(digest, part: Any) -> None:
             raise TypeError(f"{type(part).__name__} has no stable text: make it a frozen dataclass or give it a "
                             "__repr__")
         digest.update(text.encode() + b";")
+
+
+def length_dependent(*parts: Any) -> list[str]:
+    """Names of the numbers in a recipe that follow the length of the run: schedules over fractions of it, and fractions
+    themselves. Each name once, in the order of the recipe."""
+    names: dict[str, None] = {}
+
+    def look(part: Any, name: str) -> None:
+        if isinstance(part, Schedule):
+            if part.unit == "fraction" and len(part.keyframes) > 1:
+                names[name] = None
+        elif dataclasses.is_dataclass(part) and not isinstance(part, type):
+            for field in dataclasses.fields(part):
+                value = getattr(part, field.name)
+                if field.name == "rates" and any(isinstance(rate, tuple) for _, rate in value):
+                    names["rates"] = None
+                else:
+                    look(value, field.name)
+        elif isinstance(part, Mapping):
+            for key, value in part.items():
+                look(value, str(key))
+        elif isinstance(part, (tuple, list)):
+            for item in part:
+                look(item, name)
+        elif name.endswith("_fraction") and isinstance(part, float) and 0 < part < 1:
+            names[name] = None
+
+    look(parts, "")
+    return list(names)
 
 
 def _is_default(field: dataclasses.Field, value: Any) -> bool:

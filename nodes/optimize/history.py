@@ -12,13 +12,16 @@ CURVE_COLORS = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (
 
 
 class History:
-    """Collects numbers at every step and images at `shots` evenly spaced steps."""
+    """Collects numbers at every step and images at `shots` evenly spaced steps.
 
-    def __init__(self, total: int, shots: int = 8):
+    first  step at which the run begins
+    """
+
+    def __init__(self, total: int, shots: int = 8, first: int = 0):
         self.total = total
         self.values: dict[str, list[tuple[int, float]]] = {}
         self.strips: list[tuple[int, Tensor]] = []
-        self._due = {round((i + 1) * total / shots) - 1 for i in range(shots)}
+        self._due = {first + round((i + 1) * (total - first) / shots) - 1 for i in range(shots)}
 
     def add(self, step: int, facts: Mapping[str, float]) -> None:
         for name, value in facts.items():

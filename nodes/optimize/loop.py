@@ -12,7 +12,7 @@ from ..core.errors import DistillError
 from ..core.objective import Objective
 from ..core.prior import LoadedPriors
 from ..core.scene import SceneRecipe
-from .fingerprint import fingerprint
+from .fingerprint import fingerprint, length_dependent
 from .health import BORDER, Health
 from .history import History
 from .largest import is_out_of_memory, out_of_memory, try_largest
@@ -27,13 +27,21 @@ from .wiring import differences
 @dataclass(frozen=True)
 class RunSettings:
     """steps, seed; save_every: seconds between states on disk (0: none is written); resume: continue from the saved
-    state of an equal run; preview: pixels of a preview picture."""
+    state of an equal run; preview: pixels of a preview picture.
+
+    continue_to  the step to which the run goes on, from the latest state of the run of `steps` steps; 0: it ends at
+                 `steps`. Everything that depends on the length of the run still depends on `steps`, and keeps its last
+                 value beyond: the result is the same with and without states in between
+    more         instead: steps to add to the latest state
+    """
 
     steps: int
     seed: int = 0
     save_every: float = 120.0
     resume: bool = False
     preview: int = 96
+    continue_to: int = 0
+    more: int = 0
 
 
 @dataclass
@@ -49,15 +57,20 @@ class Run:
 
     def __init__(self, recipe: SceneRecipe, objectives: Sequence[Objective], optimizer: OptimizerSettings,
                  settings: RunSettings, host: Host, node_id: str | None = None):
-        if not any(objective.is_ever_active(settings.steps) for objective in objectives):
+        self.end = settings.continue_to or settings.steps
+        if not any(objective.is_ever_active(self.end) for objective in objectives):
             raise DistillError("Optimize: no objective is active at any step. Check their start, end and every.")
         self.recipe, self.objectives, self.optimizer_settings, self.settings = recipe, objectives, optimizer, settings
         self.host, self.node_id = host, node_id
         self.device = host.device()
-        self.saved = RunState(host.state_directory, fingerprint(recipe, tuple(objectives), optimizer, settings.steps,
-                                                                settings.seed))
+        name = fingerprint(recipe, tuple(objectives), optimizer, settings.steps, settings.seed)
+        self.is_continued = bool(settings.continue_to or settings.more)
+        if settings.more:
+            found = RunState(host.state_directory, name).latest()
+            self.end = (found[1] if found else settings.steps) + settings.more
+        self.saved = RunState(host.state_directory, name, None if self.end == settings.steps else self.end)
         self.step, self.seconds = 0, 0.0
-        self.history = History(settings.steps)
+        self.history = History(self.end)
         self.health = Health(host.warn)
         self.readings = Readings()
         self.facts: dict[str, float] = {}  # of the last step whose numbers are known
@@ -67,13 +80,13 @@ class Run:
 
     def run(self) -> RunResult:
         """Raises DistillError when memory runs out; priors are released in any case."""
-        found = self.saved.finished() if self.settings.resume else None
-        if found is not None:
+        found = self.saved.finished() if self.settings.resume or self.is_continued else None
+        if found is not None and (not self.is_continued or found[1]["step"] == self.end):
             state, facts = found
-            if facts["step"] < self.settings.steps:
+            if facts["step"] < self.end:
                 self.host.warn(f"Optimize: this stage was ended early, at step {facts['step']} of "
-                               f"{self.settings.steps}; this is its result. Run it without resuming to train it in "
-                               "full.")
+                               f"{self.end}; this is its result. To train it in full, set continue_to to {self.end}, "
+                               "or run it without resuming.")
             return RunResult(replace(self.recipe, state=state, notes=facts), self.history, facts["step"], 0.0)
         priors = LoadedPriors(self.device)
         try:
@@ -87,12 +100,12 @@ class Run:
             priors.release()
 
     def _loop(self, priors: LoadedPriors) -> RunResult:
-        host, settings, total = self.host, self.settings, self.settings.steps
-        self.training = training = Training(self.recipe, self.objectives, self.optimizer_settings, settings.seed, total,
-                                            self.device, priors, self.health)
-        for difference in differences(self.objectives, training.losses, settings.seed, total):
+        host, settings, total = self.host, self.settings, self.end
+        self.training = training = Training(self.recipe, self.objectives, self.optimizer_settings, settings.seed,
+                                            settings.steps, self.device, priors, self.health)
+        for difference in differences(self.objectives, training.losses, settings.seed, settings.steps):
             host.warn(difference)
-        self._resume()
+        self._continue() if self.is_continued else self._resume()
         try_largest(training, self.step)
         preview = Preview(training.scene, self.objectives[0], self.history, settings.seed, settings.preview)
         started = saved = time.monotonic()
@@ -154,8 +167,29 @@ class Run:
         facts = self.saved.resume(self.training) if self.settings.resume else None
         if facts is not None:
             self.step, self.seconds, self.health.skipped = facts["step"], facts.get("seconds", 0.0), facts["skipped"]
-            self.host.warn(f"Optimize: resumed at step {self.step} of {self.settings.steps} from "
+            self.host.warn(f"Optimize: resumed at step {self.step} of {self.end} from "
                            f"{self.saved.path.name}.")
+
+    def _continue(self) -> None:
+        """Loads the latest state that is not beyond the end, and says what it means to go on from there."""
+        found, (steps, end) = self.saved.latest(self.end), (self.settings.steps, self.end)
+        if found is None:
+            self.host.warn(f"Optimize: no saved state of this run was found to continue from, so it trains from step 0 "
+                           f"to {end}. States are saved unless save_every is 0; old ones are deleted. To train "
+                           f"{steps} steps, set continue_to to 0.")
+            return
+        facts = self.saved.resume(self.training, found[0])
+        self.step, self.seconds, self.health.skipped = facts["step"], facts.get("seconds", 0.0), facts["skipped"]
+        self.history = History(end, first=self.step)
+        names = length_dependent(self.recipe, self.objectives, self.optimizer_settings)
+        if end <= steps:
+            how = f"This is the same as without the interruption, up to step {end} of {steps}."
+        elif names:
+            how = (f"It differs from a new run of {end} steps in {', '.join(names)}: they follow the {steps} steps of "
+                   f"this run and keep their last values, and a new run would stretch them over {end}.")
+        else:
+            how = f"No number of this wiring depends on the length: the result is that of a new run of {end} steps."
+        self.host.warn(f"Optimize: continued from step {self.step} to {end}. {how}")
 
     def _result(self) -> RunResult:
         if not self.health.is_finite(self.training.parameters()):
@@ -165,8 +199,8 @@ class Run:
         scene = self.recipe.trained(self.training.scene)
         facts = self.saved.finished_facts(self._facts())
         if self.settings.save_every:
-            self.saved.finish(self.training, scene.state, facts)
-            if self.step < self.settings.steps:
+            self.saved.finish(self.training, facts)
+            if self.step < self.end:
                 self.host.when_cancelled(self.saved.reopen)
         scene = replace(scene, notes={**facts, "opacity": self.health.opacity})
         return RunResult(scene, self.history, self.step, self.seconds)

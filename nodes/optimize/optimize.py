@@ -30,6 +30,9 @@ class OptimizeNode(Node):
                                                                   "the interruption."),
                 OPTIMIZER.Input("optimizer", optional=True, tooltip="From Optimizer Settings. Default: Adam with "
                                                                     "learning rate 0.01."),
+                io.Int.Input("continue_to", default=0, min=0, max=1000000, optional=True, advanced=True,
+                             tooltip="Train on to this step, from the saved state of the run with these settings; 0: "
+                                     "stop at steps. Schedules follow steps, and keep their last values beyond."),
             ],
             outputs=[SCENE.Output("scene", tooltip="The trained scene, for the next stage or for export."),
                      io.Image.Output("history", tooltip="Images of the run and its curves.")],
@@ -37,7 +40,8 @@ class OptimizeNode(Node):
 
     @classmethod
     def execute(cls, scene, objective, steps=250, seed=0, save_every=2.0, resume=False,
-                optimizer=None) -> io.NodeOutput:
-        settings = RunSettings(steps, seed, save_every * 60.0, resume)
+                optimizer=None, continue_to=0) -> io.NodeOutput:
+        more = host().more_steps(cls.hidden.unique_id)
+        settings = RunSettings(steps, seed, save_every * 60.0, resume, continue_to=continue_to, more=more)
         result = Run(scene, objective, optimizer or OptimizerSettings(), settings, host(), cls.hidden.unique_id).run()
         return io.NodeOutput(result.scene, result.history.picture()[None], ui=host().panel(cls.hidden.unique_id))

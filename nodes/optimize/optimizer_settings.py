@@ -62,11 +62,11 @@ class OptimizerSettings:
 
 
 def _at(rate: Rate, step: int, total: int) -> float:
-    """The rate at `step` of a run of `total` steps."""
+    """The rate at `step` of a run of `total` steps; the last one beyond."""
     if not isinstance(rate, tuple):
         return rate
     first, last = rate
-    return first * (last / first) ** (step / max(total - 1, 1))
+    return first * (last / first) ** min(step / max(total - 1, 1), 1.0)
 
 
 def parse_rates(text: str) -> tuple[tuple[str, Rate], ...]:

@@ -1,6 +1,8 @@
 """The state of a run on disk: what it takes to continue as if nothing had happened, and in the end its result."""
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -9,37 +11,61 @@ from torch import Tensor
 
 from ..core.fused_step import load_slots
 from ..core.scene import load_state
-from ..core.state import read_state, save_state
+from ..core.state import read_facts, read_state, save_state
 from .step import Training
 
 
 class RunState:
-    """The file of one run. Facts are numbers that JSON holds."""
+    """The file of one run. Facts are numbers that JSON holds.
 
-    def __init__(self, folder: str | Path, fingerprint: str):
-        self.path = Path(folder) / f"{fingerprint}.safetensors"
+    end   the step to which a run is continued; None: it ends at its own number of steps. Continued runs have files of
+          their own, beside that of the run which they continue
+    """
+
+    def __init__(self, folder: str | Path, fingerprint: str, end: int | None = None):
+        self.fingerprint = fingerprint
+        self.path = Path(folder) / f"{fingerprint}{'' if end is None else f'_{end}'}.safetensors"
+
+    def latest(self, most: int | None = None) -> tuple[Path, int] | None:
+        """The file of this run, or of a continuation of it, that has come farthest, and its step; None if there is
+        none from which training can go on.
+
+        most  files beyond this step are left out
+        """
+        found = []
+        for path in (*self.path.parent.glob(f"{self.fingerprint}.safetensors"),
+                     *self.path.parent.glob(f"{self.fingerprint}_*.safetensors")):
+            facts = read_facts(path) or {}
+            step, is_whole = facts.get("step"), not facts.get("finished", True) or facts.get("whole", False)
+            if isinstance(step, int) and is_whole and (most is None or step <= most):
+                found.append((step, path))
+        step, path = max(found, default=(0, None))
+        return None if path is None else (path, step)
 
     def save(self, training: Training, facts: Mapping[str, Any]) -> None:
         """The tensors of a run that has not ended, written atomically."""
-        save_state(self.path, gather(training), {"fingerprint": self.path.stem, **facts, "finished": False})
+        save_state(self.path, gather(training), {"fingerprint": self.fingerprint, **facts, "finished": False})
 
-    def resume(self, training: Training) -> dict[str, Any] | None:
-        """Puts the saved tensors into `training` and returns the facts; None if there is no file."""
-        if not self.path.is_file():
+    def resume(self, training: Training, path: Path | None = None) -> dict[str, Any] | None:
+        """Puts the saved tensors into `training` and returns the facts; None if there is no file.
+
+        path  a file of `latest`; None: this run's own
+        """
+        path = path or self.path
+        if not path.is_file():
             return None
-        tensors, facts = read_state(self.path)
+        tensors, facts = read_state(path)
+        _use(path)
         scatter(tensors, training)
         return facts
 
-    def finish(self, training: Training, scene: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Keeps the result, so that later stages resume without repeating this one. The optimiser's tensors are
-        dropped, unless the run ended early: it may still have to continue.
+    def finish(self, training: Training, facts: Mapping[str, Any]) -> None:
+        """Keeps the result, so that later stages resume without repeating this one, with everything that it takes to
+        continue training.
 
-        scene  the scene's tensors
         facts  from `finished_facts`: no times, so that equal runs leave equal bytes
         """
-        is_early = facts["step"] < training.total
-        save_state(self.path, gather(training) if is_early else {**_above("scene.", scene), **_views(training)}, facts)
+        save_state(self.path, gather(training), {**facts, "whole": True})
 
     def reopen(self) -> None:
         """Lets a run that ended early continue from where it stopped, because the whole run was cancelled after
@@ -50,14 +76,24 @@ class RunState:
 
     def finished_facts(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """The facts that are saved with the tensors of a finished run."""
-        return {"fingerprint": self.path.stem, **facts, "finished": True}
+        return {"fingerprint": self.fingerprint, **facts, "finished": True}
 
     def finished(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The scene's tensors and the facts of a run that had ended; None otherwise."""
         if not self.path.is_file():
             return None
+        if not (read_facts(self.path) or {"finished": True}).get("finished"):
+            return None
         tensors, facts = read_state(self.path)
-        return (_below("scene.", tensors), facts) if facts["finished"] else None
+        _use(self.path)
+        facts.pop("whole", None)
+        return _below("scene.", tensors), facts
+
+
+def _use(path: Path) -> None:
+    """Marks a file as used now, so that it is among the last to be deleted."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
 
 
 def gather(training: Training) -> dict[str, Tensor]:
