@@ -1,4 +1,4 @@
-"""The command line: distill3d run | list | doctor | train | evaluate | ablate | sync | layout | new.
+"""The command line: distill3d run | list | states | doctor | train | evaluate | ablate | sync | layout | new.
 
 Exit codes: 0 fine; 1 an error that the user can fix, in one line on stderr; 130 cancelled.
 """
@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..nodes.core.errors import Cancelled, DistillError, shortened
 from . import listing, schema
@@ -88,6 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--output", default="output", metavar="DIR", help="output folder to look at")
     add_models_option(doctor)
     doctor.add_argument("--device", help="device to look at")
+
+    states = commands.add_parser("states", help="list saved states, or delete old ones", description="Lists the states "
+                                 "from which runs are resumed and continued, or deletes those beyond the limits. Runs "
+                                 "do the same after each state that they save.")
+    states.add_argument("what", nargs="?", choices=("list", "prune"), default="list")
+    states.add_argument("--output", default="output", metavar="DIR", help="the output folder whose states are meant")
+    states.add_argument("--gigabytes", type=float, help="limit of all states together, 0: none (default: the "
+                        "environment variable DISTILL3D_STATES_GIGABYTES, or 20)")
+    states.add_argument("--days", type=float, help="limit of the days since a state was used, 0: none (default: the "
+                        "environment variable DISTILL3D_STATES_DAYS, or 30)")
 
     layout = commands.add_parser("layout", help="a workflow file as a description", description="Prints a workflow as "
                                  "a description for workflows/methods/, from which `distill3d sync` writes its file.")
@@ -174,6 +185,22 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return 1 if any(one.status == "wrong" for one in findings) else 0
 
 
+def _states(arguments: argparse.Namespace) -> int:
+    from ..nodes.comfy import Host
+    from ..nodes.core.state_folder import StateFolder
+    from .states import listing as listed
+    from .states import pruned
+
+    given = {name: getattr(arguments, name) for name in ("gigabytes", "days") if getattr(arguments, name) is not None}
+    for name, value in given.items():
+        if not value >= 0:
+            raise DistillError(f"--{name} {value:g}: give a number from 0.")
+    host = Host(arguments.output)
+    limits, folder = replace(host.state_limits(), **given), StateFolder(host.state_directory)
+    sys.stdout.write(pruned(folder, limits) if arguments.what == "prune" else listed(folder, limits))
+    return 0
+
+
 def _sync(arguments: argparse.Namespace) -> int:
     from . import sync
 
@@ -212,7 +239,7 @@ def _new(arguments: argparse.Namespace) -> int:
 
 
 COMMANDS = {"run": _run, "list": _list, "doctor": _doctor, "train": _train, "sync": _sync, "layout": _layout,
-            "new": _new}
+            "states": _states, "new": _new}
 
 
 def _measure(command: str, rest: Sequence[str]) -> int:

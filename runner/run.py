@@ -55,10 +55,13 @@ def run_workflow(graph: Graph | str | os.PathLike | Mapping[str, Any], sets: Map
                            "nothing to run. Add one, for example Save 3D Model.")
     previous = comfy.host()
     comfy.set_host(host or previous)
+    comfy.host().is_running = True
     comfy.host().more = dict.fromkeys(last_stages(graph), more) if more else {}
     try:
         return _run(graph, registry, needed_order(graph, registry, targets))
     finally:
+        comfy.host().is_running = False
+        comfy.host().need_no_states()
         comfy.set_host(previous)
 
 

@@ -126,6 +126,22 @@ app.registerExtension({
       for (const node of nodesWithPanel()) setVisible(node, value);
       graph().setDirtyCanvas?.(true, true);
     },
+  }, { // nodes/comfy/comfy_host.py reads the limits from the file of the settings
+    id: "Distill3D.States.days",
+    name: "Delete saved states that were not used for so many days",
+    tooltip: "States are saved in distill3d_states of the output folder, for resuming and continuing. 0: no limit. A running job keeps its own.",
+    category: ["Distill3D", "Saved states", "Days"],
+    type: "number",
+    attrs: { min: 0, max: 3650 },
+    defaultValue: 30,
+  }, {
+    id: "Distill3D.States.gigabytes",
+    name: "Delete the oldest saved states beyond so many gigabytes",
+    tooltip: "Of all states in distill3d_states of the output folder together. 0: no limit. A running job keeps its own.",
+    category: ["Distill3D", "Saved states", "Gigabytes"],
+    type: "number",
+    attrs: { min: 0, max: 100000 },
+    defaultValue: 20,
   }],
   nodeCreated(node) {
     if (NODES.includes(node.comfyClass)) attach(node);

@@ -1,6 +1,7 @@
 """`Host` in ComfyUI."""
 from __future__ import annotations
 
+import json
 import os
 import struct
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ..core.errors import DistillError
+from ..core.state_folder import Limits
 from . import panel_routes
 from .hosts import Host
 from .warnings import collect
@@ -20,11 +22,26 @@ class ComfyHost(Host):
         import folder_paths
         super().__init__(folder_paths.get_output_directory())
         self._cancellable = ""
+        self.is_running = True  # `run` tells runs apart
 
     @property
     def input_directory(self):
         import folder_paths
         return Path(folder_paths.get_input_directory())
+
+    def state_limits(self):
+        import folder_paths
+        try:
+            file = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
+            settings = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            settings = {}
+
+        def value(name):
+            given = os.environ.get(f"DISTILL3D_STATES_{name.upper()}")
+            return settings.get(f"Distill3D.States.{name}") if given is None else given
+
+        return Limits.read(value)
 
     def model_folders(self, kind):
         import folder_paths

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..core.errors import Cancelled, DistillError, check_named
 from ..core.reservation import release, reserve, sweep
+from ..core.state_folder import Limits, StateFolder
 from ..core.tick import Tick
 from .warnings import collect
 
@@ -68,6 +69,8 @@ class Host:
         self.warnings: list[str] = []
         self._numbered: tuple[str | None, int] = None, 0  # a run and its number
         self._reserved: list[Path] = []
+        self.is_running = False  # whether a run goes on whose later stages may need the states of earlier ones
+        self._needed: tuple[str | None, set[str]] = None, set()  # a run and the names of its states
         self._when_cancelled: list[Callable[[], None]] = []
 
     @property
@@ -78,6 +81,33 @@ class Host:
     def state_directory(self) -> Path:
         """The folder of the states from which runs resume."""
         return self.output_directory / "distill3d_states"
+
+    def state_limits(self) -> Limits:
+        """How many states are kept: the environment variables DISTILL3D_STATES_GIGABYTES and DISTILL3D_STATES_DAYS."""
+        return Limits.read(lambda name: os.environ.get(f"DISTILL3D_STATES_{name.upper()}"))
+
+    def need_state(self, path: Path) -> None:
+        """Keeps a state, which may not exist yet, from being deleted while the current run goes on."""
+        run, _ = self.run()
+        if self._needed[0] != run:
+            self.need_no_states(run)
+        self._needed[1].add(path.name)
+        StateFolder(self.state_directory).need(self._needed[1])
+
+    def stage_ended(self) -> None:
+        """Called when a stage has ended. Its state is still needed by the run that it is a stage of, if it is one."""
+        if not self.is_running:
+            self.need_no_states()
+
+    def need_no_states(self, run: str | None = None) -> None:
+        """Forgets the states of the last run: another one begins, or none."""
+        if self._needed[1]:
+            StateFolder(self.state_directory).need(())
+        self._needed = run, set()
+
+    def prune_states(self) -> None:
+        """Deletes states beyond the limits."""
+        StateFolder(self.state_directory).prune(self.state_limits(), self._needed[1])
 
     def model_folders(self, kind: str) -> list[Path]:
         """Folders searched for models of a kind, e.g. "diffusers"."""

@@ -80,6 +80,14 @@ class Run:
 
     def run(self) -> RunResult:
         """Raises DistillError when memory runs out; priors are released in any case."""
+        if self.settings.save_every:
+            self.host.need_state(self.saved.path)
+        try:
+            return self._run()
+        finally:
+            self.host.stage_ended()
+
+    def _run(self) -> RunResult:
         found = self.saved.finished() if self.settings.resume or self.is_continued else None
         if found is not None and (not self.is_continued or found[1]["step"] == self.end):
             state, facts = found
@@ -162,6 +170,7 @@ class Run:
         self._read()
         if self.health.is_finite(self.training.parameters()):
             self.saved.save(self.training, {**self._facts(), "seconds": self.seconds})
+            self.host.prune_states()
 
     def _resume(self) -> None:
         facts = self.saved.resume(self.training) if self.settings.resume else None
@@ -178,6 +187,7 @@ class Run:
                            f"to {end}. States are saved unless save_every is 0; old ones are deleted. To train "
                            f"{steps} steps, set continue_to to 0.")
             return
+        self.host.need_state(found[0])
         facts = self.saved.resume(self.training, found[0])
         self.step, self.seconds, self.health.skipped = facts["step"], facts.get("seconds", 0.0), facts["skipped"]
         self.history = History(end, first=self.step)
@@ -200,6 +210,7 @@ class Run:
         facts = self.saved.finished_facts(self._facts())
         if self.settings.save_every:
             self.saved.finish(self.training, facts)
+            self.host.prune_states()
             if self.step < self.end:
                 self.host.when_cancelled(self.saved.reopen)
         scene = replace(scene, notes={**facts, "opacity": self.health.opacity})
