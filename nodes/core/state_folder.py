@@ -96,7 +96,8 @@ class StateFolder:
         total = sum(file.size for file in files)
         for file in reversed(files):
             age = time.time() - file.used
-            is_over = limits.gigabytes and total > limits.gigabytes * GIGABYTE or limits.days and age > limits.days * DAY
+            is_over = (limits.gigabytes and total > limits.gigabytes * GIGABYTE) or (limits.days
+                                                                                     and age > limits.days * DAY)
             # Read again for each file, because a run may have begun meanwhile.
             if not is_over or age < FRESH or file.path.name in keep | self.needed():
                 continue

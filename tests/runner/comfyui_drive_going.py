@@ -7,6 +7,7 @@ import json
 import sys
 
 from comfyui_drive_panel import FIND, Driver
+
 from comfyui_page import OPTIMIZE, editor
 
 GOING = """() => { const panel = [...document.querySelectorAll('.distill3d-panel')].find(one => one.getClientRects().length);
