@@ -56,14 +56,18 @@ async function finish(node, id) {
 
 // Queues the node's last run again, with an end that is `steps` later. Its seed is set back, which may have been drawn anew.
 async function proceed(node, state, steps) {
-  const widget = (name) => node.widgets?.find((one) => one.name === name);
-  const end = widget("continue_to");
+  // Where a widget is promoted, that of the subgraph node counts.
+  const outer = (graph().nodes ?? []).find((one) => one.subgraph?.nodes.includes(node));
+  const widgets = (name) => [node, outer].flatMap((one) => one?.widgets?.filter((widget) => widget.name === name) ?? []);
+  const [end] = widgets("continue_to");
   if (!end) return;
   for (const name of ["steps", "seed"]) {
     const value = state.widgets?.[name];
-    if (value !== undefined && widget(name)) widget(name).value = value;
+    for (const widget of value === undefined ? [] : widgets(name)) widget.value = value;
   }
-  for (const control of widget("seed")?.linkedWidgets ?? []) control.value = "fixed";
+  for (const widget of [node, outer].flatMap((one) => one?.widgets ?? [])) {
+    if (["control_after_generate", "control after generate"].includes(widget.name)) widget.value = "fixed";
+  }
   const target = state.step + steps;
   // A run to the same end is answered from the host's cache with its early result: one step more is not.
   end.value = target === end.value ? target + 1 : target;

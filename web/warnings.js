@@ -60,7 +60,12 @@ function mark(outer) {
   const others = outer.badges.filter((badge) => badge !== outer.distill3dBadge);
   const text = `\u26a0 ${count} ${count > 1 ? "warnings" : "warning"}`;
   outer.distill3dBadge = count ? new LGraphBadge({ text, fgColor: "#1a1a1a", bgColor: "#e0a030" }) : null;
-  outer.badges = outer.distill3dBadge ? [...others, outer.distill3dBadge] : others;
+  // Nodes 2.0 takes the first badge for the host's own, which a subgraph node may lack, and does not show it.
+  const first = others.length ? others : [new LGraphBadge({ text: "" })];
+  outer.badges = outer.distill3dBadge ? [...first, outer.distill3dBadge] : others;
+  // What the host sends where it changes badges itself: Nodes 2.0 keeps a copy of them.
+  outer.graph?.trigger?.("node:property:changed",
+    { type: "node:property:changed", nodeId: outer.id, property: "badges", oldValue: [], newValue: outer.badges });
 }
 
 function add(node, text) {

@@ -8,7 +8,6 @@ import pytest
 
 from distill3d.nodes.comfy import Host
 from distill3d.nodes.core.state_folder import DAY, Limits, StateFolder
-from distill3d.runner.cli import main
 
 
 def state(folder, name, days=0.0, size=1000):
@@ -87,14 +86,3 @@ def test_limits_come_from_the_environment(given, expected, monkeypatch, tmp_path
     for name, value in given.items():
         monkeypatch.setenv(f"DISTILL3D_STATES_{name}", value)
     assert Host(tmp_path).state_limits() == expected
-
-
-def test_the_command_lists_and_deletes(tmp_path, capsys):
-    folder = tmp_path / "distill3d_states"
-    state(folder, "a", 1), state(folder, "b", 9)
-    assert main(["states", "--output", str(tmp_path)]) == 0
-    out = capsys.readouterr().out
-    assert out.index("a.safetensors") < out.index("b.safetensors") and "2 states, 2.0 kB" in out
-    assert main(["states", "prune", "--output", str(tmp_path), "--days", "5"]) == 0
-    assert "deleted: b.safetensors" in capsys.readouterr().out and not (folder / "b.safetensors").exists()
-    assert main(["states", "prune", "--output", str(tmp_path), "--days", "-1"]) == 1
