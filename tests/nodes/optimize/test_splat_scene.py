@@ -94,9 +94,9 @@ def test_the_same_seed_gives_the_same_cloud(tmp_path):
 
 
 def test_a_grown_scene_is_saved_and_loaded_and_trained_on(tmp_path, monkeypatch):
-    from distill3d.nodes.comfy import hosts
+    from distill3d.nodes import comfy
 
-    monkeypatch.setattr(hosts, "_host", Host(tmp_path))
+    monkeypatch.setattr(comfy.hosts, "_host", Host(tmp_path))
     grown = run(tmp_path / "first", 20).run().scene
     path = save_scene(grown, "state")
     loaded = load_scene(splat_recipe(count=150, densification=GROWING), path.name)
