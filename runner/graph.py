@@ -42,10 +42,14 @@ class GraphNode:
 
 @dataclass(frozen=True)
 class Graph:
-    """The nodes that would run, by id, in the order of the file."""
+    """The nodes that would run, by id, in the order of the file.
+
+    editor   the file's content if it was saved from the editor, else None
+    """
 
     nodes: Mapping[str, GraphNode]
     name: str = "workflow"
+    editor: Mapping[str, Any] | None = None
 
     def with_input(self, node: str, name: str, value: Any) -> "Graph":
         """A copy with one input changed. The value replaces a wire."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,6 +48,8 @@ def run_workflow(graph: Graph | str | os.PathLike | Mapping[str, Any], sets: Map
     """
     registry = schema.default_registry() if classes is None else classes
     graph = graph if isinstance(graph, Graph) else read_graph(graph, registry)
+    if sets or seed is not None:  # the editor's file would say other values than those that run
+        graph = replace(graph, editor=None)
     graph = checked(with_settings(graph, registry, sets, seed, resume or more > 0), registry)
     targets = [node.id for node in graph.nodes.values() if schema.is_output(registry[node.type])]
     if not targets:
@@ -72,19 +74,20 @@ def _run(graph: Graph, registry: Registry, order: list[str]) -> RunResult:
         host.check()
         node = graph.nodes[node_id]
         began = time.perf_counter()
-        result.outputs[node_id] = _execute(node, registry, result.outputs, prompt)
+        result.outputs[node_id] = _execute(node, registry, result.outputs, prompt, graph.editor)
         result.seconds[node_id] = time.perf_counter() - began
     result.files.extend(host.written[already:])
     return result
 
 
-def _execute(node: GraphNode, registry: Registry, outputs: Mapping[str, tuple], prompt: dict) -> tuple:
+def _execute(node: GraphNode, registry: Registry, outputs: Mapping[str, tuple], prompt: dict,
+             editor: Mapping[str, Any] | None) -> tuple:
     node_class, label = registry[node.type], node.label(registry)
     values = {name: outputs[value.node][value.slot] if isinstance(value, Link) else value
               for name, value in node.inputs.items()}
     # As in the host: a class of its own for each use, so that no node can leave anything behind on its class.
     used = type(node_class.__name__, (node_class,), {"hidden": SimpleNamespace(
-        unique_id=node.id, prompt=prompt, extra_pnginfo=None, dynprompt=None)})
+        unique_id=node.id, prompt=prompt, extra_pnginfo={"workflow": editor} if editor else None, dynprompt=None)})
     try:
         with torch.inference_mode():
             returned = used.execute(**values)

@@ -43,7 +43,7 @@ def read_graph(source: str | os.PathLike | Mapping[str, Any], registry: Registry
 
 def _graph(data: Any, name: str, registry: Registry) -> Graph:
     if isinstance(data, Mapping) and isinstance(data.get("nodes"), list):
-        return Graph(from_ui(data, registry), name)
+        return Graph(from_ui(data, registry), name, data)
     if isinstance(data, Mapping) and isinstance(data.get("prompt"), Mapping) and "class_type" not in data["prompt"]:
         data = data["prompt"]
     if isinstance(data, Mapping) and data and all(isinstance(one, Mapping) and "class_type" in one

@@ -1,7 +1,7 @@
 """The workflow in the metadata of a file, in the format of ComfyUI's own nodes.
 
-Dropping such a file on ComfyUI's canvas opens the workflow. ComfyUI reads GLB, WebP, MP4 and PNG; web/drop_ply.js reads
-PLY. Notes are pairs of a name ("workflow", "prompt") and JSON text.
+Dropping such a file on ComfyUI's canvas opens the workflow. ComfyUI reads GLB, WebP, MP4, PNG and safetensors;
+web/drop_file.js reads PLY, OBJ and GIF. Notes are pairs of a name ("workflow", "prompt") and JSON text.
 """
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ JSON_CHUNK = 0x4E4F534A
 
 
 def with_notes(content: bytes, file_format: str, notes: Mapping[str, str]) -> bytes:
-    """A GLB with the notes in `asset.extras` or a PLY with the notes as comments; other formats unchanged."""
+    """A GLB with the notes in `asset.extras`, or a PLY or OBJ with the notes as comments; other formats unchanged."""
     if not notes:
         return content
     if file_format == "glb":
         return _glb(content, notes)
     if file_format == "ply":
         return _ply(content, notes)
+    if file_format == "obj":
+        return b"".join(f"# {line}\n".encode() for line in lines(notes)) + content
     return content
+
+
+def lines(notes: Mapping[str, str]) -> list[str]:
+    """One line for each note, in ASCII: its name, a space and its JSON, in which line breaks are escaped."""
+    return [f"{name} {json.dumps(json.loads(text))}" for name, text in notes.items()]
 
 
 def exif(picture: Any, notes: Mapping[str, str]) -> Any:
@@ -49,6 +56,4 @@ def _glb(content: bytes, notes: Mapping[str, str]) -> bytes:
 
 def _ply(content: bytes, notes: Mapping[str, str]) -> bytes:
     head, end, body = content.partition(b"end_header\n")
-    # One line each, in ASCII: JSON escapes line breaks.
-    lines = [f"comment {name} {json.dumps(json.loads(text))}\n".encode() for name, text in notes.items()]
-    return head + b"".join(lines) + end + body
+    return head + b"".join(f"comment {line}\n".encode() for line in lines(notes)) + end + body

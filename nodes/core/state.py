@@ -52,9 +52,10 @@ def _sweep(path: Path) -> None:
                 left.unlink()
 
 
-def save_state(path: str | os.PathLike, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
+def save_state(path: str | os.PathLike, tensors: Mapping[str, Tensor], facts: Mapping[str, Any],
+               notes: Mapping[str, str] | None = None) -> Path:
     """Saves tensors (any device) and JSON-serialisable facts to one .safetensors file, with a checksum over both.
-    Equal content gives equal bytes.
+    Equal content gives equal bytes. notes: further metadata of the file, such as the workflow.
 
     Raises DistillError before writing if a tensor has values that are not finite.
     """
@@ -65,7 +66,7 @@ def save_state(path: str | os.PathLike, tensors: Mapping[str, Tensor], facts: Ma
              for name in sorted(tensors)}
     _check_finite(plain, str(path))
     facts = {**facts, CHECKSUM: _checksum(plain, facts)}
-    return write_atomically(path, save(plain, {"distill3d": json.dumps(facts, sort_keys=True)}))
+    return write_atomically(path, save(plain, {**(notes or {}), "distill3d": json.dumps(facts, sort_keys=True)}))
 
 
 def read_state(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Mapping
 
 from torch import Tensor
 
-from ..assets.notes import exif
+from ..assets.notes import exif, lines
 from ..comfy import Node, host, io
 from ..core.errors import DistillError, MissingPackage
 from ..core.state import write_atomically
@@ -21,7 +21,7 @@ def animation_bytes(images: Tensor, fps: float, file_format: str, notes: Mapping
 
     "webp" and "gif" loop for ever (Pillow); "mp4" is H.264 (PyAV), the last row or column doubled where a side is odd.
     GIF counts hundredths of a second and most players slow down below two: fps above 50 becomes 50 there.
-    notes: what WebP and MP4 carry of the workflow, see assets/notes.py.
+    notes: what the file carries of the workflow, see assets/notes.py.
     Raises DistillError for anything but pictures, MissingPackage.
     """
     if file_format not in FORMATS:
@@ -43,6 +43,8 @@ def _pictures(frames, fps: float, file_format: str, notes: Mapping[str, str]) ->
     if file_format == "gif":
         # One palette for each frame: a common one would band the turning object.
         options = {"duration": max(20, round(100 / fps) * 10), "optimize": False, "disposal": 2}
+        if notes:
+            options["comment"] = "\n".join(lines(notes)).encode()
     else:
         options = {"duration": round(1000 / fps), "quality": 90, "method": 4}
         if notes and file_format == "webp":

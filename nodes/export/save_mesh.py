@@ -22,7 +22,7 @@ def save_mesh(mesh: Mesh, prefix: str, file_format: str = "glb", notes: Mapping[
     """Writes the mesh as prefix_00001_.glb (the next free number) in the output folder.
 
     file_format  "glb" (texture embedded), "obj" (with .mtl and .png files) or "ply" (colours at the vertices)
-    notes        metadata for GLB and PLY, such as the workflow, see assets/notes.py
+    notes        metadata of the mesh file, such as the workflow, see assets/notes.py
 
     Returns the written files, the mesh itself first. Each appears whole or not at all. Raises DistillError when the
     prefix leads out of the output folder or the disk is full.
@@ -34,7 +34,7 @@ def save_mesh(mesh: Mesh, prefix: str, file_format: str = "glb", notes: Mapping[
         files = obj_files(mesh, path.stem)
     else:
         files = {path.name: glb_bytes(mesh) if file_format == "glb" else ply_bytes(mesh)}
-    return [write_atomically(path.with_name(name), with_notes(content, file_format, notes or {}))
+    return [write_atomically(path.with_name(name), with_notes(content, Path(name).suffix[1:], notes or {}))
             for name, content in files.items()][::-1]
 
 

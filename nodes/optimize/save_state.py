@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Mapping
 
 from ..comfy import SCENE, Node, host, io
 from ..core.errors import DistillError, check_named
@@ -10,12 +11,13 @@ from ..core.scene import SceneRecipe
 from ..core.state import read_state, save_state
 
 
-def save_scene(scene: SceneRecipe, prefix: str):
-    """Writes the trained tensors below the output folder and returns the path. Raises DistillError for an untrained
-    scene."""
+def save_scene(scene: SceneRecipe, prefix: str, notes: Mapping[str, str] | None = None) -> Path:
+    """Writes the trained tensors below the output folder and returns the path. notes: the workflow, as ComfyUI reads it
+    from a dropped file. Raises DistillError for an untrained scene."""
     if scene.state is None:
         raise DistillError("Save State: this scene is not trained. Connect the output of an Optimize node.")
-    return save_state(host().save_path(prefix, "safetensors"), scene.state, {"kind": "scene", "seed": scene.seed})
+    return save_state(host().save_path(prefix, "safetensors"), scene.state, {"kind": "scene", "seed": scene.seed},
+                      notes)
 
 
 def load_scene(scene: SceneRecipe, file: str) -> SceneRecipe:
@@ -48,11 +50,12 @@ class SaveStateNode(Node):
                     io.String.Input("filename_prefix", default="distill3d/state",
                                     tooltip="Name below the output folder; a counter is added.")],
             outputs=[io.String.Output("file", tooltip="Name of the file below the output "
-                                                      "folder.")], is_output_node=True)
+                                                      "folder.")], is_output_node=True,
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo])
 
     @classmethod
     def execute(cls, scene, filename_prefix="distill3d/state") -> io.NodeOutput:
-        entry = host().saved(save_scene(scene, filename_prefix))
+        entry = host().saved(save_scene(scene, filename_prefix, host().notes(cls.hidden)))
         name = f'{entry["subfolder"]}/{entry["filename"]}'.lstrip("/")
         return io.NodeOutput(name, ui={"text": [name]})
 

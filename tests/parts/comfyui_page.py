@@ -32,10 +32,13 @@ class Page:
         for name, value in values.items():
             self.page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
 
-    def load(self, workflow, name):
-        """Waits until the editor shows it."""
+    def load(self, workflow, name, flat=False):
+        """Waits until the editor shows it. flat: with its subgraphs unpacked, so that every node is in one graph."""
         self.page.evaluate("async ([workflow, name]) => { await app.loadGraphData(workflow, true, true, name) }",
                            [workflow, name])
+        if flat:
+            self.page.evaluate("""() => { for (let node; node = app.rootGraph.nodes.find(one => one.subgraph);)
+                app.rootGraph.unpackSubgraph(node) }""")
         self.settle()
 
     def settle(self):

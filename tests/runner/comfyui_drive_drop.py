@@ -12,7 +12,8 @@ from comfyui_drive_panel import Driver
 from comfyui_page import editor
 
 SAVE, ANIMATION = "Distill3D_SaveMesh", "Distill3D_SaveAnimation"
-TYPES = {".glb": "model/gltf-binary", ".webp": "image/webp", ".mp4": "video/mp4", ".ply": ""}  # a system's own
+TYPES = {".glb": "model/gltf-binary", ".webp": "image/webp", ".mp4": "video/mp4", ".gif": "image/gif", ".ply": "",
+         ".obj": ""}  # a system's own
 DROP = """async ([name, content, type]) => {
     const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0)), data = new DataTransfer();
     data.items.add(new File([bytes], name, {type}));
@@ -23,8 +24,8 @@ STATE = """() => app.rootGraph.nodes.map(node => [node.comfyClass, node.widgets?
 
 def drive(page, workflow, widgets, output):
     at, found = Driver(page), {}
-    page.load(workflow, "first")
-    for kinds in ("glb", "webp"), ("ply", "mp4"):
+    page.load(workflow, "first", flat=True)
+    for kinds in ("glb", "webp"), ("ply", "mp4"), ("obj", "gif"):
         at.set({**widgets, SAVE: {"format": kinds[0]}, ANIMATION: {"format": kinds[1]}})
         found[" ".join(kinds)] = at.run()[-1][0]
     found["files"] = files = sorted(str(path.relative_to(output)) for path in output.rglob("*_0*") if path.is_file())

@@ -21,7 +21,7 @@ WARNINGS = "() => [...document.querySelectorAll('.distill3d-warnings p')].map(on
 
 def drive(page, workflow, widgets, shoot):
     at, found = Driver(page), {}
-    page.load(workflow, "first")
+    page.load(workflow, "first", flat=True)
     at.set(widgets)
     at.set({OPTIMIZE: {"steps": 3000}})
     at.look_at()

@@ -64,7 +64,7 @@ def texts_of(seen):
 
 def drive(page, workflow, widgets):
     at, found = Driver(page), {}
-    page.load(workflow, "first")
+    page.load(workflow, "first", flat=True)
     at.set(widgets)
     at.look_at()
     found["node"] = at.evaluate(f"() => String({FIND}.id)")

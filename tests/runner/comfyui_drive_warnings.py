@@ -24,7 +24,7 @@ def drive(page, workflow, widgets, folder):
         if folder:
             page.page.screenshot(path=f"{folder}/{name}.png")
 
-    page.load(workflow, "first")
+    page.load(workflow, "first", flat=True)
     at.set({**widgets, PROMPT: {"text": "a dragon eating ramen"}})
     at.look_at()
     found["node"] = at.evaluate(f"() => String({FIND}.id)")

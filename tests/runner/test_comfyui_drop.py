@@ -30,11 +30,13 @@ def test_nothing_goes_wrong_in_the_page(seen):
 
 
 def test_files_of_one_run_share_one_number(seen):
-    numbers = {name.rsplit(".", 1)[1]: name.rsplit("_", 2)[1] for name in seen["files"] if not name.endswith(".png")}
-    assert numbers == {"glb": "00001", "webp": "00001", "ply": "00002", "mp4": "00002"}
+    numbers = {name.rsplit(".", 1)[1]: name.rsplit("_", 2)[1] for name in seen["files"]
+               if not name.endswith((".png", ".mtl"))}
+    assert numbers == {"glb": "00001", "webp": "00001", "ply": "00002", "mp4": "00002", "obj": "00003",
+                       "gif": "00003"}
 
 
 def test_each_brings_back_the_graph_with_its_values(seen):
-    assert len(seen["dropped"]) == 4 and ["Distill3D_Optimize", 7] in seen["made by"]
+    assert len(seen["dropped"]) == 6 and ["Distill3D_Optimize", 7] in seen["made by"]
     for name, graph in seen["dropped"].items():
         assert graph == seen["made by"], name

@@ -116,3 +116,17 @@ def test_a_workflow_without_an_output_says_so(registry, chain, here, ran):
     with pytest.raises(DistillError, match="nothing to run"):
         run_workflow(read_graph(chain, registry), classes=registry)
     assert not ran
+
+
+def test_the_editors_file_is_embedded_where_it_says_what_runs(ui_chain, registry, here, monkeypatch):
+    seen = []
+    execute = registry["Test_Write"].execute.__func__
+
+    def look(cls, **values):
+        seen.append(cls.hidden.extra_pnginfo)
+        return execute(cls, **values)
+
+    monkeypatch.setattr(registry["Test_Write"], "execute", classmethod(look))
+    run_workflow(ui_chain, host=here, classes=registry)
+    run_workflow(ui_chain, {"Source.value": 2.0}, host=here, classes=registry)
+    assert seen == [{"workflow": ui_chain}, None]

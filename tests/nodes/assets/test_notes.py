@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from distill3d.nodes.assets.mesh import Mesh
-from distill3d.nodes.assets.mesh_file import glb_bytes, ply_bytes
+from distill3d.nodes.assets.mesh_file import glb_bytes, obj_files, ply_bytes
 from distill3d.nodes.assets.mesh_reader import read_mesh
 from distill3d.nodes.assets.notes import with_notes
+from distill3d.nodes.core.state import read_state, save_state
 from distill3d.nodes.export.save_animation import animation_bytes
 
 NOTES = {"prompt": json.dumps({"1": {"class_type": "A", "inputs": {"text": "a\nb \u00e9"}}}),
@@ -54,3 +55,34 @@ def test_an_mp4_has_them_in_its_container():
         assert {name: container.metadata[name] for name in NOTES} == NOTES
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         assert numpy.stack(frames).shape == (3, 16, 16, 3)
+
+
+def parsed(lines):
+    return {name: json.loads(text) for name, _, text in (line.partition(" ") for line in lines) if name in NOTES}
+
+
+def test_an_obj_has_each_in_a_comment():
+    files = obj_files(TRIANGLE, "a")
+    plain = files["a.obj"]
+    noted = with_notes(plain, "obj", NOTES)
+    assert parsed(line[2:] for line in noted.decode("ascii").splitlines() if line.startswith("# ")) == {
+        name: json.loads(text) for name, text in NOTES.items()}
+    assert torch.equal(read_mesh(noted, "obj", "Test").vertices, read_mesh(plain, "obj", "Test").vertices)
+    assert with_notes(b"newmtl a", "mtl", NOTES) == b"newmtl a"
+
+
+def test_a_gif_has_them_in_its_comment_before_the_first_picture():
+    image = pytest.importorskip("PIL.Image")
+    long = {**NOTES, "workflow": json.dumps({"nodes": list(range(400))})}  # more than one block of 255 bytes
+    content = animation_bytes(torch.rand(2, 8, 8, 3), 5.0, "gif", long)
+    comment = image.open(io.BytesIO(content)).info["comment"].decode("ascii")
+    assert parsed(comment.splitlines()) == {name: json.loads(text) for name, text in long.items()}
+    assert 0 < content.find(b"\x21\xfe") < content.find(b"\x2c", content.find(b"\x21\xfe"))
+
+
+def test_a_saved_state_has_them_beside_its_facts(tmp_path):
+    safetensors = pytest.importorskip("safetensors")
+    path = save_state(tmp_path / "a.safetensors", {"a": torch.ones(2)}, {"step": 3}, NOTES)
+    with safetensors.safe_open(path, framework="pt") as file:
+        assert {name: file.metadata()[name] for name in NOTES} == NOTES
+    assert read_state(path)[1] == {"step": 3}
