@@ -7,7 +7,7 @@ from .optimizer_settings import OptimizerSettings
 
 
 class OptimizeNode(Node):
-    advanced = ("save_every",)
+    advanced = ("save_every", "continue_to")
 
     @classmethod
     def define_schema(cls):
@@ -30,7 +30,7 @@ class OptimizeNode(Node):
                                                                   "the interruption."),
                 OPTIMIZER.Input("optimizer", optional=True, tooltip="From Optimizer Settings. Default: Adam with "
                                                                     "learning rate 0.01."),
-                io.Int.Input("continue_to", default=0, min=0, max=1000000, optional=True, advanced=True,
+                io.Int.Input("continue_to", default=0, min=0, max=1000000, optional=True,
                              tooltip="Train on to this step, from the saved state of the run with these settings; 0: "
                                      "stop at steps. Schedules follow steps, and keep their last values beyond."),
             ],
