@@ -26,6 +26,7 @@ TITLES = {
     "dreamcraft3d_full": "6 Several models - DreamCraft3D",
     "sample_prior": "7 Look inside - samples of the prior",
     "score_matching": "7 Look inside - score matching",
+    "score_terms": "7 Look inside - terms of the score (ablation)",
     "train_builtin_prior": "8 Train - the built-in prior",
     "train_builtin_clip": "8 Train - the built-in CLIP",
     "train_mvdream_prior": "8 Train - a prior of four views",
