@@ -121,7 +121,7 @@ def _limited():
 
 @pytest.mark.parametrize("node, name, low, high", _limited())
 def test_the_limits_of_a_number_hold_for_its_schedule(node, name, low, high):
-    for keyframes in ((0, low), (1, high + 1)), ((0, low - 1), (1, high)), ((0, low), (1, 1e308)):
+    for keyframes in ((0, low), (1, 2 * abs(high) + 1)), ((0, low - 1), (1, high)), ((0, low), (1, 1e308)):
         with pytest.raises(DistillError, match=f'the schedule of "{name}" has the value .* The limits'):
             node.execute(**{name: Schedule(keyframes)})
     # Within them the node comes to its other inputs, which are missing here, or to the end.
