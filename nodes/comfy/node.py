@@ -40,7 +40,7 @@ def telling(execute: Callable) -> Callable:
 
 def check_schedules(cls: type, execute: Callable, args: tuple, values: Mapping[str, Any]) -> None:
     """The limits of a number widget hold for a Schedule on its wire too. Raises DistillError naming node and widget."""
-    given = inspect.signature(execute).bind_partial(cls, *args, **values).arguments
+    given = {**inspect.signature(execute).bind_partial(cls, *args).arguments, **values}
     schedules = {name: value for name, value in given.items() if isinstance(value, Schedule)}
     if not schedules:
         return
