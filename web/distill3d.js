@@ -55,7 +55,8 @@ async function finish(node, id) {
 }
 
 // Queues the node's last run again, with an end that is `steps` later. Its seed is set back, which may have been drawn anew.
-async function proceed(node, state, steps) {
+async function proceed(shown, state, steps) {
+  const node = nodeOf(state.node, graph()) ?? shown; // `shown` may be the subgraph node around it
   // Where a widget is promoted, that of the subgraph node counts.
   const outer = (graph().nodes ?? []).find((one) => one.subgraph?.nodes.includes(node));
   const widgets = (name) => [node, outer].flatMap((one) => one?.widgets?.filter((widget) => widget.name === name) ?? []);
@@ -163,7 +164,9 @@ app.registerExtension({
       if (made) recall(panelsOf(detail.node), made);
     });
     api.addEventListener("execution_cached", ({ detail }) => {
-      for (const id of detail.nodes ?? []) panels.get(nodeOf(id, graph()))?.panel.give();
+      for (const id of detail.nodes ?? []) {
+        for (const at of [nodeOf(id, graph()), nodeOf(String(id).split(":")[0], graph())]) panels.get(at)?.panel.give(id);
+      }
     });
     let known;
     api.addEventListener("status", () => { // the first one contains the page's id

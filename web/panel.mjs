@@ -102,8 +102,8 @@ export class Panel {
   }
 
   /** A new request got the result that is here, without a run. */
-  give() {
-    if (this.state?.status !== "ended early") return;
+  give(node) {
+    if (this.state?.node !== String(node) || this.state.status !== "ended early") return;
     this.isGiven = true;
     this.draw();
   }
