@@ -33,6 +33,7 @@ from distill3d.nodes.models.text_embeddings import read_embeddings, write_embedd
 from distill3d.nodes.train.trainer import Trainer
 from distill3d.runner import schema
 from distill3d.runner.check import checked
+from distill3d.runner.listing import find_workflow
 from distill3d.runner.workflow_file import read_graph
 from gltf_builder import QUAD, GltfBuilder, png
 from mutation import damaged, damaged_tree
@@ -303,13 +304,9 @@ def test_training_states(samples, trainer, seed):
 
 
 def workflow(name):
-    from pathlib import Path
-
-    import distill3d
-
     if name == "api":
         return API
-    return json.loads((Path(distill3d.__file__).parent / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(find_workflow(name).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", ["dreamgaussian", "dreamcraft3d", "api"])

@@ -51,7 +51,7 @@ def test_what_is_no_grid_is_said(tmp_path, content, said):
 
 
 def test_other_mistakes_are_said(tmp_path):
-    with pytest.raises(DistillError, match="one of: diversity, seeds"):
+    with pytest.raises(DistillError, match="one of: diversity, score_terms, seeds"):
         find_grid("seed")
     with pytest.raises(DistillError, match="KEY=VALUE"):
         grid_of_options(["guidance"], "v", {})

@@ -62,7 +62,8 @@ def run(name, machine, only=None, **settings):
     small = {f"{node.id}.{name}": value for node in graph.nodes.values() for key, value in SMALL.items()
              for title, name in [key.split(".")] if schema.display_name(registry[node.type]) == title}
     result = run_workflow(graph, {**small, **settings}, host=machine)
-    assert not machine.warnings  # a gradient that is not finite would be one
+    # A gradient that is not finite would be one. These pictures are smaller than the models were trained on.
+    assert not [text for text in machine.warnings if "was trained on" not in text]
     assert all(path.stat().st_size for path in result.files)
     priors = [outputs[0] for one, outputs in result.outputs.items()
               if graph.nodes[one].type.endswith(("Prior", "FromModel"))]

@@ -20,10 +20,10 @@ def changed(monkeypatch):
     """Runs as usual, and notes every input that a node left different from how it got it."""
     found, original = [], run._execute
 
-    def execute(node, registry, outputs, prompt):
+    def execute(node, registry, outputs, *others):
         given = {name: outputs[link.node][link.slot] for name, link in node.links()}
         before = {name: content(value) for name, value in given.items()}
-        result = original(node, registry, outputs, prompt)
+        result = original(node, registry, outputs, *others)
         found.extend(f"{node.label(registry)}: {name}"
                      for name, value in given.items() if content(value) != before[name])
         return result

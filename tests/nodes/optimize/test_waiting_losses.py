@@ -67,8 +67,8 @@ def test_scores(tmp_path, monkeypatch, models, model, make):
 
 def test_pictures(tmp_path, monkeypatch, output_host):
     image = torch.rand(1, 16, 16, 3)
-    mask = torch.zeros(1, 16, 16)
-    mask[:, 4:12, 4:12] = 1
+    mask = torch.ones(1, 16, 16)  # 1 is transparent, as Load Image gives it
+    mask[:, 4:12, 4:12] = 0
     grey = image[..., :1].expand(-1, -1, -1, 3)
     views, pictures, *_ = ReferenceViewNode.execute(image, mask=mask, depth=grey, normal=image).args
     losses = [ReferenceRGB(pictures), ReferenceMask(pictures), ReferenceDepth(pictures), ReferenceNormal(pictures),
