@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +16,31 @@ from torch import Tensor
 
 from ..nodes.comfy import Host, Progress
 from ..nodes.core.errors import DistillError, first_line
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[Callable[[], int]]:
+    """Gives a function for a handler of SIGINT: how many arrived since it was asked. Python calls a handler once for
+    all signals that arrive while it runs compiled code, so two presses of Ctrl-C would count as one."""
+    if os.name != "posix":  # there another thread may run the handler before the number is written
+        yield lambda: 1
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.set_blocking(writing, False)
+
+    def arrived() -> int:
+        with contextlib.suppress(BlockingIOError):
+            return os.read(reading, 4096).count(signal.SIGINT)
+        return 0
+
+    previous = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    try:
+        yield arrived
+    finally:
+        signal.set_wakeup_fd(previous)
+        os.close(reading)
+        os.close(writing)
 
 
 class Console(Host):
@@ -90,13 +115,18 @@ class Console(Host):
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        previous = signal.signal(signal.SIGINT, self.interrupt)
-        try:
-            yield self
-        finally:
-            signal.signal(signal.SIGINT, previous)
-            if self._bar is not None:
-                self._bar.close()
+        with _signals() as arrived:
+            def handle(signum: int, frame: Any) -> None:
+                for _ in range(arrived()):
+                    self.interrupt(signum, frame)
+
+            previous = signal.signal(signal.SIGINT, handle)
+            try:
+                yield self
+            finally:
+                signal.signal(signal.SIGINT, previous)
+                if self._bar is not None:
+                    self._bar.close()
 
     @contextlib.contextmanager
     def writable_output(self) -> Iterator[Path]:

@@ -1,4 +1,5 @@
 """The terminal's host: Ctrl-C, progress lines, folders, devices."""
+import ctypes
 import io
 import os
 import signal
@@ -56,6 +57,16 @@ def test_a_press_that_no_stage_has_answered_yet_counts(console):
     console.interrupt()
     with pytest.raises(Cancelled):
         console.check()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are counted where a pipe tells of them")
+def test_two_presses_during_compiled_code_are_two(console):
+    press = ctypes.PyDLL(None)["raise"]
+    with console.listening():
+        sum(map(press, (signal.SIGINT, signal.SIGINT)))  # without a return to Python between them
+        with pytest.raises(Cancelled):
+            console.check()
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_the_signal_arrives_and_the_old_handler_comes_back(console):
